@@ -1,0 +1,39 @@
+# Each target does its own set-up: .venv comes from requirements/, and is reused while the lock has not changed.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+GIN ?= gin/quickstart.gin
+OUTPUT ?= output
+PACKAGES := beam components models pipeline
+
+.PHONY: help setup quickstart test test-slow lint lock clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: GIN=gin/other.gin (quickstart), OUTPUT=folder (quickstart), ARGS='-k name' (test)"
+
+setup:  ## Make .venv from the lock (the other targets do it when needed)
+	@requirements/make_venv.sh
+
+quickstart: setup  ## Run the whole pipeline of GIN on this machine (minutes)
+	$(PYTHON) -m pipeline.local_runner --gin_file=$(GIN) --output_dir=$(OUTPUT)
+
+lint: setup
+	$(PYTHON) -m ruff check $(PACKAGES) tests setup.py
+	$(PYTHON) -m ruff format --check $(PACKAGES) tests setup.py
+	$(PYTHON) -m mypy
+	PYTHONPATH=. .venv/bin/lint-imports
+
+test: lint  ## Lint, types, import rules and all tests but the slow ones; what CI runs
+	$(PYTHON) -m pytest -m "not slow" $(ARGS)
+
+test-slow: setup  ## The slow tests
+	$(PYTHON) -m pytest -m slow $(ARGS)
+
+lock:  ## Resolve requirements/*.txt anew from requirements/*.in
+	@test -x .venv/bin/uv || requirements/make_venv.sh
+	.venv/bin/uv pip compile --quiet --python-version 3.10 --no-emit-package siglip-tfx --annotation-style line \
+	  --custom-compile-command "make lock" requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt
+
+clean:  ## Remove .venv, caches and output
+	rm -rf .venv output build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
