@@ -1,0 +1,103 @@
+"""gin at the boundary: text in, checked settings out, and back to text that needs no file.
+
+Settings are plain frozen dataclasses; gin only ever makes them here. gin's registry is global state, so it is emptied
+before and after each use, and what travels to another process is `to_gin(...)`: every value spelled out, no includes.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import gin
+from gin import config as gin_config
+
+Settings = TypeVar("Settings")
+_NAMES: dict[type, str] = {}
+
+
+class ConfigurationError(ValueError):
+    """A gin file, binding or value that cannot be used; the message says which, why and what to do."""
+
+
+def configurable(name: str) -> Callable[[type[Settings]], type[Settings]]:
+    """Makes a dataclass tunable as `name.field = value` in gin; the class itself stays as it is."""
+
+    def register(cls: type[Settings]) -> type[Settings]:
+        gin.register(name)(cls)
+        _NAMES[cls] = name
+        return cls
+
+    return register
+
+
+def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -> list[Any]:
+    """Reads gin files (their includes are relative to each file's folder) and bindings; returns one instance a root.
+
+    Raises:
+      ConfigurationError: a file is missing, a name is unknown, a value is refused, or a binding was used by no root.
+    """
+    gin.clear_config()
+    prefixes = list(gin_config._LOCATION_PREFIXES)
+    try:
+        for path in files:
+            if not os.path.isfile(path):
+                raise ConfigurationError(f"--gin_file={path}: no such file; the project's own are in gin/")
+            # First, so that gin does not log an error for each place it looks in before.
+            gin_config._LOCATION_PREFIXES.insert(0, os.path.dirname(os.path.abspath(path)))
+        gin.parse_config_files_and_bindings(
+            [os.path.abspath(path) for path in files], list(bindings), finalize_config=False
+        )
+        made = [gin.get_configurable(root)() for root in roots]
+        _refuse_unused(made)
+        return made
+    except ConfigurationError:
+        raise
+    except (ValueError, TypeError, SyntaxError, OSError, RuntimeError) as error:
+        raise ConfigurationError(f"gin: {error}") from error
+    finally:
+        gin_config._LOCATION_PREFIXES[:] = prefixes
+        gin.clear_config()
+
+
+def parse(text: str, root: type[Settings]) -> Settings:
+    """Makes one instance of `root` from resolved gin text, as `to_gin` writes it."""
+    return load([], [text], [root])[0]
+
+
+def to_gin(*settings: Any) -> str:
+    """Every value of the settings, nested ones included, as gin text: the operative config."""
+    blocks: list[str] = []
+    for one in settings:
+        _append_block(one, blocks)
+    return "\n".join(blocks)
+
+
+def _append_block(settings: Any, blocks: list[str]) -> None:
+    name, lines, nested = _NAMES[type(settings)], [], []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if type(value) in _NAMES:
+            nested.append(value)
+            lines.append(f"{name}.{field.name} = @{_NAMES[type(value)]}()")
+        else:
+            lines.append(f"{name}.{field.name} = {value!r}")
+    block = "\n".join(lines) + "\n"
+    if lines and block not in blocks:
+        blocks.append(block)
+    for value in nested:
+        _append_block(value, blocks)
+
+
+def _refuse_unused(made: Iterable[Any]) -> None:
+    used = gin_config._OPERATIVE_CONFIG
+    for (scope, selector), parameters in gin_config._CONFIG.items():
+        for parameter in parameters:
+            if parameter not in used.get((scope, selector), {}):
+                short = f"{scope}/" if scope else ""
+                name = short.rstrip("/") if selector == "gin.macro" else f"{short}{selector.split('.')[-1]}.{parameter}"
+                roots = ", ".join(sorted(_NAMES[type(one)] for one in made))
+                raise ConfigurationError(
+                    f"gin: {name} is set, but nothing uses it (read: {roots} and what they refer to); "
+                    "remove it, or refer to its owner with @"
+                )

@@ -1,0 +1,25 @@
+"""Names of the stored features: the one thing the data plane and the learning side share. Constants only.
+
+Each stored row is a tf.Example with these features, all of one bytes value:
+
+    key         identity of the pair, unique in a data set; every random choice about the row derives from it
+    image       the encoded picture, in a format TensorFlow decodes (JPEG, PNG, GIF, BMP)
+    caption     UTF-8 text
+    source      name of the source the row came from
+    language    BCP 47 tag of the caption, "und" where it is unknown
+    category    free label to slice metrics by, "" where there is none
+    class_name  the picture's zero-shot class, as words, "" where it has none
+"""
+
+KEY = "key"
+IMAGE = "image"
+CAPTION = "caption"
+SOURCE = "source"
+LANGUAGE = "language"
+CATEGORY = "category"
+CLASS_NAME = "class_name"
+
+ALL = (KEY, IMAGE, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)
+TEXT = (KEY, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)
+
+UNKNOWN_LANGUAGE = "und"

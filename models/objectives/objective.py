@@ -1,0 +1,37 @@
+"""What the rest of the system knows of a training objective, and all it knows."""
+
+from typing import Protocol
+
+import tensorflow as tf
+
+Batch = dict[str, tf.Tensor]
+Metrics = dict[str, tf.Tensor]
+
+
+class Objective(Protocol):
+    """Owns its towers, turns a batch into a loss, and gives the two embeddings that are exported.
+
+    A batch has `images`, float32 [N, S, S, 3] in [-1, 1], and `token_ids`, int32 [N, L].
+    """
+
+    image_size: int
+    text_length: int
+
+    def build(self) -> None:
+        """Makes every variable, from the global random seed."""
+
+    @property
+    def trainable_variables(self) -> list[tf.Variable]:
+        """All variables that the optimiser updates."""
+
+    def loss(self, batch: Batch) -> tuple[tf.Tensor, Metrics]:
+        """The scalar loss of a batch, and scalar metrics for the log."""
+
+    def embed_image(self, images: tf.Tensor) -> tf.Tensor:
+        """[N, S, S, 3] -> unit-norm [N, D]."""
+
+    def embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """[N, L] -> unit-norm [N, D]."""
+
+    def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
+        """[N, D], [K, D] -> [N, K], whose sigmoid is the probability that the two belong together."""

@@ -1,0 +1,68 @@
+import dataclasses
+
+import pytest
+
+from models import configuration
+from models.settings import ImageTowerSettings, SiglipSettings, TrainingSettings
+
+
+def load(*bindings: str, files: tuple[str, ...] = ()) -> TrainingSettings:
+    return configuration.load(files, bindings, [TrainingSettings])[0]
+
+
+def test_bindings_make_nested_settings():
+    made = load(
+        "Training.steps = 7",
+        "Training.objective = @Siglip()",
+        "Siglip.image_tower = @ImageTower()",
+        "ImageTower.size = 32",
+    )
+    assert made.steps == 7
+    assert made.objective == SiglipSettings(image_tower=ImageTowerSettings(size=32))
+
+
+def test_resolved_text_makes_the_same_settings_again():
+    made = load("Training.objective = @Siglip()", "W = 3", "Training.steps = %W", "Siglip.logit_bias = -2.71")
+    text = configuration.to_gin(made)
+    assert configuration.parse(text, TrainingSettings) == made
+    assert configuration.to_gin(configuration.parse(text, TrainingSettings)) == text
+    assert "%" not in text
+    assert "Siglip.logit_bias = -2.71" in text
+
+
+def test_settings_themselves_know_nothing_of_gin():
+    load("Training.steps = 7")
+    assert TrainingSettings().steps == dataclasses.fields(TrainingSettings)[3].default == 1000
+
+
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("Training.stepz = 3", "doesn't have a parameter named 'stepz'"),
+        ("Trainer.steps = 3", "No configurable matching 'Trainer'"),
+        ("ImageTower.size = 32", "ImageTower.size is set, but nothing uses it"),
+        ("eval/Training.steps = 3", "eval/Training.steps is set, but nothing uses it"),
+        ("UNUSED = 3", "UNUSED is set, but nothing uses it"),
+        ("Training.steps = ", "Unable to parse"),
+        ("Training.batch_size = 1", "Training.batch_size is 1, but must be 2 or more"),
+        ("include 'no.gin'", "no.gin"),
+    ],
+)
+def test_what_cannot_be_used_is_an_error(binding, message):
+    with pytest.raises(configuration.ConfigurationError, match=message):
+        load(binding)
+    assert load().steps == 1000  # and leaves nothing behind
+
+
+def test_missing_file_is_named():
+    with pytest.raises(configuration.ConfigurationError, match=r"no/such\.gin: no such file"):
+        load(files=("no/such.gin",))
+
+
+def test_includes_are_relative_to_the_file(tmp_path, monkeypatch):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "steps.gin").write_text("Training.steps = 5\n")
+    (tmp_path / "main.gin").write_text("include 'parts/steps.gin'\nTraining.seed = 3\n")
+    monkeypatch.chdir("/")
+    made = load("Training.seed = 4", files=(str(tmp_path / "main.gin"),))
+    assert (made.steps, made.seed) == (5, 4)

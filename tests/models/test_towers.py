@@ -1,0 +1,70 @@
+"""The towers have the published sizes, and their parts do what their docstrings say."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import objectives, settings
+from models.image_tower import ImageTower
+from models.text_tower import TextTower
+
+TINY_IMAGE = settings.ImageTowerSettings(size=32, patch=8, width=16, depth=2, heads=2, mlp_dim=32)
+TINY_TEXT = settings.TextTowerSettings(length=6, width=16, depth=2, heads=2, mlp_dim=32)
+
+
+def count(variables: list[tf.Variable]) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in variables)
+
+
+def test_base_model_has_the_published_number_of_parameters():
+    config = settings.SiglipSettings(settings.ImageTowerSettings(), settings.TextTowerSettings())
+    objective = objectives.create(config, vocabulary_size=32_000)
+    # KerasHub counts the integers 0..L-1 of its position ids as weights too: 196 of the image's, 64 of the text's.
+    assert count(objective.image_tower.trainable_variables) + 196 == 92_884_420
+    assert count(objective.text_tower.trainable_variables) + 64 == 110_271_808
+    assert count(objective.trainable_variables) + 196 + 64 == 203_156_230  # and t' and b
+
+
+def test_no_two_weights_start_alike():
+    tower = ImageTower(TINY_IMAGE)
+    tower(tf.zeros([1, 32, 32, 3]))
+    kernels = [v.numpy().ravel()[:16].tolist() for v in tower.trainable_variables if "kernel" in v.name]
+    assert len({tuple(kernel) for kernel in kernels}) == len(kernels)
+
+
+def test_embeddings_do_not_depend_on_the_rest_of_the_batch():
+    objective = objectives.create(settings.SiglipSettings(TINY_IMAGE, TINY_TEXT), vocabulary_size=50)
+    images = tf.random.stateless_uniform([4, 32, 32, 3], [0, 1], -1, 1)
+    tokens = tf.constant(np.arange(24).reshape(4, 6) % 50, tf.int32)
+    for embed, batch in ((objective.embed_image, images), (objective.embed_text, tokens)):
+        whole = embed(batch).numpy()
+        np.testing.assert_allclose(embed(batch[2:3]).numpy()[0], whole[2], atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1.0, atol=1e-6)
+
+
+def test_text_tower_sees_every_position_and_is_not_causal():
+    tower = TextTower(TINY_TEXT, vocabulary_size=50, embedding_dim=16)
+    tokens = np.array([[3, 4, 5, 6, 0, 1]], np.int32)
+    base = tower(tf.constant(tokens)).numpy()
+    for position in range(6):
+        changed = tokens.copy()
+        changed[0, position] = 9
+        assert np.abs(tower(tf.constant(changed)).numpy() - base).max() > 1e-4
+    swapped = tokens[:, [1, 0, 2, 3, 4, 5]]
+    assert np.abs(tower(tf.constant(swapped)).numpy() - base).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: settings.ImageTowerSettings(size=50, patch=16), r"ImageTower.size is 50, .*multiple.*\(16\); try 48"),
+        (lambda: settings.ImageTowerSettings(width=100, heads=3), "ImageTower.width is 100"),
+        (lambda: settings.TextTowerSettings(length=0), "TextTower.length is 0, but must be a number above 0"),
+        (lambda: settings.TrainingSettings(steps=-1), "Training.steps is -1"),
+        (lambda: settings.AugmentationSettings(min_crop=0.0), "Augmentation.min_crop is 0.0"),
+        (lambda: settings.AdamWSettings(weight_decay=-1), "AdamW.weight_decay is -1"),
+    ],
+)
+def test_settings_refuse_what_cannot_be_built(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
