@@ -1,0 +1,149 @@
+"""The data plane from end to end: source -> filters -> unique keys and captions -> shards, rejects and a manifest."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+
+from beam import filters, stages, writer
+from beam.sources import Source
+
+MANIFEST_FILE = "manifest.json"
+
+
+class LostRows(RuntimeError):
+    """Rows read are not rows written plus rows dropped: a bug of this package, never of the data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildOptions:
+    """What to keep and where it goes.
+
+    Attributes:
+      layout: splits, shards and salt.
+      min_side, max_pixels: limits of `filters.DecodeCheck`.
+      unique_captions: keep one row of those that share a caption, so that no held-out caption is trained on.
+    """
+
+    layout: writer.Layout
+    min_side: int = 16
+    max_pixels: int = 89_478_485
+    unique_captions: bool = False
+
+
+class Build(beam.PTransform):
+    """Pipeline -> PCollection of the one manifest (dict), after everything is written.
+
+    Writes `examples_folder`/Split-*/data_tfrecord-*.gz, and `report_folder`/manifest.json and rejects-*.jsonl.
+    """
+
+    def __init__(self, source: Source, options: BuildOptions, examples_folder: str, report_folder: str) -> None:
+        super().__init__()
+        self._source = source
+        self._options = options
+        self._examples_folder = examples_folder
+        self._report_folder = report_folder
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        options = self._options
+        outcomes = pipeline | "Read" >> self._source.read()
+        rows, rejected = _filter(outcomes, options)
+        shards = rows | "WriteShards" >> writer.WriteShards(self._examples_folder, options.layout)
+        reject_files = rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)
+
+        read = outcomes | "NameRead" >> beam.Map(lambda _: "read")
+        dropped = rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}")
+        counts = (read, dropped) | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
+        leaked = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(options.layout)
+        return (
+            pipeline
+            | "Once" >> beam.Create([None])
+            | "Manifest"
+            >> beam.Map(
+                _write_manifest,
+                self._report_folder,
+                counts=beam.pvalue.AsList(counts),
+                shards=beam.pvalue.AsList(shards),
+                leaked=beam.pvalue.AsSingleton(leaked),
+                reject_files=beam.pvalue.AsList(reject_files),
+                unique_captions=options.unique_captions,
+            )
+        )
+
+
+def _filter(outcomes: beam.PCollection, options: BuildOptions) -> tuple[beam.PCollection, beam.PCollection]:
+    """The row filters in order; returns the rows kept, and all rejects."""
+    rejects = []
+    rows, rejected = outcomes | "Source" >> stages.Separate()
+    rejects.append(rejected)
+    for name, stage in _filters(options):
+        rows, rejected = rows | name >> stage
+        rejects.append(rejected)
+    return rows, rejects | "Rejects" >> beam.Flatten()
+
+
+def _filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
+    chosen: list[tuple[str, beam.PTransform]] = [
+        ("CaptionCheck", stages.Filter(filters.CaptionCheck())),
+        ("DecodeCheck", stages.Filter(filters.DecodeCheck(options.min_side, options.max_pixels))),
+        ("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")),
+    ]
+    if options.unique_captions:
+        chosen.append(("UniqueCaptions", stages.KeepFirst(filters.normalised_caption, "duplicate_caption")))
+    return chosen
+
+
+class _CaptionsInSeveralSplits(beam.PTransform):
+    """PCollection[ImageText] -> the number of captions that lie in more than one split."""
+
+    def __init__(self, layout: writer.Layout) -> None:
+        super().__init__()
+        self._layout = layout
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        layout = self._layout
+        return (
+            rows
+            | beam.Map(lambda row: (filters.normalised_caption(row), layout.split_of(row.key)))
+            | beam.Distinct()
+            | "Captions" >> beam.Keys()
+            | beam.combiners.Count.PerElement()
+            | beam.Filter(lambda caption: caption[1] > 1)
+            | beam.combiners.Count.Globally()
+        )
+
+
+def _write_manifest(
+    _: None,
+    folder: str,
+    counts: Iterable[tuple[str, int]],
+    shards: Iterable[writer.Shard],
+    leaked: int,
+    reject_files: Iterable[str],
+    unique_captions: bool,
+) -> dict[str, Any]:
+    by_name = dict(sorted(counts))
+    read = by_name.pop("read", 0)
+    listed = sorted(shards, key=lambda shard: shard.file)
+    splits: dict[str, int] = {}
+    for shard in listed:
+        splits[shard.split] = splits.get(shard.split, 0) + shard.rows
+    written = sum(splits.values())
+    if read != written + sum(by_name.values()):
+        raise LostRows(f"read {read} rows, but wrote {written} and dropped {by_name}; please report this with your gin")
+    if unique_captions and leaked:
+        raise LostRows(f"{leaked} captions lie in more than one split although captions are unique; please report this")
+    manifest = {
+        "read": read,
+        "written": written,
+        "dropped": {name.removeprefix("dropped_"): count for name, count in by_name.items()},
+        "splits": splits,
+        "captions_in_several_splits": leaked,
+        "shards": [dataclasses.asdict(shard) for shard in listed],
+        "reject_files": sorted(os.path.basename(path) for path in reject_files),
+    }
+    writer.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    return manifest

@@ -1,0 +1,75 @@
+"""Filters: each keeps a row, maybe re-encoded, or names the reason to drop it."""
+
+import dataclasses
+import io
+import warnings
+
+from PIL import Image, UnidentifiedImageError
+
+from beam.records import ImageText, Outcome, Rejected
+
+_STORED_FORMATS = {"JPEG", "PNG"}
+_STORED_MODES = {"L", "LA", "RGB", "RGBA", "P"}
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeCheck:
+    """Keeps pictures that decode whole and lie within the limits; re-encodes as PNG what TensorFlow could not read.
+
+    Attributes:
+      min_side: smallest side of a picture, pixels.
+      max_pixels: largest width x height; larger ones are refused before they are decoded.
+    """
+
+    min_side: int
+    max_pixels: int
+
+    def __call__(self, row: ImageText) -> Outcome:
+        if not row.image:
+            return _reject(row, "image_empty", "the picture has 0 bytes")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                with Image.open(io.BytesIO(row.image)) as picture:
+                    width, height = picture.size
+                    if width * height > self.max_pixels:
+                        detail = f"{width} x {height} is more than {self.max_pixels} pixels"
+                        return _reject(row, "image_too_large", detail)
+                    if min(width, height) < self.min_side:
+                        detail = f"{width} x {height} has a side below {self.min_side} pixels"
+                        return _reject(row, "image_too_small", detail)
+                    picture.load()
+                    if picture.format in _STORED_FORMATS and picture.mode in _STORED_MODES:
+                        return row
+                    return dataclasses.replace(row, image=_as_png(picture))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            return _reject(row, "image_too_large", str(error))
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+            return _reject(row, "image_undecodable", f"{len(row.image)} bytes: {error}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionCheck:
+    """Strips the caption and drops the row where nothing is left."""
+
+    def __call__(self, row: ImageText) -> Outcome:
+        caption = " ".join(row.caption.split())
+        if not caption:
+            return _reject(row, "caption_empty", f"the caption is {row.caption!r}")
+        return dataclasses.replace(row, caption=caption)
+
+
+def normalised_caption(row: ImageText) -> str:
+    """The caption as duplicates are told apart: case and spaces do not count."""
+    return " ".join(row.caption.casefold().split())
+
+
+def _reject(row: ImageText, reason: str, detail: str) -> Rejected:
+    return Rejected(row.key, row.position, reason, detail)
+
+
+def _as_png(picture: Image.Image) -> bytes:
+    encoded = io.BytesIO()
+    mode = "RGBA" if "A" in picture.mode or "transparency" in picture.info else "RGB"
+    picture.convert(mode).save(encoded, format="PNG")
+    return encoded.getvalue()

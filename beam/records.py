@@ -1,0 +1,78 @@
+"""What flows through the data plane: an image-text pair, or a row that was dropped and why."""
+
+import dataclasses
+import hashlib
+
+import tensorflow as tf
+
+from models import features
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageText:
+    """One pair.
+
+    Attributes:
+      key: identity of the pair; splits, shards and order derive from its hash.
+      image: the encoded picture.
+      caption: text, not empty.
+      position: where the row came from, as "file:row", for messages and the reject sidecar.
+      source: name of the source.
+      language: BCP 47 tag.
+      category: label to slice metrics by, or "".
+      class_name: zero-shot class, or "".
+    """
+
+    key: str
+    image: bytes
+    caption: str
+    position: str
+    source: str
+    language: str = features.UNKNOWN_LANGUAGE
+    category: str = ""
+    class_name: str = ""
+
+    def to_example(self) -> bytes:
+        """The row as a serialized tf.Example; equal rows give equal bytes."""
+        values = {
+            features.KEY: self.key.encode(),
+            features.IMAGE: self.image,
+            features.CAPTION: self.caption.encode(),
+            features.SOURCE: self.source.encode(),
+            features.LANGUAGE: self.language.encode(),
+            features.CATEGORY: self.category.encode(),
+            features.CLASS_NAME: self.class_name.encode(),
+        }
+        feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for name, v in values.items()}
+        example = tf.train.Example(features=tf.train.Features(feature=feature))
+        return example.SerializeToString(deterministic=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejected:
+    """A row that was dropped; the reject sidecar keeps it.
+
+    Attributes:
+      key: the pair's key, or "" where the row was too broken to have one.
+      position: where the row came from, as "file:row".
+      reason: a short name; the counter is "dropped_<reason>".
+      detail: the received value and what was expected.
+    """
+
+    key: str
+    position: str
+    reason: str
+    detail: str = ""
+
+
+Outcome = ImageText | Rejected
+
+
+def content_key(image: bytes, caption: str) -> str:
+    """The key of a pair that brings none: a hash of its content, so that it does not depend on where the row lies."""
+    return hashlib.sha256(image + b"\0" + caption.encode()).hexdigest()[:24]
+
+
+def salted_hash(key: str, salt: str) -> int:
+    """An integer in [0, 2**64) that looks random, and is the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,117 @@
+"""JSON Lines: one pair a line, the picture inline (base64) or as a path relative to the file."""
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+
+from beam.records import ImageText, Outcome, Rejected, content_key
+from models import features
+
+_TEXT_FIELDS = ("key", "language", "category", "class_name")
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonlSource:
+    """Each line is {"image": PATH, "caption": TEXT} or {"image_base64": ..., "caption": TEXT}.
+
+    Optional text fields: "key" (else a hash of the content), "language", "category", "class_name". A row that cannot be
+    used is dropped by reason, with its file and line number; it never stops the run.
+
+    Attributes:
+      path: a file or a glob pattern, on any file system Beam knows.
+    """
+
+    name: ClassVar[str] = "jsonl"
+    path: str = ""
+
+    def fingerprint(self) -> str:
+        files = [f"{file.path} {file.size_in_bytes} {file.last_updated_in_seconds}" for file in self._files()]
+        return hashlib.sha256("\n".join(files).encode()).hexdigest()
+
+    def read(self) -> beam.PTransform:
+        return _Read([file.path for file in self._files()])
+
+    def _files(self) -> list[Any]:
+        files = FileSystems.match([self.path])[0].metadata_list if self.path else []
+        if not files:
+            raise ValueError(
+                f"JsonlSource.path is {self.path!r}, but no such file exists; name a .jsonl file or a glob pattern "
+                "(gin: JsonlSource.path = 'pairs/*.jsonl')"
+            )
+        return sorted(files, key=lambda file: file.path)
+
+
+class _Read(beam.PTransform):
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__()
+        self._paths = paths
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        lines = pipeline | beam.Create(self._paths) | beam.Reshuffle() | "Lines" >> beam.FlatMap(_lines)
+        # A second reshuffle, so that the pictures of one large file are read by all workers.
+        return lines | "Spread" >> beam.Reshuffle() | "Parse" >> beam.Map(_parse)
+
+
+def _lines(path: str) -> Iterator[tuple[str, int, bytes]]:
+    with FileSystems.open(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield path, number, line
+
+
+def _parse(numbered: tuple[str, int, bytes]) -> Outcome:
+    path, number, line = numbered
+    position = f"{path}:{number}"
+    try:
+        row = json.loads(line.decode("utf-8"))
+        if not isinstance(row, dict):
+            raise ValueError(f"a line must be a JSON object, not {type(row).__name__}")
+    except UnicodeDecodeError as error:
+        return Rejected("", position, "invalid_utf8", str(error))
+    except ValueError as error:
+        return Rejected("", position, "invalid_json", str(error))
+
+    texts = {field: row[field] for field in _TEXT_FIELDS if row.get(field) is not None}
+    key = str(texts.get("key", ""))
+    wrong = [field for field, value in texts.items() if not isinstance(value, str)]
+    if wrong:
+        return Rejected(key, position, "invalid_field", f"{wrong[0]} is {texts[wrong[0]]!r}, but must be text")
+    caption = row.get("caption")
+    if not isinstance(caption, str):
+        return Rejected(key, position, "caption_missing", f"caption is {caption!r}, but must be text")
+    try:
+        image = _image_bytes(row, path)
+    except (OSError, ValueError) as error:
+        return Rejected(key, position, "image_missing", str(error))
+    return ImageText(
+        key=key or content_key(image, caption),
+        image=image,
+        caption=caption,
+        position=position,
+        source=JsonlSource.name,
+        language=texts.get("language", features.UNKNOWN_LANGUAGE),
+        category=texts.get("category", ""),
+        class_name=texts.get("class_name", ""),
+    )
+
+
+def _image_bytes(row: dict[str, Any], path: str) -> bytes:
+    inline, relative = row.get("image_base64"), row.get("image")
+    if isinstance(inline, str):
+        try:
+            return base64.b64decode(inline, validate=True)
+        except binascii.Error as error:
+            raise ValueError(f"image_base64 is no base64: {error}") from error
+    if isinstance(relative, str) and relative:
+        folder = FileSystems.split(path)[0]
+        full = relative if "://" in relative or relative.startswith("/") else FileSystems.join(folder, relative)
+        with FileSystems.open(full) as file:
+            return file.read()
+    raise ValueError('the row has neither "image" (a path) nor "image_base64"')

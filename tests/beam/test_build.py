@@ -1,0 +1,204 @@
+"""The data plane as a whole: every row is accounted for, and the bytes depend on nothing but rows and options."""
+
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
+import apache_beam
+import pytest
+import tensorflow as tf
+
+from beam import build, filters, records, sources, stages, writer
+from beam.sources.jsonl import JsonlSource
+from beam.sources.openmoji import OpenMojiSource
+from models import features
+from tests.pictures import shape_pairs
+
+ROOT = pathlib.Path(__file__).parents[2]
+LAYOUT = writer.Layout({"train": 8, "eval": 1, "test": 1}, shards=3, salt="test")
+
+
+def run(source: sources.Source, folder: pathlib.Path, **options) -> dict:
+    with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
+        chosen = build.BuildOptions(LAYOUT, **{"unique_captions": True, **options})
+        pipeline | build.Build(source, chosen, str(folder / "examples"), str(folder / "report"))
+    return json.loads((folder / "report" / build.MANIFEST_FILE).read_text())
+
+
+def checksums(folder: pathlib.Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def captions(folder: pathlib.Path, split: str) -> list[str]:
+    found = []
+    for path in sorted((folder / "examples" / f"Split-{split}").iterdir()):
+        for example in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
+            feature = tf.train.Example.FromString(example).features.feature
+            found.append(feature[features.CAPTION].bytes_list.value[0].decode())
+    return found
+
+
+@pytest.fixture
+def rows() -> list[dict]:
+    return [
+        {"image_base64": base64.b64encode(image).decode(), "caption": caption, "class_name": colour}
+        for image, caption, colour in shape_pairs()[:120]
+    ]
+
+
+def write_jsonl(path: pathlib.Path, rows: list) -> JsonlSource:
+    path.write_bytes(b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows))
+    return JsonlSource(str(path))
+
+
+def test_same_rows_give_the_same_bytes_in_any_order_and_number_of_files(tmp_path, rows):
+    run(write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "one")
+    shuffled = random.Random(1).sample(rows, len(rows))
+    (tmp_path / "many").mkdir()
+    for i in range(4):
+        write_jsonl(tmp_path / "many" / f"{i}.jsonl", shuffled[i::4])
+    run(JsonlSource(str(tmp_path / "many" / "*.jsonl")), tmp_path / "four")
+    one, four = checksums(tmp_path / "one" / "examples"), checksums(tmp_path / "four" / "examples")
+    assert one == four
+    assert len(one) == 9
+
+    run(write_jsonl(tmp_path / "b.jsonl", rows[1:]), tmp_path / "other")  # control: other rows, other bytes
+    assert checksums(tmp_path / "other" / "examples") != one
+
+
+def test_every_row_is_kept_or_dropped_by_name(tmp_path, rows):
+    (tmp_path / "found.png").write_bytes(base64.b64decode(rows[0]["image_base64"]))
+    bad = {
+        "invalid_json": b"{broken\n",
+        "invalid_utf8": b'{"caption": "\xff\xfe"}\n',
+        "caption_missing": {"image_base64": rows[3]["image_base64"]},
+        "caption_empty": {"image_base64": rows[4]["image_base64"], "caption": "  "},
+        "image_missing": {"caption": "a row without an image"},
+        "image_undecodable": {"image_base64": base64.b64encode(b"no picture").decode(), "caption": "broken picture"},
+        "image_empty": {"image_base64": "", "caption": "no bytes"},
+        "invalid_field": {"image_base64": rows[5]["image_base64"], "caption": "number as key", "key": 7},
+        "duplicate_key": rows[10],
+        "duplicate_caption": {**rows[11], "image_base64": rows[12]["image_base64"]},
+    }
+    relative = {"image": "found.png", "caption": "a picture by its path"}
+    source = write_jsonl(
+        tmp_path / "pairs.jsonl", [*rows, relative, *bad.values(), {"image": "lost.png", "caption": "x"}]
+    )
+    manifest = run(source, tmp_path)
+    assert manifest["read"] == len(rows) + len(bad) + 2
+    assert manifest["written"] == len(rows) + 1
+    assert manifest["dropped"] == {**dict.fromkeys(bad, 1), "image_missing": 2}
+    assert manifest["written"] == sum(len(captions(tmp_path, split)) for split in LAYOUT.splits)
+
+    (sidecar,) = manifest["reject_files"]
+    rejects = [json.loads(line) for line in (tmp_path / "report" / sidecar).read_text().splitlines()]
+    assert {reject["reason"] for reject in rejects} == set(bad)
+    first_bad_line = len(rows) + 2
+    assert {f"{tmp_path}/pairs.jsonl:{first_bad_line}"} == {
+        r["position"] for r in rejects if r["reason"] == "invalid_json"
+    }
+    assert any("lost.png" in reject["detail"] for reject in rejects)
+
+
+def test_a_lost_row_stops_the_run(tmp_path, rows, monkeypatch):
+    def lose_one(_: build.BuildOptions) -> list:
+        return [("Lose", _Lose())]
+
+    monkeypatch.setattr(build, "_filters", lose_one)
+    with pytest.raises(Exception, match="read 120 rows, but wrote 119"):
+        run(write_jsonl(tmp_path / "a.jsonl", rows), tmp_path)
+
+
+class _Lose(apache_beam.PTransform):
+    @apache_beam.typehints.no_annotations
+    def expand(self, rows: apache_beam.PCollection) -> stages.Kept:
+        some = shape_pairs()[5][1]
+        return rows | apache_beam.Filter(lambda row: row.caption != some) | stages.Separate()
+
+
+def test_openmoji_holds_out_captions_that_are_not_trained_on(tmp_path):
+    manifest = run(OpenMojiSource(size=32), tmp_path)
+    assert manifest["written"] > 3700
+    assert manifest["captions_in_several_splits"] == 0
+    by_split = {split: {caption.lower() for caption in captions(tmp_path, split)} for split in LAYOUT.splits}
+    assert not by_split["train"] & (by_split["eval"] | by_split["test"])
+    assert sum(map(len, by_split.values())) == manifest["written"]
+    for split in ("eval", "test"):
+        assert 0.08 < len(by_split[split]) / manifest["written"] < 0.12
+
+
+def test_shared_captions_are_counted_where_they_are_allowed(tmp_path, rows):
+    same = [{**row, "caption": "a shape"} for row in rows]
+    manifest = run(write_jsonl(tmp_path / "a.jsonl", same), tmp_path, unique_captions=False)
+    assert manifest["written"] == len(rows)
+    assert manifest["captions_in_several_splits"] == 1
+
+
+def test_split_is_a_function_of_key_and_salt():
+    keys = [f"key-{i}" for i in range(4000)]
+    shares = [LAYOUT.split_of(key) for key in keys]
+    assert 0.78 < shares.count("train") / len(keys) < 0.82
+    other = writer.Layout(LAYOUT.splits, LAYOUT.shards, salt="other")
+    assert [other.split_of(key) for key in keys] != shares
+
+
+@pytest.mark.parametrize("path", ["", "missing.jsonl", "missing/*.jsonl"])
+def test_missing_input_says_what_to_set(path):
+    with pytest.raises(ValueError, match=r"JsonlSource.path is .*no such file exists"):
+        JsonlSource(path).fingerprint()
+
+
+def test_fingerprint_changes_with_the_input(tmp_path, rows):
+    source = write_jsonl(tmp_path / "a.jsonl", rows)
+    before = source.fingerprint()
+    assert source.fingerprint() == before
+    write_jsonl(tmp_path / "a.jsonl", rows[1:])
+    assert source.fingerprint() != before
+
+
+def test_unknown_source_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"jsonl.*openmoji"):
+        sources.from_json('{"name": "csv"}')
+    assert sources.from_json(sources.to_json(JsonlSource("x"))) == JsonlSource("x")
+
+
+def test_a_killed_writer_leaves_no_shard_and_the_next_run_is_whole(tmp_path, rows):
+    """Kill -9 while shards are written: no file under a final name is cut short, and a new run gives all bytes."""
+    run(write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "unbroken")
+    slow = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); import models, pathlib, apache_beam\n"
+        "from beam import records\n"
+        "from tests.beam import test_build\n"
+        "whole = records.ImageText.to_example\n"
+        "records.ImageText.to_example = lambda row: (time.sleep(0.02), whole(row))[1]\n"
+        "test_build.run(test_build.JsonlSource(sys.argv[2]), pathlib.Path(sys.argv[3]))\n"
+    )
+    folder = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-c", slow, str(ROOT), str(tmp_path / "a.jsonl"), str(folder)])
+    while not list(folder.rglob(".unfinished-*")):
+        assert process.poll() is None, "the run ended before a shard was begun"
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.kill(process.pid, 9)
+    process.wait()
+    expected = checksums(tmp_path / "unbroken" / "examples")
+    finished = {name: sum_ for name, sum_ in checksums(folder).items() if ".unfinished-" not in name}
+    assert len(finished) < len(expected)
+    assert all(expected[name.removeprefix("examples/")] == sum_ for name, sum_ in finished.items())
+    run(JsonlSource(str(tmp_path / "a.jsonl")), folder)
+    after = checksums(folder / "examples")
+    assert {name: sum_ for name, sum_ in after.items() if ".unfinished-" not in name} == expected
+
+
+def test_equal_rows_serialise_equally():
+    row = records.ImageText("k", b"i", "c", "f:1", "s")
+    moved = records.ImageText("k", b"i", "c", "g:9", "s")
+    assert row.to_example() == moved.to_example()
+    assert filters.normalised_caption(records.ImageText("k", b"", " A  b", "", "")) == "a b"

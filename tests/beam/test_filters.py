@@ -1,0 +1,57 @@
+import io
+
+import pytest
+from PIL import Image
+
+from beam import filters
+from beam.records import ImageText, Rejected
+from tests.pictures import encode
+
+CHECK = filters.DecodeCheck(min_side=16, max_pixels=10_000)
+
+
+def row(image: bytes, caption: str = "a picture") -> ImageText:
+    return ImageText("key", image, caption, "file:1", "test")
+
+
+def test_a_good_picture_is_kept_byte_for_byte(red_png):
+    assert CHECK(row(red_png)) == row(red_png)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (b"", "image_empty"),
+        (b"not a picture", "image_undecodable"),
+        (encode(Image.new("RGB", (8, 40))), "image_too_small"),
+        (encode(Image.new("RGB", (200, 200))), "image_too_large"),
+        (encode(Image.radial_gradient("L"), "JPEG")[:900], "image_too_large"),
+    ],
+)
+def test_what_cannot_be_used_is_dropped_with_its_reason(image, reason):
+    outcome = CHECK(row(image))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.reason, outcome.position) == (reason, "file:1")
+    assert outcome.detail
+
+
+def test_a_truncated_picture_is_undecodable():
+    whole = encode(Image.effect_noise((64, 64), 80).convert("RGB"), "JPEG")
+    outcome = CHECK(row(whole[: len(whole) // 2]))
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "image_undecodable"
+
+
+@pytest.mark.parametrize(("mode", "image_format"), [("CMYK", "JPEG"), ("RGB", "WEBP"), ("I;16", "PNG")])
+def test_what_tensorflow_cannot_decode_is_stored_as_png(mode, image_format):
+    kept = CHECK(row(encode(Image.new(mode, (32, 32)), image_format)))
+    assert isinstance(kept, ImageText)
+    stored = Image.open(io.BytesIO(kept.image))
+    assert (stored.format, stored.mode, stored.size) == ("PNG", "RGB", (32, 32))
+
+
+def test_captions_are_stripped_and_empty_ones_dropped():
+    assert filters.CaptionCheck()(row(b"x", "  a  b\n")) == row(b"x", "a b")
+    outcome = filters.CaptionCheck()(row(b"x", " \n"))
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "caption_empty"
