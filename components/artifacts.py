@@ -1,0 +1,21 @@
+"""Artifact types of our own, for what TFX has no standard type for."""
+
+from tfx.types.artifact import Artifact
+
+
+class IngestReport(Artifact):
+    """manifest.json (rows read, written and dropped by reason, shards with checksums) and rejects-*.jsonl."""
+
+    TYPE_NAME = "SiglipIngestReport"
+
+
+class Vocabulary(Artifact):
+    """vocabulary.model: a SentencePiece model whose ids models.tokenizer understands."""
+
+    TYPE_NAME = "SiglipVocabulary"
+
+
+class RunReport(Artifact):
+    """report.html, a self-contained page, and summary.json, the same facts for programs."""
+
+    TYPE_NAME = "SiglipRunReport"

@@ -1,0 +1,1 @@
+"""ImageTextGen: source rows -> checked, split and sharded Examples, and a report on every row."""

@@ -1,0 +1,60 @@
+"""The gate as a TFMA EvalConfig: value thresholds, change thresholds and slices."""
+
+from collections.abc import Mapping, Sequence
+
+from google.protobuf import wrappers_pb2
+from tensorflow_model_analysis.proto import config_pb2
+
+from components.metrics import tfma_metrics
+
+SIGNATURE = "evaluate"
+CANDIDATE, BASELINE = "candidate", "baseline"
+
+
+def create(
+    min_value: Mapping[str, float], max_drop: Mapping[str, float], slice_by: Sequence[str]
+) -> config_pb2.EvalConfig:
+    """Makes the configuration.
+
+    Args:
+      min_value: {metric: smallest value that is blessed}.
+      max_drop: {metric: largest fall against the last blessed model that is blessed}; ignored while there is none.
+      slice_by: features to slice by, beside the overall slice. Thresholds hold for the overall slice.
+    """
+    thresholds = {
+        metric: _overall(
+            config_pb2.MetricThreshold(
+                value_threshold=_at_least(min_value[metric]) if metric in min_value else None,
+                change_threshold=_falls_at_most(max_drop[metric]) if metric in max_drop else None,
+            )
+        )
+        for metric in sorted({*min_value, *max_drop})
+    }
+    metrics = [
+        config_pb2.MetricConfig(class_name=tfma_metrics.ImageTextMetrics.__name__, module=tfma_metrics.__name__),
+        config_pb2.MetricConfig(class_name="ExampleCount"),
+    ]
+    return config_pb2.EvalConfig(
+        model_specs=[
+            config_pb2.ModelSpec(name=CANDIDATE, signature_name=SIGNATURE),
+            config_pb2.ModelSpec(name=BASELINE, signature_name=SIGNATURE, is_baseline=True),
+        ],
+        slicing_specs=[config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[key]) for key in slice_by)],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics, per_slice_thresholds=thresholds)],
+    )
+
+
+def _overall(threshold: config_pb2.MetricThreshold) -> config_pb2.PerSliceMetricThresholds:
+    """A threshold for the overall slice only: TFMA would hold a plain one against every slice."""
+    only = config_pb2.PerSliceMetricThreshold(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
+    return config_pb2.PerSliceMetricThresholds(thresholds=[only])
+
+
+def _at_least(value: float) -> config_pb2.GenericValueThreshold:
+    return config_pb2.GenericValueThreshold(lower_bound=wrappers_pb2.DoubleValue(value=value))
+
+
+def _falls_at_most(drop: float) -> config_pb2.GenericChangeThreshold:
+    return config_pb2.GenericChangeThreshold(
+        absolute=wrappers_pb2.DoubleValue(value=-drop), direction=config_pb2.MetricDirection.HIGHER_IS_BETTER
+    )

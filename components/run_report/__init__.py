@@ -1,0 +1,1 @@
+"""RunReport: one self-contained page on a run, and the same facts for programs."""

@@ -1,0 +1,166 @@
+"""RunReport's work: gathers the facts, draws them, writes the page and summary.json."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from beam.build import MANIFEST_FILE
+from components.infra_validator.executor import CHECK_FILE
+from components.run_report import figures, gate, held_out
+from models.training import LOG_FILE
+
+REPORT_KEY = "report"
+GIN_KEY = "gin"
+TITLE_KEY = "title"
+ATTRIBUTION_KEY = "attribution"
+GALLERY_KEY = "gallery"
+MAX_ROWS_KEY = "max_rows"
+PAGE_FILE, SUMMARY_FILE = "report.html", "summary.json"
+_PACKAGES = (
+    "siglip-tfx",
+    "tfx",
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-text",
+    "tensorflow-model-analysis",
+    "apache-beam",
+)
+
+Inputs = Mapping[str, list[types.Artifact]]
+
+
+class Executor(base_executor.BaseExecutor):
+    """Writes the report's two files."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Reads the run's artifacts and writes report.html and summary.json."""
+        folder = artifact_utils.get_single_uri(output_dict[REPORT_KEY])
+        summary, page = _facts(input_dict, exec_properties)
+        tf.io.gfile.makedirs(folder)
+        for name, text in ((SUMMARY_FILE, json.dumps(summary, indent=1)), (PAGE_FILE, render(summary, page))):
+            with tf.io.gfile.GFile(os.path.join(folder, name), "w") as file:
+                file.write(text)
+
+
+def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
+    """The page; everything it shows is inside it."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("components.run_report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(**summary, **page)
+
+
+def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What programs want to know, and what the page shows beside it."""
+
+    def uri(name: str) -> str:
+        return artifact_utils.get_single_uri(input_dict[name])
+
+    evaluation = gate.read(uri("evaluation"))
+    model = path_utils.serving_model_path(uri("model"))
+    test = held_out.measure(
+        model,
+        artifact_utils.get_split_uri(input_dict["examples"], "test"),
+        exec_properties[MAX_ROWS_KEY],
+        exec_properties[GALLERY_KEY],
+    )
+    serving = _read_json(uri("infra_blessing"), CHECK_FILE)
+    pushed = input_dict["pushed_model"][0]
+    log = _read_lines(uri("model_run"), LOG_FILE)
+    failures = [reason for line in evaluation.lines for reason in line.failures]
+    if serving["problem"]:
+        failures.append(f"the model cannot be served: {serving['problem']}")
+    summary = {
+        "title": exec_properties[TITLE_KEY],
+        "blessed": input_dict["model_blessing"][0].get_int_custom_property("blessed") == 1,
+        "served": not serving["problem"],
+        "failures": failures,
+        "pushed": pushed.get_string_custom_property("pushed_destination"),
+        "model": model,
+        "gate": [dataclasses.asdict(line) for line in evaluation.lines],
+        "slices": evaluation.slices,
+        "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
+        "ingest": _read_json(uri("ingest_report"), MANIFEST_FILE),
+        "anomalies": _anomalies(uri("anomalies")),
+        "serving_check": serving,
+        "training": {"steps": int(log[-1]["step"]) + 1, **log[-1]} if log else {"steps": 0},
+        "versions": _versions(),
+    }
+    page = {
+        "curves": figures.training_curves(log),
+        "bars": figures.metric_bars(evaluation.lines, test.metrics),
+        "gallery": test.gallery,
+        "gin": exec_properties[GIN_KEY],
+        "attribution": exec_properties[ATTRIBUTION_KEY],
+        "timings": _timings(input_dict),
+        "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    return summary, page
+
+
+def _anomalies(folder: str) -> list[str]:
+    """ExampleValidator's findings, as "split: feature: what"."""
+    found = []
+    for path in sorted(tf.io.gfile.glob(os.path.join(folder, "Split-*", "SchemaDiff.pb"))):
+        split = os.path.basename(os.path.dirname(path)).removeprefix("Split-")
+        with tf.io.gfile.GFile(path, "rb") as file:
+            anomalies = anomalies_pb2.Anomalies.FromString(file.read())
+        for feature, info in sorted(anomalies.anomaly_info.items()):
+            found.append(f"{split}: {feature}: {info.description}")
+    return found
+
+
+def _timings(input_dict: Inputs) -> list[tuple[str, str]]:
+    """(what was made, when), in the order it was made; what came from cache shows the time of its own run."""
+    made = sorted(
+        (artifacts[0].mlmd_artifact.last_update_time_since_epoch, name) for name, artifacts in input_dict.items()
+    )
+    lines, before = [], None
+    for milliseconds, name in made:
+        moment = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
+        since = "" if before is None else f"  (+{(milliseconds - before) / 1000:.1f} s)"
+        lines.append((name.replace("_", " "), moment.strftime("%H:%M:%S") + since))
+        before = milliseconds
+    return lines
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _read_json(folder: str, name: str) -> Any:
+    with tf.io.gfile.GFile(os.path.join(folder, name)) as file:
+        return json.load(file)
+
+
+def _read_lines(folder: str, name: str) -> list[dict[str, float]]:
+    with tf.io.gfile.GFile(os.path.join(folder, name)) as file:
+        return [json.loads(line) for line in file]

@@ -1,0 +1,73 @@
+"""The report's plots, as data: addresses of PNG pictures."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib.figure
+
+from components.run_report.gate import Line
+
+_BLUE, _GREY, _ORANGE = "#2457a6", "#9aa3ad", "#c2621b"
+
+
+def training_curves(log: Sequence[Mapping[str, float]]) -> str:
+    """Loss, logit scale t and logit bias b over the steps; "" where nothing was trained."""
+    if not log:
+        return ""
+    figure = matplotlib.figure.Figure(figsize=(9.6, 2.7), layout="constrained")
+    axes = figure.subplots(1, 3)
+    steps = [row["step"] for row in log]
+    names = {"loss": "loss", "logit_scale": "logit scale t = exp(t')", "logit_bias": "logit bias b"}
+    for axis, (name, title) in zip(axes, names.items(), strict=True):
+        axis.plot(steps, [row[name] for row in log], color=_BLUE)
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_xlabel("step", fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+    return _png(figure)
+
+
+def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
+    """Each metric on the test and eval split beside the last blessed model and chance."""
+    lines = [line for line in lines if line.value == line.value]
+    figure = matplotlib.figure.Figure(figsize=(9.6, 0.55 * len(lines) + 0.9), layout="constrained")
+    axis = figure.subplots()
+    for row, line in enumerate(lines):
+        axis.barh(row - 0.2, headline[line.metric], height=0.36, color=_BLUE, label="test split" if row == 0 else None)
+        axis.barh(row + 0.2, line.value, height=0.36, color="#9fbbe6", label="eval split (gate)" if row == 0 else None)
+        axis.plot(
+            [line.chance] * 2, [row - 0.4, row + 0.4], color="black", lw=1.5, label="chance" if row == 0 else None
+        )
+        if line.min_value is not None:
+            axis.plot(
+                [line.min_value] * 2,
+                [row - 0.4, row + 0.4],
+                color=_ORANGE,
+                lw=1.5,
+                ls="--",
+                label="gate" if row == 0 else None,
+            )
+        if line.last_blessed is not None:
+            axis.plot(
+                line.last_blessed,
+                row + 0.2,
+                marker="D",
+                ms=5,
+                color=_GREY,
+                ls="",
+                label="last blessed model" if row == 0 else None,
+            )
+    axis.set_yticks(range(len(lines)), [line.metric.replace("_", " ") for line in lines], fontsize=9)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.legend(fontsize=8, frameon=False, loc="lower right")
+    return _png(figure)
+
+
+def _png(figure: matplotlib.figure.Figure) -> str:
+    encoded = io.BytesIO()
+    figure.savefig(encoded, format="png", dpi=110, metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()

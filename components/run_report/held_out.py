@@ -1,0 +1,89 @@
+"""The test split, which neither training nor the gate has seen: the headline figures and the gallery."""
+
+import base64
+import dataclasses
+import io
+import os
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
+from PIL import Image
+
+from components.metrics import retrieval, tfma_metrics
+from models import data, features
+
+_BATCH = 64
+_NEAREST = 5
+_THUMBNAIL = 96
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbour:
+    """A caption that the model found near, and the sigmoid probability that it belongs to the picture."""
+
+    caption: str
+    probability: float
+    right: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Exhibit:
+    """One picture of the gallery; `image` is a data: address of a PNG."""
+
+    image: str
+    caption: str
+    nearest: list[Neighbour]
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """Figures of the test split, what chance gives, and the gallery."""
+
+    rows: int
+    metrics: dict[str, float]
+    chance: dict[str, float]
+    gallery: list[Exhibit]
+
+
+def measure(model_path: str, split: str, max_rows: int, gallery: int) -> HeldOut:
+    """Embeds at most `max_rows` rows of the split's shards with the exported model.
+
+    The gallery takes the first rows in the shards' order, which is the order of a hash: no one has picked them.
+    """
+    model = tf.saved_model.load(model_path)
+    parts: dict[str, list[np.ndarray]] = {}
+    pictures: list[bytes] = []
+    for examples in data.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
+        for name, value in model.signatures["evaluate"](examples=examples).items():
+            parts.setdefault(name, []).append(value.numpy())
+        pictures.extend(data.parse(examples, (features.IMAGE,))[features.IMAGE].numpy()[: gallery - len(pictures)])
+    outputs = {name: np.concatenate(values) for name, values in parts.items()}
+    metrics = tfma_metrics.all_metrics(outputs)
+    rows = len(outputs["caption"])
+    probability = _probability(model, pictures, list(outputs["caption"]))
+    captions = [caption.decode() for caption in outputs["caption"]]
+    exhibits = [_exhibit(picture, captions[i], captions, probability[i]) for i, picture in enumerate(pictures)]
+    return HeldOut(rows, metrics, retrieval.chance(rows, int(metrics["zero_shot_classes"])), exhibits)
+
+
+def _probability(model: tf.Module, pictures: list[bytes], captions: list[bytes]) -> np.ndarray:
+    answer = model.signatures["serving_default"](image_bytes=tf.constant(pictures), labels=tf.constant(captions))
+    return answer["probability"].numpy()
+
+
+def _exhibit(picture: bytes, caption: str, captions: list[str], probability: np.ndarray) -> Exhibit:
+    nearest = [
+        Neighbour(captions[j], float(probability[j]), captions[j] == caption)
+        for j in np.argsort(-probability, kind="stable")[:_NEAREST]
+    ]
+    return Exhibit(_thumbnail(picture), caption, nearest)
+
+
+def _thumbnail(picture: bytes) -> str:
+    with Image.open(io.BytesIO(picture)) as opened:
+        small = opened.convert("RGBA")
+        small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        encoded = io.BytesIO()
+        small.save(encoded, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()

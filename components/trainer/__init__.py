@@ -1,0 +1,1 @@
+"""Trainer: TFX's, with one more input, the vocabulary."""

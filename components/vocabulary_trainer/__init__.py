@@ -1,0 +1,1 @@
+"""VocabularyTrainer: captions of the train split -> a SentencePiece vocabulary."""

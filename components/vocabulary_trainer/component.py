@@ -1,0 +1,47 @@
+"""The VocabularyTrainer component."""
+
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import BaseChannel, channel, component_spec, standard_artifacts, standard_component_specs
+
+from components import artifacts
+from components.vocabulary_trainer import executor
+
+
+class VocabularyTrainerSpec(component_spec.ComponentSpec):
+    """Examples in, a Vocabulary out."""
+
+    PARAMETERS = {
+        executor.SIZE_KEY: component_spec.ExecutionParameter(type=int),
+        executor.SENTENCES_KEY: component_spec.ExecutionParameter(type=int),
+        executor.SEED_KEY: component_spec.ExecutionParameter(type=int),
+    }
+    INPUTS = {standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+    OUTPUTS = {executor.VOCABULARY_KEY: component_spec.ChannelParameter(type=artifacts.Vocabulary)}
+
+
+class VocabularyTrainer(base_component.BaseComponent):
+    """Trains a SentencePiece unigram vocabulary on the lower-cased captions of the train split only."""
+
+    SPEC_CLASS = VocabularyTrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, examples: BaseChannel, size: int, max_sentences: int, seed: int) -> None:
+        """Makes the component.
+
+        Args:
+          examples: Examples with a train split.
+          size: pieces; small corpora may give fewer.
+          max_sentences: captions drawn at most.
+          seed: of the draw.
+        """
+        super().__init__(
+            spec=VocabularyTrainerSpec(
+                **{
+                    standard_component_specs.EXAMPLES_KEY: examples,
+                    executor.SIZE_KEY: size,
+                    executor.SENTENCES_KEY: max_sentences,
+                    executor.SEED_KEY: seed,
+                    executor.VOCABULARY_KEY: channel.Channel(type=artifacts.Vocabulary),
+                }
+            )
+        )

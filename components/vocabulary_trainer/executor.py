@@ -1,0 +1,90 @@
+"""VocabularyTrainer's work."""
+
+import io
+import os
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import sentencepiece
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils, standard_component_specs
+
+from models import data, features, tokenizer
+
+VOCABULARY_KEY = "vocabulary"
+SIZE_KEY = "size"
+SENTENCES_KEY = "max_sentences"
+SEED_KEY = "seed"
+MODEL_FILE = "vocabulary.model"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Writes vocabulary.model."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Reads the captions of the train split and trains the vocabulary.
+
+        Raises:
+          ValueError: SentencePiece refuses the size for these captions.
+        """
+        split = artifact_utils.get_split_uri(input_dict[standard_component_specs.EXAMPLES_KEY], "train")
+        folder = artifact_utils.get_single_uri(output_dict[VOCABULARY_KEY])
+        captions = draw(read_captions(split), exec_properties[SENTENCES_KEY], exec_properties[SEED_KEY])
+        model = train(captions, exec_properties[SIZE_KEY])
+        tf.io.gfile.makedirs(folder)
+        with tf.io.gfile.GFile(os.path.join(folder, MODEL_FILE), "wb") as file:
+            file.write(model)
+
+
+def read_captions(split: str) -> Iterator[str]:
+    """Lower-cased captions of all shards in a split's folder, in the order they lie there."""
+    for batch in data.read_shards([os.path.join(split, "*")]).batch(1024):
+        for caption in data.parse(batch, (features.CAPTION,))[features.CAPTION].numpy():
+            yield caption.decode().lower()
+
+
+def draw(captions: Iterator[str], count: int, seed: int) -> list[str]:
+    """At most `count` captions, each with the same chance (reservoir sampling)."""
+    generator = random.Random(seed)
+    drawn: list[str] = []
+    for seen, caption in enumerate(captions):
+        if len(drawn) < count:
+            drawn.append(caption)
+        elif (place := generator.randrange(seen + 1)) < count:
+            drawn[place] = caption
+    return drawn
+
+
+def train(captions: list[str], size: int) -> bytes:
+    """The serialized SentencePiece model; the same captions give the same bytes."""
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(captions),
+            model_writer=model,
+            vocab_size=size,
+            hard_vocab_limit=False,  # fewer pieces, not an error, where the captions are few
+            model_type="unigram",
+            character_coverage=0.9995,
+            byte_fallback=True,  # any script can be spelled; no caption is lost to "unknown"
+            eos_id=tokenizer.EOS_ID,
+            pad_id=tokenizer.PAD_ID,
+            unk_id=tokenizer.UNKNOWN_ID,
+            bos_id=-1,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"SentencePiece made no vocabulary of {size} pieces from {len(captions)} captions: {error}; "
+            "change Vocabulary.size (it must leave room for 256 bytes and every character)"
+        ) from error
+    return model.getvalue()
