@@ -1,0 +1,77 @@
+"""Runs the whole pipeline on this machine: `python -m pipeline.local_runner --gin_file=gin/quickstart.gin`."""
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from absl import app, flags
+
+from models import configuration
+from pipeline import progress
+
+_GIN_FILE = flags.DEFINE_multi_string("gin_file", [], "A gin file; may be given several times, later ones win.")
+_GIN_BINDINGS = flags.DEFINE_multi_string("gin_bindings", [], "One more binding, such as 'Training.steps = 10'.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "output", "Where artifacts, metadata, logs and pushed models go.")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin, and run nothing.")
+
+
+def main(argv: list[str]) -> None:
+    """Checks what can be checked, runs, and says what came of it."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
+    try:
+        run(_GIN_FILE.value, _GIN_BINDINGS.value, os.path.abspath(_OUTPUT_DIR.value), _DRY_RUN.value)
+    except (ValueError, progress.ComponentFailed) as error:
+        sys.exit(f"error: {error}")
+
+
+def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run: bool) -> dict[str, Any] | None:
+    """Runs the pipeline that the gin describes; returns the report's summary, or None for a dry run.
+
+    Raises:
+      ConfigurationError: the gin cannot be used.
+      ValueError: the output folder cannot be written, or an input is missing.
+      ComponentFailed: a component raised; what earlier ones made is kept, and the next run goes on from there.
+    """
+    start = time.monotonic()
+    progress.quiet_terminal()
+    print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+    from pipeline import pipeline, summary
+    from pipeline.settings import PipelineSettings
+
+    (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
+    output_dir = os.path.join(output_dir, settings.name)
+    dag = pipeline.create(settings, pipeline.local_locations(output_dir))
+    components = [component.id for component in dag.components]
+    if dry_run:
+        print(summary.dag_text(dag), configuration.to_gin(settings), sep="\n\n")
+        return None
+    progress.require_writable(output_dir)
+    settings.ingest.source.fingerprint()
+    log_file = os.path.join(output_dir, "run.log")
+    lines = progress.watch(components, log_file)
+    try:
+        LocalDagRunner().run(dag)
+    except Exception as error:
+        raise progress.ComponentFailed(lines.running, error, log_file) from error
+
+    report = summary.latest_report(os.path.join(output_dir, "metadata.sqlite"), settings.name)
+    with open(os.path.join(report, "summary.json")) as file:
+        facts: dict[str, Any] = json.load(file)
+    print(summary.outcome_text(facts, report, lines.seconds))
+    memory = progress.peak_memory_bytes() / 1e9
+    print(f"Took {time.monotonic() - start:.0f} s and {memory:.1f} GB at most. Log: {log_file}")
+    return facts
+
+
+def console() -> None:
+    """Entry of the console script."""
+    app.run(main)
+
+
+if __name__ == "__main__":
+    console()

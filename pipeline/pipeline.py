@@ -1,0 +1,145 @@
+"""The DAG: read it from top to bottom, and you know the system. Runners only differ in where it runs."""
+
+import dataclasses
+import os
+
+import tensorflow_data_validation as tfdv
+from tfx import v1 as tfx
+
+from beam import build, sources, writer
+from components.image_text_gen.component import ImageTextGen
+from components.image_text_gen.executor import options_to_json
+from components.infra_validator.component import InfraValidator
+from components.metrics import eval_config
+from components.model_resolver import LatestOtherBlessedModelStrategy
+from components.run_report.component import RunReport
+from components.trainer.component import Trainer
+from components.vocabulary_trainer.component import VocabularyTrainer
+from models import configuration, features
+from pipeline.settings import IngestSettings, PipelineSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Locations:
+    """Where a pipeline keeps things.
+
+    Attributes:
+      root: artifacts of every execution.
+      serving: pushed models, one numbered folder each.
+      metadata: connection to the metadata store, or None where the platform brings one.
+    """
+
+    root: str
+    serving: str
+    metadata: object | None = None
+
+
+def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline:
+    """Builds the DAG; nothing runs, and no file is read."""
+    ingest = ImageTextGen(
+        source=sources.to_json(settings.ingest.source), options=options_to_json(_options(settings.ingest))
+    )
+    examples = ingest.outputs["examples"]
+
+    # Statistics are of text features: the bytes of a picture have no distribution worth a page.
+    statistics = tfx.components.StatisticsGen(
+        examples=examples, stats_options=tfdv.StatsOptions(feature_allowlist=list(features.TEXT))
+    )
+    schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
+    validator = tfx.components.ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
+    )
+
+    vocabulary = VocabularyTrainer(
+        examples=examples,
+        size=settings.vocabulary.size,
+        max_sentences=settings.vocabulary.max_sentences,
+        seed=settings.vocabulary.seed,
+    )
+    trainer = Trainer(
+        examples=examples,
+        schema=schema.outputs["schema"],
+        vocabulary=vocabulary.outputs["vocabulary"],
+        gin=configuration.to_gin(settings.training),
+        steps=settings.training.steps,
+    )
+    model = trainer.outputs["model"]
+
+    last_blessed = tfx.dsl.Resolver(
+        strategy_class=LatestOtherBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        candidate=model,
+    ).with_id("LastBlessedModel")
+    evaluator = tfx.components.Evaluator(
+        examples=examples,
+        model=model,
+        baseline_model=last_blessed.outputs["model"],
+        eval_config=eval_config.create(settings.gate.min_value, settings.gate.max_drop, settings.gate.slice_by),
+        example_splits=["eval"],
+    )
+    infra_validator = InfraValidator(
+        model=model,
+        examples=examples,
+        rows=settings.serving_check.rows,
+        max_load_seconds=settings.serving_check.max_load_seconds,
+    )
+    pusher = tfx.components.Pusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=locations.serving)
+        ),
+    )
+    report = RunReport(
+        inputs={
+            "examples": examples,
+            "ingest_report": ingest.outputs["report"],
+            "anomalies": validator.outputs["anomalies"],
+            "vocabulary": vocabulary.outputs["vocabulary"],
+            "model": model,
+            "model_run": trainer.outputs["model_run"],
+            "evaluation": evaluator.outputs["evaluation"],
+            "model_blessing": evaluator.outputs["blessing"],
+            "infra_blessing": infra_validator.outputs["blessing"],
+            "pushed_model": pusher.outputs["pushed_model"],
+        },
+        gin=configuration.to_gin(settings),
+        **dataclasses.asdict(settings.report),
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=settings.name,
+        pipeline_root=locations.root,
+        components=[
+            ingest,
+            statistics,
+            schema,
+            validator,
+            vocabulary,
+            trainer,
+            last_blessed,
+            evaluator,
+            infra_validator,
+            pusher,
+            report,
+        ],
+        metadata_connection_config=locations.metadata,
+        beam_pipeline_args=list(settings.beam_args),
+        enable_cache=True,
+    )
+
+
+def local_locations(output_dir: str) -> Locations:
+    """Everything below one folder of this machine, with an sqlite metadata store."""
+    metadata = tfx.orchestration.metadata.sqlite_metadata_connection_config(os.path.join(output_dir, "metadata.sqlite"))
+    return Locations(os.path.join(output_dir, "artifacts"), os.path.join(output_dir, "serving"), metadata)
+
+
+def _options(ingest: IngestSettings) -> build.BuildOptions:
+    return build.BuildOptions(
+        layout=writer.Layout(ingest.splits, ingest.shards, ingest.salt),
+        min_side=ingest.min_side,
+        max_pixels=ingest.max_pixels,
+        unique_captions=ingest.unique_captions,
+    )

@@ -1,0 +1,83 @@
+"""What a person sees of a local run: a line when a component starts, one when it ends, and what it all cost."""
+
+import logging
+import os
+import resource
+import sys
+import time
+import warnings
+
+from absl import logging as absl_logging
+
+
+class ComponentFailed(RuntimeError):
+    """A component raised; the message names it, and where the traceback is."""
+
+    def __init__(self, component: str, error: Exception, log_file: str) -> None:
+        absl_logging.error("%s failed", component, exc_info=error)
+        super().__init__(
+            f"{component} failed: {type(error).__name__}: {error}\n"
+            f"What ran before it is kept, and is not run again. Traceback: {log_file}"
+        )
+
+
+class ComponentLines(logging.Handler):
+    """Turns LocalDagRunner's log records into lines for people, and remembers how long each component took."""
+
+    def __init__(self, components: list[str]) -> None:
+        super().__init__(logging.INFO)
+        self._components = components
+        self._started: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+        self.running = "The pipeline"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == "Component %s is running.":
+            (name,) = record.args if isinstance(record.args, tuple) else (str(record.args),)
+            self.running = str(name)
+            self._started[str(name)] = time.monotonic()
+            number = self._components.index(str(name)) + 1 if name in self._components else len(self._started)
+            print(f"[{number}/{len(self._components)}] {name}", flush=True)
+        elif record.msg == "Component %s is finished.":
+            (name,) = record.args if isinstance(record.args, tuple) else (str(record.args),)
+            self.seconds[str(name)] = time.monotonic() - self._started[str(name)]
+            print(f"      {self.seconds[str(name)]:.1f} s", flush=True)
+
+
+def quiet_terminal() -> None:
+    """Keeps libraries' logs off the terminal (the run's log has them); call it before TensorFlow is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
+    absl_logging.use_absl_handler()
+    absl_logging.get_absl_handler().setLevel(logging.CRITICAL)
+
+
+def watch(components: list[str], log_file: str) -> ComponentLines:
+    """Sends the whole log to `log_file`, and a line for each component to standard output."""
+    absl_logging.set_verbosity(absl_logging.INFO)
+    to_file = logging.FileHandler(log_file)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    lines = ComponentLines(components)
+    for handler in (to_file, lines):
+        logging.getLogger().addHandler(handler)
+    return lines
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process, or of the largest child where that is larger."""
+    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max(own, children) * (1 if sys.platform == "darwin" else 1024)
+
+
+def require_writable(folder: str) -> None:
+    """Makes the folder; raises ValueError that says what is wrong and what to do where nothing can be written there."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        probe = os.path.join(folder, ".writable")
+        with open(probe, "w"):
+            pass
+        os.remove(probe)
+    except OSError as error:
+        raise ValueError(
+            f"--output_dir={folder} cannot be written ({error.strerror}); name a folder of your own"
+        ) from error

@@ -1,0 +1,173 @@
+"""What gin can tune about the pipeline: frozen dataclasses, checked as they are made."""
+
+import dataclasses
+
+from beam.sources import Source
+from beam.sources.jsonl import JsonlSource
+from beam.sources.openmoji import OpenMojiSource
+from components.metrics.retrieval import METRIC_NAMES
+from models import features
+from models.checks import require, require_positive
+from models.configuration import configurable
+from models.settings import TrainingSettings
+
+_SPLITS = ("train", "eval", "test")
+
+configurable("JsonlSource")(JsonlSource)
+configurable("OpenMojiSource")(OpenMojiSource)
+
+
+@configurable("Ingest")
+@dataclasses.dataclass(frozen=True)
+class IngestSettings:
+    """What ImageTextGen reads, keeps and holds out.
+
+    Attributes:
+      source: where rows come from, such as @JsonlSource() or @OpenMojiSource().
+      train_share, eval_share, test_share: shares of the splits, in any unit; eval feeds the gate, test only the report.
+      shards: files of each split.
+      salt: changes which rows are held out.
+      min_side: smallest side of a picture, pixels.
+      max_pixels: largest width x height of a picture.
+      unique_captions: keep one row of those that share a caption, so that no held-out caption is trained on.
+    """
+
+    source: Source = OpenMojiSource()
+    train_share: int = 8
+    eval_share: int = 1
+    test_share: int = 1
+    shards: int = 4
+    salt: str = "siglip"
+    min_side: int = 16
+    max_pixels: int = 89_478_485
+    unique_captions: bool = True
+
+    def __post_init__(self) -> None:
+        require_positive(self, "train_share", "eval_share", "test_share", "shards", "min_side", "max_pixels")
+        require(
+            hasattr(self.source, "fingerprint"),
+            "Ingest.source",
+            self.source,
+            "a source",
+            "refer to one with @, such as @JsonlSource()",
+        )
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """{split: share}."""
+        return dict(zip(_SPLITS, (self.train_share, self.eval_share, self.test_share), strict=True))
+
+
+@configurable("Vocabulary")
+@dataclasses.dataclass(frozen=True)
+class VocabularySettings:
+    """The SentencePiece vocabulary.
+
+    Attributes:
+      size: pieces, the 256 bytes of the fallback included.
+      max_sentences: captions drawn to train it.
+      seed: of the draw.
+    """
+
+    size: int = 32_000
+    max_sentences: int = 1_000_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "size", "max_sentences")
+        require(
+            self.size > 300, "Vocabulary.size", self.size, "above 300", "256 bytes and the control pieces count too"
+        )
+
+
+@configurable("Gate")
+@dataclasses.dataclass(frozen=True)
+class GateSettings:
+    """What a model must reach, on the eval split, to be blessed and pushed.
+
+    Attributes:
+      min_value: {metric: smallest value}.
+      max_drop: {metric: largest fall against the last blessed model}.
+      slice_by: features that metrics are also reported by.
+    """
+
+    min_value: dict[str, float] = dataclasses.field(default_factory=dict)
+    max_drop: dict[str, float] = dataclasses.field(default_factory=dict)
+    slice_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in ("min_value", "max_drop"):
+            for metric in getattr(self, field):
+                require(
+                    metric in METRIC_NAMES, f"Gate.{field}", metric, f"one of {', '.join(METRIC_NAMES)}", "correct it"
+                )
+        require(
+            bool(self.min_value),
+            "Gate.min_value",
+            self.min_value,
+            "not empty",
+            "name at least one metric, or every model would pass",
+        )
+        for name in self.slice_by:
+            require(name in features.TEXT, "Gate.slice_by", name, f"one of {', '.join(features.TEXT)}", "correct it")
+
+
+@configurable("ServingCheck")
+@dataclasses.dataclass(frozen=True)
+class ServingCheckSettings:
+    """What InfraValidator asks of the served model.
+
+    Attributes:
+      rows: pairs in a request.
+      max_load_seconds: time the server may take to start and load.
+    """
+
+    rows: int = 8
+    max_load_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "rows", "max_load_seconds")
+
+
+@configurable("Report")
+@dataclasses.dataclass(frozen=True)
+class ReportSettings:
+    """The run's page.
+
+    Attributes:
+      title: its heading.
+      attribution: credit that the data's licence asks for.
+      gallery: held-out pictures shown.
+      max_rows: rows of the test split that are embedded for the headline.
+    """
+
+    title: str = "siglip-tfx"
+    attribution: str = ""
+    gallery: int = 12
+    max_rows: int = 5000
+
+    def __post_init__(self) -> None:
+        require_positive(self, "gallery", "max_rows")
+
+
+@configurable("Pipeline")
+@dataclasses.dataclass(frozen=True)
+class PipelineSettings:
+    """The whole run, and what every other settings class hangs on.
+
+    Attributes:
+      name: of the pipeline, in metadata.
+      beam_args: flags of every Beam pipeline.
+    """
+
+    name: str = "siglip"
+    ingest: IngestSettings = IngestSettings()
+    vocabulary: VocabularySettings = VocabularySettings()
+    training: TrainingSettings = TrainingSettings()
+    gate: GateSettings = GateSettings(min_value={"image_to_text_recall_at_1": 0.1})
+    serving_check: ServingCheckSettings = ServingCheckSettings()
+    report: ReportSettings = ReportSettings()
+    beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), "Pipeline.name", self.name, "letters, digits and _", "rename it")

@@ -1,0 +1,92 @@
+"""Asks a pushed model: `python -m pipeline.zero_shot --model_dir DIR --image FILE --labels "cat,dog,pizza"`."""
+
+import json
+import os
+import sys
+
+from absl import app, flags
+
+_MODEL_DIR = flags.DEFINE_string(
+    "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."
+)
+_IMAGE = flags.DEFINE_multi_string("image", [], "A picture; may be given several times.")
+_LABELS = flags.DEFINE_string("labels", None, "Comma-separated texts.")
+_JSON = flags.DEFINE_boolean("json", False, "Print one JSON object instead of text.")
+
+
+def main(argv: list[str]) -> None:
+    """Prints, for each picture, the probability that each label belongs to it."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
+    try:
+        answers = ask(
+            find_version(_MODEL_DIR.value), _IMAGE.value, [label.strip() for label in _LABELS.value.split(",")]
+        )
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    if _JSON.value:
+        print(json.dumps(answers))
+        return
+    for image, probabilities in answers.items():
+        print(image)
+        for label, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+            print(f"  {probability:.4f}  {label}")
+
+
+def find_version(model_dir: str) -> str:
+    """The SavedModel's folder: `model_dir` itself, or its highest-numbered subfolder.
+
+    Raises:
+      ValueError: there is no SavedModel.
+    """
+    if os.path.isfile(os.path.join(model_dir, "saved_model.pb")):
+        return model_dir
+    versions = [name for name in os.listdir(model_dir) if name.isdigit()] if os.path.isdir(model_dir) else []
+    complete = [name for name in versions if os.path.isfile(os.path.join(model_dir, name, "saved_model.pb"))]
+    if not complete:
+        raise ValueError(
+            f"--model_dir={model_dir} holds no SavedModel; run `make quickstart` and take the path it prints"
+        )
+    return os.path.join(model_dir, max(complete, key=int))
+
+
+def ask(saved_model: str, images: list[str], labels: list[str]) -> dict[str, dict[str, float]]:
+    """{picture: {label: probability}}.
+
+    Raises:
+      ValueError: a picture is missing or cannot be decoded, or a label is empty.
+    """
+    if not images:
+        raise ValueError("no picture is named; add --image FILE")
+    if not all(labels):
+        raise ValueError(f"--labels has an empty label: {labels}; separate texts by single commas")
+    contents = []
+    for image in images:
+        try:
+            with open(image, "rb") as file:
+                contents.append(file.read())
+        except OSError as error:
+            raise ValueError(f"--image={image} cannot be read: {error.strerror}") from error
+
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
+
+    model = tf.saved_model.load(saved_model)
+    try:
+        answer = model.signatures["serving_default"](image_bytes=tf.constant(contents), labels=tf.constant(labels))
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(f"--image {' '.join(images)}: {error.message}") from error
+    return {
+        image: dict(zip(labels, row, strict=True))
+        for image, row in zip(images, answer["probability"].numpy().tolist(), strict=True)
+    }
+
+
+def console() -> None:
+    """Entry of the console script."""
+    flags.mark_flags_as_required(["model_dir", "labels"])
+    app.run(main)
+
+
+if __name__ == "__main__":
+    console()
