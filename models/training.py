@@ -90,6 +90,7 @@ class _Log:
         self._config = config
         self._events = tf.summary.create_file_writer(log_dir)
         self._lines = tf.io.gfile.GFile(os.path.join(log_dir, LOG_FILE), "w")
+        self._lines.write("")  # GFile makes the file at its first write, which 0 steps never reach
         self._start = time.monotonic()
         self._first = (0, self._start)
         self._printed = 0.0

@@ -38,28 +38,32 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     start = time.monotonic()
     progress.quiet_terminal()
     print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-
-    from pipeline import pipeline, summary
     from pipeline.settings import PipelineSettings
 
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
     output_dir = os.path.join(output_dir, settings.name)
-    dag = pipeline.create(settings, pipeline.local_locations(output_dir))
+    if not dry_run:  # what can be refused at once, before TFX is loaded
+        progress.require_writable(output_dir)
+        settings.ingest.source.fingerprint()
+
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+    from pipeline import pipeline, summary
+
+    locations = pipeline.local_locations(output_dir)
+    dag = pipeline.create(settings, locations)
     components = [component.id for component in dag.components]
     if dry_run:
         print(summary.dag_text(dag), configuration.to_gin(settings), sep="\n\n")
         return None
-    progress.require_writable(output_dir)
-    settings.ingest.source.fingerprint()
     log_file = os.path.join(output_dir, "run.log")
-    lines = progress.watch(components, log_file)
-    try:
-        LocalDagRunner().run(dag)
-    except Exception as error:
-        raise progress.ComponentFailed(lines.running, error, log_file) from error
+    with progress.watch(components, log_file) as lines:
+        try:
+            LocalDagRunner().run(dag)
+        except Exception as error:
+            raise progress.ComponentFailed(lines.running, error, log_file) from error
 
-    report = summary.latest_report(os.path.join(output_dir, "metadata.sqlite"), settings.name)
+    report = summary.latest_report(locations.metadata)
     with open(os.path.join(report, "summary.json")) as file:
         facts: dict[str, Any] = json.load(file)
     print(summary.outcome_text(facts, report, lines.seconds))

@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 import tensorflow_data_validation as tfdv
+from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
 from beam import build, sources, writer
@@ -18,6 +19,8 @@ from components.vocabulary_trainer.component import VocabularyTrainer
 from models import configuration, features
 from pipeline.settings import IngestSettings, PipelineSettings
 
+METADATA_FILE = "metadata.sqlite"
+
 
 @dataclasses.dataclass(frozen=True)
 class Locations:
@@ -31,7 +34,7 @@ class Locations:
 
     root: str
     serving: str
-    metadata: object | None = None
+    metadata: metadata_store_pb2.ConnectionConfig | None = None
 
 
 def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline:
@@ -132,7 +135,12 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
 
 def local_locations(output_dir: str) -> Locations:
     """Everything below one folder of this machine, with an sqlite metadata store."""
-    metadata = tfx.orchestration.metadata.sqlite_metadata_connection_config(os.path.join(output_dir, "metadata.sqlite"))
+    metadata = metadata_store_pb2.ConnectionConfig(
+        sqlite=metadata_store_pb2.SqliteMetadataSourceConfig(
+            filename_uri=os.path.join(output_dir, METADATA_FILE),
+            connection_mode=metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
+        )
+    )
     return Locations(os.path.join(output_dir, "artifacts"), os.path.join(output_dir, "serving"), metadata)
 
 

@@ -1,11 +1,13 @@
 """What a person sees of a local run: a line when a component starts, one when it ends, and what it all cost."""
 
+import contextlib
 import logging
 import os
 import resource
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 
 from absl import logging as absl_logging
 
@@ -52,15 +54,21 @@ def quiet_terminal() -> None:
     absl_logging.get_absl_handler().setLevel(logging.CRITICAL)
 
 
-def watch(components: list[str], log_file: str) -> ComponentLines:
-    """Sends the whole log to `log_file`, and a line for each component to standard output."""
+@contextlib.contextmanager
+def watch(components: list[str], log_file: str) -> Iterator[ComponentLines]:
+    """While open, sends the whole log to `log_file`, and a line for each component to standard output."""
     absl_logging.set_verbosity(absl_logging.INFO)
     to_file = logging.FileHandler(log_file)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     lines = ComponentLines(components)
     for handler in (to_file, lines):
         logging.getLogger().addHandler(handler)
-    return lines
+    try:
+        yield lines
+    finally:
+        for handler in (to_file, lines):
+            logging.getLogger().removeHandler(handler)
+        to_file.close()
 
 
 def peak_memory_bytes() -> int:

@@ -21,21 +21,20 @@ def dag_text(dag: tfx.dsl.Pipeline) -> str:
     return "\n".join(lines)
 
 
-def latest_report(metadata_file: str, pipeline_name: str) -> str:
-    """Folder of the newest RunReport of the pipeline.
+def latest_report(metadata: metadata_store_pb2.ConnectionConfig) -> str:
+    """Folder of the newest RunReport in a metadata store.
 
     Raises:
       LookupError: there is none.
     """
-    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(metadata_file)
-    store = ml_metadata.MetadataStore(config)
+    store = ml_metadata.MetadataStore(metadata)
     live = [
         artifact
         for artifact in store.get_artifacts_by_type(RunReport.TYPE_NAME)
         if artifact.state == metadata_store_pb2.Artifact.LIVE
     ]
     if not live:
-        raise LookupError(f"{metadata_file} knows no report of pipeline {pipeline_name}; run the pipeline first")
+        raise LookupError("the metadata store knows no report; run the pipeline first")
     return str(max(live, key=lambda artifact: artifact.id).uri)
 
 

@@ -3,14 +3,34 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-import models  # noqa: F401, I001  (first: it chooses Keras 2)
 import pytest
 from PIL import Image
 
-from tests.pictures import encode
+from components.vocabulary_trainer.executor import train
+from models import export
+from tests.pictures import encode, shape_pairs
+from tests.tiny_model import tiny_objective
 
 
 @pytest.fixture(scope="session")
 def red_png() -> bytes:
     return encode(Image.new("RGB", (40, 30), (255, 0, 0)))
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory) -> str:
+    """Path of a SentencePiece model of the shapes' captions."""
+    path = tmp_path_factory.mktemp("vocabulary") / "vocabulary.model"
+    path.write_bytes(train([caption for _, caption, _ in shape_pairs()], 320))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def exported(vocabulary, tmp_path_factory) -> str:
+    """Path of the untrained model as a SavedModel, in a folder of versions."""
+    objective, tokenizer = tiny_objective(vocabulary)
+    path = str(tmp_path_factory.mktemp("exported") / "7")
+    export.save(objective, tokenizer, "", path)
+    return path

@@ -1,0 +1,104 @@
+"""What goes wrong says what, where and what to do; a killed run is made good by the next one."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from models.configuration import ConfigurationError
+from pipeline import local_runner, progress
+from tests.pipeline.conftest import GIN, ROOT, Project
+
+
+def shards(project: Project) -> dict[str, str]:
+    (examples,) = (project.output / "artifacts" / "ImageTextGen" / "examples").iterdir()
+    return {
+        str(path.relative_to(examples)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(examples.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("bindings", "error", "message"),
+    [
+        (["Trainning.steps = 3"], ConfigurationError, "No configurable matching 'Trainning'"),
+        (["Gate.min_value = {}"], ConfigurationError, "Gate.min_value is {}, but must be not empty"),
+        (
+            ["Gate.min_value = {'recall': 1.0}"],
+            ConfigurationError,
+            "Gate.min_value is 'recall', but must be one of image_",
+        ),
+        (["OpenMojiSource.size = 5"], ConfigurationError, "OpenMojiSource.size is set, but nothing uses it"),
+        (["JsonlSource.path = 'no.jsonl'"], ValueError, "JsonlSource.path is 'no.jsonl', but no such file exists"),
+    ],
+)
+def test_bad_gin_and_missing_files_are_refused_before_anything_runs(tmp_path, bindings, error, message):
+    with pytest.raises(error, match=message):
+        local_runner.run([GIN], bindings, str(tmp_path), dry_run=False)
+    assert not list(tmp_path.rglob("*.sqlite"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        ValueError, match=r"--output_dir=.*/file/own_data cannot be written .*name a folder of your own"
+    ):
+        local_runner.run([GIN], ["JsonlSource.path = 'x'"], str(tmp_path / "file"), dry_run=False)
+
+
+def test_an_empty_source_stops_at_ingestion_and_shows_the_first_rejects(tmp_path):
+    project = Project(tmp_path)
+    project.data.write_text('{"caption": "no image"}\n{broken\n')
+    with pytest.raises(progress.ComponentFailed) as raised:
+        project.run()
+    message = str(raised.value)
+    assert "ImageTextGen failed: NoRows: split eval, test, train has no row: 2 read" in message
+    assert "'image_missing': 1" in message
+    assert f"{project.data}:1: image_missing" in message
+    assert "run.log" in message
+    assert "Traceback" in (project.output / "run.log").read_text()
+
+
+def test_too_large_a_batch_says_how_many_rows_there_are(tmp_path):
+    with pytest.raises(progress.ComponentFailed, match=r"Trainer failed: NotEnoughRows: the train split has \d+ rows"):
+        Project(tmp_path).run("Training.batch_size = 1000")
+
+
+def test_a_run_killed_while_it_writes_shards_is_made_good_by_the_next(tmp_path):
+    unbroken, killed = Project(tmp_path / "unbroken"), Project(tmp_path / "killed")
+    flags = [f"--gin_bindings={binding}" for binding in killed.bindings("Training.steps = 0")]
+    command = [sys.executable, "-m", "pipeline.local_runner", f"--gin_file={GIN}", *flags]
+    process = subprocess.Popen(
+        [*command, f"--output_dir={killed.folder / 'output'}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    while not list(killed.output.glob("artifacts/ImageTextGen/examples/*/Split-*")):
+        assert process.poll() is None, process.stdout.read().decode()
+        time.sleep(0.002)
+    os.kill(process.pid, 9)
+    process.wait()
+
+    killed.run("Training.steps = 0")
+    summary = unbroken.run("Training.steps = 0")
+    newest = max((killed.output / "artifacts/ImageTextGen/examples").iterdir(), key=lambda path: int(path.name))
+    whole = {
+        str(path.relative_to(newest)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in newest.rglob("*")
+        if path.is_file()
+    }
+    assert whole == shards(unbroken)
+    assert summary["ingest"]["written"] == 240
+
+
+def test_the_command_line_prints_one_line_for_an_error():
+    command = [sys.executable, "-m", "pipeline.local_runner", "--gin_file=gin/no.gin"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith("error: --gin_file=gin/no.gin: no such file")
+    assert "Traceback" not in done.stderr

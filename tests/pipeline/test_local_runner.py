@@ -1,0 +1,108 @@
+"""The whole pipeline, in one folder, run after run: what is blessed, what is pushed, what comes from cache.
+
+The tests of this module build on one another, in this order.
+"""
+
+import re
+
+import pytest
+import tensorflow as tf
+import tensorflow_text  # noqa: F401
+
+from tests.pictures import shape_pairs
+from tests.pipeline.conftest import Project
+
+EVERYTHING = {
+    "ImageTextGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "VocabularyTrainer", "Trainer",
+    "Evaluator", "InfraValidator", "Pusher", "RunReport",
+}  # fmt: skip
+
+
+def test_control_an_untrained_model_is_not_blessed_and_nothing_is_pushed(project):
+    summary = project.run("Training.steps = 0")
+    assert not summary["blessed"]
+    assert summary["served"]  # it is bad, not broken
+    assert any("image_to_text_recall_at_5" in reason for reason in summary["failures"])
+    assert summary["pushed"] == ""
+    assert project.pushed() == []
+    assert project.executed() == EVERYTHING
+
+
+def test_a_trained_model_is_blessed_and_pushed(project):
+    summary = project.run()
+    assert summary["blessed"], summary["failures"]
+    assert project.executed() == {"Trainer", "Evaluator", "InfraValidator", "Pusher", "RunReport"}
+    assert summary["pushed"].startswith(str(project.output))
+    assert len(project.pushed()) == 1
+    assert summary["ingest"]["read"] == 240
+    assert summary["ingest"]["captions_in_several_splits"] == 0
+    assert summary["anomalies"] == []
+
+    model = tf.saved_model.load(summary["pushed"])
+    picture, caption, _ = shape_pairs()[17]
+    labels = tf.constant([caption, "a large blue cross at the bottom"])
+    answer = model.signatures["serving_default"](image_bytes=tf.constant([picture]), labels=labels)
+    assert answer["probability"][0, 0] > answer["probability"][0, 1]
+
+
+def test_the_report_is_one_self_contained_page(project):
+    (page,) = (path.read_text() for path in _newest(project, "RunReport/report/*/report.html"))
+    assert "Blessed and pushed" in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert page.count("data:image/png;base64,") >= 14  # curves, bars and the gallery
+    assert "Siglip.logit_bias = -10.0" in page
+
+
+def test_nothing_changed_is_served_from_cache(project):
+    before = project.pushed()
+    summary = project.run()
+    assert project.executed() == set()
+    assert project.pushed() == before
+    assert summary["blessed"]
+
+
+@pytest.mark.parametrize(
+    ("binding", "expected"),
+    [
+        ("Report.title = 'Shapes'", {"RunReport"}),
+        ("ServingCheck.rows = 4", {"InfraValidator", "Pusher", "RunReport"}),
+        ("Gate.max_drop = {'text_to_image_recall_at_1': 0.1}", {"Evaluator", "Pusher", "RunReport"}),
+        ("Training.seed = 0", set()),
+    ],
+)
+def test_a_changed_value_runs_what_depends_on_it_and_no_more(project, binding, expected):
+    project.run(binding)
+    assert project.executed() == expected
+
+
+def test_control_a_worse_second_model_is_not_pushed_over_a_better_one(project):
+    before = project.pushed()
+    low = "Gate.min_value = {'image_to_text_recall_at_10': 0.01}"
+    summary = project.run("Training.steps = 12", low)
+    assert not summary["blessed"]
+    assert all("against the last blessed model" in reason for reason in summary["failures"]), summary["failures"]
+    assert summary["failures"]
+    assert project.pushed() == before
+    # The same thresholds bless it where there is nothing to compare with: it is the comparison that blocked it.
+    alone = project.run("Training.steps = 12", low, "Gate.max_drop = {}")
+    assert alone["blessed"]
+
+
+def test_changed_input_is_read_again(project):
+    with project.data.open("a") as file:
+        file.write('{"caption": "a row without an image"}\n')
+    summary = project.run("Training.steps = 0")
+    assert "ImageTextGen" in project.executed()
+    assert summary["ingest"]["dropped"] == {"image_missing": 1}
+    assert summary["ingest"]["read"] == 241
+
+
+def test_control_shuffled_captions_are_not_blessed(tmp_path):
+    shuffled = Project(tmp_path, shuffle_captions=True)
+    summary = shuffled.run()
+    assert not summary["blessed"]
+    assert shuffled.pushed() == []
+
+
+def _newest(project: Project, pattern: str) -> list:
+    return [max((project.output / "artifacts").glob(pattern), key=lambda path: int(path.parent.name))]

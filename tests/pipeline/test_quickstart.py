@@ -1,0 +1,62 @@
+"""The quickstart itself: on every CI run untrained (the control, on real data), and whole among the slow tests."""
+
+import json
+import pathlib
+import re
+import subprocess
+
+import pytest
+import resvg_py
+
+from beam.sources import openmoji
+from components.metrics import retrieval
+from pipeline import local_runner
+from tests.pipeline.conftest import ROOT
+
+QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
+
+
+def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(tmp_path):
+    summary = local_runner.run([QUICKSTART], ["Training.steps = 0"], str(tmp_path), dry_run=False)
+    assert not summary["blessed"]
+    assert not summary["pushed"]
+    assert not list(tmp_path.glob("quickstart/serving/*"))
+    assert summary["ingest"]["written"] > 3700
+    assert summary["ingest"]["captions_in_several_splits"] == 0
+    for metric in ("image_to_text_recall_at_5", "text_to_image_recall_at_5"):
+        assert summary["test"]["metrics"][metric] < 4 * summary["test"]["chance"][metric]
+    thresholds = {line["metric"]: line["min_value"] for line in summary["gate"] if line["min_value"] is not None}
+    chance = retrieval.chance(summary["slices"]["all rows"]["example_count"], 5)
+    assert thresholds.keys() <= chance.keys()
+    assert all(value > 1.4 * chance[metric] for metric, value in thresholds.items())
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "gin").glob("*.gin")))
+def test_every_gin_file_of_the_top_level_resolves(name, tmp_path, capsys):
+    bindings = ["JsonlSource.path = 'pairs.jsonl'"] if name == "own_data.gin" else []
+    local_runner.run([str(ROOT / "gin" / name)], bindings, str(tmp_path), dry_run=True)
+    printed = capsys.readouterr().out
+    assert re.search(r"Evaluator +<- ImageTextGen, LastBlessedModel, Trainer", printed)
+    assert "Siglip.logit_bias = -10.0" in printed
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_make_quickstart_blesses_a_model_that_tells_emoji_apart(tmp_path):
+    done = subprocess.run(
+        ["make", "quickstart", f"OUTPUT={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    print(done.stdout[-3000:])
+    assert "BLESSED. Pushed model:" in done.stdout
+    serving = tmp_path / "quickstart" / "serving"
+    assert len(list(serving.iterdir())) == 1
+
+    cat = pathlib.Path(tmp_path) / "picture.png"
+    cat.write_bytes(bytes(resvg_py.svg_to_bytes(svg_path=str(openmoji._pictures()["1F525"]), width=128, height=128)))
+    asked = subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "pipeline.zero_shot", f"--model_dir={serving}", f"--image={cat}",
+         "--labels=fire,pizza,woman running light skin tone", "--json"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (answer,) = json.loads(asked.stdout).values()
+    assert max(answer, key=answer.get) == "fire"

@@ -1,0 +1,71 @@
+"""Every command of the README names a target, a module, flags and files that exist; pipeline tests run them."""
+
+import importlib.util
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [
+    line.split("  #")[0].strip()
+    for block in BLOCKS
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.strip() and not line.startswith("#")
+]
+TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_there_are_commands():
+    assert "make quickstart" in COMMANDS
+    assert "make test" in COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_exists(command):
+    words = [word for word in shlex.split(command) if "=" not in word or word.startswith("--")]
+    if words[0] == "make":
+        assert set(words[1:]) <= TARGETS
+    elif "-m" in words:
+        module = words[words.index("-m") + 1]
+        if module == "tensorboard.main":
+            return
+        spec = importlib.util.find_spec(module)
+        assert spec is not None
+        source = pathlib.Path(spec.origin).read_text()
+        for flag in (word.removeprefix("--").split("=")[0] for word in words if word.startswith("--")):
+            assert f'"{flag}"' in source, f"{module} has no flag --{flag}"
+    else:
+        assert words[0] in {"git", "cd"}, f"unknown command {command!r}"
+    for path in re.findall(r"gin/[\w/]+\.gin", command):
+        assert (ROOT / path).is_file() or path == "gin/other.gin"
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_make_help_lists_every_target():
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(f"make {target}" in shown for target in TARGETS)
+
+
+def test_set_up_says_what_is_missing(tmp_path):
+    """Without any Python 3.10 the set-up names it and ways to get it, rather than failing somewhere inside pip."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "cat", "ls", "sha256sum", "cut", "env"):
+        found = subprocess.run(["which", tool], capture_output=True, text=True, check=True).stdout.strip()
+        (tools / tool).symlink_to(found)
+    environment = {"PATH": str(tools), "HOME": str(tmp_path)}
+    script = ROOT / "requirements" / "make_venv.sh"
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "no working Python 3.10" in done.stderr
+    assert sys.version_info[:2] == (3, 10)
