@@ -49,7 +49,7 @@ class Build(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         options = self._options
-        outcomes = pipeline | "Read" >> self._source.read()
+        outcomes = pipeline | "Read" >> self._source.read() | beam.ParDo(stages.ReportProgress("read"))
         rows, rejected = _filter(outcomes, options)
         shards = rows | "WriteShards" >> writer.WriteShards(self._examples_folder, options.layout)
         reject_files = rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)

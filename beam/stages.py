@@ -1,5 +1,6 @@
 """How a stage keeps or drops: every dropped row has a reason, a counter and a line in the reject sidecar."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import apache_beam as beam
 from beam.records import ImageText, Outcome, Rejected
 
 COUNTERS = "siglip_tfx"
+_PROGRESS_SECONDS = 3.0
 _REJECTED = "rejected"
 
 
@@ -16,6 +18,25 @@ class Kept(NamedTuple):
 
     rows: beam.PCollection
     rejected: beam.PCollection
+
+
+class ReportProgress(beam.DoFn):
+    """Lets every row through, and prints now and then how many this worker has seen and how fast."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def setup(self) -> None:
+        self._rows = 0
+        self._start = self._printed = time.monotonic()
+
+    def process(self, row: Any) -> Iterator[Any]:
+        self._rows += 1
+        now = time.monotonic()
+        if now - self._printed > _PROGRESS_SECONDS:
+            self._printed = now
+            print(f"      {self._what} {self._rows:,} rows, {self._rows / (now - self._start):,.0f} rows/s", flush=True)
+        yield row
 
 
 class _Separate(beam.DoFn):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from models import features, images
+from models import features, images, settings
 from models.tokenizer import Tokenizer
 
 _COMPRESSION = {".gz": "GZIP"}
@@ -35,24 +35,22 @@ def read_shards(patterns: Sequence[str]) -> tf.data.Dataset:
 
 
 def training_batches(
-    rows: tf.data.Dataset, tokenizer: Tokenizer, image_size: int, batch_size: int, shuffle_buffer: int, seed: int
+    rows: tf.data.Dataset, tokenizer: Tokenizer, image_size: int, config: settings.TrainingSettings
 ) -> tf.data.Dataset:
     """Endless shuffled batches: pixels, uint8 [N, S, S, 3], and token_ids, int32 [N, L].
 
-    Pictures are decoded once and kept as bytes of the final size (S * S * 3 a row), so that later passes cost nothing.
     Each pass has another order; every batch is full.
 
     Args:
       rows: serialized tf.Example, as `read_shards` gives them.
       tokenizer: makes the token ids.
       image_size: S.
-      batch_size: N.
-      shuffle_buffer: rows that each batch is drawn from.
-      seed: of the order.
+      config: batch size N, shuffle buffer, cache, and the seed of the order.
 
     Raises:
-      NotEnoughRows: there are fewer rows than `batch_size`.
+      NotEnoughRows: there are fewer rows than one batch needs.
     """
+    batch_size = config.batch_size
     available = int(rows.take(batch_size).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
     if available < batch_size:
         raise NotEnoughRows(
@@ -67,6 +65,8 @@ def training_batches(
             "token_ids": tokenizer(row[features.CAPTION])[0],
         }
 
-    decoded = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache()
-    shuffled = decoded.shuffle(shuffle_buffer, seed=seed, reshuffle_each_iteration=True).repeat()
+    decoded = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if config.cache:
+        decoded = decoded.cache()
+    shuffled = decoded.shuffle(config.shuffle_buffer, seed=config.seed, reshuffle_each_iteration=True).repeat()
     return shuffled.batch(batch_size, drop_remainder=True).prefetch(2)

@@ -25,13 +25,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     tokenizer = Tokenizer(fn_args.custom_config[VOCABULARY_KEY], config.objective.text_tower.length)
     objective = objectives.create(config.objective, tokenizer.vocabulary_size)
-    batches = data.training_batches(
-        data.read_shards(fn_args.train_files),
-        tokenizer,
-        objective.image_size,
-        config.batch_size,
-        config.shuffle_buffer,
-        config.seed,
-    )
+    rows = data.read_shards(fn_args.train_files)
+    batches = data.training_batches(rows, tokenizer, objective.image_size, config)
     training.train(objective, batches, config, fn_args.model_run_dir)
     export.save(objective, tokenizer, gin_text, fn_args.serving_model_dir)

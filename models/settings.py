@@ -155,6 +155,8 @@ class TrainingSettings:
       steps: optimiser steps; 0 exports the untrained model.
       batch_size: pairs in a step (the global batch).
       shuffle_buffer: decoded pairs held to draw batches from; the whole set is best where it fits.
+      cache: keep every decoded picture in memory (size x size x 3 bytes each), so that later passes decode nothing.
+      jit_compile: compile the step with XLA; without it, two runs of one seed may end in slightly different weights.
       seed: of the weights, the order of the data and the augmentation.
       log_every: steps between two lines of the log.
     """
@@ -165,6 +167,8 @@ class TrainingSettings:
     steps: int = 1000
     batch_size: int = 256
     shuffle_buffer: int = 4096
+    cache: bool = False
+    jit_compile: bool = True
     seed: int = 0
     log_every: int = 20
 

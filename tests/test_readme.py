@@ -4,12 +4,14 @@ import importlib.util
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+PACKAGES = ("beam", "components", "models", "pipeline")
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 COMMANDS = [
     line.split("  #")[0].strip()
@@ -49,6 +51,24 @@ def test_links_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_tensorboard_starts():
+    shown = subprocess.run([sys.executable, "-m", "tensorboard.main", "--version_tb"], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.slow
+def test_the_lock_is_what_make_lock_resolves(tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("Makefile", "setup.py", "pyproject.toml", "requirements", *PACKAGES):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+    (copy / ".venv").symlink_to(ROOT / ".venv")
+    subprocess.run(["make", "lock"], cwd=copy, check=True)
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        assert (copy / "requirements" / lock.name).read_text() == lock.read_text()
 
 
 def test_make_help_lists_every_target():

@@ -89,17 +89,20 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
     serving = _read_json(uri("infra_blessing"), CHECK_FILE)
     pushed = input_dict["pushed_model"][0]
     log = _read_lines(uri("model_run"), LOG_FILE)
+    blessed = input_dict["model_blessing"][0].get_int_custom_property("blessed") == 1
     failures = [reason for line in evaluation.lines for reason in line.failures]
+    if not blessed and not failures:
+        failures.append(f"the Evaluator did not bless it; its own reasons are in {uri('evaluation')}")
     if serving["problem"]:
         failures.append(f"the model cannot be served: {serving['problem']}")
     summary = {
         "title": exec_properties[TITLE_KEY],
-        "blessed": input_dict["model_blessing"][0].get_int_custom_property("blessed") == 1,
+        "blessed": blessed,
         "served": not serving["problem"],
         "failures": failures,
         "pushed": pushed.get_string_custom_property("pushed_destination"),
         "model": model,
-        "gate": [dataclasses.asdict(line) for line in evaluation.lines],
+        "gate": [{**dataclasses.asdict(line), "failures": line.failures} for line in evaluation.lines],
         "slices": evaluation.slices,
         "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
         "ingest": _read_json(uri("ingest_report"), MANIFEST_FILE),

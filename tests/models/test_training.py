@@ -30,10 +30,11 @@ EXAMPLES = [
 ]
 
 
-def batches(vocabulary: str, seed: int = 0, examples: list[bytes] = EXAMPLES, batch_size: int = 48):
+def batches(vocabulary: str, examples: list[bytes] = EXAMPLES, **changes):
     rows = tf.data.Dataset.from_tensor_slices(examples)
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower.length)
-    return data.training_batches(rows, tokenizer, OBJECTIVE.image_tower.size, batch_size, 500, seed)
+    config = settings.dataclasses.replace(CONFIG, **changes)
+    return data.training_batches(rows, tokenizer, OBJECTIVE.image_tower.size, config)
 
 
 def fit(vocabulary: str, folder, config: settings.TrainingSettings = CONFIG) -> objectives.Objective:
@@ -41,7 +42,7 @@ def fit(vocabulary: str, folder, config: settings.TrainingSettings = CONFIG) -> 
     tf.config.experimental.enable_op_determinism()
     vocabulary_size = Tokenizer(vocabulary, OBJECTIVE.text_tower.length).vocabulary_size
     objective = objectives.create(config.objective, vocabulary_size)
-    training.train(objective, batches(vocabulary, config.seed), config, str(folder))
+    training.train(objective, batches(vocabulary, seed=config.seed), config, str(folder))
     return objective
 
 
@@ -71,17 +72,21 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_fix(vocabulary, tmp_path)
 
 def test_too_few_rows_for_a_batch_say_how_many_there_are(vocabulary):
     with pytest.raises(data.NotEnoughRows, match=r"has 5 rows, but Training\.batch_size is 48; lower"):
-        batches(vocabulary, examples=EXAMPLES[:5])
+        batches(vocabulary, EXAMPLES[:5])
     with pytest.raises(data.NotEnoughRows, match="no shard matches"):
         data.read_shards(["/nowhere/*"])
 
 
 def test_every_pass_shows_every_row_once_in_another_order(vocabulary):
-    ten = [batch["pixels"].numpy() for batch in batches(vocabulary, examples=EXAMPLES[:96]).take(4)]
-    first, second = np.concatenate(ten[:2]), np.concatenate(ten[2:])
+    four = [batch["pixels"].numpy() for batch in batches(vocabulary, EXAMPLES[:96]).take(4)]
+    first, second = np.concatenate(four[:2]), np.concatenate(four[2:])
     as_set = [{row.tobytes() for row in half} for half in (first, second)]
     assert as_set[0] == as_set[1]
     assert not np.array_equal(first, second)
+    cached = [batch["pixels"].numpy() for batch in batches(vocabulary, EXAMPLES[:96], cache=True).take(4)]
+    assert np.array_equal(four, cached)
+    other = [batch["pixels"].numpy() for batch in batches(vocabulary, EXAMPLES[:96], seed=1).take(4)]
+    assert not np.array_equal(four, other)
 
 
 def test_weight_decay_is_for_kernels_only():
@@ -141,7 +146,7 @@ def test_training_evaluation_and_serving_give_the_same_embeddings(saved, vocabul
     np.testing.assert_allclose(evaluated["class_embedding"], classes, atol=1e-5)
     assert evaluated["caption"].numpy().tolist() == [caption.encode() for caption in captions]
 
-    in_training = next(iter(batches(vocabulary, examples=EXAMPLES[:8], batch_size=8)))
+    in_training = next(iter(batches(vocabulary, EXAMPLES[:8], batch_size=8)))
     pixels = {row.tobytes() for row in in_training["pixels"].numpy()}
     served = {
         data.images.decode_and_resize(tf.constant(p), OBJECTIVE.image_tower.size).numpy().tobytes() for p in pictures

@@ -63,6 +63,15 @@ def test_an_empty_source_stops_at_ingestion_and_shows_the_first_rejects(tmp_path
     assert "Traceback" in (project.output / "run.log").read_text()
 
 
+def test_an_empty_file_stops_at_ingestion(tmp_path):
+    project = Project(tmp_path)
+    project.data.write_text("")
+    with pytest.raises(
+        progress.ComponentFailed, match=r"NoRows: split eval, test, train has no row: 0 read from .*none"
+    ):
+        project.run()
+
+
 def test_too_large_a_batch_says_how_many_rows_there_are(tmp_path):
     with pytest.raises(progress.ComponentFailed, match=r"Trainer failed: NotEnoughRows: the train split has \d+ rows"):
         Project(tmp_path).run("Training.batch_size = 1000")
