@@ -62,7 +62,7 @@ def _train_step(
         return images.random_crop(images_in, augmentation.min_crop, augmentation.max_crop, seed)
 
     # Compiled for the sake of its weights, too: without XLA, TensorFlow sums three and more gradients of one tensor in
-    # the order in which their buffers happen to become free, so that two runs of one seed drift apart (measured on CPU).
+    # the order in which their buffers happen to become free, and two runs of one seed drift apart (measured on CPU).
     @tf.function(jit_compile=config.jit_compile)
     def update(batch_images: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:

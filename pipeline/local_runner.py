@@ -1,6 +1,5 @@
 """Runs the whole pipeline on this machine: `python -m pipeline.local_runner --gin_file=gin/quickstart.gin`."""
 
-import gc
 import json
 import os
 import sys
@@ -63,7 +62,6 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
             LocalDagRunner().run(dag)
         except Exception as error:
             raise progress.ComponentFailed(lines.running, error, log_file) from error
-    gc.collect()  # TensorFlow prints errors for functions that are freed only as Python shuts down
 
     report = summary.latest_report(locations.metadata)
     with open(os.path.join(report, "summary.json")) as file:

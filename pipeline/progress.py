@@ -1,5 +1,6 @@
 """What a person sees of a local run: a line when a component starts, one when it ends, and what it all cost."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -52,6 +53,8 @@ def quiet_terminal() -> None:
     warnings.simplefilter("ignore")
     absl_logging.use_absl_handler()
     absl_logging.get_absl_handler().setLevel(logging.CRITICAL)
+    # TensorFlow's functions complain when they are freed as Python shuts down.
+    atexit.register(setattr, sys, "unraisablehook", lambda _: None)
 
 
 @contextlib.contextmanager
