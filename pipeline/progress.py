@@ -59,19 +59,28 @@ def quiet_terminal() -> None:
 
 @contextlib.contextmanager
 def watch(components: list[str], log_file: str) -> Iterator[ComponentLines]:
-    """While open, sends the whole log to `log_file`, and a line for each component to standard output."""
+    """While open, sends the whole log to `log_file`, and a line for each component to standard output.
+
+    What native code writes to standard error (XLA does, past every setting) goes to the file as well.
+    """
     absl_logging.set_verbosity(absl_logging.INFO)
-    to_file = logging.FileHandler(log_file)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     lines = ComponentLines(components)
-    for handler in (to_file, lines):
-        logging.getLogger().addHandler(handler)
-    try:
-        yield lines
-    finally:
-        for handler in (to_file, lines):
-            logging.getLogger().removeHandler(handler)
-        to_file.close()
+    with open(log_file, "a") as log:
+        to_file = logging.StreamHandler(log)
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handlers = (to_file, lines)
+        for handler in handlers:
+            logging.getLogger().addHandler(handler)
+        sys.stderr.flush()
+        terminal = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            for handler in handlers:
+                logging.getLogger().removeHandler(handler)
 
 
 def peak_memory_bytes() -> int:
