@@ -6,6 +6,8 @@ import sys
 
 from absl import app, flags
 
+from pipeline import progress
+
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."
 )
@@ -68,6 +70,7 @@ def ask(saved_model: str, images: list[str], labels: list[str]) -> dict[str, dic
         except OSError as error:
             raise ValueError(f"--image={image} cannot be read: {error.strerror}") from error
 
+    progress.quiet_terminal()
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
 
