@@ -4,9 +4,11 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 GIN ?= gin/quickstart.gin
 OUTPUT ?= output
+COMPILE := .venv/bin/uv pip compile --quiet --no-emit-package siglip-tfx --annotation-style line \
+  --custom-compile-command "make lock"
 PACKAGES := beam components models pipeline
 
-.PHONY: help setup quickstart test test-slow lint lock clean
+.PHONY: help setup quickstart test test-slow test-trixie lint lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +32,14 @@ test: lint  ## Lint, types, import rules and all tests but the slow ones; what C
 test-slow: setup  ## The slow tests
 	$(PYTHON) -m pytest -m slow $(ARGS)
 
+test-trixie: setup  ## The suite and the quickstart on the newest stack, in a Debian 13 root where this machine is older
+	@requirements/trixie.sh
+
 lock:  ## Resolve requirements/*.txt anew from requirements/*.in
 	@test -x .venv/bin/uv || requirements/make_venv.sh
-	.venv/bin/uv pip compile --quiet --python-version 3.10 --no-emit-package siglip-tfx --annotation-style line \
-	  --custom-compile-command "make lock" requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt
+	$(COMPILE) --python-version 3.10 requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt
+	$(COMPILE) --python-version 3.11 --universal requirements/tfx-1.21.in --output-file requirements/tfx-1.21.txt
 
 clean:  ## Remove .venv, caches and output
+	requirements/trixie.sh --clean
 	rm -rf .venv output build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

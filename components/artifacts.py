@@ -6,16 +6,16 @@ from tfx.types.artifact import Artifact
 class IngestReport(Artifact):
     """manifest.json (rows read, written and dropped by reason, shards with checksums) and rejects-*.jsonl."""
 
-    TYPE_NAME = "SiglipIngestReport"
+    TYPE_NAME = "siglip_tfx.IngestReport"
 
 
 class Vocabulary(Artifact):
     """vocabulary.model: a SentencePiece model whose ids models.tokenizer understands."""
 
-    TYPE_NAME = "SiglipVocabulary"
+    TYPE_NAME = "siglip_tfx.Vocabulary"
 
 
 class RunReport(Artifact):
     """report.html, a self-contained page, and summary.json, the same facts for programs."""
 
-    TYPE_NAME = "SiglipRunReport"
+    TYPE_NAME = "siglip_tfx.RunReport"

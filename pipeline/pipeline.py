@@ -68,12 +68,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
     )
     model = trainer.outputs["model"]
 
-    last_blessed = tfx.dsl.Resolver(
-        strategy_class=LatestOtherBlessedModelStrategy,
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-        candidate=model,
-    ).with_id("LastBlessedModel")
+    last_blessed = _last_blessed_model(model, locations)
     evaluator = tfx.components.Evaluator(
         examples=examples,
         model=model,
@@ -131,6 +126,22 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         beam_pipeline_args=list(settings.beam_args),
         enable_cache=True,
     )
+
+
+def _last_blessed_model(candidate: tfx.dsl.Channel, locations: Locations) -> tfx.dsl.Resolver:
+    """The model to compare the candidate with; where the platform brings the metadata, by TFX's own strategy.
+
+    The compiler for Kubeflow Pipelines knows TFX's strategies only.
+    """
+    channels = {
+        "model": tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        "model_blessing": tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    }
+    if locations.metadata is None:
+        resolver = tfx.dsl.Resolver(strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy, **channels)
+    else:
+        resolver = tfx.dsl.Resolver(strategy_class=LatestOtherBlessedModelStrategy, candidate=candidate, **channels)
+    return resolver.with_id("LastBlessedModel")
 
 
 def local_locations(output_dir: str) -> Locations:

@@ -1,32 +1,23 @@
 #!/usr/bin/env bash
-# Makes .venv from the lock, or keeps the one that is there when neither lock, setup.py nor interpreter has changed.
-# Needs Python 3.10 with its venv module; everything else comes from PyPI.
+# Makes .venv from the lock of the newest stack that this machine can load (choose_stack.py says which and why), or keeps
+# the one that is there when lock, setup.py and interpreter have not changed. All packages come from PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock=requirements/tfx-1.16.txt
 
-usable() {
-  [ -x "$1" ] && "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 10))' >/dev/null 2>&1
-}
-
-find_python() {
-  local candidate
-  while IFS= read -r candidate; do
-    if usable "$candidate"; then echo "$candidate"; return; fi
-  done < <(type -ap python3.10; ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10*/bin/python3.10 2>/dev/null)
-  # A uv that can download an interpreter is the last resort.
-  if command -v uv >/dev/null && uv python install --quiet 3.10 >&2; then uv python find 3.10; return; fi
-  cat >&2 <<'MESSAGE'
-error: no working Python 3.10 with its venv module was found (looked at python3.10 on PATH, in pyenv's versions, and asked
-uv for one). The lock is for 3.10. Install it, for instance by one of
-  apt-get install python3.10-venv      (Ubuntu 22.04)
-  pyenv install 3.10
-  pip install uv && uv python install 3.10
-MESSAGE
+# Any Python can choose; the first that runs does (a pyenv shim may be on PATH and yet not run).
+chooser() {
+  local python
+  while IFS= read -r python; do
+    if "$python" -c '' >/dev/null 2>&1; then echo "$python"; return; fi
+  done < <(type -ap python3 python3.13 python3.12 python3.11 python3.10
+           ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1*/bin/python3 2>/dev/null)
+  echo "error: no Python was found; install Python 3.10 to 3.13, such as by apt-get install python3 python3-venv" >&2
   return 1
 }
 
-python=$(find_python)
+chosen=$("$(chooser)" requirements/choose_stack.py)
+stack=${chosen%% *} python=${chosen#* }
+lock=requirements/$stack.txt
 want=$( (cat "$lock" setup.py; echo "$python") | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/.made-from 2>/dev/null || true)" = "$want" ]; then exit 0; fi
 

@@ -77,15 +77,14 @@ def test_make_help_lists_every_target():
 
 
 def test_set_up_says_what_is_missing(tmp_path):
-    """Without any Python 3.10 the set-up names it and ways to get it, rather than failing somewhere inside pip."""
+    """Without any Python the set-up names it and a way to get it, rather than failing somewhere inside pip."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("bash", "dirname", "cat", "ls", "sha256sum", "cut", "env"):
+    for tool in ("bash", "dirname", "cat", "ls", "env"):
         found = subprocess.run(["which", tool], capture_output=True, text=True, check=True).stdout.strip()
         (tools / tool).symlink_to(found)
     environment = {"PATH": str(tools), "HOME": str(tmp_path)}
     script = ROOT / "requirements" / "make_venv.sh"
     done = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "no working Python 3.10" in done.stderr
-    assert sys.version_info[:2] == (3, 10)
+    assert "no Python was found; install Python 3.10 to 3.13" in done.stderr

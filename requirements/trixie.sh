@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The suite and the quickstart on the tfx-1.21 stack. Where this machine's own glibc is too old for it, they run inside a
+# Debian 13 root, which debootstrap makes from Debian's packages (needs root; cached in .trixie, removed by `make clean`).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD/.trixie
+
+unmount() { for name in dev proc; do ! mountpoint -q "$root/$name" || umount "$root/$name"; done; }
+
+if [ "${1:-}" = --clean ]; then
+  if [ -d "$root" ]; then unmount; rm -rf --one-file-system "$root"; fi
+  exit 0
+fi
+
+quickstart="make quickstart OUTPUT=output && .venv/bin/python -m tests.stacks record output/quickstart"
+commands="make test && $quickstart"
+if STACK=tfx-1.21 python3 requirements/choose_stack.py >/dev/null 2>&1; then
+  exec env STACK=tfx-1.21 bash -c "$commands"
+fi
+
+if [ "$(id -u)" != 0 ] || ! command -v debootstrap >/dev/null; then
+  echo "error: this machine is too old for tfx-1.21, and a Debian 13 root needs the user root and debootstrap" \
+       "(apt-get install debootstrap)" >&2
+  exit 1
+fi
+if [ ! -f "$root/.made" ]; then
+  unmount
+  rm -rf --one-file-system "$root"
+  echo "Making a Debian 13 root in .trixie (about a minute; once)"
+  debootstrap --variant=minbase \
+    --include=ca-certificates,g++,gcc,git,make,procps,python3,python3-dev,python3-venv trixie "$root" >/dev/null
+  touch "$root/.made"
+fi
+trap unmount EXIT
+cp /etc/resolv.conf /etc/hosts "$root/etc/"
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"   # this machine's, with what it trusts
+mount --bind /proc "$root/proc"
+mount --bind /dev "$root/dev"
+
+# The checkout as it is, less what git ignores; .venv and output stay in the root from run to run.
+mkdir -p "$root/src/siglip-tfx"
+git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - | tar -xf - -C "$root/src/siglip-tfx"
+inside() { chroot "$root" env HOME=/root STACK=tfx-1.21 bash -c "cd /src/siglip-tfx && $1"; }
+inside "$commands"
+
+echo "The quickstart of this machine's stack, to compare with"
+bash -c "$quickstart"
+other=$root/src/siglip-tfx/output
+rm -rf "$other/host" && cp -r output/quickstart "$other/host"
+.venv/bin/python -m tests.stacks compare output/quickstart "$other/quickstart"
+inside ".venv/bin/python -m tests.stacks compare output/quickstart output/host"
+echo "Reports: output/quickstart and .trixie/src/siglip-tfx/output/quickstart, each in artifacts/RunReport/report"
