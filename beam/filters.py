@@ -2,19 +2,24 @@
 
 import dataclasses
 import io
+import unicodedata
 import warnings
 
+import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from beam.records import ImageText, Outcome, Rejected
 
-_STORED_FORMATS = {"JPEG", "PNG"}
-_STORED_MODES = {"L", "LA", "RGB", "RGBA", "P"}
+# Not every format Pillow knows: some run other programs on what they are given.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @dataclasses.dataclass(frozen=True)
 class DecodeCheck:
-    """Keeps pictures that decode whole and lie within the limits; re-encodes as PNG what TensorFlow could not read.
+    """Keeps pictures that decode whole and lie within the limits.
+
+    What TensorFlow decodes is kept byte for byte, so that a stored picture looks to the model as it would when served;
+    the rest is re-encoded as PNG.
 
     Attributes:
       min_side: smallest side of a picture, pixels.
@@ -30,7 +35,7 @@ class DecodeCheck:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(row.image)) as picture:
+                with Image.open(io.BytesIO(row.image), formats=_FORMATS) as picture:
                     width, height = picture.size
                     if width * height > self.max_pixels:
                         detail = f"{width} x {height} is more than {self.max_pixels} pixels"
@@ -39,9 +44,7 @@ class DecodeCheck:
                         detail = f"{width} x {height} has a side below {self.min_side} pixels"
                         return _reject(row, "image_too_small", detail)
                     picture.load()
-                    if picture.format in _STORED_FORMATS and picture.mode in _STORED_MODES:
-                        return row
-                    return dataclasses.replace(row, image=_as_png(picture))
+                    return row if _tensorflow_decodes(row.image) else dataclasses.replace(row, image=_as_png(picture))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             return _reject(row, "image_too_large", str(error))
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
@@ -60,8 +63,16 @@ class CaptionCheck:
 
 
 def normalised_caption(row: ImageText) -> str:
-    """The caption as duplicates are told apart: case and spaces do not count."""
-    return " ".join(row.caption.casefold().split())
+    """The caption as duplicates are told apart: as the vocabulary sees it, less case and spaces (NFKC, casefold)."""
+    return " ".join(unicodedata.normalize("NFKC", row.caption).casefold().split())
+
+
+def _tensorflow_decodes(image: bytes) -> bool:
+    try:
+        tf.io.decode_image(image, expand_animations=False)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
 
 
 def _reject(row: ImageText, reason: str, detail: str) -> Rejected:

@@ -70,7 +70,7 @@ class Filter(beam.PTransform):
 
 
 class KeepFirst(beam.PTransform):
-    """Of the rows that share a value, keeps the one with the smallest (key, position), whatever order they come in."""
+    """Of the rows that share a value, keeps the one with the smallest (key, content), whatever order they come in."""
 
     def __init__(self, value: Callable[[ImageText], str], reason: str) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class KeepFirst(beam.PTransform):
         value, reason = self._value, self._reason
 
         def decide(group: tuple[str, Iterable[ImageText]]) -> Iterator[Outcome]:
-            first, *others = sorted(group[1], key=lambda row: (row.key, row.position))
+            first, *others = sorted(group[1], key=lambda row: (row.key, row.to_example()))
             yield first
             for row in others:
                 yield Rejected(row.key, row.position, reason, f"{group[0]!r} is also at {first.position}")

@@ -35,7 +35,7 @@ class Layout:
     """Where a row goes; a function of its key and the salt only.
 
     Attributes:
-      splits: {name: share}, shares in any unit.
+      splits: {name: share}, whole numbers in any unit.
       shards: files of each split.
       salt: changes which rows are held out.
     """
@@ -44,10 +44,15 @@ class Layout:
     shards: int
     salt: str
 
+    def __post_init__(self) -> None:
+        for name, value in {**self.splits, "shards": self.shards}.items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}, but shares and shards must be whole numbers of 1 or more")
+
     def split_of(self, key: str) -> str:
         """The split of a key."""
         point = salted_hash(key, f"{self.salt}/split") % sum(self.splits.values())
-        for name, share in self.splits.items():
+        for name, share in sorted(self.splits.items()):
             point -= share
             if point < 0:
                 return name

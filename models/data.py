@@ -7,8 +7,6 @@ import tensorflow as tf
 from models import features, images, settings
 from models.tokenizer import Tokenizer
 
-_COMPRESSION = {".gz": "GZIP"}
-
 
 class NotEnoughRows(ValueError):
     """The shards hold fewer rows than one batch needs."""
@@ -29,8 +27,7 @@ def read_shards(patterns: Sequence[str]) -> tf.data.Dataset:
     paths = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     if not paths:
         raise NotEnoughRows(f"no shard matches {list(patterns)}; run ImageTextGen first")
-    by_suffix = {tf.strings.split(path, ".").numpy()[-1].decode() for path in paths}
-    compression = _COMPRESSION.get("." + by_suffix.pop(), "") if len(by_suffix) == 1 else ""
+    compression = "GZIP" if all(path.endswith(".gz") for path in paths) else ""
     return tf.data.TFRecordDataset(paths, compression_type=compression)
 
 

@@ -70,26 +70,33 @@ def _parse(numbered: tuple[str, int, bytes]) -> Outcome:
     path, number, line = numbered
     position = f"{path}:{number}"
     try:
-        row = json.loads(line.decode("utf-8"))
+        row = json.loads(line.decode("utf-8-sig"))
         if not isinstance(row, dict):
             raise ValueError(f"a line must be a JSON object, not {type(row).__name__}")
     except UnicodeDecodeError as error:
         return Rejected("", position, "invalid_utf8", str(error))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Rejected("", position, "invalid_json", str(error))
 
-    texts = {field: row[field] for field in _TEXT_FIELDS if row.get(field) is not None}
-    key = str(texts.get("key", ""))
-    wrong = [field for field, value in texts.items() if not isinstance(value, str)]
-    if wrong:
-        return Rejected(key, position, "invalid_field", f"{wrong[0]} is {texts[wrong[0]]!r}, but must be text")
-    caption = row.get("caption")
-    if not isinstance(caption, str):
-        return Rejected(key, position, "caption_missing", f"caption is {caption!r}, but must be text")
+    texts = {field: row[field] for field in (*_TEXT_FIELDS, "caption") if row.get(field) is not None}
+    for field, value in texts.items():
+        if not isinstance(value, str):
+            reason = "caption_missing" if field == "caption" else "invalid_field"
+            return Rejected("", position, reason, f"{field} is {value!r}, but must be text")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            return Rejected("", position, "invalid_utf8", f"{field}: {error}")
+    key = texts.get("key", "")
+    if "caption" not in texts:
+        return Rejected(key, position, "caption_missing", "the row has no caption")
+    caption = texts["caption"]
     try:
         image = _image_bytes(row, path)
-    except (OSError, ValueError) as error:
-        return Rejected(key, position, "image_missing", str(error))
+    except binascii.Error as error:
+        return Rejected(key, position, "invalid_base64", f"image_base64: {error}")
+    except Exception as error:  # whatever a file system raises, one row must not stop the run
+        return Rejected(key, position, "image_missing", f"{type(error).__name__}: {error}")
     return ImageText(
         key=key or content_key(image, caption),
         image=image,
@@ -105,10 +112,7 @@ def _parse(numbered: tuple[str, int, bytes]) -> Outcome:
 def _image_bytes(row: dict[str, Any], path: str) -> bytes:
     inline, relative = row.get("image_base64"), row.get("image")
     if isinstance(inline, str):
-        try:
-            return base64.b64decode(inline, validate=True)
-        except binascii.Error as error:
-            raise ValueError(f"image_base64 is no base64: {error}") from error
+        return base64.b64decode(inline, validate=True)
     if isinstance(relative, str) and relative:
         folder = FileSystems.split(path)[0]
         full = relative if "://" in relative or relative.startswith("/") else FileSystems.join(folder, relative)

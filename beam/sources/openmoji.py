@@ -31,8 +31,8 @@ class OpenMojiSource:
     """Every picture of the installed package; those without a fully-qualified Unicode name are dropped by reason.
 
     The slice `category` is "skin tone", "gender" or "plain": most pictures come in variants of skin tone and gender, so
-    held-out variants ask for composition, and held-out "plain" ones for a concept never seen. `class_name` is the skin
-    tone of pictures with exactly one.
+    held-out variants ask for composition; nine in ten held-out "plain" ones show a concept that has no variant in
+    training. `class_name` is the skin tone of pictures with exactly one.
 
     Attributes:
       size: side of the stored pictures, pixels.
@@ -40,6 +40,10 @@ class OpenMojiSource:
 
     name: ClassVar[str] = "openmoji"
     size: int = 72
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or self.size < 16:
+            raise ValueError(f"OpenMojiSource.size is {self.size!r}, but must be a whole number of 16 or more; try 72")
 
     def fingerprint(self) -> str:
         _pictures()

@@ -73,11 +73,27 @@ def test_same_rows_give_the_same_bytes_in_any_order_and_number_of_files(tmp_path
     assert checksums(tmp_path / "other" / "examples") != one
 
 
+def test_of_rows_that_share_a_key_the_same_one_is_kept_in_any_order(tmp_path, rows):
+    clashing = [{**row, "key": f"key-{i // 2}"} for i, row in enumerate(rows[:40])]
+    for name, ordered in (("a", clashing), ("b", clashing[::-1])):
+        manifest = run(write_jsonl(tmp_path / f"{name}.jsonl", ordered), tmp_path / name)
+        assert manifest["dropped"] == {"duplicate_key": 20}
+    assert checksums(tmp_path / "a" / "examples") == checksums(tmp_path / "b" / "examples")
+
+
+def test_a_caption_in_two_splits_stops_a_run_that_promises_there_is_none(tmp_path, rows, monkeypatch):
+    same = [{**row, "caption": "a shape"} for row in rows]
+    monkeypatch.setattr(build, "_filters", lambda options: [])
+    with pytest.raises(Exception, match="1 captions lie in more than one split although captions are unique"):
+        run(write_jsonl(tmp_path / "a.jsonl", same), tmp_path)
+
+
 def test_every_row_is_kept_or_dropped_by_name(tmp_path, rows):
     (tmp_path / "found.png").write_bytes(base64.b64decode(rows[0]["image_base64"]))
     bad = {
         "invalid_json": b"{broken\n",
         "invalid_utf8": b'{"caption": "\xff\xfe"}\n',
+        "invalid_base64": {"image_base64": "?", "caption": "no base64"},
         "caption_missing": {"image_base64": rows[3]["image_base64"]},
         "caption_empty": {"image_base64": rows[4]["image_base64"], "caption": "  "},
         "image_missing": {"caption": "a row without an image"},
@@ -88,20 +104,24 @@ def test_every_row_is_kept_or_dropped_by_name(tmp_path, rows):
         "duplicate_caption": {**rows[11], "image_base64": rows[12]["image_base64"]},
     }
     relative = {"image": "found.png", "caption": "a picture by its path"}
-    source = write_jsonl(
-        tmp_path / "pairs.jsonl", [*rows, relative, *bad.values(), {"image": "lost.png", "caption": "x"}]
-    )
+    again = [
+        {"image": "lost.png", "caption": "x"},
+        {"image": "nosuchscheme://x.png", "caption": "x"},
+        b'{"image_base64": "", "caption": "a lone surrogate \\ud83d"}\n',
+        b"[" * 100_000 + b"\n",
+    ]
+    source = write_jsonl(tmp_path / "pairs.jsonl", [*rows, relative, *bad.values(), *again])
     manifest = run(source, tmp_path)
-    assert manifest["read"] == len(rows) + len(bad) + 2
+    assert manifest["read"] == len(rows) + len(bad) + 1 + len(again)
     assert manifest["written"] == len(rows) + 1
-    assert manifest["dropped"] == {**dict.fromkeys(bad, 1), "image_missing": 2}
+    assert manifest["dropped"] == {**dict.fromkeys(bad, 1), "image_missing": 3, "invalid_utf8": 2, "invalid_json": 2}
     assert manifest["written"] == sum(len(captions(tmp_path, split)) for split in LAYOUT.splits)
 
     (sidecar,) = manifest["reject_files"]
     rejects = [json.loads(line) for line in (tmp_path / "report" / sidecar).read_text().splitlines()]
     assert {reject["reason"] for reject in rejects} == set(bad)
     first_bad_line = len(rows) + 2
-    assert {f"{tmp_path}/pairs.jsonl:{first_bad_line}"} == {
+    assert f"{tmp_path}/pairs.jsonl:{first_bad_line}" in {
         r["position"] for r in rejects if r["reason"] == "invalid_json"
     }
     assert any("lost.png" in reject["detail"] for reject in rejects)
@@ -145,6 +165,10 @@ def test_split_is_a_function_of_key_and_salt():
     keys = [f"key-{i}" for i in range(4000)]
     shares = [LAYOUT.split_of(key) for key in keys]
     assert 0.78 < shares.count("train") / len(keys) < 0.82
+    reordered = writer.Layout(dict(reversed(LAYOUT.splits.items())), LAYOUT.shards, LAYOUT.salt)
+    assert [reordered.split_of(key) for key in keys] == shares
+    with pytest.raises(ValueError, match=r"train is 0\.8, but shares and shards must be whole numbers"):
+        writer.Layout({"train": 0.8, "eval": 0.2}, 1, "x")
     other = writer.Layout(LAYOUT.splits, LAYOUT.shards, salt="other")
     assert [other.split_of(key) for key in keys] != shares
 

@@ -1,10 +1,13 @@
 import io
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from beam import filters
 from beam.records import ImageText, Rejected
+from models import images
 from tests.pictures import encode
 
 CHECK = filters.DecodeCheck(min_side=16, max_pixels=10_000)
@@ -42,12 +45,42 @@ def test_a_truncated_picture_is_undecodable():
     assert outcome.reason == "image_undecodable"
 
 
-@pytest.mark.parametrize(("mode", "image_format"), [("CMYK", "JPEG"), ("RGB", "WEBP"), ("I;16", "PNG")])
-def test_what_tensorflow_cannot_decode_is_stored_as_png(mode, image_format):
-    kept = CHECK(row(encode(Image.new(mode, (32, 32)), image_format)))
+@pytest.mark.parametrize(
+    "picture",
+    [
+        encode(Image.new("RGB", (32, 32), (9, 99, 200)), "WEBP"),
+        encode(Image.new("RGB", (32, 32), (9, 99, 200)), "TIFF"),
+        encode(Image.new("RGB", (32, 32), (9, 99, 200)))[:-12],  # no IEND chunk: Pillow does not mind, TensorFlow does
+    ],
+)
+def test_what_tensorflow_cannot_decode_is_stored_as_png(picture):
+    kept = CHECK(row(picture))
     assert isinstance(kept, ImageText)
     stored = Image.open(io.BytesIO(kept.image))
     assert (stored.format, stored.mode, stored.size) == ("PNG", "RGB", (32, 32))
+    pixels = images.decode_and_resize(tf.constant(kept.image), 4).numpy()
+    assert np.abs(pixels.astype(int) - [9, 99, 200]).max() < 4
+
+
+@pytest.mark.parametrize(("mode", "colour", "image_format"), [
+    ("I;16", 30000, "PNG"), ("CMYK", (9, 99, 200, 0), "JPEG"), ("P", 7, "GIF"), ("RGBA", (9, 99, 200, 0), "PNG"),
+])  # fmt: skip
+def test_what_tensorflow_decodes_is_stored_as_it_would_be_served(mode, colour, image_format):
+    picture = encode(Image.new(mode, (32, 32), colour), image_format)
+    assert CHECK(row(picture)) == row(picture)
+
+
+def test_formats_that_run_other_programs_are_refused():
+    outcome = CHECK(row(encode(Image.new("RGB", (32, 32)), "EPS")))
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "image_undecodable"
+
+
+def test_captions_that_tokenise_alike_count_as_the_same():
+    composed, decomposed, full_width = (
+        filters.normalised_caption(row(b"", c)) for c in ("Café", "cafe\u0301", "ＣＡＦÉ")
+    )
+    assert composed == decomposed == full_width
 
 
 def test_captions_are_stripped_and_empty_ones_dropped():
