@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 
-import psutil
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_runners import base_runner
 
@@ -18,7 +17,7 @@ SERVER_SCRIPT = pathlib.Path(__file__).with_name("model_server.py")
 
 
 class ProcessRunner(base_runner.BaseModelServerRunner):
-    """One model server process; Python's isolated mode keeps this project's folder off its path."""
+    """One model server process: isolated from our environment variables and folder, importing nothing of ours."""
 
     def __init__(self, model_name: str, model_path: str, environment: dict[str, str] | None = None) -> None:
         """Prepares the process.
@@ -68,11 +67,9 @@ class ProcessRunner(base_runner.BaseModelServerRunner):
     def peak_memory_bytes(self) -> int:
         """The largest resident size so far."""
         assert self._process is not None, "call Start() first"
-        status = pathlib.Path(f"/proc/{self._process.pid}/status")
-        if status.exists():
-            peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-            return int(peak.split()[1]) * 1024
-        return int(psutil.Process(self._process.pid).memory_info().rss)
+        status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
+        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) * 1024
 
     def GetLogs(self) -> str | None:
         self._log.seek(0)

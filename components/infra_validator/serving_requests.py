@@ -85,7 +85,7 @@ def _require_refusal(
     try:
         stub.Predict(request, timeout=timeout)
     except grpc.RpcError as error:
-        if error.code() == grpc.StatusCode.INVALID_ARGUMENT and str(row) in error.details():
+        if error.code() == grpc.StatusCode.INVALID_ARGUMENT and f"[{row}]" in error.details():
             return
         raise WrongAnswer(f"a broken picture in row {row} was answered {error.code()}: {error.details()}") from error
     raise WrongAnswer(f"a broken picture in row {row} was answered with an embedding")

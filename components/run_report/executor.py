@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping
@@ -55,7 +56,9 @@ class Executor(base_executor.BaseExecutor):
         folder = artifact_utils.get_single_uri(output_dict[REPORT_KEY])
         summary, page = _facts(input_dict, exec_properties)
         tf.io.gfile.makedirs(folder)
-        for name, text in ((SUMMARY_FILE, json.dumps(summary, indent=1)), (PAGE_FILE, render(summary, page))):
+        summary = _without_nan(summary)
+        as_json = json.dumps(summary, indent=1, allow_nan=False)
+        for name, text in ((SUMMARY_FILE, as_json), (PAGE_FILE, render(summary, page))):
             with tf.io.gfile.GFile(os.path.join(folder, name), "w") as file:
                 file.write(text)
 
@@ -90,7 +93,7 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
     pushed = input_dict["pushed_model"][0]
     log = _read_lines(uri("model_run"), LOG_FILE)
     blessed = input_dict["model_blessing"][0].get_int_custom_property("blessed") == 1
-    failures = [reason for line in evaluation.lines for reason in line.failures]
+    failures = evaluation.failures
     if not blessed and not failures:
         failures.append(f"the Evaluator did not bless it; its own reasons are in {uri('evaluation')}")
     if serving["problem"]:
@@ -157,6 +160,15 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with None for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _read_json(folder: str, name: str) -> Any:

@@ -33,31 +33,24 @@ def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
     lines = [line for line in lines if line.value == line.value]
     figure = matplotlib.figure.Figure(figsize=(9.6, 0.55 * len(lines) + 0.9), layout="constrained")
     axis = figure.subplots()
+    labelled: set[str] = set()
+
+    def once(label: str) -> str | None:
+        """The label for the first mark of its kind only, so that the legend lists each kind once."""
+        new = label not in labelled
+        labelled.add(label)
+        return label if new else None
+
     for row, line in enumerate(lines):
-        axis.barh(row - 0.2, headline[line.metric], height=0.36, color=_BLUE, label="test split" if row == 0 else None)
-        axis.barh(row + 0.2, line.value, height=0.36, color="#9fbbe6", label="eval split (gate)" if row == 0 else None)
-        axis.plot(
-            [line.chance] * 2, [row - 0.4, row + 0.4], color="black", lw=1.5, label="chance" if row == 0 else None
-        )
+        ends = [row - 0.4, row + 0.4]
+        axis.barh(row - 0.2, headline[line.metric], height=0.36, color=_BLUE, label=once("test split"))
+        axis.barh(row + 0.2, line.value, height=0.36, color="#9fbbe6", label=once("eval split (gate)"))
+        axis.plot([line.chance] * 2, ends, color="black", lw=1.5, label=once("chance"))
         if line.min_value is not None:
-            axis.plot(
-                [line.min_value] * 2,
-                [row - 0.4, row + 0.4],
-                color=_ORANGE,
-                lw=1.5,
-                ls="--",
-                label="gate" if row == 0 else None,
-            )
+            axis.plot([line.min_value] * 2, ends, color=_ORANGE, lw=1.5, ls="--", label=once("gate"))
         if line.last_blessed is not None:
-            axis.plot(
-                line.last_blessed,
-                row + 0.2,
-                marker="D",
-                ms=5,
-                color=_GREY,
-                ls="",
-                label="last blessed model" if row == 0 else None,
-            )
+            label = once("last blessed model")
+            axis.plot(line.last_blessed, row + 0.2, marker="D", ms=5, color=_GREY, ls="", label=label)
     axis.set_yticks(range(len(lines)), [line.metric.replace("_", " ") for line in lines], fontsize=9)
     axis.invert_yaxis()
     axis.set_xlim(0, 1)

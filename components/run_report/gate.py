@@ -46,10 +46,17 @@ class Evaluation:
     Attributes:
       slices: {slice: {metric: value}} of the candidate; OVERALL comes first.
       lines: the overall metrics, with thresholds and the last blessed model.
+      too_few: why the eval split is too small for the thresholds to mean anything; empty where it is not.
     """
 
     slices: dict[str, dict[str, float]]
     lines: list[Line]
+    too_few: list[str]
+
+    @property
+    def failures(self) -> list[str]:
+        """Every reason why the gate blocks the model."""
+        return self.too_few + [reason for line in self.lines for reason in line.failures]
 
 
 def read(evaluation_path: str) -> Evaluation:
@@ -71,7 +78,14 @@ def read(evaluation_path: str) -> Evaluation:
         for metric in retrieval.METRIC_NAMES
         if metric in by_chance
     ]
-    return Evaluation(slices, lines)
+    min_value = {line.metric: line.min_value for line in lines if line.min_value is not None}
+    too_few = [
+        f"the eval split has {overall[name]:.0f} {what}, but Gate.min_value lies well above chance from {needed} on"
+        for name, needed in eval_config.needed_counts(min_value).items()
+        for what in [{eval_config.EXAMPLE_COUNT: "pairs", eval_config.CLASSES: "zero-shot classes"}[name]]
+        if overall[name] < needed
+    ]
+    return Evaluation(slices, lines, too_few)
 
 
 def _line(

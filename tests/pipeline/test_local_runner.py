@@ -99,6 +99,16 @@ def test_changed_input_is_read_again(project):
     assert summary["ingest"]["read"] == 241
 
 
+def test_control_the_shipped_gate_blocks_an_eval_split_too_small_to_judge(tmp_path):
+    """22 pairs: chance alone gives recall@5 of .23, above the shipped threshold of .20."""
+    shipped = "Gate.min_value = {'image_to_text_recall_at_5': 0.20, 'text_to_image_recall_at_5': 0.20}"
+    small = Project(tmp_path)
+    summary = small.run("Training.steps = 0", "Training.seed = 2", "Ingest.eval_share = 1", shipped)
+    assert not summary["blessed"]
+    assert "the eval split has 22 pairs" in summary["failures"][0]
+    assert small.pushed() == []
+
+
 def test_control_shuffled_captions_are_not_blessed(tmp_path):
     shuffled = Project(tmp_path, shuffle_captions=True)
     summary = shuffled.run()
