@@ -5,7 +5,7 @@ from setuptools import setup
 setup(
     name="siglip-tfx",
     version="0.1.0",
-    description="Language-image pre-training on TensorFlow and TPUs: a TFX pipeline from image-text pairs to serving",
+    description="Language-image pre-training on TensorFlow: a TFX pipeline from image-text pairs to serving",
     python_requires=">=3.10,<3.14",
     packages=[
         "beam",
@@ -32,7 +32,6 @@ setup(
         "matplotlib",
         "numpy",
         "pillow",
-        "psutil",
         "sentencepiece",
         "tensorboard",
         "tensorflow>=2.16,<2.22",

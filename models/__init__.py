@@ -2,6 +2,6 @@
 
 import os
 
-# Before TensorFlow is first imported: tf.keras must be Keras 2, which is what `tf_keras` is. See shared design: Keras 3
-# clips gradients before the all-reduce under TPUStrategy.
+# Before TensorFlow is first imported: tf.keras must be Keras 2, which is what `tf_keras` is. Keras 3 clips gradients
+# before the all-reduce under TPUStrategy.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

@@ -38,25 +38,26 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
       ConfigurationError: a file is missing, a name is unknown, a value is refused, or a binding was used by no root.
     """
     gin.clear_config()
-    prefixes = list(gin_config._LOCATION_PREFIXES)
+    prefixes = gin_config._LOCATION_PREFIXES
+    usual = list(prefixes)
     try:
         for path in files:
             if not os.path.isfile(path):
                 raise ConfigurationError(f"--gin_file={path}: no such file; the project's own are in gin/")
-            # First, so that gin does not log an error for each place it looks in before.
-            gin_config._LOCATION_PREFIXES.insert(0, os.path.dirname(os.path.abspath(path)))
-        gin.parse_config_files_and_bindings(
-            [os.path.abspath(path) for path in files], list(bindings), finalize_config=False
-        )
+            # The file's folder first, so that gin does not log an error for each place it looks in before.
+            prefixes[:] = [os.path.dirname(os.path.abspath(path)), *usual]
+            gin.parse_config_file(os.path.abspath(path))
+        prefixes[:] = usual
+        gin.parse_config(list(bindings))
         made = [gin.get_configurable(root)() for root in roots]
         _refuse_unused(made)
         return made
     except ConfigurationError:
         raise
-    except (ValueError, TypeError, SyntaxError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, SyntaxError, OSError, RuntimeError) as error:
         raise ConfigurationError(f"gin: {error}") from error
     finally:
-        gin_config._LOCATION_PREFIXES[:] = prefixes
+        prefixes[:] = usual
         gin.clear_config()
 
 

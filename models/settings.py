@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from models.checks import require, require_fraction, require_positive
+from models.checks import require, require_fraction, require_positive, require_types
 from models.configuration import configurable
 
 
@@ -28,6 +28,7 @@ class ImageTowerSettings:
     mlp_dim: int = 3072
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "size", "patch", "width", "depth", "heads", "mlp_dim")
         require(
             self.size % self.patch == 0,
@@ -67,6 +68,7 @@ class TextTowerSettings:
     mlp_dim: int = 3072
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "length", "width", "depth", "heads", "mlp_dim")
         require(
             self.width % self.heads == 0,
@@ -93,6 +95,7 @@ class SiglipSettings:
     logit_bias: float = -10.0
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "logit_scale")
 
 
@@ -110,6 +113,7 @@ class AugmentationSettings:
     max_crop: float = 1.0
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_fraction(self, "min_crop")
         require(self.min_crop > 0, "Augmentation.min_crop", self.min_crop, "above 0", "use 1 to switch cropping off")
         require(1 <= self.max_crop <= 4, "Augmentation.max_crop", self.max_crop, "in [1, 4]", "use 1 for no padding")
@@ -136,6 +140,7 @@ class AdamWSettings:
     clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "learning_rate", "clip_norm")
         require_fraction(self, "beta_1", "beta_2")
         for name in ("warmup_steps", "weight_decay"):
@@ -173,6 +178,7 @@ class TrainingSettings:
     log_every: int = 20
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "batch_size", "shuffle_buffer", "log_every")
         require(self.steps >= 0, "Training.steps", self.steps, "0 or more", "0 exports the untrained model")
         require(self.batch_size >= 2, "Training.batch_size", self.batch_size, "2 or more", "a pair needs a negative")

@@ -11,7 +11,7 @@ from absl import app, flags
 from models import configuration
 from pipeline import progress
 
-_GIN_FILE = flags.DEFINE_multi_string("gin_file", [], "A gin file; may be given several times, later ones win.")
+_GIN_FILE = flags.DEFINE_multi_string("gin_file", None, "A gin file; may be given several times, later ones win.")
 _GIN_BINDINGS = flags.DEFINE_multi_string("gin_bindings", [], "One more binding, such as 'Training.steps = 10'.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "output", "Where artifacts, metadata, logs and pushed models go.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin, and run nothing.")
@@ -74,6 +74,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
 
 def console() -> None:
     """Entry of the console script."""
+    flags.mark_flag_as_required("gin_file")
     app.run(main)
 
 

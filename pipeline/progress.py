@@ -86,7 +86,7 @@ def watch(components: list[str], log_file: str) -> Iterator[ComponentLines]:
 def peak_memory_bytes() -> int:
     """Largest resident size of this process, or of the largest child where that is larger."""
     own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return max(own, children) * (1 if sys.platform == "darwin" else 1024)
+    return max(own, children) * 1024  # Linux counts kilobytes
 
 
 def require_writable(folder: str) -> None:

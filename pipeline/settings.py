@@ -7,7 +7,7 @@ from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
 from components.metrics.retrieval import METRIC_NAMES
 from models import features
-from models.checks import require, require_positive
+from models.checks import require, require_positive, require_types
 from models.configuration import configurable
 from models.settings import TrainingSettings
 
@@ -43,6 +43,7 @@ class IngestSettings:
     unique_captions: bool = True
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "train_share", "eval_share", "test_share", "shards", "min_side", "max_pixels")
         require(
             hasattr(self.source, "fingerprint"),
@@ -74,6 +75,7 @@ class VocabularySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "size", "max_sentences")
         require(
             self.size > 300, "Vocabulary.size", self.size, "above 300", "256 bytes and the control pieces count too"
@@ -96,6 +98,7 @@ class GateSettings:
     slice_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        require_types(self)
         for field in ("min_value", "max_drop"):
             for metric in getattr(self, field):
                 require(
@@ -108,6 +111,11 @@ class GateSettings:
             "not empty",
             "name at least one metric, or every model would pass",
         )
+        for field in ("min_value", "max_drop"):
+            for metric, value in getattr(self, field).items():
+                require(
+                    0 <= value <= 1, f"Gate.{field}[{metric!r}]", value, "in [0, 1]", "metrics are shares, not percent"
+                )
         for name in self.slice_by:
             require(name in features.TEXT, "Gate.slice_by", name, f"one of {', '.join(features.TEXT)}", "correct it")
 
@@ -126,6 +134,7 @@ class ServingCheckSettings:
     max_load_seconds: float = 120.0
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "rows", "max_load_seconds")
 
 
@@ -147,6 +156,7 @@ class ReportSettings:
     max_rows: int = 5000
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_positive(self, "gallery", "max_rows")
 
 
@@ -170,4 +180,5 @@ class PipelineSettings:
     beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.name.isidentifier(), "Pipeline.name", self.name, "letters, digits and _", "rename it")

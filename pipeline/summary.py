@@ -44,9 +44,9 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
     lines = ["", f"{'metric':<28}{'test':>8}{'eval':>8}{'chance':>8}{'gate':>8}"]
     for line in facts["gate"]:
         name = line["metric"]
-        gate = "" if line["min_value"] is None else f"{line['min_value']:.3f}"
-        values = f"{test['metrics'][name]:>8.3f}{line['value']:>8.3f}{line['chance']:>8.3f}{gate:>8}"
-        lines.append(f"{name.replace('_', ' '):<28}{values}".rstrip())
+        values = (test["metrics"][name], line["value"], line["chance"], line["min_value"])
+        shown = "".join(f"{'' if value is None else format(value, '.3f'):>8}" for value in values)
+        lines.append(f"{name.replace('_', ' '):<28}{shown}".rstrip())
     dropped = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in rows["dropped"].items()) or "none"
     lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {dropped}."]
     lines.append("Seconds: " + ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.items()))
@@ -60,5 +60,5 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         ]
     else:
         lines += ["Gate:   NOT BLESSED, nothing was pushed:", *(f"          {reason}" for reason in facts["failures"])]
-        lines += ["Next:   train longer (--gin_bindings='Training.steps = ...'), or see the report"]
+        lines += ["Next:   open the report; a model that learns too little may need more Training.steps or more data"]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 
 from absl import app, flags
@@ -60,6 +61,8 @@ def ask(saved_model: str, images: list[str], labels: list[str]) -> dict[str, dic
     """
     if not images:
         raise ValueError("no picture is named; add --image FILE")
+    if len({*images}) < len(images) or len({*labels}) < len(labels):
+        raise ValueError("a picture or a label is named twice; name each once")
     if not all(labels):
         raise ValueError(f"--labels has an empty label: {labels}; separate texts by single commas")
     contents = []
@@ -78,7 +81,11 @@ def ask(saved_model: str, images: list[str], labels: list[str]) -> dict[str, dic
     try:
         answer = model.signatures["serving_default"](image_bytes=tf.constant(contents), labels=tf.constant(labels))
     except tf.errors.InvalidArgumentError as error:
-        raise ValueError(f"--image {' '.join(images)}: {error.message}") from error
+        rows = re.search(r"not pictures.*?\[([\d ]+)\]", error.message)
+        broken = [images[int(row)] for row in rows.group(1).split()] if rows else images
+        raise ValueError(
+            f"--image={' '.join(broken)}: not a picture in JPEG, PNG, GIF or BMP; convert it first"
+        ) from error
     return {
         image: dict(zip(labels, row, strict=True))
         for image, row in zip(images, answer["probability"].numpy().tolist(), strict=True)

@@ -54,6 +54,16 @@ def test_what_cannot_be_used_is_an_error(binding, message):
     assert load().steps == 1000  # and leaves nothing behind
 
 
+def test_each_of_several_files_has_its_own_includes(tmp_path):
+    for name, steps in (("a", 5), ("b", 6)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part.gin").write_text(f"Training.steps = {steps}\n")
+        (tmp_path / name / "main.gin").write_text("include 'part.gin'\n")
+    paths = {name: str(tmp_path / name / "main.gin") for name in ("a", "b")}
+    assert load(files=(paths["a"], paths["b"])).steps == 6
+    assert load(files=(paths["b"], paths["a"])).steps == 5
+
+
 def test_missing_file_is_named():
     with pytest.raises(configuration.ConfigurationError, match=r"no/such\.gin: no such file"):
         load(files=("no/such.gin",))

@@ -54,6 +54,10 @@ def test_text_tower_sees_every_position_and_is_not_causal():
     assert np.abs(tower(tf.constant(swapped)).numpy() - base).max() > 1e-4
 
 
+def test_a_whole_number_is_a_float_where_one_is_asked():
+    assert isinstance(settings.AdamWSettings(clip_norm=2).clip_norm, float)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -61,6 +65,10 @@ def test_text_tower_sees_every_position_and_is_not_causal():
         (lambda: settings.ImageTowerSettings(width=100, heads=3), "ImageTower.width is 100"),
         (lambda: settings.TextTowerSettings(length=0), "TextTower.length is 0, but must be a number above 0"),
         (lambda: settings.TrainingSettings(steps=-1), "Training.steps is -1"),
+        (lambda: settings.TrainingSettings(steps="ten"), "Training.steps is 'ten', but must be of type int"),
+        (lambda: settings.TrainingSettings(steps=1.5), "Training.steps is 1.5, but must be of type int"),
+        (lambda: settings.TrainingSettings(cache=1), "Training.cache is 1, but must be of type bool"),
+        (lambda: settings.TrainingSettings(optimizer=3), "Training.optimizer is 3, but must be of type AdamWSettings"),
         (lambda: settings.AugmentationSettings(min_crop=0.0), "Augmentation.min_crop is 0.0"),
         (lambda: settings.AdamWSettings(weight_decay=-1), "AdamW.weight_decay is -1"),
     ],

@@ -32,6 +32,13 @@ def shards(project: Project) -> dict[str, str]:
             ConfigurationError,
             "Gate.min_value is 'recall', but must be one of image_",
         ),
+        (
+            ["Gate.min_value = {'zero_shot_accuracy': 25}"],
+            ConfigurationError,
+            "Gate.min_value.* is 25, but must be in .0, 1",
+        ),
+        (["Pipeline.name = 5"], ConfigurationError, "Pipeline.name is 5, but must be of type str"),
+        (["Ingest.shards = 2.5"], ConfigurationError, "Ingest.shards is 2.5, but must be of type int"),
         (["OpenMojiSource.size = 5"], ConfigurationError, "OpenMojiSource.size is set, but nothing uses it"),
         (["JsonlSource.path = 'no.jsonl'"], ValueError, "JsonlSource.path is 'no.jsonl', but no such file exists"),
     ],

@@ -35,7 +35,8 @@ def test_probabilities_by_picture_and_label(exported, picture):
     ("images", "labels", "message"),
     [
         (["missing.png"], ["a"], "--image=missing.png cannot be read: No such file"),
-        ([__file__], ["a"], "not pictures"),
+        ([__file__], ["a"], "test_zero_shot.py: not a picture in JPEG, PNG, GIF or BMP"),
+        (["x.png"], ["a", "a"], "named twice"),
         ([], ["a"], "add --image FILE"),
         (["x.png"], ["a", ""], "empty label"),
     ],
