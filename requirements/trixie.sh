@@ -38,14 +38,16 @@ mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
 
 # The checkout as it is, less what git ignores; .venv and output stay in the root from run to run.
-mkdir -p "$root/src/siglip-tfx"
-git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - | tar -xf - -C "$root/src/siglip-tfx"
+source=$root/src/siglip-tfx
+mkdir -p "$source"
+find "$source" -mindepth 1 -maxdepth 1 ! -name .venv ! -name output -exec rm -rf {} +
+git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - | tar -xf - -C "$source"
 inside() { chroot "$root" env HOME=/root STACK=tfx-1.21 bash -c "cd /src/siglip-tfx && $1"; }
 inside "$commands"
 
 echo "The quickstart of this machine's stack, to compare with"
 bash -c "$quickstart"
-other=$root/src/siglip-tfx/output
+other=$source/output
 rm -rf "$other/host" && cp -r output/quickstart "$other/host"
 .venv/bin/python -m tests.stacks compare output/quickstart "$other/quickstart"
 inside ".venv/bin/python -m tests.stacks compare output/quickstart output/host"
