@@ -79,7 +79,7 @@ def test_a_changed_value_runs_what_depends_on_it_and_no_more(project, binding, e
 
 def test_control_a_worse_second_model_is_not_pushed_over_a_better_one(project):
     before = project.pushed()
-    low = "Gate.min_value = {'image_to_text_recall_at_10': 0.01}"
+    low = "Gate.min_value = {'image_to_text_recall_at_10': 0.0}"
     summary = project.run("Training.steps = 12", low)
     assert not summary["blessed"]
     assert all("against the last blessed model" in reason for reason in summary["failures"]), summary["failures"]
