@@ -10,6 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 from beam.records import ImageText, Outcome, Rejected
 
+_SERVED_FORMATS = ("BMP", "GIF", "JPEG", "PNG")  # what every TensorFlow decodes; newer ones decode WebP too
+
 # Not every format Pillow knows: some run other programs on what they are given.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -18,8 +20,8 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 class DecodeCheck:
     """Keeps pictures that decode whole and lie within the limits.
 
-    What TensorFlow decodes is kept byte for byte, so that a stored picture looks to the model as it would when served;
-    the rest is re-encoded as PNG.
+    What every TensorFlow decodes is kept byte for byte, so that a stored picture looks to the model as it would when
+    served; the rest is re-encoded as PNG.
 
     Attributes:
       min_side: smallest side of a picture, pixels.
@@ -44,7 +46,9 @@ class DecodeCheck:
                         detail = f"{width} x {height} has a side below {self.min_side} pixels"
                         return _reject(row, "image_too_small", detail)
                     picture.load()
-                    return row if _tensorflow_decodes(row.image) else dataclasses.replace(row, image=_as_png(picture))
+                    if picture.format in _SERVED_FORMATS and _tensorflow_decodes(row.image):
+                        return row
+                    return dataclasses.replace(row, image=_as_png(picture))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             return _reject(row, "image_too_large", str(error))
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
