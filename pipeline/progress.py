@@ -30,21 +30,19 @@ class ComponentLines(logging.Handler):
     def __init__(self, components: list[str]) -> None:
         super().__init__(logging.INFO)
         self._components = components
-        self._started: dict[str, float] = {}
+        self._started = 0.0
         self.seconds: dict[str, float] = {}
         self.running = "The pipeline"
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.msg == "Component %s is running.":
-            (name,) = record.args if isinstance(record.args, tuple) else (str(record.args),)
-            self.running = str(name)
-            self._started[str(name)] = time.monotonic()
-            number = self._components.index(str(name)) + 1 if name in self._components else len(self._started)
-            print(f"[{number}/{len(self._components)}] {name}", flush=True)
+            self.running = record.getMessage().split()[1]
+            self._started = time.monotonic()
+            number = self._components.index(self.running) + 1
+            print(f"[{number}/{len(self._components)}] {self.running}", flush=True)
         elif record.msg == "Component %s is finished.":
-            (name,) = record.args if isinstance(record.args, tuple) else (str(record.args),)
-            self.seconds[str(name)] = time.monotonic() - self._started[str(name)]
-            print(f"      {self.seconds[str(name)]:.1f} s", flush=True)
+            self.seconds[self.running] = time.monotonic() - self._started
+            print(f"      {self.seconds[self.running]:.1f} s", flush=True)
 
 
 def quiet_terminal() -> None:

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import grpc
-import tensorflow as tf
 from absl import logging
 from tfx import types
 from tfx.components.infra_validator import error_types
@@ -15,6 +14,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import path_utils
 
+from beam import writer
 from components.infra_validator import process_runner, serving_requests
 from models import data, features
 
@@ -50,10 +50,8 @@ class Executor(base_executor.BaseExecutor):
         if not blessed:
             logging.warning("InfraValidator: not blessed: %s", check["problem"])
         blessing.set_int_custom_property(_BLESSED_PROPERTY, int(blessed))
-        tf.io.gfile.makedirs(blessing.uri)
-        for name, text in ((CHECK_FILE, json.dumps(check, indent=1)), (_mark(blessed), "")):
-            with tf.io.gfile.GFile(os.path.join(blessing.uri, name), "w") as file:
-                file.write(text)
+        writer.write_text(os.path.join(blessing.uri, CHECK_FILE), json.dumps(check, indent=1))
+        writer.write_text(os.path.join(blessing.uri, _BLESSED_FILE if blessed else _NOT_BLESSED_FILE), "")
 
 
 def serve_and_check(
@@ -91,7 +89,3 @@ def _read_rows(split: str, rows: int) -> tuple[list[bytes], list[bytes]]:
     batch = next(iter(data.read_shards([os.path.join(split, "*")]).batch(rows)))
     parsed = data.parse(batch, (features.IMAGE, features.CAPTION))
     return list(parsed[features.IMAGE].numpy()), list(parsed[features.CAPTION].numpy())
-
-
-def _mark(blessed: bool) -> str:
-    return _BLESSED_FILE if blessed else _NOT_BLESSED_FILE

@@ -19,16 +19,15 @@ SERVER_SCRIPT = pathlib.Path(__file__).with_name("model_server.py")
 class ProcessRunner(base_runner.BaseModelServerRunner):
     """One model server process: isolated from our environment variables and folder, importing nothing of ours."""
 
-    def __init__(self, model_name: str, model_path: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, model_name: str, model_path: str) -> None:
         """Prepares the process.
 
         Args:
           model_name: the name that requests carry.
           model_path: folder of the SavedModel.
-          environment: the process's environment; None for a minimal one.
         """
         self._command = [sys.executable, "-I", str(SERVER_SCRIPT), model_name, model_path]
-        self._environment = environment or {"PATH": os.environ.get("PATH", ""), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._environment = {"PATH": os.environ.get("PATH", ""), "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by Stop)
         self._process: subprocess.Popen[bytes] | None = None
         self._port: int | None = None

@@ -18,6 +18,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from beam import writer
 from beam.build import MANIFEST_FILE
 from components.infra_validator.executor import CHECK_FILE
 from components.run_report import figures, gate, held_out
@@ -55,12 +56,9 @@ class Executor(base_executor.BaseExecutor):
         """Reads the run's artifacts and writes report.html and summary.json."""
         folder = artifact_utils.get_single_uri(output_dict[REPORT_KEY])
         summary, page = _facts(input_dict, exec_properties)
-        tf.io.gfile.makedirs(folder)
         summary = _without_nan(summary)
-        as_json = json.dumps(summary, indent=1, allow_nan=False)
-        for name, text in ((SUMMARY_FILE, as_json), (PAGE_FILE, render(summary, page))):
-            with tf.io.gfile.GFile(os.path.join(folder, name), "w") as file:
-                file.write(text)
+        writer.write_text(os.path.join(folder, SUMMARY_FILE), json.dumps(summary, indent=1, allow_nan=False))
+        writer.write_text(os.path.join(folder, PAGE_FILE), render(summary, page))
 
 
 def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
