@@ -8,7 +8,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --no-emit-package siglip-tfx --annot
   --custom-compile-command "make lock"
 PACKAGES := beam components models pipeline
 
-.PHONY: help setup quickstart test test-slow test-trixie lint lock clean
+.PHONY: help setup quickstart test test-slow test-trixie bench tpu-memory lint lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ test: lint  ## Lint, types, import rules and all tests but the slow ones; what C
 test-slow: setup  ## The slow tests
 	$(PYTHON) -m pytest -m slow $(ARGS)
 
+bench: setup  ## Benchmarks: ratios against a named baseline, beside the machine's noise (minutes)
+	$(PYTHON) -m tests.benchmarks $(ARGS)
+
+tpu-memory: setup  ## What fits on a TPU v4: compiles the Base step for it, with no TPU (half an hour; ARGS=case for one)
+	$(PYTHON) -m tests.tpu.memory $(ARGS)
+
 test-trixie: setup  ## The suite and the quickstart on the newest stack, in a Debian 13 root where this machine is older
 	@requirements/trixie.sh
 
@@ -39,7 +45,8 @@ lock:  ## Resolve requirements/*.txt anew from requirements/*.in
 	@test -x .venv/bin/uv || requirements/make_venv.sh
 	$(COMPILE) --python-version 3.10 requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt
 	$(COMPILE) --python-version 3.11 --universal requirements/tfx-1.21.in --output-file requirements/tfx-1.21.txt
+	$(COMPILE) --python-version 3.11 --universal requirements/tpu-aot.in --output-file requirements/tpu-aot.txt
 
 clean:  ## Remove .venv, caches and output
 	requirements/trixie.sh --clean
-	rm -rf .venv output build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-tpu output build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

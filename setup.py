@@ -21,6 +21,8 @@ setup(
         "models",
         "models.losses",
         "models.objectives",
+        "models.optimizers",
+        "models.settings",
         "pipeline",
     ],
     package_data={"components.run_report": ["page.html.j2"]},

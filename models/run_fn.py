@@ -1,31 +1,56 @@
 """The TFX Trainer's entry: resolved gin, shards and a vocabulary in, a SavedModel and a log out."""
 
+import dataclasses
+import hashlib
+import os
+
 import tensorflow as tf
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from models import configuration, data, export, objectives, settings, training
+from models import configuration, data, distribution, export, objectives, settings, training
+from models.batches import Batches
+from models.held_out import HeldOut
 from models.tokenizer import Tokenizer
 
 GIN_KEY = "gin"
 VOCABULARY_KEY = "vocabulary"
+CHECKPOINTS_KEY = "checkpoints"
 
 
 def run_fn(fn_args: FnArgs) -> None:
     """Trains the objective that the gin text names and exports it to `fn_args.serving_model_dir`.
 
     Args:
-      fn_args: TFX's. `train_files` are patterns of TFRecord shards; `custom_config` holds "gin", the resolved text of
-        TrainingSettings, and "vocabulary", the path of a SentencePiece model. The log goes to `model_run_dir`.
+      fn_args: TFX's. `train_files` and `eval_files` are patterns of TFRecord shards; `custom_config` holds "gin", the
+        resolved text of TrainingSettings, "vocabulary", the path of a SentencePiece model, and "checkpoints", a folder
+        in which each run has one of its own, so that the same run goes on where it was killed. The log goes to
+        `model_run_dir`.
     """
-    gin_text = fn_args.custom_config[GIN_KEY]
+    gin_text, vocabulary = fn_args.custom_config[GIN_KEY], fn_args.custom_config[VOCABULARY_KEY]
     config = configuration.parse(gin_text, settings.TrainingSettings)
+    devices = distribution.create(config.runtime)
     keras.utils.set_random_seed(config.seed)
     tf.config.experimental.enable_op_determinism()
 
-    tokenizer = Tokenizer(fn_args.custom_config[VOCABULARY_KEY], config.objective.text_tower.length)
-    objective = objectives.create(config.objective, tokenizer.vocabulary_size)
-    rows = data.read_shards(fn_args.train_files)
-    batches = data.training_batches(rows, tokenizer, objective.image_size, config)
-    training.train(objective, batches, config, fn_args.model_run_dir)
-    export.save(objective, tokenizer, gin_text, fn_args.serving_model_dir)
+    tokenizer = Tokenizer(vocabulary, config.objective.text_tower.length)
+    with devices.strategy.scope():
+        objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
+    shards = data.find_shards(fn_args.train_files)
+    batches = Batches(shards, tokenizer, objective.image_size, config)
+    held_out = None
+    if config.logging.held_out_every:
+        rows = config.logging.held_out_rows
+        held_out = HeldOut(data.find_shards(fn_args.eval_files), tokenizer, objective, devices, rows)
+    run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], fingerprint(config, shards, vocabulary))
+    training.train(objective, batches, held_out, devices, config, fn_args.model_run_dir, run)
+    if devices.is_chief:
+        export.save(objective, tokenizer, gin_text, fn_args.serving_model_dir)
+
+
+def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary: str) -> str:
+    """What tells runs apart: everything that the weights depend on, but not how often something is logged or saved."""
+    same = dataclasses.replace(config, logging=settings.LoggingSettings(), checkpoint=settings.CheckpointSettings())
+    facts = [configuration.to_gin(same)]
+    facts += [f"{path} {tf.io.gfile.stat(path).length}" for path in [*shards, vocabulary]]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

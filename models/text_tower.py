@@ -13,7 +13,12 @@ class TextTower(keras.layers.Layer):
     """
 
     def __init__(
-        self, config: settings.TextTowerSettings, vocabulary_size: int, embedding_dim: int, **kwargs: object
+        self,
+        config: settings.TextTowerSettings,
+        vocabulary_size: int,
+        embedding_dim: int,
+        remat: bool = False,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.config = config
@@ -21,14 +26,15 @@ class TextTower(keras.layers.Layer):
         self.token_embedding = keras.layers.Embedding(
             vocabulary_size, config.width, embeddings_initializer=initializer, name="token_embedding"
         )
-        self.encoder = transformer.Encoder(config.width, config.depth, config.heads, config.mlp_dim, name="encoder")
+        sizes = (config.width, config.depth, config.heads, config.mlp_dim)
+        self.encoder = transformer.Encoder(*sizes, remat, name="encoder")
         self.head = keras.layers.Dense(embedding_dim, name="head")
 
     def build(self, input_shape: tf.TensorShape) -> None:
         self.position_embedding = transformer.position_embedding(self, self.config.length, self.config.width)
         super().build(input_shape)
 
-    def call(self, token_ids: tf.Tensor) -> tf.Tensor:
+    def call(self, token_ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         tokens = self.token_embedding(token_ids)
-        hidden = self.encoder(tokens + tf.cast(self.position_embedding, tokens.dtype))
+        hidden = self.encoder(tokens + tf.cast(self.position_embedding, tokens.dtype), training=training)
         return self.head(hidden[:, -1])

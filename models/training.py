@@ -1,127 +1,241 @@
-"""The train loop: short, ours, and seeded; one compiled step, a log that people and TensorBoard can read."""
+"""The train loop: short, ours, seeded, and able to go on from where it was stopped or killed."""
 
-import json
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
-from models import images, optimizer, settings
+from models import optimizers, settings
+from models.batches import POSITION, START, Batches, Reader
+from models.checkpoints import Checkpoints, Progress
+from models.checks import label
+from models.distribution import Distribution
+from models.held_out import HeldOut, HeldOutResult
+from models.interruption import Interrupted, StopSignals
 from models.objectives import Objective
+from models.train_step import HEALTHY, LOSS_PART, TrainStep
+from models.training_log import TrainingLog
 
-LOG_FILE = "training_log.jsonl"
-_PROGRESS_SECONDS = 5.0
-
-
-class NotFinite(FloatingPointError):
-    """The loss is NaN or infinite; nothing is exported."""
+BAD_PART = "bad_part"
 
 
-def train(objective: Objective, batches: tf.data.Dataset, config: settings.TrainingSettings, log_dir: str) -> None:
-    """Runs `config.steps` steps and writes the log to `log_dir`: TensorBoard events and training_log.jsonl.
+class Diverged(FloatingPointError):
+    """Loss or gradients are not finite, or the loss has exploded; nothing is exported."""
+
+
+def train(
+    objective: Objective,
+    batches: Batches,
+    held_out: HeldOut | None,
+    distribution: Distribution,
+    config: settings.TrainingSettings,
+    log_dir: str,
+    checkpoint_dir: str,
+) -> None:
+    """Trains until `config.steps` steps are done, counting those that earlier processes did.
 
     Args:
-      objective: updated in place.
-      batches: endless {"pixels": uint8 [N, S, S, 3], "token_ids": int32 [N, L]}.
-      config: steps, optimiser, augmentation, seed.
-      log_dir: made where missing.
+      objective: updated in place; made in the scope of the distribution's strategy.
+      batches: where rows come from.
+      held_out: rows to look at now and then, or None.
+      distribution: the devices.
+      config: everything else.
+      log_dir: for TensorBoard events and training_log.jsonl.
+      checkpoint_dir: of this run alone; a run with other settings or data needs another.
 
     Raises:
-      NotFinite: the loss was NaN or infinite at a logged step.
+      Diverged: the loss or a gradient is not finite, or the loss is above `config.max_loss`.
+      Interrupted: the process was asked to stop, and the state is saved.
+      CheckpointError: a checkpoint cannot be written, or the one found is of another model.
     """
-    variables = objective.trainable_variables
-    adamw = optimizer.create(config.optimizer, variables, config.steps)
-    step_fn = _train_step(objective, adamw, variables, config)
-    with _Log(log_dir, config) as log:
-        iterator = iter(batches)
-        for step in range(config.steps):
-            metrics = step_fn(next(iterator), tf.constant(step))
-            if step % config.log_every == 0 or step == config.steps - 1:
-                values = {name: float(value) for name, value in metrics.items()}
-                _require_finite(values["loss"], step)
-                log.write(step, values)
+    with distribution.strategy.scope():
+        variables = optimizers.trainable(config.optimizer, objective.trainable_variables)
+        optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, variables)
+    state = {f"weights/{v.name.split(':')[0]}": v for v in objective.trainable_variables}
+    state |= {f"optimizer/{name}": variable for name, variable in optimizer.state().items()}
+    checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep)
+    progress = checkpoints.restore()
+    if progress.step and distribution.is_chief:
+        print(f"      going on from step {progress.step} of {config.steps} ({checkpoint_dir})", flush=True)
+
+    compile_towers = config.runtime.jit_compile and config.runtime.strategy in ("mirrored", "multi_worker")
+    step = TrainStep(objective, optimizer, distribution.collectives, config, compile_towers)
+    flops, devices = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
+    with TrainingLog(log_dir, config, flops, devices, progress.log) as log, StopSignals() as signals:
+        _Run(step, batches, held_out, distribution, config, checkpoints, log, signals, log_dir).go_on(progress)
 
 
-def _train_step(
-    objective: Objective,
-    adamw: keras.optimizers.Optimizer,
-    variables: list[tf.Variable],
-    config: settings.TrainingSettings,
-) -> Callable[..., dict[str, tf.Tensor]]:
-    augmentation = config.augmentation
-    crops = (augmentation.min_crop, augmentation.max_crop) != (1.0, 1.0)
+class _Run:
+    """One process's part of a training run."""
 
-    @tf.function(reduce_retracing=True)
-    def augment(pixels: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        images_in = images.to_unit_range(pixels)
-        if not crops:
-            return images_in
-        seed = tf.stack([config.seed, step])
-        return images.random_crop(images_in, augmentation.min_crop, augmentation.max_crop, seed)
+    def __init__(
+        self,
+        step: TrainStep,
+        batches: Batches,
+        held_out: HeldOut | None,
+        distribution: Distribution,
+        config: settings.TrainingSettings,
+        checkpoints: Checkpoints,
+        log: TrainingLog,
+        signals: StopSignals,
+        log_dir: str,
+    ) -> None:
+        self._step, self._batches, self._held_out, self._distribution = step, batches, held_out, distribution
+        self._config, self._checkpoints, self._log = config, checkpoints, log
+        self._signals, self._log_dir = signals, log_dir
+        self._waited = 0.0
+        self._score: float | None = None
 
-    # Compiled for the sake of its weights, too: without XLA, TensorFlow sums three and more gradients of one tensor in
-    # the order in which their buffers happen to become free, and two runs of one seed drift apart (measured on CPU).
-    @tf.function(jit_compile=config.jit_compile)
-    def update(batch_images: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            loss, metrics = objective.loss({"images": batch_images, "token_ids": token_ids})
-        # Dense, since the norm of a sparse gradient would count a word that occurs twice as two.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
-        learning_rate = tf.identity(adamw.learning_rate)
-        adamw.apply_gradients(zip(gradients, variables, strict=True))
-        norm = tf.linalg.global_norm(gradients)
-        return {"loss": loss, "learning_rate": learning_rate, "gradient_norm": norm, **metrics}
+    def go_on(self, progress: Progress) -> None:
+        """Runs the steps that are left."""
+        done, self._score = progress.step, progress.score
+        positions = progress.positions or [list(START)] * self._distribution.readers
+        if done >= self._config.steps:
+            return
+        iterator = self._iterate(positions)
+        steps = steps_on_devices(self._step, self._distribution, self._config.runtime)
+        while done < self._config.steps:
+            stop = self._next_stop(done)
+            self._profile(done)
+            result = steps(iterator, tf.constant(stop - done))
+            positions, self._waited = self._positions(result), self._waited + float(result["waited"])
+            self._require_healthy(done, result)
+            done = stop
+            self._record(done, result["scalars"])
+            stopping = self._distribution.agree(self._signals.received is not None)
+            due = stopping or self._due(done, self._config.checkpoint.every) or done == self._config.steps
+            if due and self._distribution.is_chief:
+                self._checkpoints.save(Progress(done, positions, list(self._log.rows), self._score))
+            if stopping and done < self._config.steps:
+                self._checkpoints.wait()
+                name = self._signals.received.name if self._signals.received else "a signal to another worker"
+                print(f"      stopped by {name} at step {done}; saved. Run the same command to go on", flush=True)
+                raise Interrupted(self._signals.exit_code)
+        self._checkpoints.wait()
 
-    def train_step(batch: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
-        return update(augment(batch["pixels"], step), batch["token_ids"])
+    def _iterate(self, positions: list[list[int]]) -> Iterator[Any]:
+        rows = self._config.batch_size // self._distribution.collectives.num_replicas
 
-    return train_step
+        def read(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            index = context.input_pipeline_id
+            return self._batches.read(rows, Reader(index, context.num_input_pipelines), positions[index])
 
+        return iter(self._distribution.strategy.distribute_datasets_from_function(read))
 
-def _require_finite(loss: float, step: int) -> None:
-    if loss != loss or abs(loss) == float("inf"):
-        raise NotFinite(
-            f"the loss is {loss} at step {step}, so training stops and nothing is exported; "
-            "lower AdamW.learning_rate or AdamW.clip_norm, or raise AdamW.warmup_steps"
+    def _positions(self, result: dict[str, Any]) -> list[list[int]]:
+        """Of each reader: where the last of its replicas' batches ended."""
+        positions = self._distribution.gather(result["positions"])
+        each = len(positions) // self._distribution.readers
+        return [[int(number) for number in positions[last]] for last in range(each - 1, len(positions), each)]
+
+    def _due(self, done: int, every: int) -> bool:
+        return bool(every) and done % every == 0
+
+    def _next_stop(self, done: int) -> int:
+        """The step count at which the host next has something to do."""
+        config = self._config
+        stops = [done + config.runtime.steps_per_loop, config.steps]
+        # Rows of the log are of step 0, `every`, 2 x `every`, ...: one step further.
+        stops.append((done + config.logging.every - 1) // config.logging.every * config.logging.every + 1)
+        for every in (config.checkpoint.every, config.logging.held_out_every):
+            if every:
+                stops.append(done // every * every + every)
+        stops += [edge for edge in self._profile_edges() if edge > done]
+        return min(stops)
+
+    def _profile_edges(self) -> tuple[int, ...]:
+        steps = self._config.profile_steps
+        return (steps[0], steps[1] + 1) if steps else ()
+
+    def _profile(self, done: int) -> None:
+        """Starts the profiler before the first of the steps to profile, and stops it after the last."""
+        if not self._config.profile_steps or not self._distribution.is_chief:
+            return
+        first, end = self._profile_edges()
+        if done == first:
+            tf.profiler.experimental.start(self._log_dir)
+        if done == end:
+            tf.profiler.experimental.stop()
+
+    def _record(self, done: int, scalars: dict[str, tf.Tensor]) -> None:
+        logging = self._config.logging
+        looks = self._held_out is not None and self._due(done, logging.held_out_every)
+        last = done == self._config.steps
+        if not (looks or last or (done - 1) % logging.every == 0):
+            return
+        seen: HeldOutResult | None = None
+        if self._held_out is not None and (looks or (last and logging.held_out_every)):
+            seen = self._held_out.look()
+            self._score = seen.score
+        values = {name: float(value) for name, value in scalars.items() if name != BAD_PART}
+        if self._distribution.is_chief:
+            self._log.write(done, values, self._waited, seen)
+
+    def _require_healthy(self, done: int, result: dict[str, Any]) -> None:
+        offset, part = (int(number) for number in result["bad"])
+        if part == HEALTHY:
+            return
+        step, what = done + offset, self._step.parts[part]
+        self._checkpoints.wait()
+        steps, name = self._checkpoints.steps, label(self._config.optimizer, "learning_rate")
+        loss = float(result["scalars"]["loss"])
+        how = f"has exploded: it is above Training.max_loss ({self._config.max_loss:g})" if loss == loss else "is NaN"
+        fault = f"{what} {how}" if part == LOSS_PART else f"{what} is not finite"
+        last_good = f"of step {steps[-1]}, in {self._checkpoints.folder}" if steps else "none"
+        raise Diverged(
+            f"{fault} at step {step}, so training stops and nothing is exported (loss {loss:g}; last good checkpoint: "
+            f"{last_good}); lower {name}, or raise Schedule.warmup_steps"
         )
 
 
-class _Log:
-    """Writes each logged step three ways: TensorBoard, one JSON line, and a line of progress on the terminal."""
+def steps_on_devices(
+    step: TrainStep, distribution: Distribution, runtime: settings.RuntimeSettings
+) -> Callable[[Iterator[Any], tf.Tensor], dict[str, Any]]:
+    """Makes the function that runs several steps: a loop on the host around `strategy.run`.
 
-    def __init__(self, log_dir: str, config: settings.TrainingSettings) -> None:
-        tf.io.gfile.makedirs(log_dir)
-        self._config = config
-        self._events = tf.summary.create_file_writer(log_dir)
-        self._lines = tf.io.gfile.GFile(os.path.join(log_dir, LOG_FILE), "w")
-        self._lines.write("")  # GFile makes the file at its first write, which 0 steps never reach
-        self._start = time.monotonic()
-        self._first = (0, self._start)
-        self._printed = 0.0
+    Returns:
+      (iterator, count) -> "scalars" of the last step, "waited" seconds for batches, "positions" of local replicas,
+      int64 [local replicas, 3], and "bad": int32 [2], the first step (from 0) and part that went wrong, or (-1, -1).
+    """
+    strategy = distribution.strategy
+    compiled = distribution.compiled_whole and runtime.jit_compile
+    replica_step = tf.function(step, jit_compile=True, autograph=False) if compiled else step.__call__
 
-    def __enter__(self) -> "_Log":
-        return self
+    def one(iterator: Iterator[Any]) -> dict[str, Any]:
+        before = _now()
+        with tf.control_dependencies([before]):
+            batch = dict(next(iterator))
+        with tf.control_dependencies(strategy.experimental_local_results(batch[POSITION])):
+            waited = _now() - before
+        local_positions = strategy.experimental_local_results(batch.pop(POSITION))
+        positions = tf.stack([tf.ensure_shape(position, [len(START)]) for position in local_positions])
+        scalars = strategy.run(replica_step, args=(batch,))
+        local = {name: strategy.experimental_local_results(value)[0] for name, value in scalars.items()}
+        return {"scalars": local, "waited": waited, "positions": positions}
 
-    def __exit__(self, *_: object) -> None:
-        self._events.close()
-        self._lines.close()
+    one_step = tf.function(one, autograph=False)
 
-    def write(self, step: int, values: dict[str, float]) -> None:
-        now = time.monotonic()
-        if step == 0:  # the first step also traces the graph: rates are counted from its end
-            self._first = (1, now)
-        done, since = step + 1 - self._first[0], now - self._first[1]
-        rate = done * self._config.batch_size / since if done else 0.0
-        left = (self._config.steps - step - 1) * since / done if done else float("nan")
-        with self._events.as_default():
-            for name, value in values.items():
-                tf.summary.scalar(name, value, step=step)
-        row = {"step": step, "seconds": round(now - self._start, 3), "examples_per_second": round(rate, 1), **values}
-        self._lines.write(json.dumps(row) + "\n")
-        self._lines.flush()
-        if now - self._printed > _PROGRESS_SECONDS or step == self._config.steps - 1:
-            self._printed = now
-            eta = f"{rate:,.0f} examples/s  {left:.0f} s left" if done else "compiled"
-            print(f"      step {step + 1}/{self._config.steps}  loss {values['loss']:.3f}  {eta}", flush=True)
+    @tf.function(autograph=False)
+    def several(iterator: Iterator[Any], count: tf.Tensor) -> dict[str, Any]:
+        shapes = one_step.get_concrete_function(iterator).structured_outputs
+        start = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), shapes)
+        healthy = tf.constant([HEALTHY, HEALTHY])
+
+        def body(k: tf.Tensor, bad: tf.Tensor, waited: tf.Tensor, _: dict[str, Any]) -> tuple[Any, ...]:
+            result = one_step(iterator)
+            now = tf.stack([k, result["scalars"][BAD_PART]])
+            first = tf.logical_and(bad[1] == HEALTHY, now[1] != HEALTHY)
+            return k + 1, tf.where(first, now, bad), waited + result["waited"], result
+
+        state = (tf.constant(0), healthy, tf.constant(0.0, tf.float64), start)
+        _, bad, waited, last = tf.while_loop(lambda k, *_: k < count, body, state, maximum_iterations=count)
+        return {**last, "waited": waited, "bad": bad}
+
+    return several
+
+
+def _now() -> tf.Tensor:
+    """Seconds of this host's clock when the graph comes to it; tf.timestamp is refused under op determinism."""
+    seconds = tf.numpy_function(time.monotonic, [], tf.float64)
+    return tf.ensure_shape(seconds, [])

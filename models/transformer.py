@@ -3,6 +3,8 @@
 import tensorflow as tf
 import tf_keras as keras
 
+from models.rematerialization import rematerialize
+
 LAYER_NORM_EPSILON = 1e-6
 
 
@@ -50,17 +52,21 @@ class EncoderBlock(keras.layers.Layer):
 
 
 class Encoder(keras.layers.Layer):
-    """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width]."""
+    """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width].
 
-    def __init__(self, width: int, depth: int, heads: int, mlp_dim: int, **kwargs: object) -> None:
+    With `remat`, a block's activations are computed again in the backward pass; this needs XLA.
+    """
+
+    def __init__(self, width: int, depth: int, heads: int, mlp_dim: int, remat: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        self.remat = remat
         self.blocks = [EncoderBlock(width, heads, mlp_dim, name=f"block_{i}") for i in range(depth)]
         self.norm = layer_norm("norm")
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         hidden = inputs
         for block in self.blocks:
-            hidden = block(hidden)
+            hidden = rematerialize(block)(hidden) if self.remat and training else block(hidden)
         return self.norm(hidden)
 
 

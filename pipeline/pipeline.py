@@ -29,11 +29,13 @@ class Locations:
     Attributes:
       root: artifacts of every execution.
       serving: pushed models, one numbered folder each.
+      checkpoints: state of training runs, one folder each.
       metadata: connection to the metadata store, or None where the platform brings one.
     """
 
     root: str
     serving: str
+    checkpoints: str
     metadata: metadata_store_pb2.ConnectionConfig | None = None
 
 
@@ -65,6 +67,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         vocabulary=vocabulary.outputs["vocabulary"],
         gin=configuration.to_gin(settings.training),
         steps=settings.training.steps,
+        checkpoints=locations.checkpoints,
     )
     model = trainer.outputs["model"]
 
@@ -152,7 +155,12 @@ def local_locations(output_dir: str) -> Locations:
             connection_mode=metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
         )
     )
-    return Locations(os.path.join(output_dir, "artifacts"), os.path.join(output_dir, "serving"), metadata)
+    return Locations(
+        root=os.path.join(output_dir, "artifacts"),
+        serving=os.path.join(output_dir, "serving"),
+        checkpoints=os.path.join(output_dir, "checkpoints"),
+        metadata=metadata,
+    )
 
 
 def _options(ingest: IngestSettings) -> build.BuildOptions:

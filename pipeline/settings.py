@@ -5,10 +5,10 @@ import dataclasses
 from beam.sources import Source
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
-from components.metrics.retrieval import METRIC_NAMES
 from models import features
 from models.checks import require, require_positive, require_types
 from models.configuration import configurable
+from models.retrieval import METRIC_NAMES
 from models.settings import TrainingSettings
 
 _SPLITS = ("train", "eval", "test")

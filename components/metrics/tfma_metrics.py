@@ -1,4 +1,4 @@
-"""The TFMA metric: collects embeddings over all bundles and workers, then asks components.metrics.retrieval.
+"""The TFMA metric: collects embeddings over all bundles and workers, then asks models.retrieval.
 
 Importing tensorflow_text here is what lets a worker load a SavedModel with its ops.
 """
@@ -12,7 +12,7 @@ import tensorflow_text  # noqa: F401
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.metrics import retrieval
+from models import retrieval
 
 _OUTPUTS = ("image_embedding", "text_embedding", "class_embedding", "caption", "class_name")
 Accumulator = dict[str, list[np.ndarray]]

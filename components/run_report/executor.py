@@ -22,7 +22,7 @@ from beam import writer
 from beam.build import MANIFEST_FILE
 from components.infra_validator.executor import CHECK_FILE
 from components.run_report import figures, gate, held_out
-from models.training import LOG_FILE
+from models.training_log import LOG_FILE
 
 REPORT_KEY = "report"
 GIN_KEY = "gin"

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.metrics import eval_config, retrieval
+from components.metrics import eval_config
+from models import retrieval
 
 OVERALL = "all rows"
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
 from PIL import Image
 
-from components.metrics import retrieval, tfma_metrics
-from models import data, features
+from components.metrics import tfma_metrics
+from models import data, features, retrieval
 
 _BATCH = 64
 _NEAREST = 5

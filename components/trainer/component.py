@@ -32,16 +32,23 @@ class Trainer(base_component.BaseComponent):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
-        self, examples: BaseChannel, schema: BaseChannel, vocabulary: BaseChannel, gin: str, steps: int
+        self,
+        examples: BaseChannel,
+        schema: BaseChannel,
+        vocabulary: BaseChannel,
+        gin: str,
+        steps: int,
+        checkpoints: str,
     ) -> None:
         """Makes the component.
 
         Args:
-          examples: Examples with a train split.
+          examples: Examples with a train and an eval split; held-out rows of eval are looked at, and not trained on.
           schema: Schema of the examples; training waits for it, and so for their statistics.
           vocabulary: Vocabulary.
           gin: resolved gin text of `models.settings.TrainingSettings`.
           steps: training steps, for TFX's records; the gin text decides.
+          checkpoints: folder of the state of all training runs; one that was killed goes on from there.
         """
         key = standard_component_specs
         super().__init__(
@@ -53,7 +60,7 @@ class Trainer(base_component.BaseComponent):
                     key.RUN_FN_KEY: f"{run_fn.__name__}.run_fn",
                     key.TRAIN_ARGS_KEY: trainer_pb2.TrainArgs(splits=["train"], num_steps=steps),
                     key.EVAL_ARGS_KEY: trainer_pb2.EvalArgs(splits=["eval"]),
-                    key.CUSTOM_CONFIG_KEY: json_utils.dumps({run_fn.GIN_KEY: gin}),
+                    key.CUSTOM_CONFIG_KEY: json_utils.dumps({run_fn.GIN_KEY: gin, run_fn.CHECKPOINTS_KEY: checkpoints}),
                     key.MODEL_KEY: channel.Channel(type=standard_artifacts.Model),
                     key.MODEL_RUN_KEY: channel.Channel(type=standard_artifacts.ModelRun),
                 }

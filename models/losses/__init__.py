@@ -1,1 +1,1 @@
-"""Losses: pure functions on embeddings, each with a dense float64 reference in its test."""
+"""Losses as pure functions of arrays and a Collectives; each is checked against a dense float64 reference."""

@@ -1,23 +1,136 @@
-"""The pairwise sigmoid loss of SigLIP (arXiv 2303.15343, Algorithm 1)."""
+"""The pairwise sigmoid loss of SigLIP (arXiv 2303.15343, Algorithm 1), chunked over replicas (section 3.3).
+
+Each replica keeps its images and passes its texts round a ring. A hop scores the local images against the texts that
+are here, adds to the gradients of both, and sends texts and their gradient on; after N hops both are home. So one pass
+gives the loss and every gradient, and no more than one b x b block of logits is alive. Plain autodiff of the same
+forward pass would keep all N of them, b x |B| numbers a replica, which is what chunking is meant to avoid.
+"""
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from models.distribution import Collectives, OneDevice
 
-def sigmoid_loss(image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Mean over images of the summed binary losses of their pairs; [N, D], [N, D], scalar, scalar -> scalar.
 
-    L = (1/N) * sum_ij softplus(-z_ij * (exp(t') * x_i . y_j + b)), with z_ij = +1 where i = j and -1 elsewhere.
+class _Hop(NamedTuple):
+    """What one pass over a block of texts adds up."""
+
+    loss: tf.Tensor
+    image: tf.Tensor
+    log_scale: tf.Tensor
+    bias: tf.Tensor
+
+
+def sigmoid_loss(
+    image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives | None = None
+) -> tf.Tensor:
+    """This replica's share of the loss of the global batch; [b, D], [b, D], scalar, scalar -> scalar.
+
+    L = (1/|B|) * sum_ij softplus(-z_ij * (exp(t') * x_i . y_j + b)), with z_ij = +1 where i = j and -1 elsewhere.
     The formula printed in section 3.2 flips the sign of b against Algorithm 1; Algorithm 1 is what trains.
 
+    The share is the sum over this replica's b x |B| pairs, divided by |B| = N * b. Summed over replicas, shares are the
+    loss, and the gradients are its gradients. First derivatives only.
+
     Args:
-      image: x, unit-norm image embeddings.
+      image: x, unit-norm image embeddings of this replica, float32 or float64; b must be known.
       text: y, unit-norm text embeddings; row i belongs to row i of `image`.
       log_scale: t', the logarithm of the logit scale (the paper starts it at log 10).
-      bias: b, the logit bias (the paper starts it at -10, since all but one of N pairs are negatives).
+      bias: b, the logit bias (the paper starts it at -10, since all but one of |B| pairs are negatives).
+      collectives: how replicas talk to each other; None is one device.
 
     Returns:
-      The loss, in the embeddings' dtype.
+      The share, in the embeddings' dtype.
     """
-    logits = tf.matmul(image, text, transpose_b=True) * tf.exp(log_scale) + bias
-    labels = 2 * tf.eye(tf.shape(logits)[0], dtype=logits.dtype) - 1
-    return tf.reduce_mean(tf.reduce_sum(tf.nn.softplus(-labels * logits), axis=-1))
+    collectives = collectives or OneDevice()
+
+    @tf.custom_gradient
+    def loss_of(image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, object]:
+        walk = {"loop": _loop, "unrolled": _unrolled, "gathered": _gathered}[collectives.form]
+        total, text_gradient = walk(image, text, log_scale, bias, collectives)
+        pairs = tf.cast(collectives.num_replicas * tf.shape(image)[0], image.dtype)
+
+        def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
+            return [upstream / pairs * g for g in (total.image, text_gradient, total.log_scale, total.bias)]
+
+        return total.loss / pairs, gradient
+
+    return loss_of(image, text, tf.cast(log_scale, image.dtype), tf.cast(bias, image.dtype))
+
+
+def _block(
+    image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, home: tf.Tensor | bool
+) -> tuple[_Hop, tf.Tensor]:
+    """Sums of one b x b block, and the gradient of its texts; the positives are on the diagonal of the home block."""
+    scale = tf.exp(log_scale)
+    similarity = tf.matmul(image, text, transpose_b=True)
+    rows = tf.range(tf.shape(image)[0])
+    positive = tf.logical_and(rows[:, None] == rows[None, :], home)
+    logits = similarity * scale + bias
+    margin = tf.where(positive, logits, -logits)
+    slope = tf.sigmoid(-margin)  # of softplus(-margin), by -margin
+    by_logit = tf.where(positive, -slope, slope)
+    sums = _Hop(
+        loss=tf.reduce_sum(tf.nn.softplus(-margin)),
+        image=scale * tf.matmul(by_logit, text),
+        log_scale=scale * tf.reduce_sum(by_logit * similarity),
+        bias=tf.reduce_sum(by_logit),
+    )
+    return sums, scale * tf.matmul(by_logit, image, transpose_a=True)
+
+
+def _add(total: _Hop, block: _Hop) -> _Hop:
+    return _Hop(*(a + b for a, b in zip(total, block, strict=True)))
+
+
+def _unrolled(
+    image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives
+) -> tuple[_Hop, tf.Tensor]:
+    """N hops one after the other in the program: 2 N - 1 permutes. With one replica, nothing is sent."""
+    total, text_gradient = _block(image, text, log_scale, bias, home=True)
+    for _ in range(1, collectives.num_replicas):
+        text, text_gradient = collectives.permute(text), collectives.permute(text_gradient)
+        block, added = _block(image, text, log_scale, bias, home=False)
+        total, text_gradient = _add(total, block), text_gradient + added
+    if collectives.num_replicas > 1:
+        text_gradient = collectives.permute(text_gradient)  # the last hop, home
+    return total, text_gradient
+
+
+def _loop(
+    image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives
+) -> tuple[_Hop, tf.Tensor]:
+    """The same as one loop: 2 permutes, and a program and memory that do not grow with N."""
+    zero = tf.zeros([], image.dtype)
+    start = _Hop(zero, tf.zeros_like(image), zero, zero)
+
+    def hop(k: tf.Tensor, text: tf.Tensor, text_gradient: tf.Tensor, total: _Hop) -> tuple[object, ...]:
+        block, added = _block(image, text, log_scale, bias, home=tf.equal(k, 0))
+        text_gradient = collectives.permute(text_gradient + added)
+        return k + 1, collectives.permute(text), text_gradient, _add(total, block)
+
+    count = collectives.num_replicas
+    state = (tf.constant(0), text, tf.zeros_like(text), start)
+    _, _, text_gradient, total = tf.while_loop(lambda k, *_: k < count, hop, state, maximum_iterations=count)
+    return total, text_gradient
+
+
+def _gathered(
+    image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives
+) -> tuple[_Hop, tf.Tensor]:
+    """For replicas that cannot permute: all texts are here, |B| x D, and logits still one b x b block at a time."""
+    count, rows = collectives.num_replicas, tf.shape(image)[0]
+    blocks = tf.reshape(collectives.all_gather(text), [count, rows, image.shape[1]])
+    replica = collectives.replica_id()
+
+    def hop(k: tf.Tensor, total: _Hop, gradients: tf.TensorArray) -> tuple[object, ...]:
+        block, added = _block(image, blocks[k], log_scale, bias, home=tf.equal(k, replica))
+        return k + 1, _add(total, block), gradients.write(k, added)
+
+    zero = tf.zeros([], image.dtype)
+    gradients = tf.TensorArray(image.dtype, size=count, element_shape=image.shape)
+    state = (tf.constant(0), _Hop(zero, tf.zeros_like(image), zero, zero), gradients)
+    _, total, gradients = tf.while_loop(lambda k, *_: k < count, hop, state, maximum_iterations=count)
+    (summed,) = collectives.all_reduce([gradients.stack()])
+    return total, summed[replica]

@@ -4,14 +4,18 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from models.distribution import Collectives
+
 Batch = dict[str, tf.Tensor]
+Features = dict[str, tf.Tensor]
 Metrics = dict[str, tf.Tensor]
 
 
 class Objective(Protocol):
     """Owns its towers, turns a batch into a loss, and gives the two embeddings that are exported.
 
-    A batch has `images`, float32 [N, S, S, 3] in [-1, 1], and `token_ids`, int32 [N, L].
+    A batch has `images`, float32 [N, S, S, 3] in [-1, 1], and `token_ids`, int32 [N, L]. The loss is in two parts, so
+    that a batch can be embedded piece by piece and yet be compared as a whole.
     """
 
     image_size: int
@@ -22,10 +26,16 @@ class Objective(Protocol):
 
     @property
     def trainable_variables(self) -> list[tf.Variable]:
-        """All variables that the optimiser updates."""
+        """All variables that the optimiser may update."""
 
-    def loss(self, batch: Batch) -> tuple[tf.Tensor, Metrics]:
-        """The scalar loss of a batch, and scalar metrics for the log."""
+    def step_flops(self, batch_size: int) -> float:
+        """Floating-point operations of a training step over `batch_size` pairs (models.flops)."""
+
+    def features(self, batch: Batch) -> Features:
+        """What the loss compares, each [N, ...]; a row depends on its own pair only."""
+
+    def loss(self, features: Features, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
+        """This replica's share of the loss, whose sum over replicas is the loss, and scalars of the whole batch."""
 
     def embed_image(self, images: tf.Tensor) -> tf.Tensor:
         """[N, S, S, 3] -> unit-norm [N, D]."""

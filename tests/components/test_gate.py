@@ -4,8 +4,9 @@ import pytest
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_specs
 
-from components.metrics import eval_config, retrieval
+from components.metrics import eval_config
 from components.run_report.gate import Line
+from models import retrieval
 
 MIN, DROP = {"image_to_text_recall_at_1": 0.2}, {"text_to_image_recall_at_5": 0.03}
 

@@ -1,5 +1,11 @@
 """The loss against a dense float64 reference, its gradients against the closed form, and the paper's own check."""
 
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -63,3 +69,29 @@ def test_right_pairs_lower_the_loss_and_shuffled_ones_do_not():
     right = sigmoid_loss(tf.constant(x), tf.constant(x), np.log(10.0), -10.0)
     wrong = sigmoid_loss(tf.constant(x), tf.constant(np.roll(x, 1, axis=0)), np.log(10.0), -10.0)
     assert float(right) < float(wrong) - 1.0
+
+
+@functools.cache
+def on_devices(replicas: int) -> dict[str, dict[str, float]]:
+    """Errors of the losses on that many logical CPUs, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.models.ring_on_devices", str(replicas)],
+        cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4, 8])
+def test_chunked_losses_equal_the_dense_float64_ones_on_any_number_of_devices(replicas):
+    found = on_devices(replicas)
+    for form in ("ring", "softmax", *(["gathered"] if replicas > 1 else [])):
+        assert max(found[form].values()) < 1e-12, (form, found[form])
+
+
+@pytest.mark.parametrize("replicas", [3, 4, 8])
+def test_control_a_ring_that_is_wrong_has_wrong_gradients(replicas):
+    found = on_devices(replicas)
+    assert found["reversed"]["y"] > 1e-3
+    assert found["missing_hop"]["y"] > 1e-3
+    assert found["missing_hop"]["loss"] < 1e-12  # the loss alone would not tell
+    assert min(found["divided_by_local_b"].values()) > 1e-3

@@ -68,7 +68,10 @@ def test_a_whole_number_is_a_float_where_one_is_asked():
         (lambda: settings.TrainingSettings(steps="ten"), "Training.steps is 'ten', but must be of type int"),
         (lambda: settings.TrainingSettings(steps=1.5), "Training.steps is 1.5, but must be of type int"),
         (lambda: settings.TrainingSettings(cache=1), "Training.cache is 1, but must be of type bool"),
-        (lambda: settings.TrainingSettings(optimizer=3), "Training.optimizer is 3, but must be of type AdamWSettings"),
+        (
+            lambda: settings.TrainingSettings(optimizer=3),
+            "Training.optimizer is 3, but must be of type Optim",
+        ),
         (lambda: settings.AugmentationSettings(min_crop=0.0), "Augmentation.min_crop is 0.0"),
         (lambda: settings.AdamWSettings(weight_decay=-1), "AdamW.weight_decay is -1"),
     ],

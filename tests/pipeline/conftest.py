@@ -46,7 +46,7 @@ class Project:
             "TextTower.width = 64",
             "TextTower.mlp_dim = 128",
             "AdamW.learning_rate = 3e-3",
-            "AdamW.warmup_steps = 10",
+            "Schedule.warmup_steps = 10",
             "Training.batch_size = 64",
             "Training.steps = 200",
             "Ingest.shards = 2",

@@ -14,7 +14,9 @@ from tests.pipeline.conftest import ROOT
 
 def compile_spec(folder) -> str:
     (settings,) = configuration.load([str(ROOT / "gin" / "quickstart.gin")], [], [PipelineSettings])
-    dag = pipeline.create(settings, pipeline.Locations("gs://bucket/root", "gs://bucket/serving"))
+    dag = pipeline.create(
+        settings, pipeline.Locations("gs://bucket/root", "gs://bucket/serving", "gs://bucket/checkpoints")
+    )
     runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
         config=tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image="siglip-tfx"),
         output_dir=str(folder),

@@ -9,7 +9,7 @@ import pytest
 import resvg_py
 
 from beam.sources import openmoji
-from components.metrics import retrieval
+from models import retrieval
 from pipeline import local_runner
 from tests.pipeline.conftest import ROOT
 

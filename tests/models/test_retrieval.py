@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.metrics import retrieval, tfma_metrics
+from components.metrics import tfma_metrics
+from models import retrieval
 
 
 def random_outputs(rows: int, dim: int, seed: int, captions: int, classes: int = 3) -> dict[str, np.ndarray]:

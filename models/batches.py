@@ -1,0 +1,174 @@
+"""Training batches in an order that only the seed decides, from any position in it.
+
+A pass permutes the shards, reads some side by side (a group), and shuffles one buffer of their rows after the other;
+every choice is drawn from the seed and the numbers of pass, group and buffer. So a position is three numbers, which
+travel with each batch: a checkpoint keeps them, and a resumed run goes on with the very next row, having read no more
+than one group again.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from models import data, features, images, settings
+from models.tokenizer import Tokenizer
+
+POSITION = "position"
+START = (0, 0, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """One of several that share all rows evenly.
+
+    Whole shards go to one reader each, as far as they can be shared out evenly; of the rest, which shards changes from
+    pass to pass, every reader takes each `count`-th row. So a shard too few neither starves nor repeats anyone.
+
+    Attributes:
+      index: which reader this is, from 0.
+      count: how many there are.
+    """
+
+    index: int = 0
+    count: int = 1
+
+
+class Batches:
+    """Endless batches from the shards of a split."""
+
+    def __init__(
+        self, paths: Sequence[str], tokenizer: Tokenizer, image_size: int, config: settings.TrainingSettings
+    ) -> None:
+        """Looks at the shards; nothing is decoded yet.
+
+        Args:
+          paths: TFRecord shards of serialized tf.Example, gzipped where the name ends in .gz.
+          tokenizer: makes the token ids.
+          image_size: S.
+          config: shuffle buffer, shards at once, cache and seed; batch size, for the check.
+
+        Raises:
+          NotEnoughRows: there are fewer rows than one batch needs.
+        """
+        data.require_rows(paths, config.batch_size)
+        self._paths, self._tokenizer, self._image_size, self._config = sorted(paths), tokenizer, image_size, config
+
+    def read(self, rows: int, reader: Reader = Reader(), start: Sequence[int] = START) -> tf.data.Dataset:
+        """Batches of one reader: each full, however many rows a pass has.
+
+        Args:
+          rows: of each batch, b.
+          reader: whose rows.
+          start: pass, group and row to go on from, as the last batch that was used gave it.
+
+        Returns:
+          {"pixels": uint8 [b, S, S, 3], "token_ids": int32 [b, L], "position": int64 [3]}, and where pictures are
+          cropped "boxes": float32 [b, 4], drawn anew at each visit; a row's box does not depend on the batch it falls
+          into.
+        """
+        if self._config.cache:
+            decoded = self._from_memory(reader, start)
+        else:
+            decoded = self._from_shards(reader, start).map(
+                lambda example, position: (self._decode(example), position),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+        augmentation = self._config.augmentation
+        if (augmentation.min_crop, augmentation.max_crop) != (1.0, 1.0):
+            decoded = decoded.map(
+                lambda row, position: ({**row, "boxes": self._box(reader, position)}, position),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+        batched = decoded.batch(rows, drop_remainder=True)
+        return batched.map(lambda batch, positions: {**batch, POSITION: positions[-1]}).prefetch(2)
+
+    def _decode(self, example: tf.Tensor) -> dict[str, tf.Tensor]:
+        row = data.parse([example], (features.IMAGE, features.CAPTION))
+        return {
+            "pixels": images.decode_and_resize(row[features.IMAGE][0], self._image_size),
+            "token_ids": self._tokenizer(row[features.CAPTION])[0],
+        }
+
+    def _box(self, reader: Reader, position: tf.Tensor) -> tf.Tensor:
+        augmentation = self._config.augmentation
+        number, group, row = tf.unstack(position)
+        first = tf.constant(self._config.seed * 1_000_003 + reader.index, tf.int64)
+        second = (number * 2**20 + group) * 2**24 + row  # one number a visit, up to 2^24 rows a group
+        return images.random_box(augmentation.min_crop, augmentation.max_crop, tf.stack([first, second]))
+
+    def _from_shards(self, reader: Reader, start: Sequence[int]) -> tf.data.Dataset:
+        """(serialized row, position after it), endless."""
+        paths, shards = tf.constant(self._paths), len(self._paths)
+        config, at_once = self._config, self._config.shards_at_once
+        whole = shards // reader.count  # shards that this reader has for itself in a pass
+        mine = whole + shards % reader.count
+        groups = -(-mine // at_once)
+        first_pass, first_group, first_row = (tf.constant(number, tf.int64) for number in start)
+
+        def shard_rows(path: tf.Tensor, shared: tf.Tensor, turn: tf.Tensor) -> tf.data.Dataset:
+            compression = tf.where(tf.strings.regex_full_match(path, r".*\.gz"), "GZIP", "")
+            rows = tf.data.TFRecordDataset(path, compression_type=compression)
+            readers = tf.where(shared, tf.constant(reader.count, tf.int64), 1)
+            index = tf.where(shared, tf.constant(reader.index, tf.int64), 0)
+            # Who gets the first row is drawn for each shard and pass: shards shorter than `count` would starve someone.
+            return rows.enumerate().filter(lambda i, _: (i + turn) % readers == index).map(lambda _, row: row)
+
+        def group_rows(number: tf.Tensor, group: tf.Tensor) -> tf.data.Dataset:
+            order = _permutation(shards, [config.seed, number])
+            own = order[: whole * reader.count][reader.index :: reader.count]
+            members = tf.concat([own, order[whole * reader.count :]], axis=0)[group * at_once : (group + 1) * at_once]
+            shared = tf.range(mine)[group * at_once : (group + 1) * at_once] >= whole
+            turns = tf.gather(_permutation(shards * reader.count, [config.seed, number, -1]), members)
+            turns = tf.cast(tf.where(shared, turns, 0), tf.int64)
+            rows = tf.data.Dataset.from_tensor_slices((tf.gather(paths, members), shared, turns))
+            rows = rows.interleave(shard_rows, cycle_length=min(at_once, mine), block_length=1)
+            windows = rows.batch(config.shuffle_buffer).enumerate()
+            rows = windows.flat_map(lambda window, held: _shuffled(held, [config.seed, number, group, window]))
+            resumed = tf.logical_and(tf.equal(number, first_pass), tf.equal(group, first_group))
+            rows = rows.enumerate(start=1).skip(tf.where(resumed, first_row, 0))
+            return rows.map(lambda i, row: (row, tf.stack([number, group, i])))
+
+        def pass_rows(number: tf.Tensor) -> tf.data.Dataset:
+            begin = tf.where(tf.equal(number, first_pass), first_group, 0)
+            return tf.data.Dataset.range(begin, groups).flat_map(lambda group: group_rows(number, group))
+
+        return tf.data.Dataset.counter(start=first_pass).flat_map(pass_rows)
+
+    def _from_memory(self, reader: Reader, start: Sequence[int]) -> tf.data.Dataset:
+        """(decoded row, position after it), endless; every row of this reader is decoded once, now."""
+        rows = data.read_shards(self._paths).enumerate().filter(lambda i, _: i % reader.count == reader.index)
+        decoded = rows.map(
+            lambda _, example: self._decode(example), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        parts: dict[str, list[tf.Tensor]] = {}
+        for batch in decoded.batch(256):
+            for name, value in batch.items():
+                parts.setdefault(name, []).append(value)
+        table = {name: tf.concat(values, axis=0) for name, values in parts.items()}
+        count = table["pixels"].shape[0]
+        first_pass, _, first_row = (tf.constant(number, tf.int64) for number in start)
+
+        def pass_rows(number: tf.Tensor) -> tf.data.Dataset:
+            order = _permutation(count, [self._config.seed, number])
+            rows = tf.data.Dataset.from_tensor_slices(order).enumerate(start=1)
+            rows = rows.skip(tf.where(tf.equal(number, first_pass), first_row, 0))
+            return rows.map(lambda i, row: (row, tf.stack([number, 0, i])))
+
+        indices = tf.data.Dataset.counter(start=first_pass).flat_map(pass_rows)
+        return indices.map(lambda row, position: ({n: tf.gather(v, row) for n, v in table.items()}, position))
+
+
+def _permutation(count: int | tf.Tensor, seeds: Sequence[int | tf.Tensor]) -> tf.Tensor:
+    """0 to count - 1 in an order that the seeds decide; int32."""
+    seed = tf.zeros([2], tf.int64)
+    for number in seeds:  # each number draws the seed of the next
+        seed = tf.stack([seed[0], tf.cast(number, tf.int64)])
+        seed = tf.random.stateless_uniform([2], seed, None, None, tf.int64, alg="philox")
+    return tf.random.experimental.stateless_shuffle(tf.range(count), seed, alg="philox")
+
+
+def _shuffled(held: tf.Tensor, seeds: Sequence[int | tf.Tensor]) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(tf.gather(held, _permutation(tf.size(held), seeds)))

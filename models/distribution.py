@@ -1,0 +1,227 @@
+"""Where a step runs, and how its replicas talk: the only place that knows a tf.distribute strategy."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.distribute import values
+
+from models import settings, topology
+
+
+class Collectives(Protocol):
+    """What losses and objectives may ask of the other replicas; called in replica context.
+
+    Attributes:
+      num_replicas: N.
+      form: how a loss walks over all blocks of the batch: "unrolled" hops, a "loop" of hops, or over "gathered" blocks.
+    """
+
+    num_replicas: int
+    form: str
+
+    def permute(self, tensor: tf.Tensor) -> tf.Tensor:
+        """The tensor of the previous replica on the ring; the order of the ring is the strategy's own. No gradient."""
+
+    def all_gather(self, tensor: tf.Tensor) -> tf.Tensor:
+        """[b, ...] -> [N * b, ...], in the order of the replicas' numbers."""
+
+    def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Sums over all replicas."""
+
+    def replica_id(self) -> tf.Tensor:
+        """int32, from 0 to N - 1."""
+
+
+class OneDevice:
+    """A single replica: there is no one to talk to."""
+
+    num_replicas = 1
+    form = "unrolled"
+
+    def permute(self, tensor: tf.Tensor) -> tf.Tensor:
+        return tensor
+
+    def all_gather(self, tensor: tf.Tensor) -> tf.Tensor:
+        return tensor
+
+    def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        return list(tensors)
+
+    def replica_id(self) -> tf.Tensor:
+        return tf.constant(0)
+
+
+class _OfStrategy:
+    """What all strategies do alike."""
+
+    def __init__(self, num_replicas: int) -> None:
+        self.num_replicas = num_replicas
+
+    def all_gather(self, tensor: tf.Tensor) -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+
+    def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        return tf.distribute.get_replica_context().all_reduce("SUM", list(tensors))
+
+    def replica_id(self) -> tf.Tensor:
+        return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+
+
+class Tpu(_OfStrategy):
+    """CollectivePermute along a ring of neighbouring chips, and CrossReplicaSum."""
+
+    form = "loop"
+
+    def __init__(self, ring: Sequence[int]) -> None:
+        """`ring`: replica numbers in ring order."""
+        super().__init__(len(ring))
+        self.pairs = [[int(source), int(target)] for source, target in zip(ring, [*ring[1:], ring[0]], strict=True)]
+
+    def permute(self, tensor: tf.Tensor) -> tf.Tensor:
+        return tf.raw_ops.CollectivePermute(input=tensor, source_target_pairs=self.pairs)
+
+
+class Mirrored(_OfStrategy):
+    """Devices of one process: replicas meet in a merge call, which hands each the tensor of the one before.
+
+    A merge call works neither in a loop nor in a function that XLA compiles, so the loss is unrolled and not compiled;
+    the towers are.
+    """
+
+    form = "unrolled"
+
+    def permute(self, tensor: tf.Tensor) -> tf.Tensor:
+        return tf.distribute.get_replica_context().merge_call(_rotate, args=(tensor,))
+
+
+class MultiWorker(_OfStrategy):
+    """Several processes: TensorFlow has no permute between them, so blocks are gathered (b x D numbers each)."""
+
+    form = "gathered"
+
+    def permute(self, tensor: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError("MultiWorkerMirroredStrategy has no permute; losses use all_gather")
+
+
+def _rotate(strategy: tf.distribute.Strategy, tensor: tf.Tensor) -> values.PerReplica:
+    local = strategy.experimental_local_results(tensor)
+    rotated = []
+    for target, source in zip(local, [local[-1], *local[:-1]], strict=True):
+        with tf.device(target.device):
+            rotated.append(tf.identity(source))
+    return values.PerReplica(rotated)
+
+
+@dataclasses.dataclass(frozen=True)
+class Distribution:
+    """The devices of a run.
+
+    Attributes:
+      strategy: its scope is where variables are made.
+      collectives: what the step is given.
+      compiled_whole: XLA may compile the whole step at once.
+      readers: hosts that each read their own rows.
+      process: this process among `processes` that run the same program; one program can lead several hosts of a TPU.
+      processes: how many.
+    """
+
+    strategy: tf.distribute.Strategy
+    collectives: Collectives
+    compiled_whole: bool
+    readers: int = 1
+    process: int = 0
+    processes: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes what all have in common."""
+        return self.process == 0
+
+    def gather(self, rows: tf.Tensor) -> np.ndarray:
+        """[replicas of this process, ...] -> [all replicas, ...], in order."""
+        if self.processes == 1:
+            return rows.numpy()
+        local = self.strategy.experimental_local_results(rows)[0]
+        return self.strategy.gather(self._per_replica(local), axis=0).numpy()
+
+    def agree(self, flag: bool) -> bool:
+        """Whether any process has raised its flag; all processes call this, and all get the same answer."""
+        if self.processes == 1:
+            return flag
+        count = self.strategy.num_replicas_in_sync // self.processes
+        return bool(self.gather(tf.fill([count, 1], tf.cast(flag, tf.int32))).any())
+
+    def _per_replica(self, rows: tf.Tensor) -> tf.Tensor:
+        def one(context: tf.distribute.ReplicaContext) -> tf.Tensor:
+            index = context.replica_id_in_sync_group % len(rows)
+            return rows[index : index + 1]
+
+        return self.strategy.experimental_distribute_values_from_function(one)
+
+
+def create(config: settings.RuntimeSettings) -> Distribution:
+    """Finds the devices that the settings name; call it before any other use of TensorFlow.
+
+    Raises:
+      ValueError: the devices are not there; the message says which are.
+    """
+    return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[
+        config.strategy
+    ](config)
+
+
+def _one_device(_: settings.RuntimeSettings) -> Distribution:
+    return Distribution(tf.distribute.get_strategy(), OneDevice(), compiled_whole=True)
+
+
+def _mirrored(config: settings.RuntimeSettings) -> Distribution:
+    devices = list(config.devices) or [f"GPU:{i}" for i, _ in enumerate(tf.config.list_logical_devices("GPU"))]
+    there = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    missing = [device for device in devices if device not in there]
+    if not devices or missing:
+        raise ValueError(
+            f"Runtime.devices is {config.devices!r}, but TensorFlow sees {', '.join(there)}; "
+            "name devices that are there, or include runtime/cpu.gin"
+        )
+    strategy = tf.distribute.MirroredStrategy(devices)
+    return Distribution(strategy, Mirrored(len(devices)), compiled_whole=False)
+
+
+def _multi_worker(_: settings.RuntimeSettings) -> Distribution:
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    workers = resolver.cluster_spec().as_dict().get("worker", [])
+    if not workers:
+        raise ValueError(
+            "Runtime.strategy is 'multi_worker', but TF_CONFIG names no worker; set it on every machine, such as "
+            '{"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, "task": {"type": "worker", "index": 0}}'
+        )
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    collectives = MultiWorker(strategy.num_replicas_in_sync)
+    return Distribution(
+        strategy,
+        collectives,
+        compiled_whole=False,
+        readers=len(workers),
+        process=int(resolver.task_id),
+        processes=len(workers),
+    )
+
+
+def _tpu(config: settings.RuntimeSettings) -> Distribution:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=config.tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        system = tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"Runtime.tpu is {config.tpu!r}, but no TPU answers there ({type(error).__name__}: {error}); on a TPU VM "
+            "use 'local', elsewhere the TPU's name, and install TensorFlow's TPU wheel (docs/tpu.md)"
+        ) from error
+    replicas = len(tf.config.list_logical_devices("TPU"))
+    assignment = tf.tpu.experimental.DeviceAssignment.build(system, num_replicas=replicas)
+    strategy = tf.distribute.TPUStrategy(resolver, experimental_device_assignment=assignment)
+    ring = topology.ring_order(assignment.core_assignment[:, 0, :])
+    return Distribution(strategy, Tpu(ring), compiled_whole=False, readers=system.num_tasks)

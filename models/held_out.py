@@ -1,0 +1,83 @@
+"""A look at rows that are not trained on, every so many steps: is retrieval getting better, are the logits apart?"""
+
+import dataclasses
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from models import data, features, images, retrieval
+from models.distribution import Distribution
+from models.objectives import Objective
+from models.tokenizer import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOutResult:
+    """What one look shows.
+
+    Attributes:
+      metrics: recall both ways, and the mean logit of positive and negative pairs.
+      histograms: all logits, by kind.
+      seconds: what it took.
+    """
+
+    metrics: dict[str, float]
+    histograms: dict[str, np.ndarray]
+    seconds: float
+
+    @property
+    def score(self) -> float:
+        """What the best checkpoint is chosen by: mean recall over directions and depths."""
+        return float(np.mean([value for name, value in self.metrics.items() if "recall_at" in name]))
+
+
+class HeldOut:
+    """A fixed batch, the first rows of a split: in the shards' order, which is that of a hash."""
+
+    def __init__(
+        self, paths: list[str], tokenizer: Tokenizer, objective: Objective, distribution: Distribution, rows: int
+    ) -> None:
+        """Decodes the rows, once.
+
+        Args:
+          paths: shards of the split.
+          tokenizer: makes the token ids.
+          objective: embeds.
+          distribution: every replica embeds all rows, so that no collective waits for a short batch.
+          rows: how many, where there are as many.
+        """
+        serialized = next(iter(data.read_shards(paths).batch(rows)))
+        parsed = data.parse(serialized, (features.IMAGE, features.CAPTION))
+        self._captions = parsed[features.CAPTION].numpy()
+        self._pixels = images.decode_batch(parsed[features.IMAGE], objective.image_size)
+        self._token_ids = tokenizer(parsed[features.CAPTION])
+        self._objective, self._distribution = objective, distribution
+
+        def embed(pixels: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            image, text = objective.embed_image(pixels), objective.embed_text(token_ids)
+            return image, text, objective.logits(image, text)
+
+        compiled = tf.function(embed, autograph=False, jit_compile=distribution.compiled_whole or None)
+
+        @tf.function(autograph=False)
+        def on_replicas(pixels: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return distribution.strategy.run(
+                compiled if distribution.compiled_whole else embed, args=(pixels, token_ids)
+            )
+
+        self._embed = on_replicas
+
+    def look(self) -> HeldOutResult:
+        """Embeds the rows with the weights of now."""
+        start = time.monotonic()
+        outputs = self._embed(self._pixels, self._token_ids)
+        image, text, logits = (
+            self._distribution.strategy.experimental_local_results(output)[0].numpy() for output in outputs
+        )
+        right = np.eye(len(logits), dtype=bool)
+        positive, negative = logits[right], logits[~right]
+        means = {"positive_logit": float(positive.mean()), "negative_logit": float(negative.mean())}
+        recalls = retrieval.recall_at_k(image, text, self._captions)
+        histograms = {"positive_logits": positive, "negative_logits": negative}
+        return HeldOutResult({**recalls, **means}, histograms, time.monotonic() - start)

@@ -1,0 +1,70 @@
+"""What the objectives with an image tower and a text tower share: all but the loss."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from models import flops, settings
+from models.distribution import Collectives
+from models.image_tower import ImageTower
+from models.objectives.objective import Batch, Features, Metrics
+from models.text_tower import TextTower
+
+
+class TwoTowers(keras.layers.Layer):
+    """An image and a text tower, whose features are their unit-norm embeddings, float32."""
+
+    def __init__(self, config: settings.ObjectiveSettings, vocabulary_size: int, remat: bool, name: str) -> None:
+        super().__init__(name=name)
+        self.image_size = config.image_tower.size
+        self.text_length = config.text_tower.length
+        self.config = config
+        self.image_tower = ImageTower(config.image_tower, remat, name="image_tower")
+        width = config.image_tower.width
+        self.text_tower = TextTower(config.text_tower, vocabulary_size, width, remat, name="text_tower")
+
+    def build(self, input_shape: object = None) -> None:
+        self.embed_image(tf.zeros([1, self.image_size, self.image_size, 3]))
+        self.embed_text(tf.zeros([1, self.text_length], tf.int32))
+        self.built = True
+
+    def step_flops(self, batch_size: int) -> float:
+        dim = self.config.image_tower.width
+        forward = flops.image_tower(self.config.image_tower) + flops.text_tower(self.config.text_tower, dim)
+        return flops.train_step(forward, batch_size, dim)
+
+    def scalar(self, name: str, value: float) -> tf.Variable:
+        """A learned float32 scalar that starts at `value`."""
+        return self.add_weight(name, shape=(), dtype=tf.float32, initializer=keras.initializers.Constant(value))
+
+    def features(self, batch: Batch) -> Features:
+        image = self.image_tower(batch["images"], training=True)
+        text = self.text_tower(batch["token_ids"], training=True)
+        return {"image": _normalized(image), "text": _normalized(text)}
+
+    def embed_image(self, images: tf.Tensor) -> tf.Tensor:
+        return _normalized(self.image_tower(images))
+
+    def embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
+        return _normalized(self.text_tower(token_ids))
+
+
+def _normalized(embedding: tf.Tensor) -> tf.Tensor:
+    return tf.nn.l2_normalize(tf.cast(embedding, tf.float32), axis=-1)
+
+
+def mean_logits(features: Features, scale: tf.Tensor, bias: tf.Tensor | float, collectives: Collectives) -> Metrics:
+    """Mean logit of the |B| positive and of the |B|^2 - |B| negative pairs of the batch, without making the negatives.
+
+    The sum over all pairs is scale * (sum_i x_i) . (sum_j y_j) + |B|^2 * bias.
+    """
+    image, text = features["image"], features["text"]
+    count = collectives.num_replicas * image.shape[0]
+    image_sum, text_sum, matches = collectives.all_reduce(
+        [tf.reduce_sum(image, axis=0), tf.reduce_sum(text, axis=0), tf.reduce_sum(image * text)]
+    )
+    positive = scale * matches + count * bias
+    everything = scale * tf.reduce_sum(image_sum * text_sum) + count**2 * bias
+    return {
+        "positive_logit": positive / count,
+        "negative_logit": (everything - positive) / max(count * (count - 1), 1),
+    }

@@ -1,0 +1,65 @@
+import tensorflow as tf
+
+from models import settings
+from models.optimizers.optimizer import Optimizer, Scalars, Slots
+
+
+class Adafactor(Optimizer):
+    """Adafactor (arXiv 1804.04235) in big_vision's variant (arXiv 2106.04560, section 3.3).
+
+    The second moment is that of optax's scale_by_factored_rms: of g^2 + epsilon, with a decay of 1 - (step + 1)^-rate,
+    at most beta_2_cap, where step is 0 at first; of large variables only its means over each of the two largest
+    dimensions are kept. The scaled gradient then goes through a moving average, neither debiased nor clipped, which is
+    stored in bfloat16, but used before it is rounded to that. Neither the variable's scale nor relative steps count.
+    """
+
+    _config: settings.AdafactorSettings
+
+    def slots(self, variable: tf.Variable) -> dict[str, tf.TensorSpec]:
+        shape, dtype = variable.shape.as_list(), variable.dtype
+        narrow = tf.bfloat16 if self._config.momentum_dtype == "bfloat16" else dtype
+        slots = {"momentum": tf.TensorSpec(shape, narrow)}
+        dims = self._factored(shape)
+        if dims is None:
+            return slots | {"second_moment": tf.TensorSpec(shape, dtype)}
+        second, largest = dims
+        return slots | {
+            "second_moment_row": tf.TensorSpec([size for dim, size in enumerate(shape) if dim != largest], dtype),
+            "second_moment_column": tf.TensorSpec([size for dim, size in enumerate(shape) if dim != second], dtype),
+        }
+
+    def scalars(self, step: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
+        beta_2 = 1.0 - tf.pow(tf.cast(step + 1, dtype), -self._config.decay_rate)
+        return {"beta_2": tf.minimum(beta_2, self._config.beta_2_cap)}
+
+    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tf.Tensor:
+        stored, beta_1 = slots["momentum"], self._config.beta_1
+        scaled = gradient * self._scale(gradient, slots, scalars["beta_2"])
+        momentum = beta_1 * tf.cast(stored.read_value(), gradient.dtype) + (1.0 - beta_1) * scaled
+        stored.assign(tf.cast(momentum, stored.dtype))
+        return momentum
+
+    def _scale(self, gradient: tf.Tensor, slots: Slots, beta_2: tf.Tensor) -> tf.Tensor:
+        """One over the root of the second moment, which moves on."""
+        square = tf.square(gradient) + self._config.epsilon
+        dims = self._factored(gradient.shape.as_list())
+        if dims is None:
+            return tf.math.rsqrt(_average(slots["second_moment"], square, beta_2))
+        second, largest = dims
+        row = _average(slots["second_moment_row"], tf.reduce_mean(square, largest), beta_2)
+        column = _average(slots["second_moment_column"], tf.reduce_mean(square, second), beta_2)
+        mean = tf.reduce_mean(row, second - 1 if second > largest else second, keepdims=True)
+        return tf.expand_dims(tf.math.rsqrt(row / mean), largest) * tf.expand_dims(tf.math.rsqrt(column), second)
+
+    def _factored(self, shape: list[int]) -> tuple[int, int] | None:
+        """The second largest and the largest dimension, the later one of equals counting as larger; None if small."""
+        if len(shape) < 2:
+            return None
+        second, largest = sorted(range(len(shape)), key=lambda dim: shape[dim])[-2:]
+        return (second, largest) if shape[second] >= self._config.min_dim_to_factor else None
+
+
+def _average(slot: tf.Variable, value: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
+    average = decay * slot.read_value() + (1.0 - decay) * value
+    slot.assign(average)
+    return average

@@ -1,0 +1,132 @@
+"""One training run, and all that hangs on it."""
+
+import dataclasses
+
+from models.checks import require, require_fraction, require_positive, require_types
+from models.configuration import configurable
+from models.settings.objectives import ObjectiveSettings, SiglipSettings
+from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
+from models.settings.runtime import RuntimeSettings
+
+
+@configurable("Augmentation")
+@dataclasses.dataclass(frozen=True)
+class AugmentationSettings:
+    """Random square crops, the one augmentation that leaves "left", colours and skin tones of a caption true.
+
+    Attributes:
+      min_crop: smallest side of the crop, as a share of the picture's; 1 switches cropping off.
+      max_crop: largest side; above 1 the picture is padded with white, which shrinks it.
+    """
+
+    min_crop: float = 1.0
+    max_crop: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        require_fraction(self, "min_crop")
+        require(self.min_crop > 0, "Augmentation.min_crop", self.min_crop, "above 0", "use 1 to switch cropping off")
+        require(1 <= self.max_crop <= 4, "Augmentation.max_crop", self.max_crop, "in [1, 4]", "use 1 for no padding")
+
+
+@configurable("Checkpoint")
+@dataclasses.dataclass(frozen=True)
+class CheckpointSettings:
+    """What survives when the process does not.
+
+    Attributes:
+      every: steps between two checkpoints; one is also written at the end, and when the process is asked to stop.
+      keep: newest checkpoints kept, besides the one that was best on the held-out rows.
+    """
+
+    every: int = 500
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        require_positive(self, "every", "keep")
+
+
+@configurable("Logging")
+@dataclasses.dataclass(frozen=True)
+class LoggingSettings:
+    """What is written down while training.
+
+    Attributes:
+      every: steps between two lines of the log.
+      held_out_every: steps between two looks at held-out rows; 0 never looks.
+      held_out_rows: rows of the eval split that are looked at.
+    """
+
+    every: int = 20
+    held_out_every: int = 400
+    held_out_rows: int = 256
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        require_positive(self, "every", "held_out_rows")
+        require(self.held_out_every >= 0, "Logging.held_out_every", self.held_out_every, "0 or more", "0 never looks")
+
+
+@configurable("Training")
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """One training run.
+
+    Attributes:
+      objective: settings of the objective to train, such as @Siglip().
+      optimizer: settings of the optimiser, such as @AdamW().
+      schedule: the learning rate over the steps.
+      runtime: devices, precision and compilation.
+      augmentation: what happens to a picture at each visit.
+      checkpoint: how often the state is saved, and how much is kept.
+      logging: what is written down.
+      steps: optimiser steps; 0 exports the untrained model.
+      batch_size: pairs in a step, over all replicas (|B|).
+      micro_batches: parts that each replica's share of the batch is embedded in, one after the other, for batches whose
+        activations do not fit; the gradient is that of the whole batch.
+      shuffle_buffer: rows held to draw batches from; the whole set is best where it fits.
+      shards_at_once: shards read side by side, into that buffer.
+      cache: keep every decoded picture in memory (size x size x 3 bytes each), so that later passes decode nothing.
+      seed: of the weights, the order of the data and the augmentation.
+      max_loss: a loss above it counts as exploded and stops training.
+      profile_steps: first and last step of a TensorBoard profile; empty takes none.
+    """
+
+    objective: ObjectiveSettings = SiglipSettings()
+    optimizer: OptimizerSettings = AdamWSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    logging: LoggingSettings = LoggingSettings()
+    steps: int = 1000
+    batch_size: int = 256
+    micro_batches: int = 1
+    shuffle_buffer: int = 4096
+    shards_at_once: int = 16
+    cache: bool = False
+    seed: int = 0
+    max_loss: float = 1000.0
+    profile_steps: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        require_positive(self, "batch_size", "micro_batches", "shuffle_buffer", "shards_at_once", "max_loss")
+        require(self.steps >= 0, "Training.steps", self.steps, "0 or more", "0 exports the untrained model")
+        require(self.batch_size >= 2, "Training.batch_size", self.batch_size, "2 or more", "a pair needs a negative")
+        require(
+            self.batch_size % self.micro_batches == 0,
+            "Training.micro_batches",
+            self.micro_batches,
+            f"a divisor of Training.batch_size ({self.batch_size})",
+            "change either",
+        )
+        first_and_last = self.profile_steps
+        require(
+            not first_and_last or (len(first_and_last) == 2 and 0 <= first_and_last[0] <= first_and_last[1]),
+            "Training.profile_steps",
+            first_and_last,
+            "empty, or a first and a last step",
+            "use such as (20, 25)",
+        )

@@ -1,0 +1,95 @@
+"""One step as every replica runs it: embed, compare with the whole batch, sum gradients, move the weights."""
+
+import tensorflow as tf
+
+from models import gradients, images, settings
+from models.distribution import Collectives
+from models.objectives import Objective
+from models.objectives.objective import Batch, Features, Metrics
+from models.optimizers import Optimizer
+
+LOSS_PART = 0
+HEALTHY = -1
+
+
+class TrainStep:
+    """Called in replica context with this replica's rows; gives scalars of the whole batch, alike on every replica."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: Optimizer,
+        collectives: Collectives,
+        config: settings.TrainingSettings,
+        compile_towers: bool = False,
+    ) -> None:
+        """Makes the step; nothing runs.
+
+        Args:
+          objective: whose variables are made.
+          optimizer: of those variables that train.
+          collectives: of the strategy that will run the step.
+          config: batch size, micro-batches, augmentation, seed.
+          compile_towers: compile the towers by themselves, where the step as a whole cannot be.
+
+        Raises:
+          ValueError: the batch cannot be shared out evenly.
+        """
+        shares = collectives.num_replicas * config.micro_batches
+        if config.batch_size % shares:
+            raise ValueError(
+                f"Training.batch_size is {config.batch_size}, but must be a multiple of {shares}: "
+                f"{collectives.num_replicas} replicas x {config.micro_batches} micro-batches; "
+                f"try {max(1, config.batch_size // shares) * shares}"
+            )
+        self._objective, self._optimizer, self._collectives, self._config = objective, optimizer, collectives, config
+        self._embed = (
+            tf.function(self._features, jit_compile=True, autograph=False) if compile_towers else self._features
+        )
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of what may stop being finite, as `bad_part` of the result numbers them."""
+        names = [variable.name.split(":")[0] for variable in self._optimizer.targets]
+        return ["the loss", *(f"the gradient of {name}" for name in names)]
+
+    def __call__(self, batch: Batch) -> Metrics:
+        """`pixels`, `token_ids` and perhaps `boxes` of models.batches -> scalars; the weights move.
+
+        Among the scalars: `loss`, `learning_rate`, `gradient_norm` (before clipping), `weight_norm` and `bad_part`,
+        int32: the first of `parts` that is not finite (for the loss: or is above Training.max_loss), or -1.
+        """
+        variables = self._optimizer.targets
+        rows = self._config.batch_size // self._collectives.num_replicas
+        batch = {name: tf.ensure_shape(value, [rows, *value.shape[1:]]) for name, value in batch.items()}
+        arguments = (self._objective, self._embed, batch, variables, self._collectives)
+        if self._config.micro_batches == 1:
+            share, metrics, shares = gradients.of_batch(*arguments)
+        else:
+            share, metrics, shares = gradients.of_micro_batches(*arguments, self._config.micro_batches)
+        loss, *summed = self._collectives.all_reduce([share, *shares])
+        bad_part = self._bad_part(loss, summed)
+        learning_rate = self._optimizer.learning_rate()
+        weight_norm = tf.linalg.global_norm([tf.convert_to_tensor(variable) for variable in variables])
+        gradient_norm = self._optimizer.apply(summed)
+        return {
+            "loss": loss,
+            "learning_rate": learning_rate,
+            "gradient_norm": gradient_norm,
+            "weight_norm": weight_norm,
+            **metrics,
+            "bad_part": bad_part,
+        }
+
+    def _features(self, batch: Batch) -> Features:
+        pictures = images.to_unit_range(batch["pixels"])
+        if "boxes" in batch:
+            pictures = images.crop(pictures, batch["boxes"])
+        return self._objective.features({"images": pictures, "token_ids": batch["token_ids"]})
+
+    def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor]) -> tf.Tensor:
+        fine = [loss <= self._config.max_loss]  # false for NaN, too
+        fine += [tf.math.is_finite(tf.reduce_sum(gradient)) for gradient in summed]
+        broken = tf.logical_not(tf.stack(fine))
+        first = tf.argmax(tf.cast(broken, tf.int32), output_type=tf.int32)
+        return tf.where(tf.reduce_any(broken), first, HEALTHY)

@@ -1,0 +1,98 @@
+"""The order of rows: a function of the seed, resumable anywhere, shared evenly by readers, whatever the shards."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import data, settings
+from models.batches import Batches, Reader
+from models.tokenizer import Tokenizer
+from tests.models.shapes import CONFIG, EXAMPLES, OBJECTIVE, write_shards
+
+PLAIN = dataclasses.replace(CONFIG, augmentation=settings.AugmentationSettings(), batch_size=16, shards_at_once=2)
+
+
+@pytest.fixture(scope="module", params=[1, 3, 7])
+def paths(request, tmp_path_factory) -> list[str]:
+    return write_shards(tmp_path_factory.mktemp("shards"), request.param, EXAMPLES[:96])
+
+
+def batches(vocabulary: str, paths: list[str], **changes) -> Batches:
+    config = dataclasses.replace(PLAIN, **changes)
+    return Batches(paths, Tokenizer(vocabulary, OBJECTIVE.text_tower.length), OBJECTIVE.image_tower.size, config)
+
+
+def rows(dataset: tf.data.Dataset, count: int) -> list[bytes]:
+    """The first `count` batches, a key a row."""
+    taken = [batch["pixels"].numpy() for batch in dataset.take(count)]
+    assert len(taken) == count
+    return [row.tobytes() for row in np.concatenate(taken)]
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_every_pass_shows_every_row_once_in_another_order(vocabulary, paths, cache):
+    seen = rows(batches(vocabulary, paths, cache=cache).read(16), 12)
+    first, second = seen[:96], seen[96:]
+    assert sorted(first) == sorted(second)
+    assert len(set(first)) > 90
+    assert first != second
+    assert seen == rows(batches(vocabulary, paths, cache=cache).read(16), 12)
+    assert seen != rows(batches(vocabulary, paths, cache=cache, seed=1).read(16), 12)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_from_any_position_the_rest_is_what_the_unbroken_run_would_have_seen(vocabulary, paths, cache):
+    source = batches(vocabulary, paths, cache=cache, augmentation=settings.AugmentationSettings(0.8, 1.2))
+    unbroken = list(source.read(10).take(24))  # 10 divides neither the pass nor a shard
+    for stop in (1, 5, 9, 10, 20):
+        resumed = source.read(10, start=unbroken[stop - 1]["position"].numpy().tolist()).take(24 - stop)
+        for expected, batch in itertools.zip_longest(unbroken[stop:], resumed):
+            for name, value in expected.items():
+                np.testing.assert_array_equal(value, batch[name], err_msg=f"{name} after {stop}")
+
+
+def test_control_a_resumed_run_that_forgets_its_position_sees_other_rows(vocabulary, paths):
+    source = batches(vocabulary, paths)
+    assert rows(source.read(10), 8)[40:] != rows(source.read(10), 4)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("readers", [2, 4])
+def test_readers_share_every_pass_evenly_even_with_fewer_shards_than_readers(vocabulary, paths, readers, cache):
+    """24 rows a pass for each of 4 readers, or nearly, where whole shards differ in length."""
+    source = batches(vocabulary, paths, cache=cache)
+    seen: list[bytes] = []
+    for index in range(readers):
+        numbers, mine = [], []
+        for batch in source.read(1, Reader(index, readers)).take(200):
+            numbers.append(int(batch["position"][0]))
+            mine.append(batch["pixels"].numpy().tobytes())
+        first = [row for number, row in zip(numbers, mine, strict=True) if number == 0]
+        assert len(first) == pytest.approx(96 / readers, abs=14)
+        seen += first
+    assert sorted(seen) == sorted(rows(source.read(16), 6))
+
+
+def test_more_readers_than_rows_in_a_shard_still_give_full_batches(vocabulary, paths):
+    for batch in batches(vocabulary, paths, batch_size=64).read(5, Reader(30, 40)).take(3):
+        assert batch["pixels"].shape == (5, 24, 24, 3)
+
+
+def test_a_pass_reads_shards_in_another_order_than_the_one_before(vocabulary, tmp_path):
+    paths = write_shards(tmp_path / "many", 12, EXAMPLES[:96])
+    source = batches(vocabulary, paths, shards_at_once=1, shuffle_buffer=1)
+    seen = rows(source.read(8), 24)
+    shard_of = {row: number // 8 for number, row in enumerate(seen[:96])}
+    second = [shard_of[row] for row in seen[96::8]]
+    assert len(set(second)) == 12
+    assert second != sorted(second)
+
+
+def test_too_few_rows_for_a_batch_say_how_many_there_are(vocabulary, tmp_path):
+    with pytest.raises(data.NotEnoughRows, match=r"has 5 rows, but Training\.batch_size is 16; lower"):
+        batches(vocabulary, write_shards(tmp_path / "few", 2, EXAMPLES[:5]))
+    with pytest.raises(data.NotEnoughRows, match="no shard matches"):
+        data.find_shards(["/nowhere/*"])

@@ -1,0 +1,74 @@
+"""What is exported keeps the SavedModel contract, and sees pictures and text as training does."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import export, images, settings
+from models.batches import Batches
+from models.tokenizer import Tokenizer
+from tests.models.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
+from tests.pictures import shape_pairs
+
+
+@pytest.fixture(scope="module")
+def saved(vocabulary, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    objective = fit(vocabulary, write_shards(folder / "shards", 2), folder, CONFIG)
+    path = str(folder / "model")
+    export.save(objective, Tokenizer(vocabulary, OBJECTIVE.text_tower.length), "Training.steps = 30\n", path)
+    return path
+
+
+def test_saved_model_keeps_the_contract(saved):
+    model = tf.saved_model.load(saved)
+    assert set(model.signatures) == {"embed_image", "embed_text", "serving_default", "evaluate"}
+    pictures, captions, _ = zip(*shape_pairs()[:6], strict=True)
+    image = model.signatures["embed_image"](image_bytes=tf.constant(pictures))["image_embedding"].numpy()
+    text = model.signatures["embed_text"](text=tf.constant(captions[:4]))["text_embedding"].numpy()
+    np.testing.assert_allclose(np.linalg.norm(image, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(text, axis=1), 1, atol=1e-5)
+    answer = model.signatures["serving_default"](image_bytes=tf.constant(pictures), labels=tf.constant(captions[:4]))
+    assert answer["probability"].shape == (6, 4)
+    logit = answer["logit"].numpy()
+    np.testing.assert_allclose(answer["probability"], 1 / (1 + np.exp(-logit)), rtol=1e-4)
+    slope = np.polyfit((image @ text.T).ravel(), logit.ravel(), 1)
+    assert slope[0] == pytest.approx(10, rel=0.2)  # t
+    assert slope[1] == pytest.approx(-10, rel=0.1)  # b
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"not pictures.*\[1\]"):
+        model.signatures["embed_image"](image_bytes=tf.constant([pictures[0], b"junk"]))
+
+
+def test_training_evaluation_and_serving_give_the_same_embeddings(saved, vocabulary):
+    model = tf.saved_model.load(saved)
+    evaluated = model.signatures["evaluate"](examples=tf.constant(EXAMPLES[:8]))
+    pictures, captions, colours = zip(*shape_pairs()[:8], strict=True)
+    image = model.signatures["embed_image"](image_bytes=tf.constant(pictures))["image_embedding"]
+    text = model.signatures["embed_text"](text=tf.constant(captions))["text_embedding"]
+    classes = model.signatures["embed_text"](text=tf.constant(colours))["text_embedding"]
+    np.testing.assert_allclose(evaluated["image_embedding"], image, atol=1e-5)
+    np.testing.assert_allclose(evaluated["text_embedding"], text, atol=1e-5)
+    np.testing.assert_allclose(evaluated["class_embedding"], classes, atol=1e-5)
+    assert evaluated["caption"].numpy().tolist() == [caption.encode() for caption in captions]
+
+
+def test_training_sees_the_pixels_that_serving_sees(vocabulary, tmp_path):
+    plain = dataclasses.replace(CONFIG, augmentation=settings.AugmentationSettings(), batch_size=8)
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower.length)
+    shards = write_shards(tmp_path, 1, EXAMPLES[:8])
+    batch = next(iter(Batches(shards, tokenizer, OBJECTIVE.image_tower.size, plain).read(8)))
+    pictures, captions, _ = zip(*shape_pairs()[:8], strict=True)
+    served = {images.decode_and_resize(tf.constant(p), 24).numpy().tobytes() for p in pictures}
+    assert {row.tobytes() for row in batch["pixels"].numpy()} == served
+    tokens = {row.tobytes() for row in tokenizer(tf.constant(captions)).numpy()}
+    assert {row.tobytes() for row in batch["token_ids"].numpy()} == tokens
+
+
+def test_saved_model_carries_vocabulary_and_gin_and_no_half_written_folder(saved):
+    folder = pathlib.Path(saved)
+    assert (folder / "assets" / "vocabulary.model").stat().st_size > 1000
+    assert (folder / "assets.extra" / export.GIN_FILE).read_text() == "Training.steps = 30\n"
+    assert [path.name for path in folder.parent.iterdir() if "unfinished" in path.name] == []

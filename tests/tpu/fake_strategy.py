@@ -1,0 +1,53 @@
+"""A tf.distribute.TPUStrategy over N logical CPUs: it traces the real TPU program with no TPU attached.
+
+The concrete function of a strategy.run step is then the graph that a TPU would get: tpu.replicate, CollectivePermute,
+CrossReplicaSum. It cannot be executed; tests.tpu.extract makes a program of it that can. Functions given to
+strategy.run must have a name: TPU lowering refuses lambdas.
+"""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.tpu import tpu_system_metadata
+
+_HOST = "/job:localhost/replica:0/task:0/device:"
+
+
+class _Resolver:
+    """What TPUStrategy's constructor asks of a TPUClusterResolver: one host, num_replicas cores."""
+
+    task_type = task_id = None
+
+    def __init__(self, num_replicas: int) -> None:
+        self._metadata = tpu_system_metadata.TPUSystemMetadata(
+            num_cores=num_replicas,
+            num_hosts=1,
+            num_of_cores_per_host=num_replicas,
+            topology=None,
+            devices=[tf.config.LogicalDevice(f"{_HOST}TPU:{i}", "TPU") for i in range(num_replicas)],
+        )
+
+    def get_tpu_system_metadata(self) -> tpu_system_metadata.TPUSystemMetadata:
+        return self._metadata
+
+    def master(self) -> str:
+        return ""
+
+    get_master = master
+
+    def cluster_spec(self) -> tf.train.ClusterSpec:
+        return tf.train.ClusterSpec({})
+
+
+def make_devices(count: int) -> None:
+    """Logical CPUs for strategies of up to that many replicas; call it before TensorFlow initialises its devices."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+
+def fake_tpu_strategy(num_replicas: int) -> tf.distribute.Strategy:
+    """A TPUStrategy of that many replicas, over the first of the devices made."""
+    strategy = tf.distribute.TPUStrategy(_Resolver(num_replicas))
+    # Variables must live somewhere that exists: replica i's copies go to CPU:i. Packed handles would need a TPU.
+    strategy.extended._tpu_devices = np.array([[f"{_HOST}CPU:{i}"] for i in range(num_replicas)])
+    strategy._enable_packed_variable_in_eager_mode = False
+    return strategy

@@ -1,0 +1,50 @@
+"""libtpu's compiler takes our train step for TPU v4, and says what it needs of a chip. Nothing here runs on a TPU."""
+
+import pytest
+
+from tests.tpu import commands, memory
+
+TINY = {"kind": "model", "replicas": 4, "size": "tiny", "batch_size": 32, "vocabulary_size": 100}
+BASE_FITS = ("4096", "8192", "16384, 4 micro-batches")
+BASE_REFUSED = ("4096, no remat", "16384")
+
+
+def test_a_tiny_model_compiles_with_its_collectives(tmp_path):
+    result = memory.measure(tmp_path, {**TINY, "micro_batches": 2, "min_crop": 0.5})
+    assert result["permutes"] == 2
+    assert result["sums"] >= 1
+    assert result["gathers"] == 0
+    assert 0 < memory.needed(result) < memory.CHIP
+
+
+@pytest.mark.slow
+def test_memory_of_the_loss_does_not_grow_with_replicas_and_unrolled_it_would(tmp_path):
+    cases = {(form, n): tmp_path / f"{form}-{n}" for form in ("loop", "unrolled") for n in (4, 16, 64)}
+    commands.trace({path: {"kind": "loss", "replicas": n, "form": form} for (form, n), path in cases.items()})
+    results = dict(zip(cases, commands.compile_for_tpu(cases.values()), strict=True))
+    kilobytes = {case: result["temporaries"] / 1e3 for case, result in results.items()}
+    print(f"temporaries of the loss, kB: {kilobytes}")
+    assert max(kilobytes["loop", n] for n in (16, 64)) < 1.05 * kilobytes["loop", 4]
+    assert kilobytes["unrolled", 64] > 10 * kilobytes["unrolled", 4]
+    assert [results["loop", n]["permutes"] for n in (4, 16, 64)] == [2, 2, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", BASE_FITS)
+def test_base_fits_a_v4_chip(tmp_path, name):
+    result = memory.base(tmp_path, name)
+    print(memory.row(name, result))
+    assert "refused" not in result
+    assert memory.needed(result) < memory.CHIP
+    assert result["permutes"] == 2
+    assert result["gathers"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", BASE_REFUSED)
+def test_control_base_does_not_fit_without_rematerialisation_or_micro_batches(tmp_path, name):
+    result = memory.base(tmp_path, name)
+    print(memory.row(name, result))
+    assert "RESOURCE_EXHAUSTED" in result["refused"]

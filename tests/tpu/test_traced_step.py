@@ -1,0 +1,125 @@
+"""The step that a TPU would get, run by N replicas on XLA:CPU with its collectives, against NumPy and one device.
+
+Nothing here runs on a TPU. The program is the one that TPUStrategy traces: our TrainStep, losses and optimisers.
+"""
+
+import itertools
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from tests.tpu import commands, reference
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+FLOAT32 = ("gradient_norm", "learning_rate")  # outputs that are float32 in every step
+FORMS = ("loop", "unrolled")
+
+
+def linear(replicas: int, form: str, dtype: str, **more: object) -> dict[str, object]:
+    return {"kind": "linear_step", "replicas": replicas, "form": form, "dtype": dtype, **more}
+
+
+WHOLE = {f"{n}-{f}-{d}": linear(n, f, d) for n, f, d in itertools.product((4, 8), FORMS, TOLERANCE)}
+FEW = {f"{n}-loop-float64": linear(n, "loop", "float64") for n in (1, 2, 3)}
+MICRO = {"micro-batches": linear(4, "loop", "float64", micro_batches=reference.ROWS)}
+SOFTMAX = {f"{n}-softmax": linear(n, "loop", "float32", loss="softmax") for n in (4, 8)}
+BROKEN = {
+    "reversed_gradient": linear(4, "loop", "float64", broken="reversed_gradient"),
+    "missing_hop": linear(4, "unrolled", "float64", broken="missing_hop"),
+    "local_scaling": linear(4, "loop", "float64", broken="local_scaling"),
+    "scaled_gradient": linear(4, "loop", "float64", broken="scaled_gradient"),
+}
+MODEL = {
+    "size": "tiny",
+    "batch_size": 32,
+    "vocabulary_size": 100,
+    "remat": True,
+    "micro_batches": 2,
+    "min_crop": 0.5,
+    "steps": 3,
+}
+MODEL_TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
+MODELS = {f"model-{d}": {"kind": "model", "replicas": 4, "compute_dtype": d, **MODEL} for d in MODEL_TOLERANCE}
+WHOLE_BATCH = {"one_device": {"kind": "one_device", **MODEL, "compute_dtype": "float32", "micro_batches": 1}}
+RUN = {**WHOLE, **FEW, **MICRO, **SOFTMAX, **BROKEN, **MODELS}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> pathlib.Path:
+    """Programs and results of all cases: one process each for TensorFlow and jax."""
+    root = tmp_path_factory.mktemp("programs")
+    commands.trace({root / name: case for name, case in {**RUN, **WHOLE_BATCH}.items()})
+    commands.run(root / name for name in RUN)
+    return root
+
+
+def results(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
+    return dict(np.load(folder / name / "results.npz"))
+
+
+def errors(folder: pathlib.Path, name: str) -> dict[str, float]:
+    case = RUN[name]
+    return reference.errors(results(folder, name), reference.train(case["replicas"], case.get("loss", "sigmoid")))
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *FEW, *MICRO, *SOFTMAX])
+def test_every_replica_has_the_loss_gradients_moments_and_weights_of_the_dense_reference(folder, name):
+    found = errors(folder, name)
+    assert {"loss", "gradient", "moment", "weight"} <= set(found)
+    tolerance = TOLERANCE[RUN[name]["dtype"]]
+    wrong = {g: e for g, e in found.items() if e > (TOLERANCE["float32"] if g in FLOAT32 else tolerance)}
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("reversed_gradient", "gradient"),
+        ("reversed_gradient", "weight"),
+        ("missing_hop", "gradient"),
+        ("missing_hop", "weight"),
+        ("local_scaling", "loss"),
+        ("scaled_gradient", "gradient"),
+    ],
+)
+def test_control_a_broken_step_differs(folder, name, group):
+    assert errors(folder, name)[group] > 1e-3
+
+
+def test_control_weights_alone_would_not_show_gradients_n_times_too_large(folder):
+    """Clipping and Adam cancel the factor: hence gradients are compared."""
+    found = errors(folder, "scaled_gradient")
+    assert found["weight"] < 1e-12
+    assert found["loss"] < 1e-12
+
+
+@pytest.mark.parametrize(("replicas", "form"), itertools.product((4, 8), FORMS))
+def test_the_program_has_the_hops_it_should_and_nothing_of_the_whole_batch(folder, replicas, form):
+    program = folder / f"{replicas}-{form}-float32"
+    ops = json.loads((program / "program.json").read_text())["ops"]
+    assert ops["CollectivePermute"] == (2 if form == "loop" else 2 * replicas - 1)
+    assert not [op for op in ops if re.search("AllToAll|AllGather|CollectiveGather", op)]
+    hlo = (program / "program.hlo.txt").read_text()
+    assert "all-gather" not in hlo
+    assert "all-to-all" not in hlo
+    assert len(re.findall(r" collective-permute\(", hlo)) == ops["CollectivePermute"]
+    rows = reference.ROWS
+    assert re.search(rf"f32\[{rows},{rows}\]", hlo)
+    assert not re.findall(rf"\w+\[(?:\d+,)*{replicas * rows}(?:,\d+)*\]", hlo)
+
+
+@pytest.mark.parametrize("dtype", MODEL_TOLERANCE)
+def test_the_model_trains_on_replicas_as_on_one_device(folder, dtype):
+    """SigLIP with Adafactor, rematerialisation, micro-batches and crops, against float32 on the whole batch."""
+    ours, expected = results(folder, f"model-{dtype}"), results(folder, "one_device")
+    for name, copies in ours.items():
+        replica_0 = copies[:1] if name.startswith("variable/") else copies[:, :1]
+        assert np.isfinite(copies).all(), name
+        assert (copies == replica_0).all(), f"{name} differs between replicas"
+    for name, value in expected.items():
+        np.testing.assert_allclose(ours[name][:, :1], value, rtol=MODEL_TOLERANCE[dtype], err_msg=name)
+    assert (ours["bad_part"] == -1).all()
+    assert (np.diff(ours["loss"][:, 0]) < 0).all()

@@ -1,0 +1,23 @@
+"""Traces programs of tests.tpu.cases; a command, since logical devices are set before TensorFlow starts.
+
+    python -m tests.tpu.trace '{"FOLDER": {"kind": "model", "replicas": 4, ...}, ...}'
+
+`kind` names the function, the other keys are its arguments.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+from tests.tpu import cases
+from tests.tpu.fake_strategy import make_devices
+
+if __name__ == "__main__":
+    wanted = json.loads(sys.argv[1])
+    make_devices(max(options.get("replicas", 1) for options in wanted.values()))
+    for folder, options in wanted.items():
+        getattr(cases, options.pop("kind"))(pathlib.Path(folder), **options)
