@@ -41,6 +41,27 @@ def test_every_gin_file_of_the_top_level_resolves(name, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "gin" / "runtime").glob("*.gin")))
+def test_a_runtime_file_given_last_replaces_that_of_the_first(name, tmp_path, capsys):
+    files = [QUICKSTART, str(ROOT / "gin" / "runtime" / name)]
+    local_runner.run(files, [], str(tmp_path), dry_run=True)
+    strategy = {"cpu.gin": "one_device", "gpu.gin": "mirrored", "multi_worker.gin": "multi_worker"}.get(name, "tpu")
+    assert f"Runtime.strategy = '{strategy}'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw", "lion"])
+@pytest.mark.parametrize("objective", ["siglip", "softmax"])
+def test_objectives_and_optimizers_compose(optimizer, objective, tmp_path, capsys):
+    parts = ("data/openmoji", f"objective/{objective}", f"optimizer/{optimizer}", "gate/openmoji", "runtime/cpu")
+    own = tmp_path / "own.gin"
+    lines = [f"include '{ROOT / 'gin' / part}.gin'" for part in parts]
+    own.write_text("\n".join([*lines, "Pipeline.training = @Training()", ""]))
+    local_runner.run([str(own)], [], str(tmp_path), dry_run=True)
+    printed = capsys.readouterr().out
+    assert f"Training.objective = @{objective.capitalize()}()" in printed
+    assert f"Training.optimizer = @{'AdamW' if optimizer == 'adamw' else optimizer.capitalize()}()" in printed
+
+
 @pytest.mark.slow
 def test_make_quickstart_blesses_a_model_that_tells_emoji_apart(tmp_path):
     done = subprocess.run(

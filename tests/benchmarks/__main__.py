@@ -1,0 +1,29 @@
+"""All benchmarks: `make bench`. Ratios are against a baseline that is timed in turn with what it is compared to."""
+
+import argparse
+import os
+import sys
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from tests.benchmarks import loss_memory, quickstart, steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of each ratio")
+    parser.add_argument("--only", choices=["steps", "memory", "quickstart"], help="run one group")
+    options = parser.parse_args()
+    if options.only in (None, "steps"):
+        print("Ratio of times: median [quartiles], noise: the baseline against itself", flush=True)
+        for found in steps.run(options.rounds):
+            print(f"  {found}", flush=True)
+    if options.only in (None, "memory"):
+        print("\n".join(loss_memory.run()), flush=True)
+    if options.only in (None, "quickstart"):
+        print(quickstart.run(), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

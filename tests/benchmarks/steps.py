@@ -1,0 +1,73 @@
+"""The train step: ring against dense loss at N = 1, compiled against not, micro-batches and remat against none."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from models import distribution, objectives, optimizers, settings
+from models.losses import sigmoid
+from models.objectives import siglip
+from models.train_step import TrainStep
+from tests.benchmarks.measure import Ratio, ratio
+
+# The quickstart's model and batch.
+_CONFIG = settings.TrainingSettings(
+    objective=settings.SiglipSettings(
+        settings.ImageTowerSettings(size=48, patch=12, width=128, depth=4, heads=4, mlp_dim=512),
+        settings.TextTowerSettings(length=22, width=128, depth=2, heads=4, mlp_dim=512),
+    ),
+    batch_size=64,
+)
+_VOCABULARY = 1200
+
+
+def dense_sigmoid_loss(
+    image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, _: object = None
+) -> tf.Tensor:
+    """The loss in three lines, differentiated by TensorFlow: the baseline."""
+    logits = tf.matmul(image, text, transpose_b=True) * tf.exp(log_scale) + bias
+    labels = 2 * tf.eye(image.shape[0], dtype=logits.dtype) - 1
+    return tf.reduce_mean(tf.reduce_sum(tf.nn.softplus(-labels * logits), axis=-1))
+
+
+def _step(
+    config: settings.TrainingSettings, loss: Callable[..., tf.Tensor] = sigmoid.sigmoid_loss
+) -> Callable[[], None]:
+    keras.utils.set_random_seed(0)
+    objective = objectives.create(config.objective, _VOCABULARY, config.runtime)
+    optimizer = optimizers.create(config.optimizer, config.schedule, 1000, objective.trainable_variables)
+    step = TrainStep(objective, optimizer, distribution.OneDevice(), config)
+    rng = np.random.default_rng(0)
+    batch = {
+        "pixels": tf.constant(rng.integers(0, 256, (config.batch_size, 48, 48, 3)), tf.uint8),
+        "token_ids": tf.constant(rng.integers(0, _VOCABULARY, (config.batch_size, 22)), tf.int32),
+    }
+    compiled = tf.function(step, jit_compile=config.runtime.jit_compile, autograph=False)
+    used = siglip.sigmoid_loss
+    siglip.sigmoid_loss = loss
+    try:
+        compiled(batch)
+    finally:
+        siglip.sigmoid_loss = used
+    return lambda: compiled(batch)["loss"].numpy()
+
+
+def run(rounds: int) -> list[Ratio]:
+    """The ratios of step times."""
+    ours = _step(_CONFIG)
+    others = {
+        "ring loss at N = 1 / dense loss, same step": (ours, _step(_CONFIG, dense_sigmoid_loss)),
+        "step compiled by XLA / not compiled": (
+            ours,
+            _step(dataclasses.replace(_CONFIG, runtime=settings.RuntimeSettings(jit_compile=False))),
+        ),
+        "4 micro-batches / whole batch": (_step(dataclasses.replace(_CONFIG, micro_batches=4)), ours),
+        "rematerialised / not": (
+            _step(dataclasses.replace(_CONFIG, runtime=settings.RuntimeSettings(remat=True))),
+            ours,
+        ),
+    }
+    return [ratio(name, one, baseline, rounds) for name, (one, baseline) in others.items()]
