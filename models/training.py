@@ -112,6 +112,7 @@ class _Run:
                 name = self._signals.received.name if self._signals.received else "a signal to another worker"
                 print(f"      stopped by {name} at step {done}; saved. Run the same command to go on", flush=True)
                 raise Interrupted(self._signals.exit_code)
+        self._profile(done)
         self._checkpoints.wait()
 
     def _iterate(self, positions: list[list[int]]) -> Iterator[Any]:
@@ -149,13 +150,13 @@ class _Run:
         return (steps[0], steps[1] + 1) if steps else ()
 
     def _profile(self, done: int) -> None:
-        """Starts the profiler before the first of the steps to profile, and stops it after the last."""
+        """Starts the profiler before the first of its steps; stops it after the last, or where training ends."""
         if not self._config.profile_steps or not self._distribution.is_chief:
             return
         first, end = self._profile_edges()
         if done == first:
             tf.profiler.experimental.start(self._log_dir)
-        if done == end:
+        elif done == min(end, self._config.steps) and done > first:
             tf.profiler.experimental.stop()
 
     def _record(self, done: int, scalars: dict[str, tf.Tensor]) -> None:

@@ -12,13 +12,14 @@ _BLUE, _GREY, _ORANGE = "#2457a6", "#9aa3ad", "#c2621b"
 
 
 def training_curves(log: Sequence[Mapping[str, float]]) -> str:
-    """Loss, logit scale t and logit bias b over the steps; "" where nothing was trained."""
+    """Loss, logit scale t and, where there is one, logit bias b over the steps; "" where nothing was trained."""
     if not log:
         return ""
     figure = matplotlib.figure.Figure(figsize=(9.6, 2.7), layout="constrained")
-    axes = figure.subplots(1, 3)
     steps = [row["step"] for row in log]
     names = {"loss": "loss", "logit_scale": "logit scale t = exp(t')", "logit_bias": "logit bias b"}
+    names = {name: title for name, title in names.items() if name in log[0]}
+    axes = figure.subplots(1, len(names), squeeze=False)[0]
     for axis, (name, title) in zip(axes, names.items(), strict=True):
         axis.plot(steps, [row[name] for row in log], color=_BLUE)
         axis.set_title(title, fontsize=10, loc="left")

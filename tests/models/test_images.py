@@ -56,10 +56,21 @@ def test_serving_answers_an_empty_batch():
     assert images.decode_batch(tf.constant([], tf.string), 4).shape == (0, 4, 4, 3)
 
 
-def test_crops_depend_on_the_seed_only_and_stay_in_range():
+def test_boxes_depend_on_the_seed_only_and_keep_their_bounds():
+    boxes = [images.random_box(0.5, 1.2, tf.constant([0, seed], tf.int64)).numpy() for seed in range(200)]
+    np.testing.assert_array_equal(boxes[7], images.random_box(0.5, 1.2, tf.constant([0, 7], tf.int64)))
+    assert len({box.tobytes() for box in boxes}) == 200
+    top, left, bottom, right = np.array(boxes).T
+    np.testing.assert_allclose(bottom - top, right - left, atol=1e-6)
+    assert 0.5 <= (bottom - top).min() < 0.55
+    assert 1.15 < (bottom - top).max() <= 1.2001
+
+
+def test_crops_are_those_of_tensorflows_crop_and_resize_compiled_or_not():
     pixels = tf.random.stateless_uniform([3, 16, 16, 3], [1, 2], -1, 1)
-    first, again, other = (images.random_crop(pixels, 0.5, 1.2, tf.constant([0, seed])) for seed in (7, 7, 8))
-    np.testing.assert_array_equal(first, again)
-    assert np.abs(first - other).max() > 0.1
-    assert np.abs(first).max() <= 1.0
-    np.testing.assert_allclose(images.random_crop(pixels, 1.0, 1.0, tf.constant([0, 0])), pixels, atol=1e-5)
+    boxes = tf.stack([images.random_box(0.5, 1.2, tf.constant([0, seed], tf.int64)) for seed in range(3)])
+    expected = tf.image.crop_and_resize(pixels, boxes, tf.range(3), [16, 16], extrapolation_value=images.WHITE)
+    np.testing.assert_allclose(images.crop(pixels, boxes), expected, atol=2e-5)
+    np.testing.assert_allclose(tf.function(images.crop, jit_compile=True)(pixels, boxes), expected, atol=2e-5)
+    whole = tf.constant([[0.0, 0.0, 1.0, 1.0]] * 3)
+    np.testing.assert_allclose(images.crop(pixels, whole), pixels, atol=1e-5)

@@ -1,0 +1,52 @@
+"""The whole pipeline, stopped and killed while it trains: the same command goes on, and the gate decides as ever."""
+
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+from tests.pipeline.conftest import GIN, ROOT, Project
+
+
+def start(project: Project) -> subprocess.Popen:
+    bindings = project.bindings("Training.steps = 300", "Checkpoint.every = 20", "Training.checkpoint = @Checkpoint()",
+                                "Logging.every = 5", "Training.logging = @Logging()")  # fmt: skip
+    command = [sys.executable, "-m", "pipeline.local_runner", f"--gin_file={GIN}"]
+    command += [f"--output_dir={project.folder / 'output'}", *(f"--gin_bindings={one}" for one in bindings)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for_a_checkpoint(project: Project, after: int) -> None:
+    while max((step(path) for path in project.output.glob("checkpoints/*/step-*/progress.json")), default=0) <= after:
+        pass
+
+
+def step(path: pathlib.Path) -> int:
+    return int(path.parent.name.removeprefix("step-"))
+
+
+def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
+    project = Project(tmp_path)
+    stopped = start(project)
+    wait_for_a_checkpoint(project, 0)
+    stopped.send_signal(signal.SIGTERM)
+    printed = stopped.communicate()[0]
+    assert stopped.returncode == 0, printed
+    saved = int(re.search(r"stopped by SIGTERM at step (\d+); saved", printed).group(1))
+    assert project.pushed() == []
+
+    killed = start(project)
+    wait_for_a_checkpoint(project, saved)
+    killed.kill()
+    assert f"going on from step {saved} of 300" in killed.communicate()[0]
+    assert project.pushed() == []
+
+    last = start(project)
+    printed = last.communicate()[0]
+    assert last.returncode == 0, printed
+    assert re.search(r"going on from step (\d+) of 300", printed)
+    assert "BLESSED. Pushed model:" in printed
+    assert len(project.pushed()) == 1
+    (log,) = (path for path in project.output.rglob("training_log.jsonl") if path.read_text().count("\n") > 60)
+    assert '{"step": 0,' in log.read_text()  # the rows of the processes before it are in the log, too
