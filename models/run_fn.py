@@ -50,7 +50,15 @@ def run_fn(fn_args: FnArgs) -> None:
 
 def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary: str) -> str:
     """What tells runs apart: everything that the weights depend on, but not how often something is logged or saved."""
-    same = dataclasses.replace(config, logging=settings.LoggingSettings(), checkpoint=settings.CheckpointSettings())
+    runtime = dataclasses.replace(config.runtime, steps_per_loop=1, peak_flops=0.0)
+    same = dataclasses.replace(
+        config,
+        logging=settings.LoggingSettings(),
+        checkpoint=settings.CheckpointSettings(),
+        runtime=runtime,
+        max_loss=1.0,
+        profile_steps=(),
+    )
     facts = [configuration.to_gin(same)]
     facts += [f"{path} {tf.io.gfile.stat(path).length}" for path in [*shards, vocabulary]]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

@@ -51,7 +51,7 @@ class TrainStep:
     def parts(self) -> list[str]:
         """Names of what may stop being finite, as `bad_part` of the result numbers them."""
         names = [variable.name.split(":")[0] for variable in self._optimizer.targets]
-        return ["the loss", *(f"the gradient of {name}" for name in names)]
+        return ["the loss", *(f"the gradient of {name}" for name in names), "the norm of the weights after the step"]
 
     def __call__(self, batch: Batch) -> Metrics:
         """`pixels`, `token_ids` and perhaps `boxes` of models.batches -> scalars; the weights move.
@@ -68,10 +68,12 @@ class TrainStep:
         else:
             share, metrics, shares = gradients.of_micro_batches(*arguments, self._config.micro_batches)
         loss, *summed = self._collectives.all_reduce([share, *shares])
-        bad_part = self._bad_part(loss, summed)
         learning_rate = self._optimizer.learning_rate()
         weight_norm = tf.linalg.global_norm([tf.convert_to_tensor(variable) for variable in variables])
         gradient_norm = self._optimizer.apply(summed)
+        # After the update: weights that have overflowed must not be saved as the last good ones.
+        after = tf.linalg.global_norm([variable.read_value() for variable in variables])
+        bad_part = self._bad_part(loss, summed, after)
         return {
             "loss": loss,
             "learning_rate": learning_rate,
@@ -87,9 +89,10 @@ class TrainStep:
             pictures = images.crop(pictures, batch["boxes"])
         return self._objective.features({"images": pictures, "token_ids": batch["token_ids"]})
 
-    def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor]) -> tf.Tensor:
+    def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:
         fine = [loss <= self._config.max_loss]  # false for NaN, too
         fine += [tf.math.is_finite(tf.reduce_sum(gradient)) for gradient in summed]
+        fine.append(tf.math.is_finite(weight_norm))
         broken = tf.logical_not(tf.stack(fine))
         first = tf.argmax(tf.cast(broken, tf.int32), output_type=tf.int32)
         return tf.where(tf.reduce_any(broken), first, HEALTHY)

@@ -86,6 +86,7 @@ class _Run:
         self._signals, self._log_dir = signals, log_dir
         self._waited = 0.0
         self._score: float | None = None
+        self._profiling = False
 
     def go_on(self, progress: Progress) -> None:
         """Runs the steps that are left."""
@@ -101,13 +102,13 @@ class _Run:
             result = steps(iterator, tf.constant(stop - done))
             positions, self._waited = self._positions(result), self._waited + float(result["waited"])
             self._require_healthy(done, result)
-            done = stop
+            done, self._score = stop, None
             self._record(done, result["scalars"])
             stopping = self._distribution.agree(self._signals.received is not None)
             due = stopping or self._due(done, self._config.checkpoint.every) or done == self._config.steps
             if due and self._distribution.is_chief:
                 self._checkpoints.save(Progress(done, positions, list(self._log.rows), self._score))
-            if stopping and done < self._config.steps:
+            if stopping:
                 self._checkpoints.wait()
                 name = self._signals.received.name if self._signals.received else "a signal to another worker"
                 print(f"      stopped by {name} at step {done}; saved. Run the same command to go on", flush=True)
@@ -154,19 +155,23 @@ class _Run:
         if not self._config.profile_steps or not self._distribution.is_chief:
             return
         first, end = self._profile_edges()
-        if done == first:
-            tf.profiler.experimental.start(self._log_dir)
-        elif done == min(end, self._config.steps) and done > first:
+        if self._profiling and done >= min(end, self._config.steps):
             tf.profiler.experimental.stop()
+            self._profiling = False
+        elif not self._profiling and first <= done < end and done < self._config.steps:
+            tf.profiler.experimental.start(self._log_dir)
+            self._profiling = True
 
     def _record(self, done: int, scalars: dict[str, tf.Tensor]) -> None:
         logging = self._config.logging
-        looks = self._held_out is not None and self._due(done, logging.held_out_every)
         last = done == self._config.steps
+        # Also where a checkpoint is due, so that the best one is chosen by its own weights.
+        looks = self._due(done, logging.held_out_every) or self._due(done, self._config.checkpoint.every) or last
+        looks = looks and self._held_out is not None and bool(logging.held_out_every)
         if not (looks or last or (done - 1) % logging.every == 0):
             return
         seen: HeldOutResult | None = None
-        if self._held_out is not None and (looks or (last and logging.held_out_every)):
+        if looks and self._held_out is not None:
             seen = self._held_out.look()
             self._score = seen.score
         values = {name: float(value) for name, value in scalars.items() if name != BAD_PART}

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 from tests.pipeline.conftest import GIN, ROOT, Project
 
@@ -17,9 +18,10 @@ def start(project: Project) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def wait_for_a_checkpoint(project: Project, after: int) -> None:
+def wait_for_a_checkpoint(project: Project, process: subprocess.Popen, after: int) -> None:
     while max((step(path) for path in project.output.glob("checkpoints/*/step-*/progress.json")), default=0) <= after:
-        pass
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
 
 
 def step(path: pathlib.Path) -> int:
@@ -29,7 +31,7 @@ def step(path: pathlib.Path) -> int:
 def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
     project = Project(tmp_path)
     stopped = start(project)
-    wait_for_a_checkpoint(project, 0)
+    wait_for_a_checkpoint(project, stopped, 0)
     stopped.send_signal(signal.SIGTERM)
     printed = stopped.communicate()[0]
     assert stopped.returncode == 0, printed
@@ -37,7 +39,7 @@ def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
     assert project.pushed() == []
 
     killed = start(project)
-    wait_for_a_checkpoint(project, saved)
+    wait_for_a_checkpoint(project, killed, saved)
     killed.kill()
     assert f"going on from step {saved} of 300" in killed.communicate()[0]
     assert project.pushed() == []
