@@ -109,22 +109,17 @@ class Batches:
         first_pass, first_group, first_row = (tf.constant(number, tf.int64) for number in start)
 
         def shard_rows(path: tf.Tensor, shared: tf.Tensor, turn: tf.Tensor) -> tf.data.Dataset:
-            compression = tf.where(tf.strings.regex_full_match(path, r".*\.gz"), "GZIP", "")
-            rows = tf.data.TFRecordDataset(path, compression_type=compression)
             readers = tf.where(shared, tf.constant(reader.count, tf.int64), 1)
             index = tf.where(shared, tf.constant(reader.index, tf.int64), 0)
             # Who gets the first row is drawn for each shard and pass: shards shorter than `count` would starve someone.
-            return rows.enumerate().filter(lambda i, _: (i + turn) % readers == index).map(lambda _, row: row)
+            rows = data.read_shard(path).enumerate()
+            return rows.filter(lambda i, _: (i + turn) % readers == index).map(lambda _, row: row)
 
-        def group_rows(number: tf.Tensor, group: tf.Tensor) -> tf.data.Dataset:
-            order = _permutation(shards, [config.seed, number])
-            own = order[: whole * reader.count][reader.index :: reader.count]
-            members = tf.concat([own, order[whole * reader.count :]], axis=0)[group * at_once : (group + 1) * at_once]
-            shared = tf.range(mine)[group * at_once : (group + 1) * at_once] >= whole
-            turns = tf.gather(_permutation(shards * reader.count, [config.seed, number, -1]), members)
-            turns = tf.cast(tf.where(shared, turns, 0), tf.int64)
-            rows = tf.data.Dataset.from_tensor_slices((tf.gather(paths, members), shared, turns))
-            rows = rows.interleave(shard_rows, cycle_length=min(at_once, mine), block_length=1)
+        def group_rows(number: tf.Tensor, group: tf.Tensor, shards_of_pass: tuple[tf.Tensor, ...]) -> tf.data.Dataset:
+            members = [part[group * at_once : (group + 1) * at_once] for part in shards_of_pass]
+            rows = tf.data.Dataset.from_tensor_slices(tuple(members)).interleave(
+                shard_rows, cycle_length=min(at_once, mine), block_length=1
+            )
             windows = rows.batch(config.shuffle_buffer).enumerate()
             rows = windows.flat_map(lambda window, held: _shuffled(held, [config.seed, number, group, window]))
             resumed = tf.logical_and(tf.equal(number, first_pass), tf.equal(group, first_group))
@@ -132,8 +127,15 @@ class Batches:
             return rows.map(lambda i, row: (row, tf.stack([number, group, i])))
 
         def pass_rows(number: tf.Tensor) -> tf.data.Dataset:
+            order = _permutation(shards, [config.seed, number])
+            own = order[: whole * reader.count][reader.index :: reader.count]
+            members = tf.concat([own, order[whole * reader.count :]], axis=0)
+            shared = tf.range(mine) >= whole
+            turns = tf.gather(_permutation(shards * reader.count, [config.seed, number, -1]), members)
+            turns = tf.cast(tf.where(shared, turns, 0), tf.int64)
+            of_pass = (tf.gather(paths, members), shared, turns)
             begin = tf.where(tf.equal(number, first_pass), first_group, 0)
-            return tf.data.Dataset.range(begin, groups).flat_map(lambda group: group_rows(number, group))
+            return tf.data.Dataset.range(begin, groups).flat_map(lambda group: group_rows(number, group, of_pass))
 
         return tf.data.Dataset.counter(start=first_pass).flat_map(pass_rows)
 

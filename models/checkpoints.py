@@ -73,8 +73,7 @@ class Checkpoints:
             return Progress()
         folder = self._path(self.steps[-1])
         try:
-            with tf.io.gfile.GFile(os.path.join(folder, _PROGRESS_FILE)) as file:
-                progress = Progress(**json.load(file))
+            progress = Progress(**self._progress(self.steps[-1]))
             reader = tf.train.load_checkpoint(os.path.join(folder, _STATE))
             self._require_same(folder, reader.get_variable_to_shape_map())
             for name, variable in self._variables.items():

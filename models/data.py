@@ -29,15 +29,19 @@ def find_shards(patterns: Sequence[str]) -> list[str]:
     return paths
 
 
+def read_shard(path: tf.Tensor) -> tf.data.Dataset:
+    """The serialized rows of one shard, which is gzipped where its name ends in .gz."""
+    compression = tf.where(tf.strings.regex_full_match(path, r".*\.gz"), "GZIP", "")
+    return tf.data.TFRecordDataset(path, compression_type=compression)
+
+
 def read_shards(patterns: Sequence[str]) -> tf.data.Dataset:
     """All serialized rows of the shards, in the order of the shards' sorted names.
 
     Raises:
       NotEnoughRows: no file matches.
     """
-    paths = find_shards(patterns)
-    compression = "GZIP" if all(path.endswith(".gz") for path in paths) else ""
-    return tf.data.TFRecordDataset(paths, compression_type=compression)
+    return tf.data.Dataset.from_tensor_slices(find_shards(patterns)).flat_map(read_shard)
 
 
 def require_rows(paths: Sequence[str], batch_size: int) -> None:

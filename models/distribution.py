@@ -1,8 +1,8 @@
 """Where a step runs, and how its replicas talk: the only place that knows a tf.distribute strategy."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -122,7 +122,8 @@ class Distribution:
     Attributes:
       strategy: its scope is where variables are made.
       collectives: what the step is given.
-      compiled_whole: XLA may compile the whole step at once.
+      compiles_step: XLA compiles what each replica runs, as a whole.
+      compiles_towers: XLA compiles the towers by themselves, since merge calls between replicas cannot be compiled.
       readers: hosts that each read their own rows.
       process: this process among `processes` that run the same program; one program can lead several hosts of a TPU.
       processes: how many.
@@ -130,7 +131,8 @@ class Distribution:
 
     strategy: tf.distribute.Strategy
     collectives: Collectives
-    compiled_whole: bool
+    compiles_step: bool = False
+    compiles_towers: bool = False
     readers: int = 1
     process: int = 0
     processes: int = 1
@@ -140,12 +142,15 @@ class Distribution:
         """Whether this process writes what all have in common."""
         return self.process == 0
 
+    def replica_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as `strategy.run` takes it."""
+        return tf.function(function, jit_compile=True, autograph=False) if self.compiles_step else function
+
     def gather(self, rows: tf.Tensor) -> np.ndarray:
         """[replicas of this process, ...] -> [all replicas, ...], in order."""
         if self.processes == 1:
             return rows.numpy()
-        local = self.strategy.experimental_local_results(rows)[0]
-        return self.strategy.gather(self._per_replica(local), axis=0).numpy()
+        return self.strategy.gather(self._per_replica(rows), axis=0).numpy()
 
     def agree(self, flag: bool) -> bool:
         """Whether any process has raised its flag; all processes call this, and all get the same answer."""
@@ -173,8 +178,8 @@ def create(config: settings.RuntimeSettings) -> Distribution:
     ](config)
 
 
-def _one_device(_: settings.RuntimeSettings) -> Distribution:
-    return Distribution(tf.distribute.get_strategy(), OneDevice(), compiled_whole=True)
+def _one_device(config: settings.RuntimeSettings) -> Distribution:
+    return Distribution(tf.distribute.get_strategy(), OneDevice(), compiles_step=config.jit_compile)
 
 
 def _mirrored(config: settings.RuntimeSettings) -> Distribution:
@@ -187,10 +192,10 @@ def _mirrored(config: settings.RuntimeSettings) -> Distribution:
             "name devices that are there, or include runtime/cpu.gin"
         )
     strategy = tf.distribute.MirroredStrategy(devices)
-    return Distribution(strategy, Mirrored(len(devices)), compiled_whole=False)
+    return Distribution(strategy, Mirrored(len(devices)), compiles_towers=config.jit_compile)
 
 
-def _multi_worker(_: settings.RuntimeSettings) -> Distribution:
+def _multi_worker(config: settings.RuntimeSettings) -> Distribution:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     workers = resolver.cluster_spec().as_dict().get("worker", [])
     if not workers:
@@ -203,7 +208,7 @@ def _multi_worker(_: settings.RuntimeSettings) -> Distribution:
     return Distribution(
         strategy,
         collectives,
-        compiled_whole=False,
+        compiles_towers=config.jit_compile,
         readers=len(workers),
         process=int(resolver.task_id),
         processes=len(workers),
@@ -224,4 +229,4 @@ def _tpu(config: settings.RuntimeSettings) -> Distribution:
     assignment = tf.tpu.experimental.DeviceAssignment.build(system, num_replicas=replicas)
     strategy = tf.distribute.TPUStrategy(resolver, experimental_device_assignment=assignment)
     ring = topology.ring_order(assignment.core_assignment[:, 0, :])
-    return Distribution(strategy, Tpu(ring), compiled_whole=False, readers=system.num_tasks)
+    return Distribution(strategy, Tpu(ring), readers=system.num_tasks)

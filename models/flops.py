@@ -3,11 +3,11 @@
 from models import settings
 
 
-def transformer(tokens: int, width: int, depth: int, mlp_dim: int) -> float:
-    """Of `depth` encoder blocks on one sequence: projections, attention and MLP."""
-    projections = 2 * tokens * (4 * width * width + 2 * width * mlp_dim)
-    attention = 2 * 2 * tokens * tokens * width
-    return float(depth * (projections + attention))
+def transformer(config: settings.TransformerSettings, tokens: int) -> float:
+    """Of all encoder blocks on one sequence: projections, attention and MLP."""
+    projections = 2 * tokens * (4 * config.width * config.width + 2 * config.width * config.mlp_dim)
+    attention = 2 * 2 * tokens * tokens * config.width
+    return float(config.depth * (projections + attention))
 
 
 def image_tower(config: settings.ImageTowerSettings) -> float:
@@ -16,12 +16,12 @@ def image_tower(config: settings.ImageTowerSettings) -> float:
     patches = 2 * tokens * config.patch**2 * 3 * width
     keys_and_values = 2 * tokens * 2 * width * width
     probe = 2 * (2 * width * width + 2 * tokens * width + 2 * width * config.mlp_dim)
-    return patches + transformer(tokens, width, config.depth, config.mlp_dim) + keys_and_values + probe
+    return patches + transformer(config, tokens) + keys_and_values + probe
 
 
 def text_tower(config: settings.TextTowerSettings, embedding_dim: int) -> float:
     """Of one text: encoder and head."""
-    encoder = transformer(config.length, config.width, config.depth, config.mlp_dim)
+    encoder = transformer(config, config.length)
     return encoder + 2 * config.width * embedding_dim
 
 

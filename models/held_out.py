@@ -36,35 +36,33 @@ class HeldOut:
     """A fixed batch, the first rows of a split: in the shards' order, which is that of a hash."""
 
     def __init__(
-        self, paths: list[str], tokenizer: Tokenizer, objective: Objective, distribution: Distribution, rows: int
+        self, patterns: list[str], tokenizer: Tokenizer, objective: Objective, distribution: Distribution, rows: int
     ) -> None:
         """Decodes the rows, once.
 
         Args:
-          paths: shards of the split.
+          patterns: shards of the split.
           tokenizer: makes the token ids.
           objective: embeds.
           distribution: every replica embeds all rows, so that no collective waits for a short batch.
           rows: how many, where there are as many.
         """
-        serialized = next(iter(data.read_shards(paths).batch(rows)))
+        serialized = next(iter(data.read_shards(patterns).batch(rows)))
         parsed = data.parse(serialized, (features.IMAGE, features.CAPTION))
         self._captions = parsed[features.CAPTION].numpy()
         self._pixels = images.decode_batch(parsed[features.IMAGE], objective.image_size)
         self._token_ids = tokenizer(parsed[features.CAPTION])
-        self._objective, self._distribution = objective, distribution
+        self._distribution = distribution
 
         def embed(pixels: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
             image, text = objective.embed_image(pixels), objective.embed_text(token_ids)
             return image, text, objective.logits(image, text)
 
-        compiled = tf.function(embed, autograph=False, jit_compile=distribution.compiled_whole or None)
+        on_replica = distribution.replica_function(embed)
 
         @tf.function(autograph=False)
         def on_replicas(pixels: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return distribution.strategy.run(
-                compiled if distribution.compiled_whole else embed, args=(pixels, token_ids)
-            )
+            return distribution.strategy.run(on_replica, args=(pixels, token_ids))
 
         self._embed = on_replicas
 

@@ -13,8 +13,7 @@ class ImageTower(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config
         self.patch_embedding = keras.layers.Conv2D(config.width, config.patch, config.patch, name="patch_embedding")
-        sizes = (config.width, config.depth, config.heads, config.mlp_dim)
-        self.encoder = transformer.Encoder(*sizes, remat, name="encoder")
+        self.encoder = transformer.Encoder(config, remat, name="encoder")
         self.head = transformer.MapHead(config.width, config.heads, config.mlp_dim, name="head")
 
     def build(self, input_shape: tf.TensorShape) -> None:

@@ -5,13 +5,10 @@ import hashlib
 import os
 
 import tensorflow as tf
-import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from models import configuration, data, distribution, export, objectives, settings, training
-from models.batches import Batches
-from models.held_out import HeldOut
-from models.tokenizer import Tokenizer
+from models import configuration, data, export, settings
+from models.fit import fit
 
 GIN_KEY = "gin"
 VOCABULARY_KEY = "vocabulary"
@@ -29,21 +26,9 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     gin_text, vocabulary = fn_args.custom_config[GIN_KEY], fn_args.custom_config[VOCABULARY_KEY]
     config = configuration.parse(gin_text, settings.TrainingSettings)
-    devices = distribution.create(config.runtime)
-    keras.utils.set_random_seed(config.seed)
-    tf.config.experimental.enable_op_determinism()
-
-    tokenizer = Tokenizer(vocabulary, config.objective.text_tower.length)
-    with devices.strategy.scope():
-        objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
     shards = data.find_shards(fn_args.train_files)
-    batches = Batches(shards, tokenizer, objective.image_size, config)
-    held_out = None
-    if config.logging.held_out_every:
-        rows = config.logging.held_out_rows
-        held_out = HeldOut(data.find_shards(fn_args.eval_files), tokenizer, objective, devices, rows)
     run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], fingerprint(config, shards, vocabulary))
-    training.train(objective, batches, held_out, devices, config, fn_args.model_run_dir, run)
+    objective, tokenizer, devices = fit(config, vocabulary, shards, fn_args.eval_files, fn_args.model_run_dir, run)
     if devices.is_chief:
         export.save(objective, tokenizer, gin_text, fn_args.serving_model_dir)
 

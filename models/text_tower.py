@@ -26,8 +26,7 @@ class TextTower(keras.layers.Layer):
         self.token_embedding = keras.layers.Embedding(
             vocabulary_size, config.width, embeddings_initializer=initializer, name="token_embedding"
         )
-        sizes = (config.width, config.depth, config.heads, config.mlp_dim)
-        self.encoder = transformer.Encoder(*sizes, remat, name="encoder")
+        self.encoder = transformer.Encoder(config, remat, name="encoder")
         self.head = keras.layers.Dense(embedding_dim, name="head")
 
     def build(self, input_shape: tf.TensorShape) -> None:

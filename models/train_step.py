@@ -6,7 +6,7 @@ from models import gradients, images, settings
 from models.distribution import Collectives
 from models.objectives import Objective
 from models.objectives.objective import Batch, Features, Metrics
-from models.optimizers import Optimizer
+from models.optimizers import Optimizer, parameters
 
 LOSS_PART = 0
 HEALTHY = -1
@@ -50,14 +50,14 @@ class TrainStep:
     @property
     def parts(self) -> list[str]:
         """Names of what may stop being finite, as `bad_part` of the result numbers them."""
-        names = [variable.name.split(":")[0] for variable in self._optimizer.targets]
+        names = map(parameters.name, self._optimizer.targets)
         return ["the loss", *(f"the gradient of {name}" for name in names), "the norm of the weights after the step"]
 
     def __call__(self, batch: Batch) -> Metrics:
         """`pixels`, `token_ids` and perhaps `boxes` of models.batches -> scalars; the weights move.
 
-        Among the scalars: `loss`, `learning_rate`, `gradient_norm` (before clipping), `weight_norm` and `bad_part`,
-        int32: the first of `parts` that is not finite (for the loss: or is above Training.max_loss), or -1.
+        Among the scalars: `loss`, `learning_rate`, `gradient_norm` (before clipping), `weight_norm` (after the update)
+        and `bad_part`, int32: the first of `parts` that is not finite (the loss: or above Training.max_loss), or -1.
         """
         variables = self._optimizer.targets
         rows = self._config.batch_size // self._collectives.num_replicas
@@ -69,18 +69,16 @@ class TrainStep:
             share, metrics, shares = gradients.of_micro_batches(*arguments, self._config.micro_batches)
         loss, *summed = self._collectives.all_reduce([share, *shares])
         learning_rate = self._optimizer.learning_rate()
-        weight_norm = tf.linalg.global_norm([tf.convert_to_tensor(variable) for variable in variables])
         gradient_norm = self._optimizer.apply(summed)
         # After the update: weights that have overflowed must not be saved as the last good ones.
-        after = tf.linalg.global_norm([variable.read_value() for variable in variables])
-        bad_part = self._bad_part(loss, summed, after)
+        weight_norm = tf.linalg.global_norm([variable.read_value() for variable in variables])
         return {
             "loss": loss,
             "learning_rate": learning_rate,
             "gradient_norm": gradient_norm,
             "weight_norm": weight_norm,
             **metrics,
-            "bad_part": bad_part,
+            "bad_part": self._bad_part(loss, summed, weight_norm),
         }
 
     def _features(self, batch: Batch) -> Features:

@@ -11,9 +11,10 @@ from models.batches import POSITION, START, Batches, Reader
 from models.checkpoints import Checkpoints, Progress
 from models.checks import label
 from models.distribution import Distribution
-from models.held_out import HeldOut, HeldOutResult
+from models.held_out import HeldOut
 from models.interruption import Interrupted, StopSignals
 from models.objectives import Objective
+from models.optimizers import parameters
 from models.train_step import HEALTHY, LOSS_PART, TrainStep
 from models.training_log import TrainingLog
 
@@ -52,15 +53,14 @@ def train(
     with distribution.strategy.scope():
         variables = optimizers.trainable(config.optimizer, objective.trainable_variables)
         optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, variables)
-    state = {f"weights/{v.name.split(':')[0]}": v for v in objective.trainable_variables}
+    state = {f"weights/{parameters.name(variable)}": variable for variable in objective.trainable_variables}
     state |= {f"optimizer/{name}": variable for name, variable in optimizer.state().items()}
     checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep)
     progress = checkpoints.restore()
     if progress.step and distribution.is_chief:
         print(f"      going on from step {progress.step} of {config.steps} ({checkpoint_dir})", flush=True)
 
-    compile_towers = config.runtime.jit_compile and config.runtime.strategy in ("mirrored", "multi_worker")
-    step = TrainStep(objective, optimizer, distribution.collectives, config, compile_towers)
+    step = TrainStep(objective, optimizer, distribution.collectives, config, distribution.compiles_towers)
     flops, devices = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
     with TrainingLog(log_dir, config, flops, devices, progress.log) as log, StopSignals() as signals:
         _Run(step, batches, held_out, distribution, config, checkpoints, log, signals, log_dir).go_on(progress)
@@ -85,29 +85,28 @@ class _Run:
         self._config, self._checkpoints, self._log = config, checkpoints, log
         self._signals, self._log_dir = signals, log_dir
         self._waited = 0.0
-        self._score: float | None = None
         self._profiling = False
 
     def go_on(self, progress: Progress) -> None:
         """Runs the steps that are left."""
-        done, self._score = progress.step, progress.score
+        done = progress.step
         positions = progress.positions or [list(START)] * self._distribution.readers
         if done >= self._config.steps:
             return
         iterator = self._iterate(positions)
-        steps = steps_on_devices(self._step, self._distribution, self._config.runtime)
+        steps = steps_on_devices(self._step, self._distribution)
         while done < self._config.steps:
             stop = self._next_stop(done)
             self._profile(done)
             result = steps(iterator, tf.constant(stop - done))
             positions, self._waited = self._positions(result), self._waited + float(result["waited"])
             self._require_healthy(done, result)
-            done, self._score = stop, None
-            self._record(done, result["scalars"])
+            done = stop
+            score = self._record(done, result["scalars"])
             stopping = self._distribution.agree(self._signals.received is not None)
             due = stopping or self._due(done, self._config.checkpoint.every) or done == self._config.steps
             if due and self._distribution.is_chief:
-                self._checkpoints.save(Progress(done, positions, list(self._log.rows), self._score))
+                self._checkpoints.save(Progress(done, positions, list(self._log.rows), score))
             if stopping:
                 self._checkpoints.wait()
                 name = self._signals.received.name if self._signals.received else "a signal to another worker"
@@ -162,21 +161,19 @@ class _Run:
             tf.profiler.experimental.start(self._log_dir)
             self._profiling = True
 
-    def _record(self, done: int, scalars: dict[str, tf.Tensor]) -> None:
-        logging = self._config.logging
-        last = done == self._config.steps
+    def _record(self, done: int, scalars: dict[str, tf.Tensor]) -> float | None:
+        """Writes a row of the log where one is due; gives the held-out rows' score where they were looked at."""
+        logging, last = self._config.logging, done == self._config.steps
         # Also where a checkpoint is due, so that the best one is chosen by its own weights.
-        looks = self._due(done, logging.held_out_every) or self._due(done, self._config.checkpoint.every) or last
-        looks = looks and self._held_out is not None and bool(logging.held_out_every)
-        if not (looks or last or (done - 1) % logging.every == 0):
-            return
-        seen: HeldOutResult | None = None
-        if looks and self._held_out is not None:
-            seen = self._held_out.look()
-            self._score = seen.score
+        looks = last or self._due(done, logging.held_out_every) or self._due(done, self._config.checkpoint.every)
+        held_out = self._held_out if looks else None
+        if not (held_out or last or (done - 1) % logging.every == 0):
+            return None
+        seen = held_out.look() if held_out else None
         values = {name: float(value) for name, value in scalars.items() if name != BAD_PART}
         if self._distribution.is_chief:
             self._log.write(done, values, self._waited, seen)
+        return seen.score if seen else None
 
     def _require_healthy(self, done: int, result: dict[str, Any]) -> None:
         offset, part = (int(number) for number in result["bad"])
@@ -196,7 +193,7 @@ class _Run:
 
 
 def steps_on_devices(
-    step: TrainStep, distribution: Distribution, runtime: settings.RuntimeSettings
+    step: TrainStep, distribution: Distribution
 ) -> Callable[[Iterator[Any], tf.Tensor], dict[str, Any]]:
     """Makes the function that runs several steps: a loop on the host around `strategy.run`.
 
@@ -205,8 +202,7 @@ def steps_on_devices(
       int64 [local replicas, 3], and "bad": int32 [2], the first step (from 0) and part that went wrong, or (-1, -1).
     """
     strategy = distribution.strategy
-    compiled = distribution.compiled_whole and runtime.jit_compile
-    replica_step = tf.function(step, jit_compile=True, autograph=False) if compiled else step.__call__
+    replica_step = distribution.replica_function(step.__call__)
 
     def one(iterator: Iterator[Any]) -> dict[str, Any]:
         before = _now()

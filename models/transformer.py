@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
+from models import settings
 from models.rematerialization import rematerialize
 
 LAYER_NORM_EPSILON = 1e-6
@@ -57,10 +58,11 @@ class Encoder(keras.layers.Layer):
     With `remat`, a block's activations are computed again in the backward pass; this needs XLA.
     """
 
-    def __init__(self, width: int, depth: int, heads: int, mlp_dim: int, remat: bool = False, **kwargs: object) -> None:
+    def __init__(self, config: settings.TransformerSettings, remat: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.remat = remat
-        self.blocks = [EncoderBlock(width, heads, mlp_dim, name=f"block_{i}") for i in range(depth)]
+        sizes = (config.width, config.heads, config.mlp_dim)
+        self.blocks = [EncoderBlock(*sizes, name=f"block_{i}") for i in range(config.depth)]
         self.norm = layer_norm("norm")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

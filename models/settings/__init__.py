@@ -9,7 +9,7 @@ from models.settings.optimizers import (
     ScheduleSettings,
 )
 from models.settings.runtime import RuntimeSettings
-from models.settings.towers import ImageTowerSettings, TextTowerSettings
+from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings
 from models.settings.training import AugmentationSettings, CheckpointSettings, LoggingSettings, TrainingSettings
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "SoftmaxSettings",
     "TextTowerSettings",
     "TrainingSettings",
+    "TransformerSettings",
 ]

@@ -24,10 +24,10 @@ def _measure(form: str, replicas: int, batch: int) -> int:
 
     from models import distribution, settings
     from models.losses.sigmoid import sigmoid_loss
-    from tests.benchmarks.steps import dense_sigmoid_loss
+    from tests.dense_losses import dense_sigmoid_loss
+    from tests.devices import make_devices
 
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    make_devices(replicas)
     devices = tuple(f"CPU:{i}" for i in range(replicas))
     made = distribution.create(settings.RuntimeSettings("mirrored", devices))
 

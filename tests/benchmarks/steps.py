@@ -12,6 +12,7 @@ from models.losses import sigmoid
 from models.objectives import siglip
 from models.train_step import TrainStep
 from tests.benchmarks.measure import Ratio, ratio
+from tests.dense_losses import dense_sigmoid_loss
 
 # The quickstart's model and batch.
 _CONFIG = settings.TrainingSettings(
@@ -22,15 +23,6 @@ _CONFIG = settings.TrainingSettings(
     batch_size=64,
 )
 _VOCABULARY = 1200
-
-
-def dense_sigmoid_loss(
-    image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, _: object = None
-) -> tf.Tensor:
-    """The loss in three lines, differentiated by TensorFlow: the baseline."""
-    logits = tf.matmul(image, text, transpose_b=True) * tf.exp(log_scale) + bias
-    labels = 2 * tf.eye(image.shape[0], dtype=logits.dtype) - 1
-    return tf.reduce_mean(tf.reduce_sum(tf.nn.softplus(-labels * logits), axis=-1))
 
 
 def _step(

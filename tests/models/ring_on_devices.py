@@ -16,6 +16,8 @@ from tensorflow.python.distribute import values
 
 from models import distribution, settings
 from models.losses import sigmoid, softmax
+from tests.dense_losses import dense_sigmoid_loss, dense_softmax_loss
+from tests.devices import make_devices
 
 ROWS, DIM = 5, 7
 LOG_SCALE, BIAS = np.log(7.0), np.float64(-3.0)
@@ -62,18 +64,6 @@ class Gathered(distribution.Mirrored):
 def embeddings(replicas: int) -> tuple[np.ndarray, np.ndarray]:
     rows = np.random.default_rng(0).normal(size=(2, replicas * ROWS, DIM))
     return tuple(rows / np.linalg.norm(rows, axis=2, keepdims=True))
-
-
-def dense_sigmoid(x: tf.Tensor, y: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    labels = 2 * tf.eye(x.shape[0], dtype=x.dtype) - 1
-    logits = tf.matmul(x, y, transpose_b=True) * tf.exp(log_scale) + bias
-    return tf.reduce_sum(tf.nn.softplus(-labels * logits)) / x.shape[0]
-
-
-def dense_softmax(x: tf.Tensor, y: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    logits = tf.matmul(x, y, transpose_b=True) * tf.exp(log_scale)
-    rows, columns = (tf.linalg.diag_part(tf.nn.log_softmax(logits, axis)) for axis in (1, 0))
-    return -tf.reduce_mean(rows + columns) / 2 + 0 * bias
 
 
 def reference(loss: Callable[..., tf.Tensor], replicas: int) -> dict[str, np.ndarray]:
@@ -133,15 +123,17 @@ def scaled(factor: float) -> Callable[..., tf.Tensor]:
 
 
 def main(replicas: int) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    make_devices(replicas)
     if replicas > 1:
         devices = tuple(f"CPU:{i}" for i in range(replicas))
         runtime = settings.RuntimeSettings(strategy="mirrored", devices=devices)
     else:
         runtime = settings.RuntimeSettings()
     made = distribution.create(runtime)
-    sigmoid_expected, softmax_expected = reference(dense_sigmoid, replicas), reference(dense_softmax, replicas)
+    sigmoid_expected, softmax_expected = (
+        reference(dense_sigmoid_loss, replicas),
+        reference(dense_softmax_loss, replicas),
+    )
     result = {
         "ring": errors(on_devices(sigmoid.sigmoid_loss, made.strategy, made.collectives), sigmoid_expected),
         "softmax": errors(on_devices(softmax_with_bias, made.strategy, made.collectives), softmax_expected),

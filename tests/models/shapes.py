@@ -14,20 +14,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
+import models.fit
 from beam.records import ImageText
-from models import distribution, objectives, settings, training
-from models.batches import Batches
-from models.held_out import HeldOut
+from models import settings
 from models.objectives import Objective
-from models.tokenizer import Tokenizer
+from tests.devices import make_devices
 from tests.pictures import shape_pairs
+from tests.tiny_model import OBJECTIVE
 
-OBJECTIVE = settings.SiglipSettings(
-    settings.ImageTowerSettings(size=24, patch=8, width=32, depth=1, heads=2, mlp_dim=64),
-    settings.TextTowerSettings(length=12, width=32, depth=1, heads=2, mlp_dim=64),
-)
 CONFIG = settings.TrainingSettings(
     objective=OBJECTIVE,
     optimizer=settings.AdamWSettings(learning_rate=3e-3),
@@ -57,17 +52,9 @@ def write_shards(folder: pathlib.Path, count: int, examples: list[bytes] = EXAMP
 
 
 def fit(vocabulary: str, paths: list[str], folder: pathlib.Path, config: settings.TrainingSettings) -> Objective:
-    """Trains in `folder`, which keeps log and checkpoints, with everything set up as models.run_fn does."""
-    devices = distribution.create(config.runtime)
-    keras.utils.set_random_seed(config.seed)
-    tf.config.experimental.enable_op_determinism()
-    tokenizer = Tokenizer(vocabulary, config.objective.text_tower.length)
-    with devices.strategy.scope():
-        objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
-    batches = Batches(paths, tokenizer, objective.image_size, config)
-    held_out = HeldOut(paths, tokenizer, objective, devices, config.logging.held_out_rows)
+    """Trains in `folder`, which keeps log and checkpoints; the held-out rows are trained on, too."""
     log, checkpoints = str(folder / "log"), str(folder / "checkpoints")
-    training.train(objective, batches, held_out, devices, config, log, checkpoints)
+    objective, _, _ = models.fit.fit(config, vocabulary, paths, paths, log, checkpoints)
     return objective
 
 
@@ -87,8 +74,7 @@ def main(folder: pathlib.Path, *changes: str) -> None:
     shards = sorted(str(path) for path in folder.glob("rows-*.gz"))
     devices = config.runtime.devices
     if devices:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * len(devices))
+        make_devices(len(devices))
     objective = fit(str(folder / "vocabulary.model"), shards, folder, config)
     unfinished = folder / "unfinished.npz"
     np.savez(unfinished, **weights(objective))

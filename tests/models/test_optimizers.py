@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from models import optimizers, settings
 from models.optimizers import parameters, schedules
+from tests.devices import make_devices
 
 SHAPES = {"a/kernel": (40, 36), "b/kernel": (3, 33, 34), "c/kernel": (34, 4, 34), "c/bias": (36,), "log_scale": ()}
 STEPS = 20
@@ -229,8 +230,7 @@ def test_schedules_have_their_closed_forms():
 
 def largest_distance_on(kind: str) -> float:
     """Run in a process of its own, since logical devices come before all else."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    make_devices(2)
     strategy = {
         "mirrored": lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
         "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,

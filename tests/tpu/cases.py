@@ -10,16 +10,14 @@ from models import objectives, optimizers, settings, topology
 from models.distribution import Collectives, OneDevice, Tpu
 from models.losses.sigmoid import sigmoid_loss
 from models.train_step import TrainStep
+from tests.tiny_model import OBJECTIVE
 from tests.tpu import linear, reference
 from tests.tpu.extract import collective_permute
 from tests.tpu.fake_strategy import fake_tpu_strategy
 from tests.tpu.program import write_compiled, write_program
 
 SIZES = {
-    "tiny": settings.SiglipSettings(
-        settings.ImageTowerSettings(size=24, patch=8, width=32, depth=1, heads=2, mlp_dim=64),
-        settings.TextTowerSettings(length=12, width=32, depth=1, heads=2, mlp_dim=64),
-    ),
+    "tiny": OBJECTIVE,
     "base": settings.SiglipSettings(),  # B/16 at 224 px, 64 tokens
 }
 _BOXES = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 64: (4, 4, 4)}

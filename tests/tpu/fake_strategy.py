@@ -38,12 +38,6 @@ class _Resolver:
         return tf.train.ClusterSpec({})
 
 
-def make_devices(count: int) -> None:
-    """Logical CPUs for strategies of up to that many replicas; call it before TensorFlow initialises its devices."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-
-
 def fake_tpu_strategy(num_replicas: int) -> tf.distribute.Strategy:
     """A TPUStrategy of that many replicas, over the first of the devices made."""
     strategy = tf.distribute.TPUStrategy(_Resolver(num_replicas))

@@ -13,8 +13,8 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
+from tests.devices import make_devices
 from tests.tpu import cases
-from tests.tpu.fake_strategy import make_devices
 
 if __name__ == "__main__":
     wanted = json.loads(sys.argv[1])
