@@ -89,9 +89,7 @@ def train(replicas: int, loss: str = "sigmoid") -> Arrays:
         scalars, gradients = loss_and_gradients(weights, pixels, token_ids, loss)
         norm = np.sqrt(sum(np.sum(g**2) for g in gradients.values()))
         assert norm > CLIP, f"the norm is {norm}: clipping is not active, lower CLIP"
-        weight_norm = np.sqrt(sum(np.sum(w**2) for w in weights.values()))
-        scalars |= {"gradient_norm": norm, "weight_norm": weight_norm, "learning_rate": RATE, "bad_part": -1}
-        rows.append(scalars | {f"gradient/{name}": g for name, g in gradients.items()})
+        scalars |= {"gradient_norm": norm, "learning_rate": RATE, "bad_part": -1}
         for name, weight in weights.items():
             gradient = gradients[name] * CLIP / norm
             first[name] = BETA_1 * first[name] + (1 - BETA_1) * gradient
@@ -100,6 +98,8 @@ def train(replicas: int, loss: str = "sigmoid") -> Arrays:
             change = RATE * first[name] / (1 - BETA_1**step) / (root + EPSILON)
             decay = RATE * DECAY if name.endswith("kernel") else 0.0
             weights[name] = weight - change - decay * weight
+        scalars["weight_norm"] = np.sqrt(sum(np.sum(w**2) for w in weights.values()))  # after the update
+        rows.append(scalars | {f"gradient/{name}": g for name, g in gradients.items()})
     after = {f"first_moment/{n}": v for n, v in first.items()} | {f"second_moment/{n}": v for n, v in second.items()}
     return {name: np.stack([row[name] for row in rows])[:, None] for name in rows[0]} | {
         f"variable/{name}": np.asarray(value)[None] for name, value in (weights | after).items()
