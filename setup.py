@@ -34,6 +34,7 @@ setup(
         "matplotlib",
         "numpy",
         "pillow",
+        "safetensors",
         "sentencepiece",
         "tensorboard",
         "tensorflow>=2.16,<2.22",

@@ -35,7 +35,7 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def embed_text(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"text_embedding": self._embed_text(text)}
+        return {"text_embedding": self._embed_text(self.tokenizer.served(text))}
 
     @tf.function(
         input_signature=[
@@ -44,7 +44,7 @@ class ServedModel(tf.Module):
         ]
     )
     def zero_shot(self, image_bytes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        logit = self.objective.logits(self._embed_image(image_bytes), self._embed_text(labels))
+        logit = self.objective.logits(self._embed_image(image_bytes), self._embed_text(self.tokenizer.served(labels)))
         return {"probability": tf.sigmoid(logit), "logit": logit}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -52,8 +52,8 @@ class ServedModel(tf.Module):
         row = data.parse(examples, (features.IMAGE, features.CAPTION, features.CLASS_NAME))
         return {
             "image_embedding": self._embed_image(row[features.IMAGE]),
-            "text_embedding": self._embed_text(row[features.CAPTION]),
-            "class_embedding": self._embed_text(row[features.CLASS_NAME]),
+            "text_embedding": self._embed_text(self.tokenizer(row[features.CAPTION])),
+            "class_embedding": self._embed_text(self.tokenizer.served(row[features.CLASS_NAME])),
             "caption": row[features.CAPTION],
             "class_name": row[features.CLASS_NAME],
         }
@@ -61,8 +61,8 @@ class ServedModel(tf.Module):
     def _embed_image(self, image_bytes: tf.Tensor) -> tf.Tensor:
         return self.objective.embed_image(images.decode_batch(image_bytes, self.objective.image_size))
 
-    def _embed_text(self, text: tf.Tensor) -> tf.Tensor:
-        return self.objective.embed_text(self.tokenizer(text))
+    def _embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
+        return self.objective.embed_text(token_ids)
 
 
 def save(objective: Objective, tokenizer: Tokenizer, gin_text: str, path: str) -> None:

@@ -33,7 +33,7 @@ def fit(
     keras.utils.set_random_seed(config.seed)
     tf.config.experimental.enable_op_determinism()
 
-    tokenizer = Tokenizer(vocabulary, config.objective.text_tower.length)
+    tokenizer = Tokenizer(vocabulary, config.objective.text_tower)
     with devices.strategy.scope():
         objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
     batches = Batches(train_shards, tokenizer, objective.image_size, config)

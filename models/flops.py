@@ -11,17 +11,19 @@ def transformer(config: settings.TransformerSettings, tokens: int) -> float:
 
 
 def image_tower(config: settings.ImageTowerSettings) -> float:
-    """Of one image: patches, encoder and MAP head."""
+    """Of one image: patches, encoder and, where there is one, the MAP head."""
     tokens, width = config.patches, config.width
     patches = 2 * tokens * config.patch**2 * 3 * width
+    if config.pooling != "map":
+        return patches + transformer(config, tokens + (config.pooling == "cls"))
     keys_and_values = 2 * tokens * 2 * width * width
     probe = 2 * (2 * width * width + 2 * tokens * width + 2 * width * config.mlp_dim)
     return patches + transformer(config, tokens) + keys_and_values + probe
 
 
 def text_tower(config: settings.TextTowerSettings, embedding_dim: int) -> float:
-    """Of one text: encoder and head."""
-    encoder = transformer(config, config.length)
+    """Of one text: encoder and head, and the projection of bottlenecked embeddings."""
+    encoder = transformer(config, config.length) + 2 * config.length * config.bottleneck * config.width
     return encoder + 2 * config.width * embedding_dim
 
 

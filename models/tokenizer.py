@@ -1,11 +1,20 @@
 """From raw text to token ids, inside the graph (SentencePiece by tensorflow-text), so that serving cannot drift."""
 
+import re
+import string
+
+import sentencepiece
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from models import settings
+
+# Of the vocabularies that VocabularyTrainer makes; others may differ, and the model file says how.
 PAD_ID = 1
 EOS_ID = 0
 UNKNOWN_ID = 2
+
+_PUNCTUATION = "[" + re.escape(string.punctuation) + "]"
 
 
 class Tokenizer(tf.Module):
@@ -16,28 +25,58 @@ class Tokenizer(tf.Module):
     Make it after the random seed is set: TensorFlow frees the resources of eager ops when a seed is set.
     """
 
-    def __init__(self, model_path: str, length: int) -> None:
-        """Reads a SentencePiece model whose ids are the ones of this module (VocabularyTrainer makes such a model).
+    def __init__(self, model_path: str, config: settings.TextTowerSettings) -> None:
+        """Reads a SentencePiece model: VocabularyTrainer's, or a published one, such as SigLIP's 32,000 pieces.
+
+        Args:
+          model_path: of the file.
+          config: length, pad id, and the end of sentence where the tower looks for it.
 
         Raises:
-          ValueError: the model gives "pad" or "end of sentence" another id.
+          ValueError: it is no SentencePiece model, has no end of sentence, or gives it or the padding another id.
         """
         super().__init__(name="tokenizer")
         with tf.io.gfile.GFile(model_path, "rb") as file:
             model = file.read()
-        self.length = length
+        self.config = config
+        self.length = config.length
         self.asset = tf.saved_model.Asset(model_path)
+        self.eos_id, self.vocabulary_size = _require_ids(model_path, model, config)
         self._pieces = tf_text.SentencepieceTokenizer(model=model, out_type=tf.int32, add_bos=False, add_eos=False)
-        self.vocabulary_size = int(self._pieces.vocab_size())
-        ids = self._pieces.string_to_id(["<pad>", "</s>"]).numpy().tolist()
-        if ids != [PAD_ID, EOS_ID]:
-            raise ValueError(
-                f"{model_path}: ids of <pad> and </s> are {ids}, but must be {[PAD_ID, EOS_ID]}; "
-                "train the vocabulary with VocabularyTrainer, or with pad_id=1 and eos_id=0"
-            )
 
     def __call__(self, text: tf.Tensor) -> tf.Tensor:
+        """As training and evaluation read captions."""
         pieces = self._pieces.tokenize(tf.strings.lower(text, encoding="utf-8"))[:, : self.length - 1]
-        ends = tf.fill([tf.size(text), 1], EOS_ID)
-        ids = tf.concat([pieces, ends], axis=1).to_tensor(default_value=PAD_ID, shape=[None, self.length])
+        ends = tf.fill([tf.size(text), 1], self.eos_id)
+        ids = tf.concat([pieces, ends], axis=1).to_tensor(self.config.pad_id, shape=[None, self.length])
         return tf.ensure_shape(ids, [None, self.length])
+
+    def served(self, text: tf.Tensor) -> tf.Tensor:
+        """As a server reads texts and labels: without ASCII punctuation and outer blanks, where the settings say so."""
+        if self.config.strip_punctuation:
+            text = tf.strings.strip(tf.strings.regex_replace(text, _PUNCTUATION, ""))
+            text = tf.strings.regex_replace(text, r"\s+", " ")
+        return self(text)
+
+
+def _require_ids(path: str, model: bytes, config: settings.TextTowerSettings) -> tuple[int, int]:
+    """The id of the end of sentence, and the number of pieces."""
+    pieces = sentencepiece.SentencePieceProcessor()
+    try:
+        pieces.LoadFromSerializedProto(model)
+    except RuntimeError as error:
+        raise ValueError(f"{path} is no SentencePiece model ({error}); name a file such as vocabulary.model") from error
+    eos_id, size = pieces.eos_id(), pieces.get_piece_size()
+    if eos_id < 0:
+        raise ValueError(f"{path} has no end of sentence; train it with an eos_id, as VocabularyTrainer does")
+    if config.pooling == "eos" and config.eos_id != eos_id:
+        raise ValueError(
+            f"TextTower.eos_id is {config.eos_id}, but {path} ends sentences with {eos_id}; set it to that"
+        )
+    fits = sorted({eos_id, pieces.pad_id()} - {-1})  # SigLIP's published vocabularies pad with their end of sentence
+    if config.pad_id not in fits:
+        raise ValueError(
+            f"TextTower.pad_id is {config.pad_id}, but in {path} padding or the end of sentence is "
+            f"{' or '.join(map(str, fits))}; set it to one of these, as the model was trained"
+        )
+    return eos_id, size

@@ -24,31 +24,48 @@ def _small_normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=1e-6)
 
 
-class MlpBlock(keras.layers.Layer):
-    """Dense -> tanh GELU -> Dense, [N, L, width] -> [N, L, width]."""
+def _gelu_tanh(inputs: tf.Tensor) -> tf.Tensor:
+    return tf.nn.gelu(inputs, approximate=True)
 
-    def __init__(self, width: int, mlp_dim: int, **kwargs: object) -> None:
+
+def _gelu(inputs: tf.Tensor) -> tf.Tensor:
+    return tf.nn.gelu(inputs, approximate=False)
+
+
+def _quick_gelu(inputs: tf.Tensor) -> tf.Tensor:
+    return inputs * tf.sigmoid(1.702 * inputs)
+
+
+_ACTIVATIONS = {"gelu_tanh": _gelu_tanh, "gelu": _gelu, "quick_gelu": _quick_gelu}
+
+
+class MlpBlock(keras.layers.Layer):
+    """Dense -> activation -> Dense, [N, L, width] -> [N, L, width]."""
+
+    def __init__(self, width: int, mlp_dim: int, activation: str, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        self.activation = _ACTIVATIONS[activation]
         self.expand = keras.layers.Dense(mlp_dim, bias_initializer=_small_normal(), name="expand")
         self.project = keras.layers.Dense(width, bias_initializer=_small_normal(), name="project")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self.project(tf.nn.gelu(self.expand(inputs), approximate=True))
+        return self.project(self.activation(self.expand(inputs)))
 
 
 class EncoderBlock(keras.layers.Layer):
-    """x + attention(LN(x)), then x + MLP(LN(x)); [N, L, width] -> [N, L, width], non-causal."""
+    """x + attention(LN(x)), then x + MLP(LN(x)); [N, L, width] -> [N, L, width]."""
 
-    def __init__(self, width: int, heads: int, mlp_dim: int, **kwargs: object) -> None:
+    def __init__(self, config: settings.TransformerSettings, causal: bool, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        self.causal = causal
         self.attention_norm = layer_norm("attention_norm")
-        self.attention = keras.layers.MultiHeadAttention(heads, width // heads, name="attention")
+        self.attention = keras.layers.MultiHeadAttention(config.heads, config.width // config.heads, name="attention")
         self.mlp_norm = layer_norm("mlp_norm")
-        self.mlp = MlpBlock(width, mlp_dim, name="mlp")
+        self.mlp = MlpBlock(config.width, config.mlp_dim, config.activation, name="mlp")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         normed = self.attention_norm(inputs)
-        hidden = inputs + self.attention(normed, normed)
+        hidden = inputs + self.attention(normed, normed, use_causal_mask=self.causal)
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
@@ -58,11 +75,12 @@ class Encoder(keras.layers.Layer):
     With `remat`, a block's activations are computed again in the backward pass; this needs XLA.
     """
 
-    def __init__(self, config: settings.TransformerSettings, remat: bool = False, **kwargs: object) -> None:
+    def __init__(
+        self, config: settings.TransformerSettings, remat: bool = False, causal: bool = False, **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self.remat = remat
-        sizes = (config.width, config.heads, config.mlp_dim)
-        self.blocks = [EncoderBlock(*sizes, name=f"block_{i}") for i in range(config.depth)]
+        self.blocks = [EncoderBlock(config, causal, name=f"block_{i}") for i in range(config.depth)]
         self.norm = layer_norm("norm")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -75,12 +93,12 @@ class Encoder(keras.layers.Layer):
 class MapHead(keras.layers.Layer):
     """Multihead attention pooling: one learned probe attends to all tokens; [N, L, width] -> [N, width]."""
 
-    def __init__(self, width: int, heads: int, mlp_dim: int, **kwargs: object) -> None:
+    def __init__(self, config: settings.TransformerSettings, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.width = width
-        self.attention = keras.layers.MultiHeadAttention(heads, width // heads, name="attention")
+        self.width = config.width
+        self.attention = keras.layers.MultiHeadAttention(config.heads, config.width // config.heads, name="attention")
         self.norm = layer_norm("norm")
-        self.mlp = MlpBlock(width, mlp_dim, name="mlp")
+        self.mlp = MlpBlock(config.width, config.mlp_dim, config.activation, name="mlp")
 
     def build(self, input_shape: tf.TensorShape) -> None:
         self.probe = self.add_weight("probe", shape=(1, 1, self.width), initializer="glorot_uniform")

@@ -14,5 +14,5 @@ OBJECTIVE = settings.SiglipSettings(
 def tiny_objective(vocabulary: str) -> tuple[objectives.Objective, Tokenizer]:
     """An untrained SigLIP of 24 px and 12 tokens, and its tokenizer."""
     keras.utils.set_random_seed(0)
-    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower.length)
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
     return objectives.create(OBJECTIVE, tokenizer.vocabulary_size), tokenizer

@@ -6,6 +6,11 @@ from models.checks import label, require, require_positive, require_types
 from models.configuration import configurable
 
 
+ACTIVATIONS = ("gelu_tanh", "gelu", "quick_gelu")
+IMAGE_POOLINGS = ("map", "gap", "cls")
+TEXT_POOLINGS = ("last", "eos")
+
+
 @dataclasses.dataclass(frozen=True)
 class TransformerSettings:
     """The encoder of a tower.
@@ -15,16 +20,20 @@ class TransformerSettings:
       depth: encoder blocks.
       heads: attention heads; must divide `width`.
       mlp_dim: hidden channels of the MLP.
+      activation: of the MLP: "gelu_tanh" is SigLIP's (the tanh approximation), "gelu" the exact one, "quick_gelu"
+        x * sigmoid(1.702 x), CLIP's.
     """
 
     width: int = 768
     depth: int = 12
     heads: int = 12
     mlp_dim: int = 3072
+    activation: str = "gelu_tanh"
 
     def __post_init__(self) -> None:
         require_types(self)
-        require_positive(self, *(field.name for field in dataclasses.fields(self)))
+        require_positive(self, "width", "depth", "heads", "mlp_dim")
+        _require_one_of(self, "activation", ACTIVATIONS)
         require(
             self.width % self.heads == 0,
             label(self, "width"),
@@ -37,18 +46,23 @@ class TransformerSettings:
 @configurable("ImageTower")
 @dataclasses.dataclass(frozen=True)
 class ImageTowerSettings(TransformerSettings):
-    """A Vision Transformer with a MAP head; its width is the embedding's dimension D.
+    """A Vision Transformer; its width is the embedding's dimension D.
 
     Attributes:
       size: side of the square input, pixels.
       patch: side of a patch, pixels; must divide `size`.
+      pooling: how tokens become one: "map" is SigLIP's attention by a learned probe, "gap" their mean, "cls" a class
+        token before the patches, as in ViT and CLIP.
     """
 
     size: int = 224
     patch: int = 16
+    pooling: str = "map"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_positive(self, "size", "patch")
+        _require_one_of(self, "pooling", IMAGE_POOLINGS)
         require(
             self.size % self.patch == 0,
             "ImageTower.size",
@@ -66,10 +80,36 @@ class ImageTowerSettings(TransformerSettings):
 @configurable("TextTower")
 @dataclasses.dataclass(frozen=True)
 class TextTowerSettings(TransformerSettings):
-    """A non-causal text transformer pooled at its last token; its head projects to the image tower's width.
+    """A text transformer; its head projects to the image tower's width. The defaults are SigLIP's.
 
     Attributes:
       length: tokens of every text, end of sentence and padding included.
+      causal: tokens attend to earlier ones only, as in CLIP.
+      pooling: "last" takes the last position, padding or not (SigLIP), "eos" the first end of sentence (CLIP).
+      bottleneck: K, for a large multilingual vocabulary: N x K embeddings and a K x width projection (mSigLIP's
+        section, K = 96); 0 embeds in the full width.
+      strip_punctuation: served texts lose ASCII punctuation, as in SigLIP's zero-shot evaluation and Hugging Face's
+        tokenizer; texts that are trained on keep theirs.
+      pad_id: what a text is filled up with: 1 in SigLIP, 0 in SigLIP 2.
+      eos_id: the vocabulary's end of sentence, where pooling is "eos"; 0 in a VocabularyTrainer's.
     """
 
     length: int = 64
+    causal: bool = False
+    pooling: str = "last"
+    bottleneck: int = 0
+    strip_punctuation: bool = False
+    pad_id: int = 1
+    eos_id: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "length")
+        _require_one_of(self, "pooling", TEXT_POOLINGS)
+        for name in ("bottleneck", "pad_id", "eos_id"):
+            require(getattr(self, name) >= 0, label(self, name), getattr(self, name), "0 or more", "correct it")
+
+
+def _require_one_of(settings: TransformerSettings, name: str, values: tuple[str, ...]) -> None:
+    value = getattr(settings, name)
+    require(value in values, label(settings, name), value, f"one of {', '.join(values)}", "correct it")

@@ -22,7 +22,7 @@ def paths(request, tmp_path_factory) -> list[str]:
 
 def batches(vocabulary: str, paths: list[str], **changes) -> Batches:
     config = dataclasses.replace(PLAIN, **changes)
-    return Batches(paths, Tokenizer(vocabulary, OBJECTIVE.text_tower.length), OBJECTIVE.image_tower.size, config)
+    return Batches(paths, Tokenizer(vocabulary, OBJECTIVE.text_tower), OBJECTIVE.image_tower.size, config)
 
 
 def rows(dataset: tf.data.Dataset, count: int) -> list[bytes]:

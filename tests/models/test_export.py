@@ -19,7 +19,7 @@ def saved(vocabulary, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     objective = fit(vocabulary, write_shards(folder / "shards", 2), folder, CONFIG)
     path = str(folder / "model")
-    export.save(objective, Tokenizer(vocabulary, OBJECTIVE.text_tower.length), "Training.steps = 30\n", path)
+    export.save(objective, Tokenizer(vocabulary, OBJECTIVE.text_tower), "Training.steps = 30\n", path)
     return path
 
 
@@ -57,7 +57,7 @@ def test_training_evaluation_and_serving_give_the_same_embeddings(saved, vocabul
 
 def test_training_sees_the_pixels_that_serving_sees(vocabulary, tmp_path):
     plain = dataclasses.replace(CONFIG, augmentation=settings.AugmentationSettings(), batch_size=8)
-    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower.length)
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
     shards = write_shards(tmp_path, 1, EXAMPLES[:8])
     batch = next(iter(Batches(shards, tokenizer, OBJECTIVE.image_tower.size, plain).read(8)))
     pictures, captions, _ = zip(*shape_pairs()[:8], strict=True)

@@ -4,12 +4,13 @@ import sentencepiece
 import tensorflow as tf
 
 from components.vocabulary_trainer import executor
+from models import settings
 from models.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer(vocabulary) -> Tokenizer:
-    return Tokenizer(vocabulary, 12)
+    return Tokenizer(vocabulary, settings.TextTowerSettings(length=12))
 
 
 def test_ids_are_sentencepieces_own_then_one_end_then_padding(tokenizer, vocabulary):
@@ -34,7 +35,7 @@ def test_case_does_not_count(tokenizer):
     np.testing.assert_array_equal(lower, upper)
 
 
-def test_a_model_with_other_ids_is_refused(tmp_path):
+def test_a_model_without_our_padding_is_refused(tmp_path):
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["a b c d"] * 9),
         model_prefix=str(tmp_path / "other"),
@@ -42,8 +43,27 @@ def test_a_model_with_other_ids_is_refused(tmp_path):
         hard_vocab_limit=False,
         minloglevel=2,
     )
-    with pytest.raises(ValueError, match=r"ids of <pad> and </s>.*must be \[1, 0\]"):
-        Tokenizer(str(tmp_path / "other.model"), 8)
+    with pytest.raises(ValueError, match=r"TextTower.pad_id is 1, but in .*other.model .* is 2; set it"):
+        Tokenizer(str(tmp_path / "other.model"), settings.TextTowerSettings())
+
+
+def test_a_file_that_is_no_vocabulary_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("not a model")
+    with pytest.raises(ValueError, match=r"notes.txt is no SentencePiece model"):
+        Tokenizer(str(tmp_path / "notes.txt"), settings.TextTowerSettings())
+
+
+def test_the_end_of_sentence_that_a_tower_looks_for_must_be_the_vocabularys(vocabulary):
+    with pytest.raises(ValueError, match=r"TextTower.eos_id is 2, but .* ends sentences with 0; set it to that"):
+        Tokenizer(vocabulary, settings.TextTowerSettings(pooling="eos", eos_id=2))
+
+
+def test_served_texts_lose_punctuation_where_asked_and_captions_never_do(vocabulary):
+    tokenizer = Tokenizer(vocabulary, settings.TextTowerSettings(length=12, strip_punctuation=True))
+    plain, dotted = tokenizer.served(tf.constant(["a red ring", "  A red,   ring. "])).numpy()
+    np.testing.assert_array_equal(plain, dotted)
+    plain, dotted = tokenizer(tf.constant(["a red ring", "a red, ring."])).numpy()
+    assert (plain != dotted).any()
 
 
 def test_the_same_captions_give_the_same_vocabulary():
