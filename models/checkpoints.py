@@ -43,25 +43,26 @@ class Progress:
 class Checkpoints:
     """All checkpoints of one run, in one folder."""
 
-    def __init__(self, folder: str, variables: Mapping[str, tf.Variable], keep: int) -> None:
-        """Removes what a killed process has left unfinished.
+    def __init__(self, folder: str, variables: Mapping[str, tf.Variable], keep: int, writes: bool = True) -> None:
+        """Removes what a killed process has left unfinished, if it is this process that writes.
 
         Args:
           folder: of this run alone.
           variables: all state, by a name that stays the same from process to process.
           keep: newest checkpoints kept, besides the best one.
+          writes: False for all workers but the one that saves; they read only.
         """
         self.folder, self._variables, self._keep = folder, dict(variables), keep
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        for name in self._folders():
-            if not tf.io.gfile.exists(os.path.join(folder, name, _PROGRESS_FILE)):
+        for name in self._folders() if writes else []:
+            if not self._is_whole(name):
                 tf.io.gfile.rmtree(os.path.join(folder, name))
 
     @property
     def steps(self) -> list[int]:
         """Steps that can be gone back to, oldest first."""
-        return [int(name.removeprefix("step-")) for name in self._folders()]
+        return [int(name.removeprefix("step-")) for name in self._folders() if self._is_whole(name)]
 
     def restore(self) -> Progress:
         """Sets all variables to the newest checkpoint; a run that has none starts at step 0.
@@ -162,6 +163,9 @@ class Checkpoints:
                 f"{f'; and {len(differ) - 3} more' if len(differ) > 3 else ''}. "
                 "Go back to the settings it was made with, or name another folder"
             )
+
+    def _is_whole(self, name: str) -> bool:
+        return bool(tf.io.gfile.exists(os.path.join(self.folder, name, _PROGRESS_FILE)))
 
     def _path(self, step: int) -> str:
         return os.path.join(self.folder, f"step-{step:08d}")

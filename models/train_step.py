@@ -8,6 +8,7 @@ from models.objectives import Objective
 from models.objectives.objective import Batch, Features, Metrics
 from models.optimizers import Optimizer, parameters
 
+BAD_PART = "bad_part"
 LOSS_PART = 0
 HEALTHY = -1
 
@@ -49,7 +50,7 @@ class TrainStep:
 
     @property
     def parts(self) -> list[str]:
-        """Names of what may stop being finite, as `bad_part` of the result numbers them."""
+        """Names of what may stop being finite, as BAD_PART of the result numbers them."""
         names = map(parameters.name, self._optimizer.targets)
         return ["the loss", *(f"the gradient of {name}" for name in names), "the norm of the weights after the step"]
 
@@ -57,7 +58,7 @@ class TrainStep:
         """`pixels`, `token_ids` and perhaps `boxes` of models.batches -> scalars; the weights move.
 
         Among the scalars: `loss`, `learning_rate`, `gradient_norm` (before clipping), `weight_norm` (after the update)
-        and `bad_part`, int32: the first of `parts` that is not finite (the loss: or above Training.max_loss), or -1.
+        and BAD_PART, int32: the first of `parts` that is not finite (the loss: or above Training.max_loss), or -1.
         """
         variables = self._optimizer.targets
         rows = self._config.batch_size // self._collectives.num_replicas
@@ -78,7 +79,7 @@ class TrainStep:
             "gradient_norm": gradient_norm,
             "weight_norm": weight_norm,
             **metrics,
-            "bad_part": self._bad_part(loss, summed, weight_norm),
+            BAD_PART: self._bad_part(loss, summed, weight_norm),
         }
 
     def _features(self, batch: Batch) -> Features:

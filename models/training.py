@@ -1,24 +1,23 @@
 """The train loop: short, ours, seeded, and able to go on from where it was stopped or killed."""
 
-import time
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from models import optimizers, settings
-from models.batches import POSITION, START, Batches, Reader
-from models.checkpoints import Checkpoints, Progress
+from models.batches import START, Batches, Reader
+from models.checkpoints import CheckpointError, Checkpoints, Progress
 from models.checks import label
+from models.device_loop import steps_on_devices
 from models.distribution import Distribution
 from models.held_out import HeldOut
 from models.interruption import Interrupted, StopSignals
 from models.objectives import Objective
 from models.optimizers import parameters
-from models.train_step import HEALTHY, LOSS_PART, TrainStep
+from models.train_step import BAD_PART, HEALTHY, LOSS_PART, TrainStep
 from models.training_log import TrainingLog
-
-BAD_PART = "bad_part"
 
 
 class Diverged(FloatingPointError):
@@ -55,15 +54,30 @@ def train(
         optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, variables)
     state = {f"weights/{parameters.name(variable)}": variable for variable in objective.trainable_variables}
     state |= {f"optimizer/{name}": variable for name, variable in optimizer.state().items()}
-    checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep)
+    checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep, writes=distribution.is_chief)
     progress = checkpoints.restore()
+    if progress.step and len(progress.positions) != distribution.readers:
+        raise CheckpointError(
+            f"the checkpoint of step {progress.step} in {checkpoint_dir} is of {len(progress.positions)} readers of "
+            f"the data, and this run has {distribution.readers}; go on with as many hosts, or remove that folder to "
+            "start anew"
+        )
     if progress.step and distribution.is_chief:
         print(f"      going on from step {progress.step} of {config.steps} ({checkpoint_dir})", flush=True)
 
     step = TrainStep(objective, optimizer, distribution.collectives, config, distribution.compiles_towers)
     flops, devices = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
-    with TrainingLog(log_dir, config, flops, devices, progress.log) as log, StopSignals() as signals:
-        _Run(step, batches, held_out, distribution, config, checkpoints, log, signals, log_dir).go_on(progress)
+    # Every worker has a log, since each is stopped and profiled by itself; only the chief's is where people look.
+    log_dir = log_dir if distribution.is_chief else os.path.join(log_dir, f"worker_{distribution.process}")
+    with (
+        TrainingLog(log_dir, config, flops, devices, progress.log, prints=distribution.is_chief) as log,
+        StopSignals() as signals,
+    ):
+        run = _Run(step, batches, held_out, distribution, config, checkpoints, log, signals, log_dir)
+        try:
+            run.go_on(progress)
+        finally:
+            run.stop_profiling()
 
 
 class _Run:
@@ -112,8 +126,13 @@ class _Run:
                 name = self._signals.received.name if self._signals.received else "a signal to another worker"
                 print(f"      stopped by {name} at step {done}; saved. Run the same command to go on", flush=True)
                 raise Interrupted(self._signals.exit_code)
-        self._profile(done)
         self._checkpoints.wait()
+
+    def stop_profiling(self) -> None:
+        """Writes the profile that is being taken, if any."""
+        if self._profiling:
+            tf.profiler.experimental.stop()
+            self._profiling = False
 
     def _iterate(self, positions: list[list[int]]) -> Iterator[Any]:
         rows = self._config.batch_size // self._distribution.collectives.num_replicas
@@ -150,14 +169,13 @@ class _Run:
         return (steps[0], steps[1] + 1) if steps else ()
 
     def _profile(self, done: int) -> None:
-        """Starts the profiler before the first of its steps; stops it after the last, or where training ends."""
+        """Starts the profiler before the first of its steps, and stops it after the last."""
         if not self._config.profile_steps or not self._distribution.is_chief:
             return
         first, end = self._profile_edges()
-        if self._profiling and done >= min(end, self._config.steps):
-            tf.profiler.experimental.stop()
-            self._profiling = False
-        elif not self._profiling and first <= done < end and done < self._config.steps:
+        if done >= end:
+            self.stop_profiling()
+        elif first <= done and not self._profiling:
             tf.profiler.experimental.start(self._log_dir)
             self._profiling = True
 
@@ -171,18 +189,16 @@ class _Run:
             return None
         seen = held_out.look() if held_out else None
         values = {name: float(value) for name, value in scalars.items() if name != BAD_PART}
-        if self._distribution.is_chief:
-            self._log.write(done, values, self._waited, seen)
+        self._log.write(done, values, self._waited, seen)
         return seen.score if seen else None
 
     def _require_healthy(self, done: int, result: dict[str, Any]) -> None:
-        offset, part = (int(number) for number in result["bad"])
+        offset, part, loss = int(result["bad"][0]), int(result["bad"][1]), float(result["bad_loss"])
         if part == HEALTHY:
             return
         step, what = done + offset, self._step.parts[part]
         self._checkpoints.wait()
         steps, name = self._checkpoints.steps, label(self._config.optimizer, "learning_rate")
-        loss = float(result["scalars"]["loss"])
         how = f"has exploded: it is above Training.max_loss ({self._config.max_loss:g})" if loss == loss else "is NaN"
         fault = f"{what} {how}" if part == LOSS_PART else f"{what} is not finite"
         last_good = f"of step {steps[-1]}, in {self._checkpoints.folder}" if steps else "none"
@@ -190,54 +206,3 @@ class _Run:
             f"{fault} at step {step}, so training stops and nothing is exported (loss {loss:g}; last good checkpoint: "
             f"{last_good}); lower {name}, or raise Schedule.warmup_steps"
         )
-
-
-def steps_on_devices(
-    step: TrainStep, distribution: Distribution
-) -> Callable[[Iterator[Any], tf.Tensor], dict[str, Any]]:
-    """Makes the function that runs several steps: a loop on the host around `strategy.run`.
-
-    Returns:
-      (iterator, count) -> "scalars" of the last step, "waited" seconds for batches, "positions" of local replicas,
-      int64 [local replicas, 3], and "bad": int32 [2], the first step (from 0) and part that went wrong, or (-1, -1).
-    """
-    strategy = distribution.strategy
-    replica_step = distribution.replica_function(step.__call__)
-
-    def one(iterator: Iterator[Any]) -> dict[str, Any]:
-        before = _now()
-        with tf.control_dependencies([before]):
-            batch = dict(next(iterator))
-        with tf.control_dependencies(strategy.experimental_local_results(batch[POSITION])):
-            waited = _now() - before
-        local_positions = strategy.experimental_local_results(batch.pop(POSITION))
-        positions = tf.stack([tf.ensure_shape(position, [len(START)]) for position in local_positions])
-        scalars = strategy.run(replica_step, args=(batch,))
-        local = {name: strategy.experimental_local_results(value)[0] for name, value in scalars.items()}
-        return {"scalars": local, "waited": waited, "positions": positions}
-
-    one_step = tf.function(one, autograph=False)
-
-    @tf.function(autograph=False)
-    def several(iterator: Iterator[Any], count: tf.Tensor) -> dict[str, Any]:
-        shapes = one_step.get_concrete_function(iterator).structured_outputs
-        start = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), shapes)
-        healthy = tf.constant([HEALTHY, HEALTHY])
-
-        def body(k: tf.Tensor, bad: tf.Tensor, waited: tf.Tensor, _: dict[str, Any]) -> tuple[Any, ...]:
-            result = one_step(iterator)
-            now = tf.stack([k, result["scalars"][BAD_PART]])
-            first = tf.logical_and(bad[1] == HEALTHY, now[1] != HEALTHY)
-            return k + 1, tf.where(first, now, bad), waited + result["waited"], result
-
-        state = (tf.constant(0), healthy, tf.constant(0.0, tf.float64), start)
-        _, bad, waited, last = tf.while_loop(lambda k, *_: k < count, body, state, maximum_iterations=count)
-        return {**last, "waited": waited, "bad": bad}
-
-    return several
-
-
-def _now() -> tf.Tensor:
-    """Seconds of this host's clock when the graph comes to it; tf.timestamp is refused under op determinism."""
-    seconds = tf.numpy_function(time.monotonic, [], tf.float64)
-    return tf.ensure_shape(seconds, [])

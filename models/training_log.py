@@ -25,6 +25,7 @@ class TrainingLog:
         step_flops: float,
         devices: int,
         history: Sequence[Mapping[str, float]] = (),
+        prints: bool = True,
     ) -> None:
         """Writes the gin text and the history.
 
@@ -34,6 +35,7 @@ class TrainingLog:
           step_flops: floating-point operations of a step over all replicas.
           devices: replicas.
           history: rows that earlier processes logged.
+          prints: show progress on the terminal.
         """
         tf.io.gfile.makedirs(folder)
         self._config, self._step_flops, self._devices = config, step_flops, devices
@@ -50,7 +52,7 @@ class TrainingLog:
         self._before = self.rows[-1]["seconds"] if self.rows else 0.0
         self._start = time.monotonic()
         self._since: tuple[float, float, float] | None = None  # time, steps and seconds waited when the last row ended
-        self._printed = 0.0
+        self._prints, self._printed = prints, 0.0
 
     def __enter__(self) -> "TrainingLog":
         return self
@@ -89,7 +91,7 @@ class TrainingLog:
                 row["mfu"] = row["flops_per_second"] / peak
         self._since = (time.monotonic(), done, waited)
         self._append(row)
-        if now - self._printed > _PROGRESS_SECONDS or done == self._config.steps:
+        if self._prints and (now - self._printed > _PROGRESS_SECONDS or done == self._config.steps):
             self._printed = now
             self._print(done, row)
 

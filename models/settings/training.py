@@ -122,6 +122,14 @@ class TrainingSettings:
             f"a divisor of Training.batch_size ({self.batch_size})",
             "change either",
         )
+        ramps = self.schedule.warmup_steps + self.schedule.cooldown_steps
+        require(
+            not self.steps or ramps <= self.steps,
+            "Schedule.warmup_steps",
+            self.schedule.warmup_steps,
+            f"at most Training.steps ({self.steps}) less Schedule.cooldown_steps ({self.schedule.cooldown_steps})",
+            "lower it, or train for longer: the learning rate would never reach its peak",
+        )
         first_and_last = self.profile_steps
         require(
             not first_and_last or (len(first_and_last) == 2 and 0 <= first_and_last[0] <= first_and_last[1]),

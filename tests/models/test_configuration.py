@@ -1,3 +1,5 @@
+"""Gin text becomes validated settings, and settings become gin text that makes them again."""
+
 import pytest
 
 from models import configuration
@@ -10,17 +12,17 @@ def load(*bindings: str, files: tuple[str, ...] = ()) -> TrainingSettings:
 
 def test_bindings_make_nested_settings():
     made = load(
-        "Training.steps = 7",
+        "Training.steps = 700",
         "Training.objective = @Siglip()",
         "Siglip.image_tower = @ImageTower()",
         "ImageTower.size = 32",
     )
-    assert made.steps == 7
+    assert made.steps == 700
     assert made.objective == SiglipSettings(image_tower=ImageTowerSettings(size=32))
 
 
 def test_resolved_text_makes_the_same_settings_again():
-    made = load("Training.objective = @Siglip()", "W = 3", "Training.steps = %W", "Siglip.logit_bias = -2.71")
+    made = load("Training.objective = @Siglip()", "W = 300", "Training.steps = %W", "Siglip.logit_bias = -2.71")
     text = configuration.to_gin(made)
     assert configuration.parse(text, TrainingSettings) == made
     assert configuration.to_gin(configuration.parse(text, TrainingSettings)) == text
@@ -29,7 +31,7 @@ def test_resolved_text_makes_the_same_settings_again():
 
 
 def test_settings_themselves_know_nothing_of_gin():
-    load("Training.steps = 7")
+    load("Training.steps = 700")
     assert TrainingSettings().steps == 1000
 
 
@@ -43,6 +45,8 @@ def test_settings_themselves_know_nothing_of_gin():
         ("UNUSED = 3", "UNUSED is set, but nothing uses it"),
         ("Training.steps = ", "Unable to parse"),
         ("Training.batch_size = 1", "Training.batch_size is 1, but must be 2 or more"),
+        ("Training.steps = 99", r"Schedule.warmup_steps is 100, but must be at most Training.steps \(99\)"),
+        ("Training.micro_batches = 5", "Training.micro_batches is 5, but must be a divisor of Training.batch_size"),
         ("include 'no.gin'", "no.gin"),
     ],
 )
@@ -53,13 +57,13 @@ def test_what_cannot_be_used_is_an_error(binding, message):
 
 
 def test_each_of_several_files_has_its_own_includes(tmp_path):
-    for name, steps in (("a", 5), ("b", 6)):
+    for name, steps in (("a", 500), ("b", 600)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "part.gin").write_text(f"Training.steps = {steps}\n")
         (tmp_path / name / "main.gin").write_text("include 'part.gin'\n")
     paths = {name: str(tmp_path / name / "main.gin") for name in ("a", "b")}
-    assert load(files=(paths["a"], paths["b"])).steps == 6
-    assert load(files=(paths["b"], paths["a"])).steps == 5
+    assert load(files=(paths["a"], paths["b"])).steps == 600
+    assert load(files=(paths["b"], paths["a"])).steps == 500
 
 
 def test_missing_file_is_named():
@@ -69,8 +73,8 @@ def test_missing_file_is_named():
 
 def test_includes_are_relative_to_the_file(tmp_path, monkeypatch):
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "steps.gin").write_text("Training.steps = 5\n")
+    (tmp_path / "parts" / "steps.gin").write_text("Training.steps = 500\n")
     (tmp_path / "main.gin").write_text("include 'parts/steps.gin'\nTraining.seed = 3\n")
     monkeypatch.chdir("/")
     made = load("Training.seed = 4", files=(str(tmp_path / "main.gin"),))
-    assert (made.steps, made.seed) == (5, 4)
+    assert (made.steps, made.seed) == (500, 4)

@@ -151,6 +151,9 @@ def test_two_workers_train_share_the_rows_and_go_on_from_the_chiefs_checkpoint(f
     progress = json.loads((path / "checkpoints" / "step-00000012" / "progress.json").read_text())
     assert len(progress["positions"]) == 2
     assert progress["log"][-1]["loss"] < progress["log"][0]["loss"]
+    assert "step 12/12" in printed[0]
+    assert "step 12" not in printed[1]
+    assert (path / "worker-1" / "log" / "worker_1" / "training_log.jsonl").exists()
 
 
 def free_port() -> int:

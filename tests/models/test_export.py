@@ -2,12 +2,15 @@
 
 import dataclasses
 import pathlib
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import export, images, settings
+from models import export, images, objectives, settings
 from models.batches import Batches
 from models.tokenizer import Tokenizer
 from tests.models.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
@@ -40,6 +43,43 @@ def test_saved_model_keeps_the_contract(saved):
     assert slope[1] == pytest.approx(-10, rel=0.1)  # b
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"not pictures.*\[1\]"):
         model.signatures["embed_image"](image_bytes=tf.constant([pictures[0], b"junk"]))
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        settings.RuntimeSettings(compute_dtype="bfloat16", remat=True),
+        settings.RuntimeSettings(strategy="mirrored", devices=("CPU:0",)),
+    ],
+)
+def test_a_model_trained_with_another_runtime_is_served_by_its_weights(vocabulary, tmp_path, runtime):
+    """A clean process serves float32 or bfloat16 embeddings near those of the same weights in float32."""
+    config = dataclasses.replace(CONFIG, steps=10, runtime=runtime)
+    objective = fit(vocabulary, write_shards(tmp_path / "shards", 2), tmp_path, config)
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower.length)
+    path = str(tmp_path / "model")
+    export.save(objective, tokenizer, "Training.steps = 10\n", path)
+    float32 = objectives.create(OBJECTIVE, tokenizer.vocabulary_size)
+    for mine, theirs in zip(float32.trainable_variables, objective.trainable_variables, strict=True):
+        mine.assign(theirs.numpy())
+    pictures, captions, _ = zip(*shape_pairs()[:8], strict=True)
+    script = (
+        "import pickle, sys, tensorflow as tf, tensorflow_text\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "pictures, captions = pickle.load(sys.stdin.buffer)\n"
+        "image = model.signatures['embed_image'](image_bytes=tf.constant(pictures))['image_embedding'].numpy()\n"
+        "text = model.signatures['embed_text'](text=tf.constant(captions))['text_embedding'].numpy()\n"
+        "pickle.dump((image, text), open(sys.argv[2], 'wb'))\n"
+    )
+    answer = tmp_path / "answer"
+    subprocess.run(
+        [sys.executable, "-c", script, path, str(answer)], input=pickle.dumps((pictures, captions)), check=True
+    )
+    image, text = pickle.loads(answer.read_bytes())
+    near = 1e-5 if runtime.compute_dtype == "float32" else 0.05
+    expected = float32.embed_image(images.decode_batch(tf.constant(pictures), 24)).numpy()
+    np.testing.assert_allclose(image, expected, atol=near)
+    np.testing.assert_allclose(text, float32.embed_text(tokenizer(tf.constant(captions))).numpy(), atol=near)
 
 
 def test_training_evaluation_and_serving_give_the_same_embeddings(saved, vocabulary):

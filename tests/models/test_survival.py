@@ -18,7 +18,7 @@ from models.checkpoints import CheckpointError, Checkpoints, Progress
 from tests.models.shapes import write_shards
 
 ROOT = pathlib.Path(__file__).parents[2]
-STEPS = ("steps=400", "checkpoint.every=25", "logging.every=20", "logging.held_out_every=100")
+STEPS = ("steps=600", "checkpoint.every=25", "logging.every=20", "logging.held_out_every=100")
 
 
 class Run:
@@ -82,7 +82,7 @@ def test_killed_five_times_at_random_the_weights_are_those_of_the_unbroken_run(u
         before = run.checkpoints()[-1]
         assert not (run.folder / "weights.npz").exists()
     printed = run.finish()
-    assert f"going on from step {before} of 400" in printed
+    assert f"going on from step {before} of 600" in printed
     assert same(run, unbroken)
     assert [(row["step"], row["loss"]) for row in run.log()] == [(row["step"], row["loss"]) for row in unbroken.log()]
 
@@ -151,6 +151,15 @@ def test_the_newest_and_the_best_are_kept_and_a_half_written_one_is_not(tmp_path
     assert Checkpoints(str(tmp_path), again, keep=2).restore().step == 5
     assert again["w"].numpy().tolist() == [1.0, 1.0]
     assert not (tmp_path / "step-00000006").exists()
+
+
+def test_a_worker_that_only_reads_leaves_what_the_chief_is_writing_alone(tmp_path):
+    half = tmp_path / "step-00000006"
+    half.mkdir()
+    reader = Checkpoints(str(tmp_path), variable(0.0), keep=2, writes=False)
+    assert half.exists()
+    assert reader.steps == []
+    assert reader.restore() == Progress()
 
 
 def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path):

@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import settings, training, training_log
+from models import run_fn, settings, training, training_log
 from models.checkpoints import CheckpointError
+from models.objectives.two_towers import TwoTowers
 from tests.models.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, weights, write_shards
 
 
@@ -129,10 +131,27 @@ def test_weights_that_overflow_are_named_and_never_saved(vocabulary, shards, tmp
     assert not list((tmp_path / "checkpoints").glob("step-*"))
 
 
-def test_a_batch_that_replicas_cannot_share_is_refused(vocabulary, shards, tmp_path):
-    # settings see the divisor of the batch; only the step knows the replicas.
-    with pytest.raises(ValueError, match=r"Training.micro_batches is 5, but must be a divisor"):
-        dataclasses.replace(CONFIG, micro_batches=5)
+def test_a_gradient_that_is_not_finite_is_named_with_the_loss_of_its_step(vocabulary, shards, tmp_path, monkeypatch):
+    """Inside a loop of steps, after which everything is NaN."""
+    whole = TwoTowers.features
+
+    def features(self, batch):
+        found, moved = whole(self, batch), tf.not_equal(self.bias, -10.0)
+
+        @tf.custom_gradient
+        def broken_once_the_bias_has_moved(text):
+            return tf.identity(text), lambda upstream: tf.where(moved, float("nan"), upstream)
+
+        return {**found, "text": broken_once_the_bias_has_moved(found["text"])}
+
+    monkeypatch.setattr(TwoTowers, "features", features)
+    looped = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(steps_per_loop=5), max_loss=50.0)
+    with pytest.raises(training.Diverged) as raised:
+        fit(vocabulary, shards, tmp_path, looped)
+    assert re.search(
+        r"^the gradient of text_tower/\S+ is not finite at step [12], .*\(loss \d+\.\d+; last good .* none",
+        str(raised.value),
+    )
 
 
 def test_a_checkpoint_of_another_model_is_refused_by_name_and_shape(vocabulary, shards, tmp_path):
@@ -141,6 +160,46 @@ def test_a_checkpoint_of_another_model_is_refused_by_name_and_shape(vocabulary, 
     other = dataclasses.replace(CONFIG, objective=dataclasses.replace(OBJECTIVE, text_tower=tower))
     with pytest.raises(CheckpointError, match=r"mlp/expand/bias is \[64\] there and \[96\] here.*and \d+ more"):
         fit(vocabulary, shards, tmp_path, other)
+
+
+def test_a_checkpoint_of_another_number_of_readers_is_refused(vocabulary, shards, tmp_path):
+    fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5))
+    (path,) = tmp_path.glob("checkpoints/step-*/progress.json")
+    progress = json.loads(path.read_text())
+    path.write_text(json.dumps({**progress, "positions": progress["positions"] * 2}))
+    with pytest.raises(CheckpointError, match=r"step 5 .* is of 2 readers of the data, and this run has 1"):
+        fit(vocabulary, shards, tmp_path, CONFIG)
+
+
+def test_a_run_that_goes_on_inside_its_profile_still_leaves_one(vocabulary, shards, tmp_path):
+    profiled = dataclasses.replace(CONFIG, steps=20, profile_steps=(3, 15))
+    fit(vocabulary, shards, tmp_path, dataclasses.replace(profiled, steps=10))
+    for path in tmp_path.rglob("*.xplane.pb"):
+        path.unlink()
+    fit(vocabulary, shards, tmp_path, profiled)
+    assert list((tmp_path / "log").rglob("*.xplane.pb"))
+
+
+def test_a_run_that_goes_wrong_inside_its_profile_writes_it_and_lets_the_next_one_profile(vocabulary, shards, tmp_path):
+    wrong = dataclasses.replace(CONFIG, max_loss=6.0, profile_steps=(0, 5))
+    with pytest.raises(training.Diverged):
+        fit(vocabulary, shards, tmp_path, wrong)
+    assert list((tmp_path / "log").rglob("*.xplane.pb"))
+    fit(vocabulary, shards, tmp_path / "next", dataclasses.replace(CONFIG, steps=8, profile_steps=(0, 5)))
+    assert list((tmp_path / "next" / "log").rglob("*.xplane.pb"))
+
+
+def test_runs_are_told_apart_by_what_weights_depend_on(shards, vocabulary):
+    one = run_fn.fingerprint(CONFIG, shards, vocabulary)
+    alike = {"logging": settings.LoggingSettings(every=3), "checkpoint": settings.CheckpointSettings(every=3),
+             "profile_steps": (1, 2), "runtime": settings.RuntimeSettings(steps_per_loop=5)}  # fmt: skip
+    assert {
+        run_fn.fingerprint(dataclasses.replace(CONFIG, **{k: v}), shards, vocabulary) for k, v in alike.items()
+    } == {one}
+    other = [dataclasses.replace(CONFIG, seed=1), dataclasses.replace(CONFIG, steps=31)]
+    others = {run_fn.fingerprint(config, shards, vocabulary) for config in other}
+    others.add(run_fn.fingerprint(CONFIG, shards[:2], vocabulary))
+    assert len(others | {one}) == 4
 
 
 def test_examples_are_many_enough_for_two_passes():

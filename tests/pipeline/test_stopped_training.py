@@ -10,11 +10,11 @@ import time
 from tests.pipeline.conftest import GIN, ROOT, Project
 
 
-def start(project: Project) -> subprocess.Popen:
+def start(project: Project, *more: str, flags: tuple[str, ...] = ()) -> subprocess.Popen:
     bindings = project.bindings("Training.steps = 300", "Checkpoint.every = 20", "Training.checkpoint = @Checkpoint()",
-                                "Logging.every = 5", "Training.logging = @Logging()")  # fmt: skip
+                                "Logging.every = 5", "Training.logging = @Logging()", *more)  # fmt: skip
     command = [sys.executable, "-m", "pipeline.local_runner", f"--gin_file={GIN}"]
-    command += [f"--output_dir={project.folder / 'output'}", *(f"--gin_bindings={one}" for one in bindings)]
+    command += [f"--output_dir={project.folder / 'output'}", *(f"--gin_bindings={one}" for one in bindings), *flags]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -52,3 +52,14 @@ def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
     assert len(project.pushed()) == 1
     (log,) = (path for path in project.output.rglob("training_log.jsonl") if path.read_text().count("\n") > 60)
     assert '{"step": 0,' in log.read_text()  # the rows of the processes before it are in the log, too
+
+
+def test_a_run_that_goes_wrong_pushes_nothing_and_a_profile_can_be_asked_for(tmp_path):
+    project = Project(tmp_path)
+    wrong = start(project, "Training.max_loss = 6.0", flags=("--profile_steps=0,3",))
+    printed = wrong.communicate()[0]
+    assert wrong.returncode != 0
+    assert re.search(r"the loss has exploded: it is above Training.max_loss \(6\) at step 0.*lower AdamW", printed)
+    assert project.pushed() == []
+    assert not list(project.output.rglob("saved_model.pb"))
+    assert list(project.output.rglob("*.xplane.pb"))
