@@ -5,7 +5,6 @@ import dataclasses
 from models.checks import label, require, require_positive, require_types
 from models.configuration import configurable
 
-
 ACTIVATIONS = ("gelu_tanh", "gelu", "quick_gelu")
 IMAGE_POOLINGS = ("map", "gap", "cls")
 TEXT_POOLINGS = ("last", "eos")
