@@ -65,12 +65,13 @@ class TrainStep:
         batch = {name: tf.ensure_shape(value, [rows, *value.shape[1:]]) for name, value in batch.items()}
         arguments = (self._objective, self._embed, batch, variables, self._collectives)
         if self._config.micro_batches == 1:
-            share, metrics, shares = gradients.of_batch(*arguments)
+            share, metrics, shares, seen = gradients.of_batch(*arguments)
         else:
-            share, metrics, shares = gradients.of_micro_batches(*arguments, self._config.micro_batches)
+            share, metrics, shares, seen = gradients.of_micro_batches(*arguments, self._config.micro_batches)
         loss, *summed = self._collectives.all_reduce([share, *shares])
         learning_rate = self._optimizer.learning_rate()
         gradient_norm = self._optimizer.apply(summed)
+        self._objective.after_update(seen, self._collectives)
         # After the update: weights that have overflowed must not be saved as the last good ones.
         weight_norm = tf.linalg.global_norm([variable.read_value() for variable in variables])
         return {
