@@ -5,7 +5,7 @@ import tensorflow as tf
 from models import gradients, images, settings
 from models.distribution import Collectives
 from models.objectives import Objective
-from models.objectives.objective import Batch, Features, Metrics
+from models.objectives.objective import IMAGES, Batch, Features, Metrics
 from models.optimizers import Optimizer, parameters
 
 BAD_PART = "bad_part"
@@ -84,10 +84,12 @@ class TrainStep:
         }
 
     def _features(self, batch: Batch) -> Features:
-        pictures = images.to_unit_range(batch["pixels"])
-        if "boxes" in batch:
-            pictures = images.crop(pictures, batch["boxes"])
-        return self._objective.features({"images": pictures, "token_ids": batch["token_ids"]})
+        seen = dict(batch)
+        if "pixels" in seen:
+            seen[IMAGES] = images.to_unit_range(seen.pop("pixels"))
+            if "boxes" in seen:
+                seen[IMAGES] = images.crop(seen[IMAGES], seen.pop("boxes"))
+        return self._objective.features(seen)
 
     def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:
         fine = [loss <= self._config.max_loss]  # false for NaN, too

@@ -57,12 +57,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
 
-    vocabulary = VocabularyTrainer(
-        examples=examples,
-        size=settings.vocabulary.size,
-        max_sentences=settings.vocabulary.max_sentences,
-        seed=settings.vocabulary.seed,
-    )
+    vocabulary = VocabularyTrainer(examples=examples, **dataclasses.asdict(settings.vocabulary))
     # A locked tower need not run in training: it embeds every picture once.
     embedding = _embedding(settings.training)
     embedder = ImageEmbedder(examples=examples, gin=configuration.to_gin(embedding)) if embedding else None

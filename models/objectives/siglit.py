@@ -1,4 +1,4 @@
-"""SigLiT: SigLIP with a locked image tower (arXiv 2303.15343, section 4.2)."""
+"""SigLiT: SigLIP with a locked image tower (SigLiT in arXiv 2303.15343)."""
 
 import tensorflow as tf
 

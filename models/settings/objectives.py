@@ -54,7 +54,7 @@ class SiglipSettings(ObjectiveSettings):
 @configurable("Siglit")
 @dataclasses.dataclass(frozen=True)
 class SiglitSettings(SiglipSettings):
-    """SigLIP with a locked image tower: only the text tower learns (arXiv 2303.15343, section 4.2; arXiv 2111.07991).
+    """SigLIP with a locked image tower: only the text tower learns (SigLiT in arXiv 2303.15343; arXiv 2111.07991).
 
     Training.pretrained says where the image tower comes from.
 

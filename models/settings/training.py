@@ -131,7 +131,7 @@ class TrainingSettings:
             not missing,
             "Pretrained.parts",
             parts,
-            f"with {', '.join(missing)}, which {label(self.objective, 'locked')} never trains",
+            f"with {', '.join(missing)}, which {label(self.objective, '').rstrip('.')} never trains",
             "set Training.pretrained = @Pretrained() and Pretrained.path",
         )
         require(
