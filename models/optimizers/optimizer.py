@@ -48,10 +48,7 @@ class Optimizer(tf.Module):
             raise ValueError(f"Several variables are named {', '.join(twice)}; give their layers names of their own")
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self._slots = tuple(
-            {
-                slot: _zeros(spec, f"{slot}/{name}")
-                for slot, spec in self.slots(variable).items()
-            }
+            {slot: _zeros(spec, f"{slot}/{name}") for slot, spec in self.slots(variable).items()}
             for name, variable in zip(names, variables, strict=True)
         )
 

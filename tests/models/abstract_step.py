@@ -1,4 +1,4 @@
-"""A train step of any size in abstract shapes: variables have a shape and no content, and the step is compiled, not run.
+"""A train step of any size in abstract shapes: variables have no content, and the step is compiled, not run.
 
 python -m tests.models.abstract_step SIZE [optimized_hlo]    SIZE as in gin/model; prints one line of JSON
 """

@@ -105,7 +105,7 @@ class Remembering(Siglip):
     def state(self):
         return [self.momentum, self.queue]
 
-    def after_update(self, features, collectives):
+    def after_update(self, features, collectives):  # noqa: ARG002
         self.momentum.assign(0.9 * self.momentum + 0.1 * self.bias)
         self.queue.assign(tf.concat([features["image"], self.queue[: -features["image"].shape[0]]], axis=0))
 
