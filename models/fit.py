@@ -39,7 +39,7 @@ def fit(
         if config.pretrained:
             checkpoint = pretrained.load(config.pretrained)
             pretrained.restore(objective.variables, checkpoint, config.pretrained.parts)
-    batches = Batches(train_shards, tokenizer, objective.image_size, config)
+    batches = Batches(train_shards, tokenizer, objective.image_size, config, objective.views)
     held_out = None
     if config.logging.held_out_every:
         held_out = HeldOut(held_out_patterns, tokenizer, objective, devices, config.logging.held_out_rows)
