@@ -22,6 +22,7 @@ setup(
         "models.losses",
         "models.objectives",
         "models.optimizers",
+        "models.pretrained",
         "models.settings",
         "pipeline",
     ],

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from models import settings
 from models.distribution import Collectives
 
 Batch = dict[str, tf.Tensor]
@@ -18,6 +19,7 @@ class Objective(Protocol):
     that a batch can be embedded piece by piece and yet be compared as a whole.
     """
 
+    config: settings.ObjectiveSettings
     image_size: int
     text_length: int
 

@@ -8,6 +8,7 @@ from models.settings.optimizers import (
     OptimizerSettings,
     ScheduleSettings,
 )
+from models.settings.pretrained import PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings
 from models.settings.training import AugmentationSettings, CheckpointSettings, LoggingSettings, TrainingSettings
@@ -22,6 +23,7 @@ __all__ = [
     "LoggingSettings",
     "ObjectiveSettings",
     "OptimizerSettings",
+    "PretrainedSettings",
     "RuntimeSettings",
     "ScheduleSettings",
     "SiglipSettings",
