@@ -20,22 +20,33 @@ class Kept(NamedTuple):
     rejected: beam.PCollection
 
 
+class Progress:
+    """Prints now and then how many rows this worker has seen and how fast."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._rows = what, 0
+        self._start = self._printed = time.monotonic()
+
+    def add(self, rows: int) -> None:
+        """Counts rows."""
+        self._rows += rows
+        now = time.monotonic()
+        if now - self._printed > _PROGRESS_SECONDS:
+            self._printed = now
+            print(f"      {self._what} {self._rows:,} rows, {self._rows / (now - self._start):,.0f} rows/s", flush=True)
+
+
 class ReportProgress(beam.DoFn):
-    """Lets every row through, and prints now and then how many this worker has seen and how fast."""
+    """Lets every row through, and prints progress."""
 
     def __init__(self, what: str) -> None:
         self._what = what
 
     def setup(self) -> None:
-        self._rows = 0
-        self._start = self._printed = time.monotonic()
+        self._progress = Progress(self._what)
 
     def process(self, row: Any) -> Iterator[Any]:
-        self._rows += 1
-        now = time.monotonic()
-        if now - self._printed > _PROGRESS_SECONDS:
-            self._printed = now
-            print(f"      {self._what} {self._rows:,} rows, {self._rows / (now - self._start):,.0f} rows/s", flush=True)
+        self._progress.add(1)
         yield row
 
 

@@ -95,7 +95,7 @@ def _write_shard(group: tuple[tuple[str, int], Iterable[ImageText | None]], fold
     (split, number), members = group
     rows = sorted((row for row in members if row is not None), key=lambda row: layout.order_of(row.key))
     path = os.path.join(folder, f"Split-{split}", layout.file_name(number))
-    with _WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, "GZIP") as writer:
+    with WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, "GZIP") as writer:
         for row in rows:
             writer.write(row.to_example())
     with tf.io.gfile.GFile(path, "rb") as file:
@@ -128,11 +128,11 @@ def _write_rejects(group: tuple[int, Iterable[Rejected | None]], folder: str) ->
 
 def write_text(path: str, text: str) -> None:
     """Writes a small file, whole or not at all."""
-    with _WholeFile(path) as unfinished, tf.io.gfile.GFile(unfinished, "w") as file:
+    with WholeFile(path) as unfinished, tf.io.gfile.GFile(unfinished, "w") as file:
         file.write(text)
 
 
-class _WholeFile:
+class WholeFile:
     """Gives a temporary name beside `path`; renames it to `path` on success, removes it on failure."""
 
     def __init__(self, path: str) -> None:

@@ -17,6 +17,16 @@ def parse(examples: tf.Tensor, names: Sequence[str] = features.ALL) -> dict[str,
     return tf.io.parse_example(examples, spec)
 
 
+def parse_embeddings(examples: tf.Tensor, dim: int) -> tf.Tensor:
+    """Serialized tf.Example [N] -> the embeddings that ImageEmbedder has stored, float32 [N, dim].
+
+    Raises:
+      InvalidArgumentError: a row has none, or one of another dimension.
+    """
+    spec = {features.IMAGE_EMBEDDING: tf.io.FixedLenFeature([dim], tf.float32)}
+    return tf.io.parse_example(examples, spec)[features.IMAGE_EMBEDDING]
+
+
 def find_shards(patterns: Sequence[str]) -> list[str]:
     """Sorted paths of the shards.
 

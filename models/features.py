@@ -9,6 +9,10 @@ Each stored row is a tf.Example with these features, all of one bytes value:
     language    BCP 47 tag of the caption, "und" where it is unknown
     category    free label to slice metrics by, "" where there is none
     class_name  the picture's zero-shot class, as words, "" where it has none
+
+Where a locked tower has embedded the pictures (ImageEmbedder), rows have, in place of `image`:
+
+    image_embedding  D floats, of unit norm
 """
 
 KEY = "key"
@@ -18,6 +22,7 @@ SOURCE = "source"
 LANGUAGE = "language"
 CATEGORY = "category"
 CLASS_NAME = "class_name"
+IMAGE_EMBEDDING = "image_embedding"
 
 ALL = (KEY, IMAGE, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)
 TEXT = (KEY, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)

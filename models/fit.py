@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
-from models import distribution, objectives, settings, training
+from models import distribution, objectives, pretrained, settings, training
 from models.batches import Batches
 from models.distribution import Distribution
 from models.held_out import HeldOut
@@ -36,6 +36,9 @@ def fit(
     tokenizer = Tokenizer(vocabulary, config.objective.text_tower)
     with devices.strategy.scope():
         objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
+        if config.pretrained:
+            checkpoint = pretrained.load(config.pretrained)
+            pretrained.restore(objective.variables, checkpoint, config.pretrained.parts)
     batches = Batches(train_shards, tokenizer, objective.image_size, config)
     held_out = None
     if config.logging.held_out_every:

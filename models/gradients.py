@@ -12,7 +12,7 @@ Embed = Callable[[Batch], Features]
 
 def of_batch(
     objective: Objective, embed: Embed, batch: Batch, variables: Sequence[tf.Variable], collectives: Collectives
-) -> tuple[tf.Tensor, Metrics, list[tf.Tensor]]:
+) -> tuple[tf.Tensor, Metrics, list[tf.Tensor], Features]:
     """This replica's share of loss and gradients, the batch embedded at once.
 
     Args:
@@ -23,11 +23,12 @@ def of_batch(
       collectives: for the loss.
 
     Returns:
-      Loss, metrics, and a dense gradient a variable.
+      Loss, metrics, a dense gradient a variable, and the features.
     """
     with tf.GradientTape() as tape:
-        loss, metrics = objective.loss(embed(batch), collectives)
-    return loss, metrics, _dense(tape.gradient(loss, variables, unconnected_gradients="zero"))
+        features = embed(batch)
+        loss, metrics = objective.loss(features, collectives)
+    return loss, metrics, _dense(tape.gradient(loss, variables, unconnected_gradients="zero")), features
 
 
 def of_micro_batches(
@@ -37,7 +38,7 @@ def of_micro_batches(
     variables: Sequence[tf.Variable],
     collectives: Collectives,
     count: int,
-) -> tuple[tf.Tensor, Metrics, list[tf.Tensor]]:
+) -> tuple[tf.Tensor, Metrics, list[tf.Tensor], Features]:
     """The same as `of_batch`, to rounding, with the activations of one of `count` micro-batches alive at a time.
 
     A contrastive loss compares every pair with every other, so that the mean of micro-batches' gradients, which is what
@@ -82,7 +83,7 @@ def of_micro_batches(
 
     state = (tf.constant(0), _dense(direct))
     _, sums = tf.while_loop(lambda k, _: k < count, backward, state, maximum_iterations=count)
-    return loss, metrics, sums
+    return loss, metrics, sums, features
 
 
 def _dense(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf.Tensor]:

@@ -38,7 +38,7 @@ class HeldOut:
     def __init__(
         self, patterns: list[str], tokenizer: Tokenizer, objective: Objective, distribution: Distribution, rows: int
     ) -> None:
-        """Decodes the rows, once.
+        """Reads the rows and decodes their pictures, once.
 
         Args:
           patterns: shards of the split.
@@ -48,28 +48,33 @@ class HeldOut:
           rows: how many, where there are as many.
         """
         serialized = next(iter(data.read_shards(patterns).batch(rows)))
-        parsed = data.parse(serialized, (features.IMAGE, features.CAPTION))
-        self._captions = parsed[features.CAPTION].numpy()
-        self._pixels = images.decode_batch(parsed[features.IMAGE], objective.image_size)
-        self._token_ids = tokenizer(parsed[features.CAPTION])
+        captions = data.parse(serialized, (features.CAPTION,))[features.CAPTION]
+        self._captions = captions.numpy()
+        self._token_ids = tokenizer(captions)
         self._distribution = distribution
+        dim = objective.views.image_embedding
+        if dim:
+            self._pictures = data.parse_embeddings(serialized, dim)
+        else:
+            encoded = data.parse(serialized, (features.IMAGE,))[features.IMAGE]
+            self._pictures = images.decode_batch(encoded, objective.image_size)
 
-        def embed(pixels: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            image, text = objective.embed_image(pixels), objective.embed_text(token_ids)
+        def embed(pictures: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            image, text = pictures if dim else objective.embed_image(pictures), objective.embed_text(token_ids)
             return image, text, objective.logits(image, text)
 
         on_replica = distribution.replica_function(embed)
 
         @tf.function(autograph=False)
-        def on_replicas(pixels: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return distribution.strategy.run(on_replica, args=(pixels, token_ids))
+        def on_replicas(pictures: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return distribution.strategy.run(on_replica, args=(pictures, token_ids))
 
         self._embed = on_replicas
 
     def look(self) -> HeldOutResult:
         """Embeds the rows with the weights of now."""
         start = time.monotonic()
-        outputs = self._embed(self._pixels, self._token_ids)
+        outputs = self._embed(self._pictures, self._token_ids)
         image, text, logits = (
             self._distribution.strategy.experimental_local_results(output)[0].numpy() for output in outputs
         )

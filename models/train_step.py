@@ -5,7 +5,7 @@ import tensorflow as tf
 from models import gradients, images, settings
 from models.distribution import Collectives
 from models.objectives import Objective
-from models.objectives.objective import Batch, Features, Metrics
+from models.objectives.objective import IMAGES, Batch, Features, Metrics
 from models.optimizers import Optimizer, parameters
 
 BAD_PART = "bad_part"
@@ -65,12 +65,13 @@ class TrainStep:
         batch = {name: tf.ensure_shape(value, [rows, *value.shape[1:]]) for name, value in batch.items()}
         arguments = (self._objective, self._embed, batch, variables, self._collectives)
         if self._config.micro_batches == 1:
-            share, metrics, shares = gradients.of_batch(*arguments)
+            share, metrics, shares, seen = gradients.of_batch(*arguments)
         else:
-            share, metrics, shares = gradients.of_micro_batches(*arguments, self._config.micro_batches)
+            share, metrics, shares, seen = gradients.of_micro_batches(*arguments, self._config.micro_batches)
         loss, *summed = self._collectives.all_reduce([share, *shares])
         learning_rate = self._optimizer.learning_rate()
         gradient_norm = self._optimizer.apply(summed)
+        self._objective.after_update(seen, self._collectives)
         # After the update: weights that have overflowed must not be saved as the last good ones.
         weight_norm = tf.linalg.global_norm([variable.read_value() for variable in variables])
         return {
@@ -83,10 +84,12 @@ class TrainStep:
         }
 
     def _features(self, batch: Batch) -> Features:
-        pictures = images.to_unit_range(batch["pixels"])
-        if "boxes" in batch:
-            pictures = images.crop(pictures, batch["boxes"])
-        return self._objective.features({"images": pictures, "token_ids": batch["token_ids"]})
+        seen = dict(batch)
+        if "pixels" in seen:
+            seen[IMAGES] = images.to_unit_range(seen.pop("pixels"))
+            if "boxes" in seen:
+                seen[IMAGES] = images.crop(seen[IMAGES], seen.pop("boxes"))
+        return self._objective.features(seen)
 
     def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:
         fine = [loss <= self._config.max_loss]  # false for NaN, too

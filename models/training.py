@@ -52,7 +52,8 @@ def train(
     with distribution.strategy.scope():
         variables = optimizers.trainable(config.optimizer, objective.trainable_variables)
         optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, variables)
-    state = {f"weights/{parameters.name(variable)}": variable for variable in objective.trainable_variables}
+    kept = [*objective.trainable_variables, *objective.state]
+    state = {f"weights/{parameters.name(variable)}": variable for variable in kept}
     state |= {f"optimizer/{name}": variable for name, variable in optimizer.state().items()}
     checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep, writes=distribution.is_chief)
     progress = checkpoints.restore()

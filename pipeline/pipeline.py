@@ -8,6 +8,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
 from beam import build, sources, writer
+from components.image_embedder.component import ImageEmbedder
 from components.image_text_gen.component import ImageTextGen
 from components.image_text_gen.executor import options_to_json
 from components.infra_validator.component import InfraValidator
@@ -17,6 +18,7 @@ from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import configuration, features
+from models.settings import EmbeddingSettings, TrainingSettings
 from pipeline.settings import IngestSettings, PipelineSettings
 
 METADATA_FILE = "metadata.sqlite"
@@ -55,14 +57,12 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
 
-    vocabulary = VocabularyTrainer(
-        examples=examples,
-        size=settings.vocabulary.size,
-        max_sentences=settings.vocabulary.max_sentences,
-        seed=settings.vocabulary.seed,
-    )
+    vocabulary = VocabularyTrainer(examples=examples, **dataclasses.asdict(settings.vocabulary))
+    # A locked tower need not run in training: it embeds every picture once.
+    embedding = _embedding(settings.training)
+    embedder = ImageEmbedder(examples=examples, gin=configuration.to_gin(embedding)) if embedding else None
     trainer = Trainer(
-        examples=examples,
+        examples=embedder.outputs["embedded"] if embedder else examples,
         schema=schema.outputs["schema"],
         vocabulary=vocabulary.outputs["vocabulary"],
         gin=configuration.to_gin(settings.training),
@@ -118,6 +118,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
             schema,
             validator,
             vocabulary,
+            *([embedder] if embedder else []),
             trainer,
             last_blessed,
             evaluator,
@@ -161,6 +162,12 @@ def local_locations(output_dir: str) -> Locations:
         checkpoints=os.path.join(output_dir, "checkpoints"),
         metadata=metadata,
     )
+
+
+def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
+    if not (training.objective.reads_embeddings and training.pretrained):
+        return None
+    return EmbeddingSettings(training.objective.image_tower, training.pretrained, training.runtime.compute_dtype)
 
 
 def _options(ingest: IngestSettings) -> build.BuildOptions:

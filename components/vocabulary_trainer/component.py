@@ -11,6 +11,8 @@ class VocabularyTrainerSpec(component_spec.ComponentSpec):
     """Examples in, a Vocabulary out."""
 
     PARAMETERS = {
+        executor.PATH_KEY: component_spec.ExecutionParameter(type=str),
+        executor.SHA256_KEY: component_spec.ExecutionParameter(type=str),
         executor.SIZE_KEY: component_spec.ExecutionParameter(type=int),
         executor.SENTENCES_KEY: component_spec.ExecutionParameter(type=int),
         executor.SEED_KEY: component_spec.ExecutionParameter(type=int),
@@ -20,16 +22,20 @@ class VocabularyTrainerSpec(component_spec.ComponentSpec):
 
 
 class VocabularyTrainer(base_component.BaseComponent):
-    """Trains a SentencePiece unigram vocabulary on the lower-cased captions of the train split only."""
+    """Trains a SentencePiece unigram vocabulary on the lower-cased captions of the train split only, or takes a file."""
 
     SPEC_CLASS = VocabularyTrainerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, examples: BaseChannel, size: int, max_sentences: int, seed: int) -> None:
+    def __init__(
+        self, examples: BaseChannel, path: str, sha256: str, size: int, max_sentences: int, seed: int
+    ) -> None:
         """Makes the component.
 
         Args:
           examples: Examples with a train split.
+          path: of a SentencePiece model that is used as it is, or "" to train one.
+          sha256: of that file, so that another file is never served from cache; "" does not look.
           size: pieces; small corpora may give fewer.
           max_sentences: captions drawn at most.
           seed: of the draw.
@@ -38,6 +44,8 @@ class VocabularyTrainer(base_component.BaseComponent):
             spec=VocabularyTrainerSpec(
                 **{
                     standard_component_specs.EXAMPLES_KEY: examples,
+                    executor.PATH_KEY: path,
+                    executor.SHA256_KEY: sha256,
                     executor.SIZE_KEY: size,
                     executor.SENTENCES_KEY: max_sentences,
                     executor.SEED_KEY: seed,

@@ -1,5 +1,6 @@
 """VocabularyTrainer's work."""
 
+import hashlib
 import io
 import os
 import random
@@ -15,6 +16,8 @@ from tfx.types import artifact_utils, standard_component_specs
 from models import data, features, tokenizer
 
 VOCABULARY_KEY = "vocabulary"
+PATH_KEY = "path"
+SHA256_KEY = "sha256"
 SIZE_KEY = "size"
 SENTENCES_KEY = "max_sentences"
 SEED_KEY = "seed"
@@ -30,18 +33,42 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Reads the captions of the train split and trains the vocabulary.
+        """Reads the captions of the train split and trains the vocabulary, or copies the file.
 
         Raises:
-          ValueError: SentencePiece refuses the size for these captions.
+          ValueError: SentencePiece refuses the size for these captions, or the file is missing or not the expected one.
         """
+        path = exec_properties[PATH_KEY]
+        if path:
+            _write(read_file(path, exec_properties[SHA256_KEY]), output_dict)
+            return
         split = artifact_utils.get_split_uri(input_dict[standard_component_specs.EXAMPLES_KEY], "train")
-        folder = artifact_utils.get_single_uri(output_dict[VOCABULARY_KEY])
         captions = draw(read_captions(split), exec_properties[SENTENCES_KEY], exec_properties[SEED_KEY])
-        model = train(captions, exec_properties[SIZE_KEY])
-        tf.io.gfile.makedirs(folder)
-        with tf.io.gfile.GFile(os.path.join(folder, MODEL_FILE), "wb") as file:
-            file.write(model)
+        _write(train(captions, exec_properties[SIZE_KEY]), output_dict)
+
+
+def _write(model: bytes, output_dict: dict[str, list[types.Artifact]]) -> None:
+    folder = artifact_utils.get_single_uri(output_dict[VOCABULARY_KEY])
+    tf.io.gfile.makedirs(folder)
+    with tf.io.gfile.GFile(os.path.join(folder, MODEL_FILE), "wb") as file:
+        file.write(model)
+
+
+def read_file(path: str, sha256: str) -> bytes:
+    """The bytes of a vocabulary file.
+
+    Raises:
+      ValueError: there is none, or it is not the one that was looked at when the run began.
+    """
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            model = file.read()
+    except tf.errors.OpError as error:
+        raise ValueError(f"Vocabulary.path is {path!r}, which cannot be read ({error.message}); correct it") from error
+    found = hashlib.sha256(model).hexdigest()
+    if sha256 and found != sha256:
+        raise ValueError(f"{path} has changed while the run went on (sha256 {found}, not {sha256}); run again")
+    return model
 
 
 def read_captions(split: str) -> Iterator[str]:

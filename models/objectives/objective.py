@@ -1,34 +1,62 @@
 """What the rest of the system knows of a training objective, and all it knows."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Protocol
 
 import tensorflow as tf
 
-from models import settings
 from models.distribution import Collectives
+from models.settings import AugmentationSettings
 
 Batch = dict[str, tf.Tensor]
 Features = dict[str, tf.Tensor]
 Metrics = dict[str, tf.Tensor]
 
 
+IMAGES = "images"
+TOKEN_IDS = "token_ids"
+IMAGE_EMBEDDING = "image_embedding"
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """What of each pair a batch must hold, besides `token_ids`, int32 [N, L].
+
+    Attributes:
+      images: {name: augmentation}: the picture once for each, float32 [N, S, S, 3] in [-1, 1], every one augmented by
+        itself; None augments as Training.augmentation says. Where it is empty, no picture is read or decoded.
+      image_embedding: D of embeddings that lie in the shards, float32 [N, D], unit norm; 0 reads none.
+    """
+
+    images: Mapping[str, AugmentationSettings | None] = dataclasses.field(default_factory=lambda: {IMAGES: None})
+    image_embedding: int = 0
+
+
 class Objective(Protocol):
     """Owns its towers, turns a batch into a loss, and gives the two embeddings that are exported.
 
-    A batch has `images`, float32 [N, S, S, 3] in [-1, 1], and `token_ids`, int32 [N, L]. The loss is in two parts, so
-    that a batch can be embedded piece by piece and yet be compared as a whole.
+    The loss is in two parts, so that a batch can be embedded piece by piece and yet be compared as a whole.
     """
 
-    config: settings.ObjectiveSettings
     image_size: int
     text_length: int
+    views: Views
 
     def build(self) -> None:
         """Makes every variable, from the global random seed."""
 
     @property
+    def variables(self) -> list[tf.Variable]:
+        """All variables, those of locked towers too."""
+
+    @property
     def trainable_variables(self) -> list[tf.Variable]:
         """All variables that the optimiser may update."""
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        """Variables that `after_update` moves, such as a momentum copy or a queue; saved with the weights."""
 
     def step_flops(self, batch_size: int) -> float:
         """Floating-point operations of a training step over `batch_size` pairs (models.flops)."""
@@ -38,6 +66,9 @@ class Objective(Protocol):
 
     def loss(self, features: Features, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
         """This replica's share of the loss, whose sum over replicas is the loss, and scalars of the whole batch."""
+
+    def after_update(self, features: Features, collectives: Collectives) -> None:
+        """Moves `state` once the optimiser has moved the weights, alike on every replica."""
 
     def embed_image(self, images: tf.Tensor) -> tf.Tensor:
         """[N, S, S, 3] -> unit-norm [N, D]."""

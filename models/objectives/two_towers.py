@@ -6,7 +6,7 @@ import tf_keras as keras
 from models import flops, settings
 from models.distribution import Collectives
 from models.image_tower import ImageTower
-from models.objectives.objective import Batch, Features, Metrics
+from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Features, Metrics, Views
 from models.text_tower import TextTower
 
 
@@ -17,6 +17,7 @@ class TwoTowers(keras.layers.Layer):
         super().__init__(name=name)
         self.image_size = config.image_tower.size
         self.text_length = config.text_tower.length
+        self.views = Views()
         self.config = config
         self.image_tower = ImageTower(config.image_tower, remat, name="image_tower")
         width = config.image_tower.width
@@ -26,6 +27,13 @@ class TwoTowers(keras.layers.Layer):
         self.embed_image(tf.zeros([1, self.image_size, self.image_size, 3]))
         self.embed_text(tf.zeros([1, self.text_length], tf.int32))
         self.built = True
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        return []
+
+    def after_update(self, features: Features, collectives: Collectives) -> None:
+        """There is nothing to move."""
 
     def step_flops(self, batch_size: int) -> float:
         dim = self.config.image_tower.width
@@ -37,18 +45,19 @@ class TwoTowers(keras.layers.Layer):
         return self.add_weight(name, shape=(), dtype=tf.float32, initializer=keras.initializers.Constant(value))
 
     def features(self, batch: Batch) -> Features:
-        image = self.image_tower(batch["images"], training=True)
-        text = self.text_tower(batch["token_ids"], training=True)
-        return {"image": _normalized(image), "text": _normalized(text)}
+        image = self.image_tower(batch[IMAGES], training=True)
+        text = self.text_tower(batch[TOKEN_IDS], training=True)
+        return {"image": normalized(image), "text": normalized(text)}
 
     def embed_image(self, images: tf.Tensor) -> tf.Tensor:
-        return _normalized(self.image_tower(images))
+        return normalized(self.image_tower(images))
 
     def embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
-        return _normalized(self.text_tower(token_ids))
+        return normalized(self.text_tower(token_ids))
 
 
-def _normalized(embedding: tf.Tensor) -> tf.Tensor:
+def normalized(embedding: tf.Tensor) -> tf.Tensor:
+    """To unit norm, float32."""
     return tf.nn.l2_normalize(tf.cast(embedding, tf.float32), axis=-1)
 
 

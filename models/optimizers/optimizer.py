@@ -48,10 +48,7 @@ class Optimizer(tf.Module):
             raise ValueError(f"Several variables are named {', '.join(twice)}; give their layers names of their own")
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self._slots = tuple(
-            {
-                slot: tf.Variable(tf.zeros(spec.shape, spec.dtype), trainable=False, name=f"{slot}/{name}")
-                for slot, spec in self.slots(variable).items()
-            }
+            {slot: _zeros(spec, f"{slot}/{name}") for slot, spec in self.slots(variable).items()}
             for name, variable in zip(names, variables, strict=True)
         )
 
@@ -130,6 +127,11 @@ class Optimizer(tf.Module):
         if decays and self._config.weight_decay:
             change += scalars["decay"] * variable.read_value()
         variable.assign_sub(multiplier * change)
+
+
+def _zeros(spec: tf.TensorSpec, name: str) -> tf.Variable:
+    start = functools.partial(tf.zeros, spec.shape, spec.dtype)
+    return tf.Variable(start, trainable=False, name=name, shape=spec.shape, dtype=spec.dtype)
 
 
 def _increment(step: tf.Variable) -> None:

@@ -5,7 +5,7 @@ Each format has one module, which reads it into the one form that is `Checkpoint
 
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
-from models.pretrained.formats import read, write
+from models.pretrained.formats import load, read, write
 from models.pretrained.restore import restore
 
-__all__ = ["Checkpoint", "PretrainedError", "read", "restore", "write"]
+__all__ = ["Checkpoint", "PretrainedError", "load", "read", "restore", "write"]

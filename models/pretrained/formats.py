@@ -2,12 +2,22 @@
 
 import os
 
+from models import settings
 from models.pretrained import big_vision, hugging_face, saved_model, whole
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
 
 _WRITERS = {"saved_model": saved_model.write, "hugging_face": hugging_face.write, "big_vision": big_vision.write}
 FOLDER_FORMATS = ("saved_model", "hugging_face")
+
+
+def load(config: settings.PretrainedSettings) -> Checkpoint:
+    """Reads the checkpoint that training starts from; of a folder of pushed models, the newest. Errors are `read`'s."""
+    path = config.path
+    versions = [name for name in os.listdir(path) if name.isdigit()] if os.path.isdir(path) else []
+    if versions:
+        path = os.path.join(path, max(versions, key=int))
+    return read(path)
 
 
 def read(path: str, vocabulary: str | None = None, size: int | None = None) -> Checkpoint:

@@ -1,54 +1,64 @@
 """From a checkpoint into the variables of a model that is about to be trained or served."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from models.objectives import Objective
+from models import settings
 from models.optimizers.parameters import name
 from models.pretrained.checkpoint import Checkpoint, require_none
 from models.pretrained.errors import PretrainedError
 from models.settings.pretrained import PARTS
 
 _SCALARS = ("log_scale", "bias")
+# What changes a tower's answer, and not the shape of its weights.
+_ANSWERS = {
+    "image_tower": ("activation", "pooling"),
+    "text_tower": ("activation", "pooling", "causal", "pad_id"),
+}
 _POSITIONS = "image_tower/position_embedding"
 
 
-def restore(objective: Objective, checkpoint: Checkpoint, parts: tuple[str, ...] = PARTS) -> None:
-    """Sets the objective's variables to the checkpoint's values; each variable of the parts, and each value, once.
+def restore(
+    variables: Sequence[tf.Variable],
+    checkpoint: Checkpoint,
+    parts: tuple[str, ...] = PARTS,
+    config: settings.ObjectiveSettings | settings.EmbeddingSettings | None = None,
+) -> None:
+    """Sets variables to the checkpoint's values; each variable of the parts, and each value, exactly once.
 
     The image tower may be of another size: its position embeddings are resized, as `resize_positions` says. The text
     tower's length must be the same, since the tower is pooled at its last position.
 
     Args:
-      objective: with an image and a text tower, built.
+      variables: of an objective or a tower, built; those outside the parts are left alone.
       checkpoint: of towers of the same settings but for the size of pictures.
       parts: of "image_tower", "text_tower" and "scalars" (t' and b), what to set.
+      config: whose towers the variables belong to; what changes a tower's answer and not the shape of its weights,
+        such as the activation, is held against the checkpoint's.
 
     Raises:
-      PretrainedError: variables and values differ in name or shape, or settings that no shape tells do.
+      PretrainedError: variables and values, or settings, differ; the message names both sides.
     """
-    variables = {name(variable): variable for variable in objective.trainable_variables}
-    variables = {key: variable for key, variable in variables.items() if _part(key) in parts}
+    if config is not None:
+        _require_same_settings(config, checkpoint, parts)
+    chosen = {name(variable): variable for variable in variables if _part(name(variable)) in parts}
     values = {key: value for key, value in checkpoint.weights.items() if _part(key) in parts}
-    _require_same_settings(objective, checkpoint, parts)
-    if _POSITIONS in variables and _POSITIONS in values:
-        values[_POSITIONS] = resize_positions(
-            values[_POSITIONS], variables[_POSITIONS].shape[1], checkpoint.config.image_tower.pooling == "cls"
-        )
+    if _POSITIONS in chosen and _POSITIONS in values:
+        has_class = checkpoint.config.image_tower.pooling == "cls"
+        values[_POSITIONS] = resize_positions(values[_POSITIONS], chosen[_POSITIONS].shape[1], has_class)
     problems = []
-    for key in [*variables, *(key for key in values if key not in variables)]:
-        here = variables[key].shape.as_list() if key in variables else "missing"
+    for key in [*chosen, *(key for key in values if key not in chosen)]:
+        here = chosen[key].shape.as_list() if key in chosen else "missing"
         there = list(values[key].shape) if key in values else "missing"
         if here != there:
             problems.append(f"{key} is {there} there and {here} here")
-    require_none(
-        checkpoint.source,
-        problems,
-        "Give the towers the checkpoint's settings, or leave a part out of Pretrained.parts",
-    )
-    for key, variable in variables.items():
+    fix = "Give the towers the checkpoint's settings and vocabulary, or leave a part out of Pretrained.parts"
+    require_none(checkpoint.source, problems, fix)
+    for key, variable in chosen.items():
         variable.assign(values[key])
 
 
@@ -77,18 +87,12 @@ def _part(key: str) -> str:
     return "scalars" if key in _SCALARS else key.split("/")[0]
 
 
-def _require_same_settings(objective: Objective, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
-    """What changes the answer of a tower and not the shape of its weights."""
-    fields = {
-        "image_tower": ("activation", "pooling"),
-        "text_tower": ("activation", "pooling", "causal", "pad_id"),
-    }
+def _require_same_settings(config: Any, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
     problems = []
-    for tower in fields:
-        if tower in parts:
-            here, there = getattr(objective.config, tower), getattr(checkpoint.config, tower)
-            for field in fields[tower]:
-                mine, theirs = getattr(here, field), getattr(there, field)
-                if mine != theirs:
-                    problems.append(f"{tower}'s {field} is {theirs!r} there and {mine!r} here")
+    for tower, fields in _ANSWERS.items():
+        here, there = getattr(config, tower, None), getattr(checkpoint.config, tower)
+        for field in fields if tower in parts and here is not None else ():
+            mine, theirs = getattr(here, field), getattr(there, field)
+            if mine != theirs:
+                problems.append(f"{tower}'s {field} is {theirs!r} there and {mine!r} here")
     require_none(checkpoint.source, problems, "Give the towers the checkpoint's settings")

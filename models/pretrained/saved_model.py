@@ -10,7 +10,7 @@ from models import configuration, export, objectives, settings
 from models.pretrained import whole
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
-from models.pretrained.restore import PARTS, restore
+from models.pretrained.restore import restore
 from models.tokenizer import Tokenizer
 
 _VOCABULARY = "vocabulary.model"
@@ -43,7 +43,7 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
             file.write(checkpoint.vocabulary)
         tokenizer = Tokenizer(path, checkpoint.config.text_tower)
         objective = objectives.create(checkpoint.config, checkpoint.vocabulary_size)
-        restore(objective, checkpoint, PARTS)
+        restore(objective.variables, checkpoint, config=checkpoint.config)
         os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
         export.save(objective, tokenizer, configuration.to_gin(checkpoint.config), folder)
 
@@ -63,7 +63,7 @@ def _config(folder: str) -> settings.SiglipSettings:
         raise PretrainedError(f"{path} cannot be read ({error}); name a model that this project has trained") from error
     if not isinstance(objective, settings.SiglipSettings):
         raise PretrainedError(f"{path}: the objective is {type(objective).__name__}, but must be SiglipSettings")
-    return objective
+    return settings.SiglipSettings(objective.image_tower, objective.text_tower)
 
 
 def _weights(folder: str) -> dict:

@@ -1,6 +1,6 @@
 """What gin can tune about learning: frozen dataclasses, checked as they are made."""
 
-from models.settings.objectives import ObjectiveSettings, SiglipSettings, SoftmaxSettings
+from models.settings.objectives import ObjectiveSettings, SiglipSettings, SiglitSettings, SoftmaxSettings
 from models.settings.optimizers import (
     AdafactorSettings,
     AdamWSettings,
@@ -8,7 +8,7 @@ from models.settings.optimizers import (
     OptimizerSettings,
     ScheduleSettings,
 )
-from models.settings.pretrained import PretrainedSettings
+from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings
 from models.settings.training import AugmentationSettings, CheckpointSettings, LoggingSettings, TrainingSettings
@@ -18,6 +18,7 @@ __all__ = [
     "AdamWSettings",
     "AugmentationSettings",
     "CheckpointSettings",
+    "EmbeddingSettings",
     "ImageTowerSettings",
     "LionSettings",
     "LoggingSettings",
@@ -27,6 +28,7 @@ __all__ = [
     "RuntimeSettings",
     "ScheduleSettings",
     "SiglipSettings",
+    "SiglitSettings",
     "SoftmaxSettings",
     "TextTowerSettings",
     "TrainingSettings",

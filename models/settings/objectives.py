@@ -22,6 +22,16 @@ class ObjectiveSettings:
     def __post_init__(self) -> None:
         require_types(self)
 
+    @property
+    def locked(self) -> tuple[str, ...]:
+        """Towers that never learn, and so must come from Training.pretrained."""
+        return ()
+
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether training reads the embeddings of pictures, computed beforehand, in place of pictures."""
+        return False
+
 
 @configurable("Siglip")
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +49,29 @@ class SiglipSettings(ObjectiveSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "logit_scale")
+
+
+@configurable("Siglit")
+@dataclasses.dataclass(frozen=True)
+class SiglitSettings(SiglipSettings):
+    """SigLIP with a locked image tower: only the text tower learns (SigLiT in arXiv 2303.15343; arXiv 2111.07991).
+
+    Training.pretrained says where the image tower comes from.
+
+    Attributes:
+      precomputed: embed all training pictures once, before training, which then never runs the image tower. They are
+        embedded as they are, so that nothing may be augmented.
+    """
+
+    precomputed: bool = False
+
+    @property
+    def locked(self) -> tuple[str, ...]:
+        return ("image_tower",)
+
+    @property
+    def reads_embeddings(self) -> bool:
+        return self.precomputed
 
 
 @configurable("Softmax")

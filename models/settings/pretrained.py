@@ -1,9 +1,10 @@
-"""Where weights come from, if not from chance."""
+"""Where weights come from, when they are not drawn."""
 
 import dataclasses
 
 from models.checks import require, require_types
 from models.configuration import configurable
+from models.settings.towers import ImageTowerSettings
 
 PARTS = ("image_tower", "text_tower", "scalars")
 
@@ -11,22 +12,38 @@ PARTS = ("image_tower", "text_tower", "scalars")
 @configurable("Pretrained")
 @dataclasses.dataclass(frozen=True)
 class PretrainedSettings:
-    """A checkpoint that training starts from.
+    """A checkpoint to start from, in any format that models.pretrained reads (docs/checkpoints.md).
 
     Attributes:
-      path: big_vision's .npz, a Hugging Face folder or a SavedModel of ours; empty starts from random weights.
-      parts: what is taken from it: "image_tower", "text_tower", and "scalars", which are t' and b.
+      path: big_vision's .npz, a Hugging Face folder, an exported SavedModel, or a folder of pushed models, of which the
+        newest is taken.
+      parts: what is taken from it: "image_tower", "text_tower" and "scalars", which are t' and b.
+      sha256: of the weights; the runner fills it in, so that a file that has changed is another run.
     """
 
     path: str = ""
     parts: tuple[str, ...] = PARTS
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         require_types(self)
-        require(
-            set(self.parts) <= {*PARTS} and len({*self.parts}) == len(self.parts) > 0,
-            "Pretrained.parts",
-            self.parts,
-            f"some of {', '.join(PARTS)}, each once",
-            "set such as ('image_tower',)",
-        )
+        require(bool(self.path), "Pretrained.path", self.path, "a path", "name a checkpoint")
+        require(bool(self.parts), "Pretrained.parts", self.parts, "not empty", f"name some of {', '.join(PARTS)}")
+        for part in self.parts:
+            require(part in PARTS, "Pretrained.parts", part, f"one of {', '.join(PARTS)}", "correct it")
+
+
+@configurable("Embedding")
+@dataclasses.dataclass(frozen=True)
+class EmbeddingSettings:
+    """What ImageEmbedder needs to know, and all that its result depends on.
+
+    Attributes:
+      image_tower: the locked tower.
+      pretrained: its weights.
+      compute_dtype: as Runtime.compute_dtype.
+    """
+
+    image_tower: ImageTowerSettings
+    pretrained: PretrainedSettings
+    compute_dtype: str = "float32"

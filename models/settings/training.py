@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from models.checks import require, require_fraction, require_positive, require_types
+from models.checks import label, require, require_fraction, require_positive, require_types
 from models.configuration import configurable
 from models.settings.objectives import ObjectiveSettings, SiglipSettings
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
+from models.settings.pretrained import PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 
 
@@ -75,6 +76,7 @@ class TrainingSettings:
 
     Attributes:
       objective: settings of the objective to train, such as @Siglip().
+      pretrained: a checkpoint to start from, such as @Pretrained(); None draws all weights.
       optimizer: settings of the optimiser, such as @AdamW().
       schedule: the learning rate over the steps.
       runtime: devices, precision and compilation.
@@ -94,6 +96,7 @@ class TrainingSettings:
     """
 
     objective: ObjectiveSettings = SiglipSettings()
+    pretrained: PretrainedSettings | None = None
     optimizer: OptimizerSettings = AdamWSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     runtime: RuntimeSettings = RuntimeSettings()
@@ -121,6 +124,22 @@ class TrainingSettings:
             self.micro_batches,
             f"a divisor of Training.batch_size ({self.batch_size})",
             "change either",
+        )
+        parts = self.pretrained.parts if self.pretrained else ()
+        missing = [tower for tower in self.objective.locked if tower not in parts]
+        require(
+            not missing,
+            "Pretrained.parts",
+            parts,
+            f"with {', '.join(missing)}, which {label(self.objective, '').rstrip('.')} never trains",
+            "set Training.pretrained = @Pretrained() and Pretrained.path",
+        )
+        require(
+            not self.objective.reads_embeddings or self.augmentation == AugmentationSettings(),
+            "Training.augmentation",
+            self.augmentation,
+            "off: embeddings are of whole pictures",
+            f"set {label(self.objective, 'precomputed')} = False, or remove the augmentation",
         )
         ramps = self.schedule.warmup_steps + self.schedule.cooldown_steps
         require(

@@ -37,7 +37,7 @@ def concatenated(values: list[tf.Tensor]) -> np.ndarray:
 
 
 def whole(objective, batch):
-    return gradients.of_batch(objective, objective.features, batch, objective.trainable_variables, OneDevice())
+    return gradients.of_batch(objective, objective.features, batch, objective.trainable_variables, OneDevice())[:3]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 24])

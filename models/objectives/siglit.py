@@ -1,0 +1,30 @@
+"""SigLiT: SigLIP with a locked image tower (SigLiT in arXiv 2303.15343)."""
+
+import tensorflow as tf
+
+from models import flops, settings
+from models.objectives.objective import IMAGE_EMBEDDING, IMAGES, TOKEN_IDS, Batch, Features, Views
+from models.objectives.siglip import Siglip
+from models.objectives.two_towers import normalized
+
+
+class Siglit(Siglip):
+    """The image tower gets no gradient and no optimiser state, and runs as in evaluation, or not at all."""
+
+    def __init__(self, config: settings.SiglitSettings, vocabulary_size: int, remat: bool = False) -> None:
+        super().__init__(config, vocabulary_size, remat)
+        self._precomputed = config.precomputed
+        self.image_tower.trainable = False
+        if config.precomputed:
+            self.views = Views(images={}, image_embedding=config.image_tower.width)
+
+    def step_flops(self, batch_size: int) -> float:
+        dim = self.config.image_tower.width
+        text = flops.text_tower(self.config.text_tower, dim)
+        image = 0.0 if self._precomputed else flops.image_tower(self.config.image_tower)
+        return flops.train_step(text, batch_size, dim) + batch_size * image
+
+    def features(self, batch: Batch) -> Features:
+        image = batch[IMAGE_EMBEDDING] if self._precomputed else tf.stop_gradient(self.embed_image(batch[IMAGES]))
+        text = normalized(self.text_tower(batch[TOKEN_IDS], training=True))
+        return {"image": image, "text": text}

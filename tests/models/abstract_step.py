@@ -1,0 +1,70 @@
+"""A train step of any size in abstract shapes: variables have a shape and no content, and the step is compiled, not run.
+
+python -m tests.models.abstract_step SIZE [optimized_hlo]    SIZE as in gin/model; prints one line of JSON
+"""
+
+import json
+import os
+import pathlib
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+from models import configuration, objectives, optimizers, settings
+from models.distribution import OneDevice
+from models.train_step import TrainStep
+
+GIN = pathlib.Path(__file__).parents[2] / "gin"
+_VOCABULARY = 32_000
+_BATCH = 8
+
+
+def load(size: str) -> settings.TrainingSettings:
+    """SigLIP of that size, as its gin file has it."""
+    files = [str(GIN / "model" / f"{size}.gin"), str(GIN / "objective" / "siglip.gin")]
+    bindings = [f"Training.batch_size = {_BATCH}", "Training.runtime = @Runtime()", "Runtime.remat = True",
+                "Runtime.compute_dtype = 'bfloat16'", "Training.optimizer = @Adafactor()"]  # fmt: skip
+    (config,) = configuration.load(files, bindings, [settings.TrainingSettings])
+    return config
+
+
+def _empty(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+    """A variable whose memory is reserved and never written, so that it takes none."""
+    given = arguments["initial_value"]
+    shape, dtype = arguments.get("shape"), arguments.get("dtype")
+    if shape is not None and callable(given):  # all but scalars
+        arguments["initial_value"] = tf.raw_ops.Empty(shape=tf.TensorShape(shape), dtype=dtype, init=False)
+    return next_creator(**arguments)
+
+
+def main(size: str, stage: str = "hlo") -> None:
+    config = load(size)
+    with tf.variable_creator_scope(_empty):
+        objective = objectives.create(config.objective, _VOCABULARY, config.runtime)
+        variables = objective.trainable_variables
+        optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, variables)
+    step = TrainStep(objective, optimizer, OneDevice(), config)
+    towers = config.objective.image_tower, config.objective.text_tower
+    specs = [
+        tf.TensorSpec([_BATCH, towers[0].size, towers[0].size, 3], tf.uint8),
+        tf.TensorSpec([_BATCH, towers[1].length], tf.int32),
+    ]
+
+    def run(pixels: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        return step({"pixels": pixels, "token_ids": token_ids})
+
+    program = tf.function(run, jit_compile=True, autograph=False).experimental_get_compiler_ir(*specs)(stage=stage)
+    counts = {name: sum(int(v.shape.num_elements()) for v in variables if v.name.startswith(name))
+              for name in ("image_tower", "text_tower", "")}  # fmt: skip
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"parameters": counts, "program": len(program), "peak_bytes": peak}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
