@@ -23,6 +23,7 @@ setup(
         "models.losses",
         "models.objectives",
         "models.optimizers",
+        "models.pretrained",
         "models.settings",
         "pipeline",
     ],

@@ -1,9 +1,11 @@
-"""Placeholder until the branch with checkpoints is merged."""
+"""Published checkpoints in and out: big_vision's .npz, Hugging Face's folders, our SavedModels.
 
+Each format has one module, which reads it into the one form that is `Checkpoint`, and writes it from there.
+"""
 
-def load(config: object) -> object:
-    raise NotImplementedError
+from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.errors import PretrainedError
+from models.pretrained.formats import load, read, write
+from models.pretrained.restore import restore
 
-
-def restore(*_: object) -> None:
-    raise NotImplementedError
+__all__ = ["Checkpoint", "PretrainedError", "load", "read", "restore", "write"]

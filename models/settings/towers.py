@@ -49,21 +49,24 @@ class ImageTowerSettings(TransformerSettings):
 
     Attributes:
       size: side of the square input, pixels.
-      patch: side of a patch, pixels; must divide `size`.
+      patch: side of a patch, pixels; must divide `size`, but for `cut_to_patches`.
       pooling: how tokens become one: "map" is SigLIP's attention by a learned probe, "gap" their mean, "cls" a class
         token before the patches, as in ViT and CLIP.
+      cut_to_patches: lets `size` be no multiple of `patch`: the last pixels of each row and column, less than a patch,
+        are not seen, as in So400m/14 at 384 px.
     """
 
     size: int = 224
     patch: int = 16
     pooling: str = "map"
+    cut_to_patches: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "size", "patch")
         _require_one_of(self, "pooling", IMAGE_POOLINGS)
         require(
-            self.size % self.patch == 0,
+            self.size % self.patch == 0 or (self.cut_to_patches and self.size > self.patch),
             "ImageTower.size",
             self.size,
             f"a multiple of ImageTower.patch ({self.patch})",

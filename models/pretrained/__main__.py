@@ -1,0 +1,67 @@
+"""Published checkpoints: `python -m models.pretrained convert --from PATH --to PATH`, or `inspect --from PATH`."""
+
+import os
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+from absl import app, flags
+
+from models import configuration
+from models.pretrained import formats
+from models.pretrained.checkpoint import Checkpoint
+
+_FROM = flags.DEFINE_string("from", None, "An .npz of big_vision, a Hugging Face folder, or a SavedModel of ours.")
+_TO = flags.DEFINE_string("to", None, "A file ending in .npz, or a folder; convert only.")
+_FORMAT = flags.DEFINE_enum("format", None, formats.FOLDER_FORMATS, "Of the folder --to.")
+_VOCABULARY = flags.DEFINE_string("vocabulary", None, "A SentencePiece model, where --from has none.")
+_SIZE = flags.DEFINE_integer("size", None, "Pixels, for an .npz whose size is no multiple of its patch.", lower_bound=1)
+_NEXT = {
+    "saved_model": 'ask it: python -m pipeline.zero_shot --model_dir={to} --image=FILE --labels="cat,dog"',
+    "hugging_face": 'load it: transformers.AutoModel.from_pretrained("{to}")',
+    "big_vision": "look at it: python -m models.pretrained inspect --from={to}",
+}
+
+
+def main(argv: list[str]) -> None:
+    """Runs `convert` or `inspect`."""
+    if argv[1:] not in (["convert"], ["inspect"]):
+        raise app.UsageError("name what to do, convert or inspect, and then flags that start with --")
+    converts = argv[1] == "convert"
+    if not _FROM.value or converts != bool(_TO.value):
+        raise app.UsageError("convert needs --from and --to, inspect --from alone")
+    try:
+        if converts:
+            formats.require_target(_TO.value, _FORMAT.value)
+        start = time.monotonic()
+        checkpoint = formats.read(_FROM.value, _VOCABULARY.value, _SIZE.value)
+        if not converts:
+            print(describe(checkpoint))
+            return
+        _progress(f"read {checkpoint.parameters:,} parameters of {_FROM.value} in {time.monotonic() - start:.0f} s")
+        written = formats.write(checkpoint, _TO.value, _FORMAT.value)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(
+        f"wrote {_TO.value} ({written}, {checkpoint.parameters:,} parameters) from {_FROM.value}; "
+        f"{_NEXT[written].format(to=_TO.value)}"
+    )
+
+
+def describe(checkpoint: Checkpoint) -> str:
+    """What a checkpoint holds, as gin that makes such towers."""
+    vocabulary = "its vocabulary" if checkpoint.vocabulary is not None else "no vocabulary"
+    return (
+        f"# {checkpoint.source}: {checkpoint.parameters:,} parameters in {len(checkpoint.weights)} variables, "
+        f"{checkpoint.vocabulary_size:,} pieces, {vocabulary}\n{configuration.to_gin(checkpoint.config)}"
+    )
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,167 @@
+"""big_vision's .npz: SigLIP B, L and So400m, English and multilingual (i18n), and SigLIP 2, as Google publishes them.
+
+A file holds flax parameters by path and nothing else: sizes are read off the shapes, and what no shape tells is taken
+as SigLIP has it (gelu_tanh, last token, and by the vocabulary's size the padding).
+"""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from models import settings
+from models.pretrained import exchange, npz, vocabularies, whole
+from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.errors import PretrainedError
+from models.pretrained.layout import Shapes, shapes
+
+# Segments of our names, in this order, and what flax calls them.
+_NAMES = (
+    (r"^image_tower/encoder/", "img/Transformer/"),
+    (r"^image_tower/head/", "img/MAPHead_0/"),
+    (r"^image_tower/patch_embedding/", "img/embedding/"),
+    (r"^image_tower/", "img/"),
+    (r"^text_tower/encoder/", "txt/Encoder_0/"),
+    (r"^text_tower/token_embedding/embeddings$", "txt/Embed_0/embedding"),
+    (r"^text_tower/", "txt/"),
+    (r"^log_scale$", "t"),
+    (r"^bias$", "b"),
+    (r"/block_(\d+)/", r"/encoderblock_\1/"),
+    (r"/position_embedding$", "/pos_embedding"),
+    (r"/attention_norm/", "/LayerNorm_0/"),
+    (r"/mlp_norm/", "/LayerNorm_1/"),
+    (r"MAPHead_0/norm/", "MAPHead_0/LayerNorm_0/"),
+    (r"/norm/", "/encoder_norm/"),
+    (r"/attention/", "/MultiHeadDotProductAttention_0/"),
+    (r"/attention_output/", "/out/"),
+    (r"/mlp/expand/", "/MlpBlock_0/Dense_0/"),
+    (r"/mlp/project/", "/MlpBlock_0/Dense_1/"),
+    (r"/gamma$", "/scale"),
+    (r"/beta$", "/bias"),
+)
+_SCANNED = re.compile(r"^(.*/encoderblock)(/.*)$")
+
+
+def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkpoint:
+    """Reads a file that holds `params/img/...` or `img/...`, with a layer's blocks apart or stacked (scanned).
+
+    Args:
+      path: of the .npz.
+      vocabulary: the SentencePiece model, which the file does not hold.
+      size: side of the pictures, pixels, where it is no multiple of the patch, as in So400m/14 at 384; the file does
+        not tell.
+
+    Raises:
+      PretrainedError: the file is damaged, holds pickles, or is of no SigLIP model; the message names the tensor.
+    """
+    file = npz.Reader(path)
+    prefix = "params/" if any(name.startswith("params/") for name in file.shapes) else ""
+    stacked: dict[str, tuple[str, int | None]] = {}  # name with blocks apart: (name in the file, block of a stack)
+    for name, shape in file.shapes.items():
+        plain = name.removeprefix(prefix)
+        scanned = _SCANNED.match(plain)
+        if scanned and shape:
+            stacked |= {f"{scanned[1]}_{i}{scanned[2]}": (name, i) for i in range(shape[0])}
+        else:
+            stacked[plain] = (name, None)
+    found = {
+        plain: file.shapes[name] if block is None else file.shapes[name][1:] for plain, (name, block) in stacked.items()
+    }
+
+    def load(plain: str) -> np.ndarray:
+        name, block = stacked[plain]
+        return file.read(name) if block is None else file.read(name)[block]
+
+    rows = _shape(found, "txt/Embed_0/embedding", 2, path)[0]
+    config = settings.SiglipSettings(_image_tower(found, size, path), _text_tower(found, rows, path))
+    ours = shapes(config, rows)
+    return Checkpoint(config, exchange.read(_pairs(ours), ours, found, load, path), vocabulary, path)
+
+
+def write(checkpoint: Checkpoint, path: str) -> None:
+    """Writes `params/...`, blocks apart, whole or not at all; the vocabulary and what else no tensor holds is left out.
+
+    Raises:
+      PretrainedError: big_vision's SigLIP has no such tower.
+    """
+    image, text = checkpoint.config.image_tower, checkpoint.config.text_tower
+    for name, value, rule in (
+        ("ImageTower.pooling", image.pooling, ("map", "gap")),
+        ("ImageTower.activation", image.activation, ("gelu_tanh",)),
+        ("TextTower.activation", text.activation, ("gelu_tanh",)),
+        ("TextTower.pooling", text.pooling, ("last",)),
+        ("TextTower.causal", text.causal, (False,)),
+        ("TextTower.bottleneck", text.bottleneck, (0,)),
+    ):
+        if value not in rule:
+            raise PretrainedError(
+                f"{name} is {value!r}, but big_vision's SigLIP has {' or '.join(map(repr, rule))} only"
+            )
+    pairs = _pairs(shapes(checkpoint.config, checkpoint.vocabulary_size))
+    tensors = exchange.write(pairs, checkpoint.weights)
+    with whole.file(path) as unfinished, open(unfinished, "wb") as file:
+        np.savez(file, **{f"params/{name}": tensor for name, tensor in tensors.items()})
+
+
+def _pairs(ours: Shapes) -> list[exchange.Pair]:
+    return [exchange.same(_name(name), name, shape) for name, shape in ours.items()]
+
+
+def _name(ours: str) -> str:
+    for pattern, replacement in _NAMES:
+        ours = re.sub(pattern, replacement, ours)
+    return ours
+
+
+def _image_tower(found: Shapes, size: int | None, path: str) -> settings.ImageTowerSettings:
+    patch = _shape(found, "img/embedding/kernel", 4, path)[0]
+    positions = _shape(found, "img/pos_embedding", 3, path)[1]
+    grid = math.isqrt(positions)
+    if grid * grid != positions:
+        raise PretrainedError(
+            f"{path}: img/pos_embedding has {positions} positions, which are no square grid of patches"
+        )
+    size = size or grid * patch
+    if size // patch != grid:
+        raise PretrainedError(
+            f"{path}: pictures of {size} px have {size // patch} x {size // patch} patches of {patch} px, but "
+            f"img/pos_embedding is of {grid} x {grid}; name a size from {grid * patch} to {grid * patch + patch - 1}"
+        )
+    pooling = "map" if "img/MAPHead_0/probe" in found else "gap"
+    transformer = _transformer(found, "img/Transformer", path)
+    return settings.ImageTowerSettings(
+        **transformer, size=size, patch=patch, pooling=pooling, cut_to_patches=size % patch > 0
+    )
+
+
+def _text_tower(found: Shapes, rows: int, path: str) -> settings.TextTowerSettings:
+    return settings.TextTowerSettings(
+        **_transformer(found, "txt/Encoder_0", path),
+        length=_shape(found, "txt/pos_embedding", 3, path)[1],
+        pad_id=vocabularies.pad_id(rows),
+        strip_punctuation=vocabularies.strips_punctuation(rows),
+    )
+
+
+def _transformer(found: Shapes, encoder: str, path: str) -> dict[str, Any]:
+    width, heads, _ = _shape(found, f"{encoder}/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel", 3, path)
+    _, mlp_dim = _shape(found, f"{encoder}/encoderblock_0/MlpBlock_0/Dense_0/kernel", 2, path)
+    if width % heads:
+        raise PretrainedError(f"{path}: {encoder} has a width of {width}, which its {heads} heads do not divide")
+    numbers = (re.match(rf"{encoder}/encoderblock_(\d+)/", name) for name in found)
+    depth = 1 + max(int(number[1]) for number in numbers if number)
+    return {"width": width, "heads": heads, "mlp_dim": mlp_dim, "depth": depth}
+
+
+def _shape(found: Shapes, name: str, rank: int, path: str) -> tuple[int, ...]:
+    """The tensor's shape, from which sizes are read."""
+    if name not in found:
+        shown = ", ".join(sorted(found)[:3])
+        raise PretrainedError(
+            f"{path}: {name} is missing, so this is no SigLIP of big_vision (it has {shown}, ...); "
+            "name a file such as webli_en_b16_224_63724782.npz"
+        )
+    if len(found[name]) != rank or not all(found[name]):
+        raise PretrainedError(f"{path}: {name} is {list(found[name])}, but must have {rank} dimensions above 0")
+    return found[name]

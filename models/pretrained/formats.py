@@ -1,0 +1,86 @@
+"""Which format a path is of, and the way from one to another."""
+
+import os
+
+from models import settings
+from models.pretrained import big_vision, hugging_face, saved_model, whole
+from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.errors import PretrainedError
+
+_WRITERS = {"saved_model": saved_model.write, "hugging_face": hugging_face.write, "big_vision": big_vision.write}
+FOLDER_FORMATS = ("saved_model", "hugging_face")
+
+
+def load(config: settings.PretrainedSettings) -> Checkpoint:
+    """Reads the checkpoint that training starts from; of a folder of pushed models, the newest. Errors are `read`'s."""
+    path = config.path
+    versions = [name for name in os.listdir(path) if name.isdigit()] if os.path.isdir(path) else []
+    if versions:
+        path = os.path.join(path, max(versions, key=int))
+    return read(path)
+
+
+def read(path: str, vocabulary: str | None = None, size: int | None = None) -> Checkpoint:
+    """Reads a checkpoint of any format.
+
+    Args:
+      path: an .npz file of big_vision, a folder with config.json, or a SavedModel of ours.
+      vocabulary: path of a SentencePiece model, where the checkpoint has none, or another is wanted.
+      size: side of the pictures, pixels, for an .npz whose size is no multiple of its patch (So400m/14 at 384).
+
+    Raises:
+      PretrainedError: it is of no format we know, damaged, or of another model; the message says which, why and what
+        to do.
+    """
+    given = _vocabulary(vocabulary)
+    if os.path.isfile(path) and path.endswith(".npz"):
+        return big_vision.read(path, given, size)
+    if size is not None:
+        raise PretrainedError(f"--size={size} is for an .npz of big_vision; {path} tells its own, so leave it out")
+    if os.path.isfile(os.path.join(path, "config.json")):
+        return hugging_face.read(path, given)
+    if os.path.isfile(os.path.join(path, "saved_model.pb")):
+        if given is not None:
+            raise PretrainedError(f"--vocabulary={vocabulary}: {path} has its own, so leave it out")
+        return saved_model.read(path)
+    what = "is no checkpoint" if os.path.exists(path) else "is not there"
+    raise PretrainedError(
+        f"{path} {what}; name an .npz of big_vision, a folder with config.json and model.safetensors, "
+        "or a SavedModel of this project"
+    )
+
+
+def require_target(path: str, folder_format: str | None = None) -> str:
+    """The format to write to `path`: big_vision's where it ends in .npz, else the named one of folders.
+
+    Raises:
+      PretrainedError: format and path do not go together, or something is there already.
+    """
+    whole.require_absent(path)
+    if path.endswith(".npz"):
+        if folder_format:
+            raise PretrainedError(f"--format={folder_format} is for folders, but --to={path} is a file; change either")
+        return "big_vision"
+    if folder_format not in FOLDER_FORMATS:
+        raise PretrainedError(
+            f"--to={path} is a folder, which needs --format=saved_model (to serve) or --format=hugging_face; "
+            "or name a file ending in .npz"
+        )
+    return folder_format
+
+
+def write(checkpoint: Checkpoint, path: str, folder_format: str | None = None) -> str:
+    """Writes what `require_target` says, whole or not at all, and returns it; its errors and the format's."""
+    chosen = require_target(path, folder_format)
+    _WRITERS[chosen](checkpoint, path)
+    return chosen
+
+
+def _vocabulary(path: str | None) -> bytes | None:
+    if not path:
+        return None
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise PretrainedError(f"--vocabulary={path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,192 @@
+"""Hugging Face's folder: SigLIP, and SigLIP 2 of fixed resolution, which is published as model_type siglip too."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from models import settings
+from models.pretrained import exchange, hugging_face_config, hugging_face_tokenizer, whole
+from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.errors import PretrainedError
+from models.pretrained.exchange import Pair, flattened, same, transposed
+from models.pretrained.layout import shapes
+
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+# Numbers 0 to L - 1, which older versions of transformers saved as well.
+_POSITION_IDS = ("vision_model.embeddings.position_ids", "text_model.embeddings.position_ids")
+
+
+def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
+    """Reads config.json, model.safetensors (or its parts by model.safetensors.index.json) and the vocabulary.
+
+    Args:
+      folder: as transformers' save_pretrained writes it and the hub has it.
+      vocabulary: a SentencePiece model, where the folder's own is not wanted or, as with a tokenizer.json alone, none.
+
+    Raises:
+      PretrainedError: a file is missing or damaged, a field is missing, wrong or not supported, or a tensor is missing,
+        too much or misshapen; the message names file and field or tensor.
+    """
+    config, rows = hugging_face_config.read(folder)
+    vocabulary = vocabulary or hugging_face_tokenizer.read_vocabulary(folder)
+    config = hugging_face_tokenizer.with_tokenizer(config, folder, vocabulary, rows)
+    ours = shapes(config, rows)
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context(_open(os.path.join(folder, name))) for name in _parts(folder)}
+        keys = {name: file.keys() for name, file in files.items()}
+        where = {tensor: name for name, tensors in keys.items() for tensor in tensors}
+        _require_index(folder, where, sum(map(len, keys.values())))
+        found = {tensor: tuple(files[name].get_slice(tensor).get_shape()) for tensor, name in where.items()}
+
+        def load(tensor: str) -> np.ndarray:
+            with _errors_of(os.path.join(folder, where[tensor])):
+                return files[where[tensor]].get_tensor(tensor)
+
+        for name in _POSITION_IDS:
+            if name in found:
+                ids = load(name).ravel()
+                if not np.array_equal(ids, np.arange(ids.size)):
+                    raise PretrainedError(f"{folder}: {name} does not count from 0, as SigLIP's must; remove it")
+                del found[name]
+        weights = exchange.read(_pairs(config, rows), ours, found, load, os.path.join(folder, _WEIGHTS))
+    return Checkpoint(config, weights, vocabulary, folder)
+
+
+def write(checkpoint: Checkpoint, folder: str) -> None:
+    """Writes what transformers' from_pretrained reads, whole or not at all; without a vocabulary, no tokenizer.
+
+    Raises:
+      PretrainedError: Hugging Face's SigLIP has no such tower, or `folder` is there already.
+    """
+    fields = hugging_face_config.fields(checkpoint)
+    tensors = exchange.write(_pairs(checkpoint.config, checkpoint.vocabulary_size), checkpoint.weights)
+    with whole.folder(folder) as unfinished:
+        save_file(tensors, os.path.join(unfinished, _WEIGHTS), metadata={"format": "pt"})
+        files = {"config.json": fields, "preprocessor_config.json": hugging_face_config.preprocessor(checkpoint)}
+        if checkpoint.vocabulary is not None:
+            files |= hugging_face_tokenizer.write_vocabulary(checkpoint, unfinished)
+        for name, content in files.items():
+            with open(os.path.join(unfinished, name), "w", encoding="utf-8") as file:
+                json.dump(content, file, indent=2, sort_keys=True)
+                file.write("\n")
+
+
+def _parts(folder: str) -> list[str]:
+    """Names of the files that hold tensors."""
+    if os.path.isfile(os.path.join(folder, _WEIGHTS)):
+        return [_WEIGHTS]
+    if not os.path.isfile(os.path.join(folder, _INDEX)):
+        pickled = [name for name in sorted(os.listdir(folder)) if name.endswith((".bin", ".pt", ".pth", ".msgpack"))]
+        why = f"; {', '.join(pickled)} may run any code and is never loaded" if pickled else ""
+        raise PretrainedError(f"{folder} has no {_WEIGHTS} and no {_INDEX}{why}; save the model as safetensors")
+    parts = sorted({*_weight_map(folder).values()})
+    for name in parts:
+        if name != os.path.basename(name):
+            raise PretrainedError(f"{folder}/{_INDEX} names {name!r}, which lies elsewhere; name files of this folder")
+    return parts
+
+
+def _weight_map(folder: str) -> dict[str, str]:
+    found = hugging_face_config.read_json(folder, _INDEX).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()) or not found:
+        raise PretrainedError(f"{folder}/{_INDEX}: weight_map must give each tensor's file; take the file again")
+    return found
+
+
+def _require_index(folder: str, where: dict[str, str], count: int) -> None:
+    """The index, where there is one, and the files must name the same tensors."""
+    if os.path.isfile(os.path.join(folder, _WEIGHTS)):
+        return
+    index = _weight_map(folder)
+    differ = sorted(name for name in {*index, *where} if index.get(name) != where.get(name))
+    if differ or count != len(where):
+        name = differ[0] if differ else "a tensor"
+        raise PretrainedError(
+            f"{folder}/{_INDEX}: {name} is in {where.get(name, 'no file')}, not in {index.get(name, 'no file')} alone; "
+            "take all files again, from one place"
+        )
+
+
+@contextlib.contextmanager
+def _errors_of(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        fix = "put it there" if isinstance(error, FileNotFoundError) else "it is damaged or cut short, take it again"
+        raise PretrainedError(f"{path} cannot be read as safetensors ({error}); {fix}") from error
+
+
+def _open(path: str) -> Any:
+    with _errors_of(path):
+        return safe_open(path, "numpy")
+
+
+def _pairs(config: settings.SiglipSettings, rows: int) -> list[Pair]:
+    image, text = config.image_tower, config.text_tower
+    patches = "vision_model.embeddings.patch_embedding"
+    kernel = (image.patch, image.patch, 3, image.width)
+    return [
+        same("logit_scale", "log_scale", ()),
+        same("logit_bias", "bias", ()),
+        Pair(f"{patches}.weight", ("image_tower/patch_embedding/kernel",), kernel, (3, 2, 0, 1)),
+        flattened(f"{patches}.bias", ["image_tower/patch_embedding/bias"], (image.width,)),
+        _positions("vision_model", "image_tower", image.patches, image.width),
+        *_encoder("vision_model", "post_layernorm", "image_tower", image),
+        *_map_head("vision_model.head", "image_tower/head", image),
+        same(
+            "text_model.embeddings.token_embedding.weight", "text_tower/token_embedding/embeddings", (rows, text.width)
+        ),
+        _positions("text_model", "text_tower", text.length, text.width),
+        *_encoder("text_model", "final_layer_norm", "text_tower", text),
+        *_linear("text_model.head", "text_tower/head", text.width, image.width),
+    ]
+
+
+def _positions(theirs: str, ours: str, count: int, width: int) -> Pair:
+    name = f"{theirs}.embeddings.position_embedding.weight"
+    return Pair(name, (f"{ours}/position_embedding",), (count, width), (0, 1))
+
+
+def _encoder(theirs: str, norm: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
+    for i in range(config.depth):
+        block, layer = f"{ours}/encoder/block_{i}", f"{theirs}.encoder.layers.{i}"
+        yield from _norm(f"{layer}.layer_norm1", f"{block}/attention_norm", config.width)
+        yield from _norm(f"{layer}.layer_norm2", f"{block}/mlp_norm", config.width)
+        yield from _mlp(f"{layer}.mlp", f"{block}/mlp", config)
+        for short, name in (("q", "query"), ("k", "key"), ("v", "value"), ("out", "attention_output")):
+            attention = f"{layer}.self_attn.{short}_proj"
+            yield from _linear(attention, f"{block}/attention/{name}", config.width, config.width)
+    yield from _norm(f"{theirs}.{norm}", f"{ours}/encoder/norm", config.width)
+
+
+def _map_head(theirs: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
+    """Torch's MultiheadAttention keeps query, key and value in one matrix."""
+    width = config.width
+    three = [f"{ours}/attention/{name}" for name in ("query", "key", "value")]
+    yield same(f"{theirs}.probe", f"{ours}/probe", (1, 1, width))
+    yield transposed(f"{theirs}.attention.in_proj_weight", (f"{name}/kernel" for name in three), width, width)
+    yield flattened(f"{theirs}.attention.in_proj_bias", (f"{name}/bias" for name in three), (width,))
+    yield from _linear(f"{theirs}.attention.out_proj", f"{ours}/attention/attention_output", width, width)
+    yield from _norm(f"{theirs}.layernorm", f"{ours}/norm", width)
+    yield from _mlp(f"{theirs}.mlp", f"{ours}/mlp", config)
+
+
+def _mlp(theirs: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
+    yield from _linear(f"{theirs}.fc1", f"{ours}/expand", config.width, config.mlp_dim)
+    yield from _linear(f"{theirs}.fc2", f"{ours}/project", config.mlp_dim, config.width)
+
+
+def _linear(theirs: str, ours: str, inputs: int, outputs: int) -> Iterator[Pair]:
+    yield transposed(f"{theirs}.weight", [f"{ours}/kernel"], inputs, outputs)
+    yield flattened(f"{theirs}.bias", [f"{ours}/bias"], (outputs,))
+
+
+def _norm(theirs: str, ours: str, width: int) -> Iterator[Pair]:
+    yield same(f"{theirs}.weight", f"{ours}/gamma", (width,))
+    yield same(f"{theirs}.bias", f"{ours}/beta", (width,))

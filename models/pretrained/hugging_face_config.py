@@ -1,0 +1,207 @@
+"""config.json and preprocessor_config.json of Hugging Face's SigLIP, and the towers they describe."""
+
+import json
+import os
+from typing import Any
+
+from models import settings
+from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.errors import PretrainedError
+from models.transformer import LAYER_NORM_EPSILON
+
+# What transformers takes where a field is absent; published configs leave out all that equals Base.
+_BOTH = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "hidden_act": "gelu_pytorch_tanh",
+    "layer_norm_eps": LAYER_NORM_EPSILON,
+}
+_VISION = {**_BOTH, "image_size": 224, "patch_size": 16, "num_channels": 3, "vision_use_head": True}
+_TEXT = {**_BOTH, "vocab_size": 32_000, "max_position_embeddings": 64, "projection_size": None}
+_ACTIVATIONS = {
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "gelu": "gelu",
+    "quick_gelu": "quick_gelu",
+}
+_MEAN, _RESCALE, _BILINEAR, _LARGEST = 0.5, 1 / 255, 2, 1 << 24
+
+
+def read(folder: str) -> tuple[settings.SiglipSettings, int]:
+    """The towers that config.json describes, and the rows of the token embedding.
+
+    Raises:
+      PretrainedError: a file is missing or no JSON, or a field is of another type, or of what our towers cannot be.
+    """
+    where = f"{folder}/config.json"
+    fields = read_json(folder, "config.json")
+    kind = fields.get("model_type")
+    if kind != "siglip":
+        hint = "; of SigLIP 2, the NaFlex variants are not supported" if kind == "siglip2" else ""
+        raise PretrainedError(
+            f"{where}: model_type is {kind!r}, but must be 'siglip'{hint}; name another model's folder"
+        )
+    vision = _Fields(f"{where}: vision_config", fields.get("vision_config"), _VISION)
+    text = _Fields(f"{where}: text_config", fields.get("text_config"), _TEXT)
+    vision.require("num_channels", 3)
+    vision.require("vision_use_head", True)
+    width, size, patch = vision.count("hidden_size"), vision.count("image_size"), vision.count("patch_size")
+    if text["projection_size"] is not None or text.count("hidden_size") != width:
+        text.require("projection_size", width)
+    image_tower = settings.ImageTowerSettings(
+        **vision.transformer(), size=size, patch=patch, cut_to_patches=size % patch > 0
+    )
+    text_tower = settings.TextTowerSettings(**text.transformer(), length=text.count("max_position_embeddings"))
+    _require_preprocessing(folder, size)
+    return settings.SiglipSettings(image_tower, text_tower), text.count("vocab_size")
+
+
+def fields(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What config.json must hold; PretrainedError where Hugging Face's SigLIP has no such tower."""
+    image, text = checkpoint.config.image_tower, checkpoint.config.text_tower
+    for name, value, only in (
+        ("ImageTower.pooling", image.pooling, "map"),
+        ("TextTower.pooling", text.pooling, "last"),
+        ("TextTower.causal", text.causal, False),
+        ("TextTower.bottleneck", text.bottleneck, 0),
+    ):
+        if value != only:
+            raise PretrainedError(
+                f"{name} is {value!r}, but Hugging Face's SigLIP has {only!r} only; keep our SavedModel"
+            )
+    return {
+        "architectures": ["SiglipModel"],
+        "model_type": "siglip",
+        "initializer_factor": 1.0,
+        "torch_dtype": "float32",
+        "vision_config": {
+            **_transformer_fields(image),
+            "model_type": "siglip_vision_model",
+            "image_size": image.size,
+            "patch_size": image.patch,
+            "num_channels": 3,
+        },
+        "text_config": {
+            **_transformer_fields(text),
+            "model_type": "siglip_text_model",
+            "vocab_size": checkpoint.vocabulary_size,
+            "max_position_embeddings": text.length,
+            "projection_size": image.width,
+            "pad_token_id": text.pad_id,
+        },
+    }
+
+
+def preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What preprocessor_config.json must hold: a bilinear squash to [-1, 1]."""
+    size = checkpoint.config.image_tower.size
+    return {
+        "image_processor_type": "SiglipImageProcessor",
+        "processor_class": "SiglipProcessor",
+        "do_resize": True,
+        "size": {"height": size, "width": size},
+        "resample": _BILINEAR,
+        "do_rescale": True,
+        "rescale_factor": _RESCALE,
+        "do_normalize": True,
+        "image_mean": [_MEAN] * 3,
+        "image_std": [_MEAN] * 3,
+        "do_convert_rgb": True,
+    }
+
+
+def read_json(folder: str, name: str) -> dict[str, Any]:
+    """The object in a file of the folder."""
+    path = os.path.join(folder, name)
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise PretrainedError(f"{path} cannot be read as JSON ({error}); take the file again") from error
+    if not isinstance(content, dict):
+        raise PretrainedError(f"{path} holds no JSON object; take the file again")
+    return content
+
+
+class _Fields:
+    """A part of config.json over its defaults."""
+
+    def __init__(self, where: str, given: Any, defaults: dict[str, Any]) -> None:
+        if not isinstance(given, dict):
+            raise PretrainedError(
+                f"{where} is {given!r}, but must be an object, which may be empty; take the file again"
+            )
+        self._where, self._values = where, {**defaults, **given}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def count(self, name: str) -> int:
+        """A whole number above 0; transformers also takes two equal ones for a square."""
+        value = self[name]
+        if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
+            value = value[0]
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _LARGEST:
+            raise self._error(name, f"a whole number from 1 to {_LARGEST:,}")
+        return value
+
+    def require(self, name: str, only: Any) -> None:
+        """Raises PretrainedError unless the field has the one value that our towers have."""
+        if self[name] != only:
+            raise self._error(name, repr(only))
+
+    def transformer(self) -> dict[str, Any]:
+        """Settings that both towers have."""
+        activation = self["hidden_act"]
+        if not isinstance(activation, str) or activation not in _ACTIVATIONS:
+            raise self._error("hidden_act", f"one of {', '.join(_ACTIVATIONS)}")
+        self.require("layer_norm_eps", LAYER_NORM_EPSILON)
+        width, heads = self.count("hidden_size"), self.count("num_attention_heads")
+        if width % heads:
+            raise self._error("num_attention_heads", f"a divisor of hidden_size ({width})")
+        return {
+            "width": width,
+            "depth": self.count("num_hidden_layers"),
+            "heads": heads,
+            "mlp_dim": self.count("intermediate_size"),
+            "activation": _ACTIVATIONS[activation],
+        }
+
+    def _error(self, name: str, rule: str) -> PretrainedError:
+        return PretrainedError(
+            f"{self._where}.{name} is {self[name]!r}, but must be {rule}; correct it, or name another model's folder"
+        )
+
+
+def _transformer_fields(config: settings.TransformerSettings) -> dict[str, Any]:
+    return {
+        "hidden_size": config.width,
+        "intermediate_size": config.mlp_dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "hidden_act": next(theirs for theirs, ours in _ACTIVATIONS.items() if ours == config.activation),
+        "layer_norm_eps": LAYER_NORM_EPSILON,
+        "attention_dropout": 0.0,
+    }
+
+
+def _require_preprocessing(folder: str, size: int) -> None:
+    """Pictures must be squashed to the tower's size and scaled to [-1, 1], as our towers are given them."""
+    name = "preprocessor_config.json"
+    if not os.path.isfile(os.path.join(folder, name)):
+        return
+    given = read_json(folder, name)
+    for field, rule in {
+        "image_mean": [_MEAN] * 3,
+        "image_std": [_MEAN] * 3,
+        "size": {"height": size, "width": size},
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+    }.items():
+        if given.get(field, rule) != rule:
+            raise PretrainedError(
+                f"{folder}/{name}: {field} is {given[field]}, but must be {rule}; correct either file"
+            )

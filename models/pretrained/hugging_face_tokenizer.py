@@ -1,0 +1,79 @@
+"""The vocabulary of a Hugging Face folder, and what its tokenizer does with it."""
+
+import dataclasses
+import os
+from typing import Any
+
+from models import settings
+from models.pretrained import vocabularies
+from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.errors import PretrainedError
+from models.pretrained.hugging_face_config import read_json
+
+_VOCABULARIES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
+_CONFIG = "tokenizer_config.json"
+_SIGLIP = "SiglipTokenizer"
+
+
+def read_vocabulary(folder: str) -> bytes | None:
+    """The folder's SentencePiece model; None where there is none (tokenizer.json, its translation, is not read)."""
+    for name in _VOCABULARIES:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                return file.read()
+    return None
+
+
+def with_tokenizer(
+    config: settings.SiglipSettings, folder: str, vocabulary: bytes | None, rows: int
+) -> settings.SiglipSettings:
+    """The settings with the padding and the treatment of punctuation that tokenizer_config.json, or SigLIP, has.
+
+    text_config.pad_token_id is not looked at: no published model uses it, and that of SigLIP 2 is wrong.
+
+    Raises:
+      PretrainedError: the tokenizer keeps capitals, or pads with no piece of the vocabulary.
+    """
+    given = read_json(folder, _CONFIG) if os.path.isfile(os.path.join(folder, _CONFIG)) else {}
+    where = f"{folder}/{_CONFIG}"
+    kind = str(given.get("tokenizer_class", "")).removesuffix("Fast")
+    if kind == _SIGLIP and given.get("do_lower_case", True) is not True:
+        raise PretrainedError(
+            f"{where}: do_lower_case is {given['do_lower_case']!r}, but our tokenizer always does; true"
+        )
+    pad = given.get("pad_token")
+    pad = pad.get("content") if isinstance(pad, dict) else pad
+    pad_id = vocabularies.pad_id(rows)
+    if vocabulary is not None and pad is not None:
+        pieces = vocabularies.load(vocabulary, folder)
+        pad_id = pieces.piece_to_id(str(pad))
+        if pieces.id_to_piece(pad_id) != pad:
+            raise PretrainedError(f"{where}: pad_token is {pad!r}, which the vocabulary has not; correct either file")
+    strips = kind == _SIGLIP if kind else vocabularies.strips_punctuation(rows)
+    text = dataclasses.replace(config.text_tower, pad_id=pad_id, strip_punctuation=strips)
+    return dataclasses.replace(config, text_tower=text)
+
+
+def write_vocabulary(checkpoint: Checkpoint, folder: str) -> dict[str, dict[str, Any]]:
+    """Writes the vocabulary; returns the JSON files that make transformers tokenize as we serve.
+
+    SiglipTokenizer removes punctuation, always; Gemma's, which SigLIP 2 comes with, does not.
+    """
+    assert checkpoint.vocabulary is not None
+    text = checkpoint.config.text_tower
+    pieces = vocabularies.load(checkpoint.vocabulary, checkpoint.source)
+    gemma = checkpoint.vocabulary_size == vocabularies.GEMMA_PIECES
+    with open(os.path.join(folder, "tokenizer.model" if gemma else "spiece.model"), "wb") as file:
+        file.write(checkpoint.vocabulary)
+    special = {
+        "eos_token": pieces.id_to_piece(pieces.eos_id()),
+        "unk_token": pieces.id_to_piece(pieces.unk_id()),
+        "pad_token": pieces.id_to_piece(text.pad_id),
+    }
+    how = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": False, "add_eos_token": True} if gemma else {
+        "tokenizer_class": _SIGLIP,
+        "do_lower_case": True,
+    }  # fmt: skip
+    config = {**special, **how, "model_max_length": text.length, "processor_class": "SiglipProcessor"}
+    return {_CONFIG: config, "special_tokens_map.json": special}

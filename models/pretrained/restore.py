@@ -1,0 +1,98 @@
+"""From a checkpoint into the variables of a model that is about to be trained or served."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models import settings
+from models.optimizers.parameters import name
+from models.pretrained.checkpoint import Checkpoint, require_none
+from models.pretrained.errors import PretrainedError
+from models.settings.pretrained import PARTS
+
+_SCALARS = ("log_scale", "bias")
+# What changes a tower's answer, and not the shape of its weights.
+_ANSWERS = {
+    "image_tower": ("activation", "pooling"),
+    "text_tower": ("activation", "pooling", "causal", "pad_id"),
+}
+_POSITIONS = "image_tower/position_embedding"
+
+
+def restore(
+    variables: Sequence[tf.Variable],
+    checkpoint: Checkpoint,
+    parts: tuple[str, ...] = PARTS,
+    config: settings.ObjectiveSettings | settings.EmbeddingSettings | None = None,
+) -> None:
+    """Sets variables to the checkpoint's values; each variable of the parts, and each value, exactly once.
+
+    The image tower may be of another size: its position embeddings are resized, as `resize_positions` says. The text
+    tower's length must be the same, since the tower is pooled at its last position.
+
+    Args:
+      variables: of an objective or a tower, built; those outside the parts are left alone.
+      checkpoint: of towers of the same settings but for the size of pictures.
+      parts: of "image_tower", "text_tower" and "scalars" (t' and b), what to set.
+      config: whose towers the variables belong to; what changes a tower's answer and not the shape of its weights,
+        such as the activation, is held against the checkpoint's.
+
+    Raises:
+      PretrainedError: variables and values, or settings, differ; the message names both sides.
+    """
+    if config is not None:
+        _require_same_settings(config, checkpoint, parts)
+    chosen = {name(variable): variable for variable in variables if _part(name(variable)) in parts}
+    values = {key: value for key, value in checkpoint.weights.items() if _part(key) in parts}
+    if _POSITIONS in chosen and _POSITIONS in values:
+        has_class = checkpoint.config.image_tower.pooling == "cls"
+        values[_POSITIONS] = resize_positions(values[_POSITIONS], chosen[_POSITIONS].shape[1], has_class)
+    problems = []
+    for key in [*chosen, *(key for key in values if key not in chosen)]:
+        here = chosen[key].shape.as_list() if key in chosen else "missing"
+        there = list(values[key].shape) if key in values else "missing"
+        if here != there:
+            problems.append(f"{key} is {there} there and {here} here")
+    fix = "Give the towers the checkpoint's settings and vocabulary, or leave a part out of Pretrained.parts"
+    require_none(checkpoint.source, problems, fix)
+    for key, variable in chosen.items():
+        variable.assign(values[key])
+
+
+def resize_positions(positions: np.ndarray, count: int, has_class: bool = False) -> np.ndarray:
+    """Position embeddings [1, n, width] of a square grid -> [1, count, width], bilinear and antialiased on the grid.
+
+    A class token's, which comes first, stays as it is.
+
+    Raises:
+      PretrainedError: n or `count` is no square (and one, for a class token).
+    """
+    kept, grid = positions[:, : int(has_class)], positions[:, int(has_class) :]
+    old, new = math.isqrt(grid.shape[1]), math.isqrt(count - has_class)
+    if old * old != grid.shape[1] or new * new != count - has_class:
+        raise PretrainedError(
+            f"{_POSITIONS} has {positions.shape[1]} positions there and {count} here, which are not both square grids"
+        )
+    if old == new:
+        return positions
+    square = grid.reshape(1, old, old, -1)
+    resized = tf.image.resize(square, [new, new], method="bilinear", antialias=True).numpy()
+    return np.concatenate([kept, resized.reshape(1, new * new, -1)], axis=1)
+
+
+def _part(key: str) -> str:
+    return "scalars" if key in _SCALARS else key.split("/")[0]
+
+
+def _require_same_settings(config: Any, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
+    problems = []
+    for tower, fields in _ANSWERS.items():
+        here, there = getattr(config, tower, None), getattr(checkpoint.config, tower)
+        for field in fields if tower in parts and here is not None else ():
+            mine, theirs = getattr(here, field), getattr(there, field)
+            if mine != theirs:
+                problems.append(f"{tower}'s {field} is {theirs!r} there and {mine!r} here")
+    require_none(checkpoint.source, problems, "Give the towers the checkpoint's settings")

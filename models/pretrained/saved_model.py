@@ -1,0 +1,91 @@
+"""Our own SavedModel, trained or converted: variables by name, settings and vocabulary from beside them."""
+
+import os
+import tempfile
+
+import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from models import configuration, export, objectives, settings
+from models.pretrained import whole
+from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.errors import PretrainedError
+from models.pretrained.restore import restore
+from models.tokenizer import Tokenizer
+
+_VOCABULARY = "vocabulary.model"
+
+
+def read(folder: str) -> Checkpoint:
+    """Reads a SavedModel that models.export wrote; its graph is not loaded.
+
+    Raises:
+      PretrainedError: it is not of a SigLIP of ours, or a file is missing or damaged.
+    """
+    config = _config(folder)
+    return Checkpoint(config, _weights(folder), _vocabulary(folder), folder)
+
+
+def write(checkpoint: Checkpoint, folder: str) -> None:
+    """Writes the SavedModel that a trained model would be served from, whole or not at all.
+
+    Raises:
+      PretrainedError: the vocabulary is not known, has no such padding, or `folder` is there already.
+    """
+    whole.require_absent(folder)
+    if checkpoint.vocabulary is None:
+        raise PretrainedError(
+            f"{checkpoint.source} comes without a SentencePiece model, which a SavedModel needs; add --vocabulary FILE"
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        path = os.path.join(temporary, _VOCABULARY)
+        with open(path, "wb") as file:
+            file.write(checkpoint.vocabulary)
+        tokenizer = Tokenizer(path, checkpoint.config.text_tower)
+        objective = objectives.create(checkpoint.config, checkpoint.vocabulary_size)
+        restore(objective.variables, checkpoint, config=checkpoint.config)
+        os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
+        export.save(objective, tokenizer, configuration.to_gin(checkpoint.config), folder)
+
+
+def _config(folder: str) -> settings.SiglipSettings:
+    path = os.path.join(folder, "assets.extra", export.GIN_FILE)
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        trained = any(line.startswith("Training.") for line in text.splitlines())
+        objective = (
+            configuration.parse(text, settings.TrainingSettings).objective
+            if trained
+            else configuration.parse(text, settings.SiglipSettings)
+        )
+    except (OSError, ValueError) as error:
+        raise PretrainedError(f"{path} cannot be read ({error}); name a model that this project has trained") from error
+    if not isinstance(objective, settings.SiglipSettings):
+        raise PretrainedError(f"{path}: the objective is {type(objective).__name__}, but must be SiglipSettings")
+    return settings.SiglipSettings(objective.image_tower, objective.text_tower)
+
+
+def _weights(folder: str) -> dict:
+    try:
+        reader = tf.train.load_checkpoint(os.path.join(folder, "variables", "variables"))
+        graph = trackable_object_graph_pb2.TrackableObjectGraph()
+        graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+        keys = {
+            attribute.full_name: attribute.checkpoint_key
+            for node in graph.nodes
+            for attribute in node.attributes
+            if attribute.name == "VARIABLE_VALUE"
+        }
+        return {name: reader.get_tensor(key) for name, key in keys.items()}
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise PretrainedError(f"{folder}/variables cannot be read ({error}); take the SavedModel again") from error
+
+
+def _vocabulary(folder: str) -> bytes:
+    assets = os.path.join(folder, "assets")
+    names = os.listdir(assets) if os.path.isdir(assets) else []
+    if len(names) != 1:
+        raise PretrainedError(f"{assets} has {len(names)} files, but must have the vocabulary alone; take it again")
+    with open(os.path.join(assets, names[0]), "rb") as file:
+        return file.read()

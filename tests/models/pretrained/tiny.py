@@ -1,0 +1,49 @@
+"""Small checkpoints, and what a model of ours answers with them."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from models import objectives, pretrained, settings
+from models.pretrained import Checkpoint, layout
+
+FIXTURE = pathlib.Path(__file__).parents[2] / "fixtures" / "hugging_face_siglip"
+CONFIG = settings.SiglipSettings(
+    settings.ImageTowerSettings(size=24, patch=8, width=24, depth=2, heads=3, mlp_dim=40),
+    settings.TextTowerSettings(length=5, width=16, depth=1, heads=2, mlp_dim=24, strip_punctuation=True),
+)
+WORDS = 30
+
+
+def checkpoint(config: settings.SiglipSettings = CONFIG, words: int = WORDS, seed: int = 0) -> Checkpoint:
+    """Random weights, biases and norms included, so that no mix-up can go unseen."""
+    generator = np.random.default_rng(seed)
+    shapes = layout.shapes(config, words)
+    weights = {name: generator.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+    return Checkpoint(config, weights, None, "made up")
+
+
+def assert_same(one: Checkpoint, other: Checkpoint) -> None:
+    """All weights are equal, bit for bit."""
+    assert one.weights.keys() == other.weights.keys()
+    for name, value in one.weights.items():
+        np.testing.assert_array_equal(value.view(np.uint32), other.weights[name].view(np.uint32), err_msg=name)
+
+
+def answers(loaded: Checkpoint, images: np.ndarray, token_ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Embeddings and logits of our objective with the checkpoint's weights."""
+    objective = objectives.create(loaded.config, loaded.vocabulary_size)
+    pretrained.restore(objective.variables, loaded, config=loaded.config)
+    image, text = objective.embed_image(tf.constant(images)), objective.embed_text(tf.constant(token_ids))
+    return {
+        "image_embedding": image.numpy(),
+        "text_embedding": text.numpy(),
+        "logits": objective.logits(image, text).numpy(),
+    }
+
+
+def changed(loaded: Checkpoint, **weights: np.ndarray) -> Checkpoint:
+    """The checkpoint with other weights, by name with "." for "/"."""
+    return dataclasses.replace(loaded, weights=loaded.weights | {k.replace(".", "/"): v for k, v in weights.items()})
