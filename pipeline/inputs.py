@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from models import settings
+from models.pretrained.formats import newest_version
 from pipeline.settings import PipelineSettings, VocabularySettings
 
 _BLOCK = 1 << 24
@@ -21,16 +22,10 @@ def pin(run: PipelineSettings) -> PipelineSettings:
     if vocabulary.path:
         vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
     if training.pretrained:
-        path = _newest_version(training.pretrained.path)
+        path = newest_version(training.pretrained.path)
         pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
         training = dataclasses.replace(training, pretrained=pretrained)
     return dataclasses.replace(run, vocabulary=vocabulary, training=training)
-
-
-def _newest_version(path: str) -> str:
-    """Of a folder of pushed models, which are numbered, the newest; anything else is itself."""
-    versions = [name for name in os.listdir(path) if name.isdigit()] if os.path.isdir(path) else []
-    return os.path.join(path, max(versions, key=int)) if versions else path
 
 
 def _sha256(named: VocabularySettings | settings.PretrainedSettings, path: str) -> str:

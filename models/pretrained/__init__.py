@@ -6,6 +6,6 @@ Each format has one module, which reads it into the one form that is `Checkpoint
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
 from models.pretrained.formats import load, read, write
-from models.pretrained.restore import restore
+from models.pretrained.restore import require_same_vocabulary, restore
 
-__all__ = ["Checkpoint", "PretrainedError", "load", "read", "restore", "write"]
+__all__ = ["Checkpoint", "PretrainedError", "load", "read", "require_same_vocabulary", "restore", "write"]
