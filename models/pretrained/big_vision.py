@@ -128,7 +128,7 @@ def _image_tower(found: Shapes, size: int | None, path: str) -> settings.ImageTo
             f"{path}: pictures of {size} px have {size // patch} x {size // patch} patches of {patch} px, but "
             f"img/pos_embedding is of {grid} x {grid}; name a size from {grid * patch} to {grid * patch + patch - 1}"
         )
-    pooling = "map" if "img/MAPHead_0/probe" in found else "gap"
+    pooling = "map" if any(name.startswith("img/MAPHead_0/") for name in found) else "gap"
     transformer = _transformer(found, "img/Transformer", path)
     return settings.ImageTowerSettings(
         **transformer, size=size, patch=patch, pooling=pooling, cut_to_patches=size % patch > 0
