@@ -1,6 +1,7 @@
 """Our own SavedModel, trained or converted: variables by name, settings and vocabulary from beside them."""
 
 import os
+import shutil
 import tempfile
 
 import tensorflow as tf
@@ -45,7 +46,10 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
         objective = objectives.create(checkpoint.config, checkpoint.vocabulary_size)
         restore(objective.variables, checkpoint, config=checkpoint.config)
         os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
-        export.save(objective, tokenizer, configuration.to_gin(checkpoint.config), folder)
+        try:
+            export.save(objective, tokenizer, configuration.to_gin(checkpoint.config), folder)
+        finally:
+            shutil.rmtree(folder.rstrip("/") + ".unfinished", ignore_errors=True)
 
 
 def _config(folder: str) -> settings.SiglipSettings:

@@ -75,8 +75,8 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_given(tmp_path, tensors):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"img/MAPHead_0/probe": None}, r"img/MAPHead_0/probe \[1, 1, 24\] is missing, which our image_tower/head/probe"),
-        ({"txt/head/bias": None}, r"txt/head/bias \[24\] is missing, which our text_tower/head/bias \[24\] is read from"),
+        ({"img/MAPHead_0/probe": None}, r"img/MAPHead_0/probe \[1, 1, 24\] is missing, which our image_tower/head"),
+        ({"txt/head/bias": None}, r"txt/head/bias \[24\] is missing, which our text_tower/head/bias \[24\] is"),
         ({"img/head/kernel": np.zeros([24, 9])}, r"img/head/kernel \[24, 9\] belongs to no variable of ours"),
         (
             {"txt/head/kernel": np.zeros([24, 16], np.float32)},
