@@ -90,6 +90,8 @@ def fields(checkpoint: Checkpoint) -> dict[str, Any]:
             "max_position_embeddings": text.length,
             "projection_size": image.width,
             "pad_token_id": text.pad_id,
+            "bos_token_id": None,
+            "eos_token_id": None,
         },
     }
 

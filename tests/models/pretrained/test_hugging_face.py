@@ -1,5 +1,7 @@
 """Hugging Face's folders: what transformers saved is read and written back, and what is broken is refused by name."""
 
+import dataclasses
+import io
 import json
 import pathlib
 import shutil
@@ -8,9 +10,11 @@ import struct
 import ml_dtypes
 import numpy as np
 import pytest
+import sentencepiece
 from safetensors.numpy import load_file, save_file
 
 from models import pretrained
+from models.pretrained import vocabularies
 from tests.models.pretrained.tiny import FIXTURE, assert_same, checkpoint
 
 
@@ -203,3 +207,26 @@ def test_without_a_vocabulary_no_tokenizer_is_written(tmp_path):
     files = {path.name for path in (tmp_path / "model").iterdir()}
     assert files == {"config.json", "model.safetensors", "preprocessor_config.json"}
     assert_same(pretrained.read(str(tmp_path / "model")), checkpoint())
+
+
+def test_a_vocabulary_of_gemmas_size_gets_siglip_2s_tokenizer(tmp_path, monkeypatch):
+    loaded = pretrained.read(str(FIXTURE))
+    vocabulary = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a b c d e f"] * 9), model_writer=vocabulary, vocab_size=12, hard_vocab_limit=False,
+        pad_id=0, eos_id=1, bos_id=2, unk_id=3, minloglevel=2,
+    )  # fmt: skip
+    pieces = vocabularies.load(vocabulary.getvalue(), "made up").get_piece_size()
+    embedding = loaded.weights["text_tower/token_embedding/embeddings"][:pieces]
+    weights = loaded.weights | {"text_tower/token_embedding/embeddings": embedding}
+    monkeypatch.setattr(vocabularies, "GEMMA_PIECES", pieces)
+    config = dataclasses.replace(
+        loaded.config, text_tower=dataclasses.replace(loaded.config.text_tower, pad_id=0, strip_punctuation=False)
+    )
+    made = pretrained.Checkpoint(config, weights, vocabulary.getvalue(), "made up")
+    pretrained.write(made, str(tmp_path / "2"), "hugging_face")
+    tokenizer = json.loads((tmp_path / "2" / "tokenizer_config.json").read_text())
+    assert tokenizer["tokenizer_class"] == "Siglip2Tokenizer"
+    assert (tokenizer["pad_token"], tokenizer["eos_token"], tokenizer["padding_side"]) == ("<pad>", "</s>", "right")
+    text = pretrained.read(str(tmp_path / "2")).config.text_tower
+    assert (text.pad_id, text.strip_punctuation) == (0, False)
