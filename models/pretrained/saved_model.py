@@ -11,7 +11,7 @@ from models import configuration, export, objectives, settings
 from models.pretrained import whole
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
-from models.pretrained.restore import restore
+from models.pretrained.restoration import restore
 from models.tokenizer import Tokenizer
 
 _VOCABULARY = "vocabulary.model"

@@ -11,7 +11,7 @@ from PIL import Image
 from models import objectives, pretrained, settings
 from models.image_tower import ImageTower
 from models.optimizers.parameters import name
-from models.pretrained.restore import resize_positions
+from models.pretrained.restoration import resize_positions
 from models.settings.pretrained import PARTS
 from tests.models.pretrained.tiny import CONFIG, WORDS, checkpoint
 
