@@ -149,9 +149,8 @@ def _transformer(found: Shapes, encoder: str, path: str) -> dict[str, Any]:
     _, mlp_dim = _shape(found, f"{encoder}/encoderblock_0/MlpBlock_0/Dense_0/kernel", 2, path)
     if width % heads:
         raise PretrainedError(f"{path}: {encoder} has a width of {width}, which its {heads} heads do not divide")
-    numbers = (re.match(rf"{encoder}/encoderblock_(\d+)/", name) for name in found)
-    depth = 1 + max(int(number[1]) for number in numbers if number)
-    return {"width": width, "heads": heads, "mlp_dim": mlp_dim, "depth": depth}
+    blocks = {name.split("/")[2] for name in found if name.startswith(f"{encoder}/encoderblock_")}
+    return {"width": width, "heads": heads, "mlp_dim": mlp_dim, "depth": len(blocks)}
 
 
 def _shape(found: Shapes, name: str, rank: int, path: str) -> tuple[int, ...]:

@@ -88,6 +88,8 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_given(tmp_path, tensors):
         ({"t": np.zeros([1], np.int32)}, "t is int32, but must be one of float32, float16, bfloat16"),
         ({"t": np.full([1], np.nan, np.float32)}, "log_scale has NaN or infinite values"),
         ({"t": np.full([1], 90, np.float32)}, "log_scale is 90.0, which is no logarithm"),
+        ({"img/Transformer/encoderblock/x": np.zeros([1 << 40, 0])}, r"/x.npy is empty, \[1099511627776, 0\]"),
+        ({"img/Transformer/encoderblock_99999999/x": np.zeros([1])}, r"block_2/LayerNorm_0/scale \[24\] is missing"),
         ({"b": np.array([{}], object)}, "b.npy is a pickle, which may run any code and is never loaded"),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import app, flags
 from absl.testing import flagsaver
 
@@ -100,7 +101,12 @@ def test_converted_on_the_command_line_it_is_served(tmp_path):
     assert "read 80,938 parameters" in done.stderr
 
     with np.load(FIXTURE / "answers.npz") as file:
-        (tmp_path / "picture.png").write_bytes(file["png"].tobytes())
+        expected = dict(file)
+    embed_text = tf.saved_model.load(str(served)).signatures["embed_text"]
+    texts = tf.constant([str(text) for text in expected["texts"]])
+    np.testing.assert_allclose(embed_text(text=texts)["text_embedding"], expected["text_embedding"], atol=1e-5)
+
+    (tmp_path / "picture.png").write_bytes(expected["png"].tobytes())
     labels = ["A photo of a cat.", "two red rings"]
     answer = zero_shot.ask(str(served), [str(tmp_path / "picture.png")], labels)
     assert set(answer[str(tmp_path / "picture.png")]) == set(labels)

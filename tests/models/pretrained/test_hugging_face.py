@@ -117,6 +117,7 @@ def test_half_precision_is_widened_exactly(folder, dtype):
         ({"vision_config__num_attention_heads": 5}, r"heads is 5, but must be a divisor of hidden_size \(48\)"),
         ({"vision_config__hidden_size": "48"}, "hidden_size is '48', but must be a whole number"),
         ({"vision_config__num_hidden_layers": -1}, "num_hidden_layers is -1, but must be a whole number"),
+        ({"text_config__num_hidden_layers": 1 << 20}, "hidden_layers is 1048576, but must be a whole number"),
         ({"vision_config__num_channels": 1}, "num_channels is 1, but must be 3"),
         ({"vision_config__vision_use_head": False}, "vision_use_head is False, but must be True"),
         ({"text_config__projection_size": 32}, "text_config.projection_size is 32, but must be 48"),
