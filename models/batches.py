@@ -12,10 +12,12 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from models import data, features, images, settings
+from models.objectives.objective import IMAGE_EMBEDDING, TOKEN_IDS, Views, boxes_of
 from models.tokenizer import Tokenizer
 
 POSITION = "position"
 START = (0, 0, 0)
+_PIXELS = "pixels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,12 @@ class Batches:
     """Endless batches from the shards of a split."""
 
     def __init__(
-        self, paths: Sequence[str], tokenizer: Tokenizer, image_size: int, config: settings.TrainingSettings
+        self,
+        paths: Sequence[str],
+        tokenizer: Tokenizer,
+        image_size: int,
+        config: settings.TrainingSettings,
+        views: Views = Views(),
     ) -> None:
         """Looks at the shards; nothing is decoded yet.
 
@@ -47,12 +54,14 @@ class Batches:
           tokenizer: makes the token ids.
           image_size: S.
           config: shuffle buffer, shards at once, cache and seed; batch size, for the check.
+          views: what the objective wants to see of each pair.
 
         Raises:
           NotEnoughRows: there are fewer rows than one batch needs.
         """
         data.require_rows(paths, config.batch_size)
         self._paths, self._tokenizer, self._image_size, self._config = sorted(paths), tokenizer, image_size, config
+        self._views = views
 
     def read(self, rows: int, reader: Reader = Reader(), start: Sequence[int] = START) -> tf.data.Dataset:
         """Batches of one reader: each full, however many rows a pass has.
@@ -63,9 +72,9 @@ class Batches:
           start: pass, group and row to go on from, as the last batch that was used gave it.
 
         Returns:
-          {"pixels": uint8 [b, S, S, 3], "token_ids": int32 [b, L], "position": int64 [3]}, and where pictures are
-          cropped "boxes": float32 [b, 4], drawn anew at each visit; a row's box does not depend on the batch it falls
-          into.
+          {"token_ids": int32 [b, L], "position": int64 [3]}, for each of the views' images NAME: uint8 [b, S, S, 3],
+          and where it is cropped NAME_boxes: float32 [b, 4], drawn anew at each visit; a row's box does not depend on
+          the batch it falls into. Where the views ask for it, "image_embedding": float32 [b, D].
         """
         if self._config.cache:
             decoded = self._from_memory(reader, start)
@@ -75,29 +84,40 @@ class Batches:
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
-        augmentation = self._config.augmentation
-        if (augmentation.min_crop, augmentation.max_crop) != (1.0, 1.0):
-            decoded = decoded.map(
-                lambda row, position: ({**row, "boxes": self._box(reader, position)}, position),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-        batched = decoded.batch(rows, drop_remainder=True)
+        augmented = decoded.map(
+            lambda row, position: (self._augment(row, reader, position), position),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        batched = augmented.batch(rows, drop_remainder=True)
         return batched.map(lambda batch, positions: {**batch, POSITION: positions[-1]}).prefetch(2)
 
     def _decode(self, example: tf.Tensor) -> dict[str, tf.Tensor]:
         row = data.parse([example], (features.IMAGE, features.CAPTION))
-        return {
-            "pixels": images.decode_and_resize(row[features.IMAGE][0], self._image_size),
-            "token_ids": self._tokenizer(row[features.CAPTION])[0],
-        }
+        decoded = {TOKEN_IDS: self._tokenizer(row[features.CAPTION])[0]}
+        if self._views.images:
+            decoded[_PIXELS] = images.decode_and_resize(row[features.IMAGE][0], self._image_size)
+        if self._views.image_embedding:
+            decoded[IMAGE_EMBEDDING] = data.parse_embeddings([example], self._views.image_embedding)[0]
+        return decoded
 
-    def _box(self, reader: Reader, position: tf.Tensor) -> tf.Tensor:
-        augmentation = self._config.augmentation
+    def _augment(self, row: dict[str, tf.Tensor], reader: Reader, position: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The row as it is seen at this visit, its picture once a view."""
+        seen = {name: value for name, value in row.items() if name != _PIXELS}
+        for index, (name, own) in enumerate(self._views.images.items()):
+            augmentation = own or self._config.augmentation
+            seen[name] = row[_PIXELS]
+            if (augmentation.min_crop, augmentation.max_crop) != (1.0, 1.0):
+                seed = self._seed(reader, position, index)
+                seen[boxes_of(name)] = images.random_box(augmentation.min_crop, augmentation.max_crop, seed)
+        return seen
+
+    def _seed(self, reader: Reader, position: tf.Tensor, view: int) -> tf.Tensor:
+        """int64 [2], another for each visit of each row by each view."""
         number, group, row = tf.unstack(position)
-        first = tf.constant(self._config.seed * 1_000_003 + reader.index, tf.int64)
+        first = tf.constant(self._config.seed * 1_000_003 + reader.index + view * 2**40, tf.int64)
         second = (number * 2**20 + group) * 2**24 + row  # one number a visit, up to 2^24 rows a group
-        return images.random_box(augmentation.min_crop, augmentation.max_crop, tf.stack([first, second]))
+        return tf.stack([first, second])
 
     def _from_shards(self, reader: Reader, start: Sequence[int]) -> tf.data.Dataset:
         """(serialized row, position after it), endless."""
@@ -150,7 +170,7 @@ class Batches:
             for name, value in batch.items():
                 parts.setdefault(name, []).append(value)
         table = {name: tf.concat(values, axis=0) for name, values in parts.items()}
-        count = table["pixels"].shape[0]
+        count = table[TOKEN_IDS].shape[0]
         first_pass, _, first_row = (tf.constant(number, tf.int64) for number in start)
 
         def pass_rows(number: tf.Tensor) -> tf.data.Dataset:

@@ -34,12 +34,16 @@ def configurable(name: str) -> Callable[[type[Settings]], type[Settings]]:
 def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -> list[Any]:
     """Reads gin files (their includes are relative to each file's folder) and bindings; returns one instance a root.
 
+    A later file or binding may replace what an earlier file refers to, such as the optimiser; what that file has set of
+    the replaced one is then left aside.
+
     Raises:
       ConfigurationError: a file is missing, a name is unknown, a value is refused, or a binding was used by no root.
     """
     gin.clear_config()
     prefixes = gin_config._LOCATION_PREFIXES
     usual = list(prefixes)
+    replaceable: set[str] = set()  # what earlier files refer to
     try:
         for path in files:
             if not os.path.isfile(path):
@@ -47,10 +51,11 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
             # The file's folder first, so that gin does not log an error for each place it looks in before.
             prefixes[:] = [os.path.dirname(os.path.abspath(path)), *usual]
             gin.parse_config_file(os.path.abspath(path))
+            replaceable |= _referenced()
         prefixes[:] = usual
         gin.parse_config(list(bindings))
         made = [gin.get_configurable(root)() for root in roots]
-        _refuse_unused(made)
+        _refuse_unused(made, replaceable - _referenced())
         return made
     except ConfigurationError:
         raise
@@ -90,9 +95,18 @@ def _append_block(settings: Any, blocks: list[str]) -> None:
         _append_block(value, blocks)
 
 
-def _refuse_unused(made: Iterable[Any]) -> None:
+def _referenced() -> set[str]:
+    """Selectors of what the config refers to with @."""
+    values = (value for parameters in gin_config._CONFIG.values() for value in parameters.values())
+    references = (value for value in values if isinstance(value, gin_config.ConfigurableReference))
+    return {reference.configurable.selector for reference in references}
+
+
+def _refuse_unused(made: Iterable[Any], replaced: set[str]) -> None:
     used = gin_config._OPERATIVE_CONFIG
     for (scope, selector), parameters in gin_config._CONFIG.items():
+        if selector in replaced:
+            continue
         for parameter in parameters:
             if parameter not in used.get((scope, selector), {}):
                 short = f"{scope}/" if scope else ""

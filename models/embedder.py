@@ -24,7 +24,7 @@ def create(gin_text: str) -> Callable[[Sequence[bytes]], np.ndarray]:
     with layers_compute_in(config.compute_dtype):
         tower = ImageTower(config.image_tower, name="image_tower")
         tower(tf.zeros([1, config.image_tower.size, config.image_tower.size, 3]))
-    pretrained.restore(tower.variables, pretrained.load(config.pretrained), ("image_tower",))
+    pretrained.restore(tower.variables, pretrained.load(config.pretrained), ("image_tower",), config)
 
     @tf.function(jit_compile=True, autograph=False)
     def embed(pixels: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from models import gradients, images, settings
 from models.distribution import Collectives
 from models.objectives import Objective
-from models.objectives.objective import IMAGES, Batch, Features, Metrics
+from models.objectives.objective import Batch, Features, Metrics, boxes_of
 from models.optimizers import Optimizer, parameters
 
 BAD_PART = "bad_part"
@@ -55,7 +55,7 @@ class TrainStep:
         return ["the loss", *(f"the gradient of {name}" for name in names), "the norm of the weights after the step"]
 
     def __call__(self, batch: Batch) -> Metrics:
-        """`pixels`, `token_ids` and perhaps `boxes` of models.batches -> scalars; the weights move.
+        """What models.batches reads, less the position -> scalars; the weights move.
 
         Among the scalars: `loss`, `learning_rate`, `gradient_norm` (before clipping), `weight_norm` (after the update)
         and BAD_PART, int32: the first of `parts` that is not finite (the loss: or above Training.max_loss), or -1.
@@ -85,10 +85,10 @@ class TrainStep:
 
     def _features(self, batch: Batch) -> Features:
         seen = dict(batch)
-        if "pixels" in seen:
-            seen[IMAGES] = images.to_unit_range(seen.pop("pixels"))
-            if "boxes" in seen:
-                seen[IMAGES] = images.crop(seen[IMAGES], seen.pop("boxes"))
+        for view in self._objective.views.images:
+            seen[view] = images.to_unit_range(batch[view])
+            if boxes_of(view) in batch:
+                seen[view] = images.crop(seen[view], seen.pop(boxes_of(view)))
         return self._objective.features(seen)
 
     def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:

@@ -22,20 +22,18 @@ class VocabularyTrainerSpec(component_spec.ComponentSpec):
 
 
 class VocabularyTrainer(base_component.BaseComponent):
-    """Trains a SentencePiece unigram vocabulary on the lower-cased captions of the train split only, or takes a file."""
+    """Trains a SentencePiece unigram vocabulary on the lower-cased captions of the train split, or takes a file."""
 
     SPEC_CLASS = VocabularyTrainerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(
-        self, examples: BaseChannel, path: str, sha256: str, size: int, max_sentences: int, seed: int
-    ) -> None:
+    def __init__(self, examples: BaseChannel, path: str, sha256: str, size: int, max_sentences: int, seed: int) -> None:
         """Makes the component.
 
         Args:
           examples: Examples with a train split.
           path: of a SentencePiece model that is used as it is, or "" to train one.
-          sha256: of that file, so that another file is never served from cache; "" does not look.
+          sha256: of that file, so that another file is never served from cache.
           size: pieces; small corpora may give fewer.
           max_sentences: captions drawn at most.
           seed: of the draw.

@@ -19,6 +19,11 @@ TOKEN_IDS = "token_ids"
 IMAGE_EMBEDDING = "image_embedding"
 
 
+def boxes_of(view: str) -> str:
+    """The name of what an image view's pictures are cropped to."""
+    return f"{view}_boxes"
+
+
 @dataclasses.dataclass(frozen=True)
 class Views:
     """What of each pair a batch must hold, besides `token_ids`, int32 [N, L].

@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from models.pretrained.checkpoint import Checkpoint
     from models.pretrained.errors import PretrainedError
     from models.pretrained.formats import load, read, write
-    from models.pretrained.restoration import restore
+    from models.pretrained.restoration import require_same_vocabulary, restore
 
-__all__ = ["Checkpoint", "PretrainedError", "load", "read", "restore", "write"]
+__all__ = ["Checkpoint", "PretrainedError", "load", "read", "require_same_vocabulary", "restore", "write"]
 
 _MODULES = {
     "Checkpoint": "checkpoint",
     "PretrainedError": "errors",
     "load": "formats",
     "read": "formats",
+    "require_same_vocabulary": "restoration",
     "restore": "restoration",
     "write": "formats",
 }

@@ -13,11 +13,13 @@ FOLDER_FORMATS = ("saved_model", "hugging_face")
 
 def load(config: settings.PretrainedSettings) -> Checkpoint:
     """Reads the checkpoint that training starts from; of a folder of pushed models, the newest. Errors are `read`'s."""
-    path = config.path
+    return read(newest_version(config.path))
+
+
+def newest_version(path: str) -> str:
+    """Of a folder of pushed models, which are numbered, the newest; anything else is itself."""
     versions = [name for name in os.listdir(path) if name.isdigit()] if os.path.isdir(path) else []
-    if versions:
-        path = os.path.join(path, max(versions, key=int))
-    return read(path)
+    return os.path.join(path, max(versions, key=int)) if versions else path
 
 
 def read(path: str, vocabulary: str | None = None, size: int | None = None) -> Checkpoint:

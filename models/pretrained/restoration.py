@@ -62,6 +62,19 @@ def restore(
         variable.assign(values[key])
 
 
+def require_same_vocabulary(checkpoint: Checkpoint, path: str, parts: tuple[str, ...]) -> None:
+    """Raises PretrainedError where a text tower would be given other token ids than it was trained with."""
+    if "text_tower" not in parts or checkpoint.vocabulary is None:
+        return
+    with tf.io.gfile.GFile(path, "rb") as file:
+        if file.read() != checkpoint.vocabulary:
+            raise PretrainedError(
+                f"{checkpoint.source}: the text tower was trained with another vocabulary than {path}; set "
+                "Vocabulary.path to the checkpoint's (spiece.model, or assets/vocabulary.model of a SavedModel), or "
+                "leave text_tower out of Pretrained.parts"
+            )
+
+
 def resize_positions(positions: np.ndarray, count: int, has_class: bool = False) -> np.ndarray:
     """Position embeddings [1, n, width] of a square grid -> [1, count, width], bilinear and antialiased on the grid.
 

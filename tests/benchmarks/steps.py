@@ -34,7 +34,7 @@ def _step(
     step = TrainStep(objective, optimizer, distribution.OneDevice(), config)
     rng = np.random.default_rng(0)
     batch = {
-        "pixels": tf.constant(rng.integers(0, 256, (config.batch_size, 48, 48, 3)), tf.uint8),
+        "images": tf.constant(rng.integers(0, 256, (config.batch_size, 48, 48, 3)), tf.uint8),
         "token_ids": tf.constant(rng.integers(0, _VOCABULARY, (config.batch_size, 22)), tf.int32),
     }
     compiled = tf.function(step, jit_compile=config.runtime.jit_compile, autograph=False)

@@ -1,4 +1,4 @@
-"""A train step of any size in abstract shapes: variables have a shape and no content, and the step is compiled, not run.
+"""A train step of any size in abstract shapes: variables have no content, and the step is compiled, not run.
 
 python -m tests.models.abstract_step SIZE [optimized_hlo]    SIZE as in gin/model; prints one line of JSON
 """
@@ -57,7 +57,7 @@ def main(size: str, stage: str = "hlo") -> None:
     ]
 
     def run(pixels: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        return step({"pixels": pixels, "token_ids": token_ids})
+        return step({"images": pixels, "token_ids": token_ids})
 
     program = tf.function(run, jit_compile=True, autograph=False).experimental_get_compiler_ir(*specs)(stage=stage)
     counts = {name: sum(int(v.shape.num_elements()) for v in variables if v.name.startswith(name))

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import data, settings
+from models import data, features, settings
 from models.batches import Batches, Reader
+from models.objectives.objective import Views
 from models.tokenizer import Tokenizer
 from tests.models.shapes import CONFIG, EXAMPLES, OBJECTIVE, write_shards
+from tests.pictures import shape_pairs
 
 PLAIN = dataclasses.replace(CONFIG, augmentation=settings.AugmentationSettings(), batch_size=16, shards_at_once=2)
 
@@ -27,7 +29,7 @@ def batches(vocabulary: str, paths: list[str], **changes) -> Batches:
 
 def rows(dataset: tf.data.Dataset, count: int) -> list[bytes]:
     """The first `count` batches, a key a row."""
-    taken = [batch["pixels"].numpy() for batch in dataset.take(count)]
+    taken = [batch["images"].numpy() for batch in dataset.take(count)]
     assert len(taken) == count
     return [row.tobytes() for row in np.concatenate(taken)]
 
@@ -69,7 +71,7 @@ def test_readers_share_every_pass_evenly_even_with_fewer_shards_than_readers(voc
         numbers, mine = [], []
         for batch in source.read(1, Reader(index, readers)).take(200):
             numbers.append(int(batch["position"][0]))
-            mine.append(batch["pixels"].numpy().tobytes())
+            mine.append(batch["images"].numpy().tobytes())
         first = [row for number, row in zip(numbers, mine, strict=True) if number == 0]
         assert len(first) == pytest.approx(96 / readers, abs=14)
         seen += first
@@ -78,7 +80,7 @@ def test_readers_share_every_pass_evenly_even_with_fewer_shards_than_readers(voc
 
 def test_more_readers_than_rows_in_a_shard_still_give_full_batches(vocabulary, paths):
     for batch in batches(vocabulary, paths, batch_size=64).read(5, Reader(30, 40)).take(3):
-        assert batch["pixels"].shape == (5, 24, 24, 3)
+        assert batch["images"].shape == (5, 24, 24, 3)
 
 
 def test_a_pass_reads_shards_in_another_order_than_the_one_before(vocabulary, tmp_path):
@@ -96,3 +98,38 @@ def test_too_few_rows_for_a_batch_say_how_many_there_are(vocabulary, tmp_path):
         batches(vocabulary, write_shards(tmp_path / "few", 2, EXAMPLES[:5]))
     with pytest.raises(data.NotEnoughRows, match="no shard matches"):
         data.find_shards(["/nowhere/*"])
+
+
+def test_views_see_the_same_rows_each_augmented_by_itself(vocabulary, tmp_path):
+    shards = write_shards(tmp_path, 2)
+    strong = settings.AugmentationSettings(0.3, 1.0)
+    plain = settings.AugmentationSettings()
+    views = Views({"images": None, "plain": plain, "local_0": strong, "local_1": strong})
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
+    read = Batches(shards, tokenizer, 24, CONFIG, views).read(8)
+    one = Batches(shards, tokenizer, 24, CONFIG).read(8)
+    for batch, usual in zip(read.take(3), one.take(3), strict=True):
+        np.testing.assert_array_equal(batch["images_boxes"], usual["images_boxes"])
+        for view in views.images:
+            np.testing.assert_array_equal(batch[view], usual["images"])
+        assert "plain_boxes" not in batch
+        assert (batch["local_0_boxes"].numpy() >= 0).all()
+        assert not np.allclose(batch["local_0_boxes"], batch["local_1_boxes"])
+
+
+def test_stored_embeddings_are_read_in_place_of_pictures(vocabulary, tmp_path):
+    rows = []
+    for number, serialized in enumerate(EXAMPLES[:48]):
+        example = tf.train.Example.FromString(serialized)
+        del example.features.feature[features.IMAGE]
+        example.features.feature[features.IMAGE_EMBEDDING].float_list.value.extend([number, 1.0])
+        rows.append(example.SerializeToString())
+    shards = write_shards(tmp_path, 1, rows)
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
+    batch = next(iter(Batches(shards, tokenizer, 24, CONFIG, Views({}, 2)).read(48)))
+    assert set(batch) == {"image_embedding", "token_ids", "position"}
+    captions = tokenizer(tf.constant([caption for _, caption, _ in shape_pairs()[:48]])).numpy()
+    for embedding, tokens in zip(batch["image_embedding"].numpy(), batch["token_ids"].numpy(), strict=True):
+        np.testing.assert_array_equal(captions[int(embedding[0])], tokens)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image_embedding"):
+        next(iter(Batches(shards, tokenizer, 24, CONFIG, Views({}, 3)).read(48)))

@@ -3,7 +3,7 @@
 import pytest
 
 from models import configuration
-from models.settings import ImageTowerSettings, SiglipSettings, TrainingSettings
+from models.settings import ImageTowerSettings, LionSettings, SiglipSettings, TrainingSettings
 
 
 def load(*bindings: str, files: tuple[str, ...] = ()) -> TrainingSettings:
@@ -78,3 +78,16 @@ def test_includes_are_relative_to_the_file(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     made = load("Training.seed = 4", files=(str(tmp_path / "main.gin"),))
     assert (made.steps, made.seed) == (500, 4)
+
+
+def test_a_later_file_may_replace_what_an_earlier_one_refers_to(tmp_path):
+    (tmp_path / "first.gin").write_text("Training.optimizer = @AdamW()\nAdamW.beta_2 = 0.9\n")
+    (tmp_path / "second.gin").write_text("Training.optimizer = @Lion()\nLion.beta_2 = 0.8\n")
+    files = tuple(str(tmp_path / f"{name}.gin") for name in ("first", "second"))
+    assert load(files=files).optimizer == LionSettings(beta_2=0.8)
+    assert load("Training.optimizer = @Lion()", files=files[:1]).optimizer == LionSettings()
+    (tmp_path / "stray.gin").write_text("AdamW.beta_2 = 0.9\nTraining.optimizer = @Lion()\n")
+    with pytest.raises(configuration.ConfigurationError, match="AdamW.beta_2 is set, but nothing uses it"):
+        load(files=(str(tmp_path / "stray.gin"),))
+    with pytest.raises(configuration.ConfigurationError, match="Adafactor.beta_1 is set, but nothing uses it"):
+        load("Adafactor.beta_1 = 0.9", files=files)

@@ -102,7 +102,7 @@ def test_training_sees_the_pixels_that_serving_sees(vocabulary, tmp_path):
     batch = next(iter(Batches(shards, tokenizer, OBJECTIVE.image_tower.size, plain).read(8)))
     pictures, captions, _ = zip(*shape_pairs()[:8], strict=True)
     served = {images.decode_and_resize(tf.constant(p), 24).numpy().tobytes() for p in pictures}
-    assert {row.tobytes() for row in batch["pixels"].numpy()} == served
+    assert {row.tobytes() for row in batch["images"].numpy()} == served
     tokens = {row.tobytes() for row in tokenizer(tf.constant(captions)).numpy()}
     assert {row.tobytes() for row in batch["token_ids"].numpy()} == tokens
 

@@ -22,7 +22,7 @@ PRETRAINED = settings.PretrainedSettings("made by the test", ("image_tower",))
 def batch() -> dict[str, tf.Tensor]:
     rng = np.random.default_rng(0)
     return {
-        "pixels": tf.constant(rng.integers(0, 256, (ROWS, 24, 24, 3)), tf.uint8),
+        "images": tf.constant(rng.integers(0, 256, (ROWS, 24, 24, 3)), tf.uint8),
         "token_ids": tf.constant(rng.integers(0, VOCABULARY, (ROWS, 12)), tf.int32),
     }
 
@@ -62,7 +62,7 @@ def test_control_an_unlocked_tower_moves():
 def test_precomputed_embeddings_give_the_losses_of_the_tower_in_the_step():
     objective, _, step = step_of(LOCKED)
     whole = batch()
-    stored = objective.embed_image(tf.cast(whole["pixels"], tf.float32) / 127.5 - 1)
+    stored = objective.embed_image(tf.cast(whole["images"], tf.float32) / 127.5 - 1)
     losses = [float(step(whole)["loss"]) for _ in range(5)]
     _, _, other = step_of(dataclasses.replace(LOCKED, precomputed=True))
     given = {IMAGE_EMBEDDING: stored, "token_ids": whole["token_ids"]}
@@ -105,7 +105,7 @@ class Remembering(Siglip):
     def state(self):
         return [self.momentum, self.queue]
 
-    def after_update(self, features, collectives):
+    def after_update(self, features, collectives):  # noqa: ARG002
         self.momentum.assign(0.9 * self.momentum + 0.1 * self.bias)
         self.queue.assign(tf.concat([features["image"], self.queue[: -features["image"].shape[0]]], axis=0))
 

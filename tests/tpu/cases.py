@@ -60,7 +60,7 @@ def linear_step(
     step = TrainStep(objective, recorder, linear.Collective(ring(replicas), form, broken), config)
 
     def run(pixels: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        scalars = step({"pixels": pixels, "token_ids": token_ids})
+        scalars = step({"images": pixels, "token_ids": token_ids})
         gradients = {f"gradient/{v.name.split(':')[0]}": g for v, g in zip(variables, recorder.gradients, strict=True)}
         return {**scalars, **gradients}
 
@@ -116,7 +116,7 @@ def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, st
         step, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
 
     def run(pixels: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        return step({"pixels": pixels, "token_ids": token_ids})
+        return step({"images": pixels, "token_ids": token_ids})
 
     rows, image, text = config.batch_size // replicas, config.objective.image_tower, config.objective.text_tower
     specs = [
@@ -133,7 +133,7 @@ def one_device(folder: pathlib.Path, vocabulary_size: int, steps: int, **sizes: 
     step, _ = _model_step(config, vocabulary_size, OneDevice())
     (pixels,), (token_ids,) = _random_batch(config, 1, vocabulary_size)
     compiled = tf.function(step, jit_compile=True, autograph=False)
-    scalars = [compiled({"pixels": tf.constant(pixels), "token_ids": tf.constant(token_ids)}) for _ in range(steps)]
+    scalars = [compiled({"images": tf.constant(pixels), "token_ids": tf.constant(token_ids)}) for _ in range(steps)]
     folder.mkdir(parents=True, exist_ok=True)
     found = {name: np.stack([[row[name].numpy()] for row in scalars]) for name in scalars[0]}
     np.savez(folder / "results.npz", **found)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from models.distribution import Collectives, Tpu
 from models.losses.sigmoid import sigmoid_loss
 from models.losses.softmax import softmax_loss
-from models.objectives.objective import Batch, Features, Metrics
+from models.objectives.objective import Batch, Features, Metrics, Views
 from models.objectives.two_towers import mean_logits
 from models.optimizers import Optimizer
 from tests.tpu import reference
@@ -19,6 +19,8 @@ class Linear:
 
     image_size = reference.SIZE
     text_length = reference.LENGTH
+    views = Views()
+    state: tuple[tf.Variable, ...] = ()
 
     def __init__(self, dtype: str, loss: str, broken: str = "") -> None:
         self._loss, self._broken = loss, broken
@@ -49,6 +51,9 @@ class Linear:
         if self._broken == "scaled_gradient":  # the loss itself stays right
             share = share * collectives.num_replicas - tf.stop_gradient(share * (collectives.num_replicas - 1))
         return share, mean_logits(features, tf.exp(log_scale), bias, collectives)
+
+    def after_update(self, features: Features, collectives: Collectives) -> None:
+        """There is no state."""
 
 
 class Collective(Tpu):

@@ -1,0 +1,58 @@
+"""Files that settings name, pinned as a run begins: a changed file is another run, and is never served from cache."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator
+
+from models import settings
+from models.pretrained.formats import newest_version
+from pipeline.settings import PipelineSettings, VocabularySettings
+
+_BLOCK = 1 << 24
+
+
+def pin(run: PipelineSettings) -> PipelineSettings:
+    """Fills in what a pretrained checkpoint and a vocabulary file are at this moment: newest version, and hash.
+
+    Raises:
+      ValueError: a file is missing, or is not the one whose hash the settings give.
+    """
+    vocabulary, training = run.vocabulary, run.training
+    if vocabulary.path:
+        vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
+    if training.pretrained:
+        path = newest_version(training.pretrained.path)
+        pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
+        training = dataclasses.replace(training, pretrained=pretrained)
+    return dataclasses.replace(run, vocabulary=vocabulary, training=training)
+
+
+def _sha256(named: VocabularySettings | settings.PretrainedSettings, path: str) -> str:
+    name = type(named).__name__.removesuffix("Settings")
+    files = sorted(_files(path))
+    if not files:
+        raise ValueError(
+            f"{name}.path is {named.path!r}, but there is no such file (in {os.getcwd()}); name one that is there, or "
+            "make it first: `make quickstart` publishes to output/quickstart/serving"
+        )
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(os.path.relpath(file, path).encode() + b"\0")
+        with open(file, "rb") as opened:
+            while block := opened.read(_BLOCK):
+                digest.update(block)
+    found = digest.hexdigest()
+    if named.sha256 not in ("", found):
+        raise ValueError(
+            f"{name}.sha256 is {named.sha256!r}, but {path} has {found!r}; name the file that the hash is of, or "
+            f"remove {name}.sha256"
+        )
+    return found
+
+
+def _files(path: str) -> Iterator[str]:
+    if os.path.isfile(path):
+        yield path
+    for folder, _, names in os.walk(path):
+        yield from (os.path.join(folder, name) for name in names)

@@ -1,0 +1,75 @@
+"""A pushed model is where the next run starts: its image tower locked, or both towers trained on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.progress import ComponentFailed
+from tests.pipeline.conftest import Project
+
+LOCKED = [
+    "Training.objective = @Siglit()",
+    "Siglit.image_tower = @ImageTower()",
+    "Siglit.text_tower = @TextTower()",
+    "Training.pretrained = @Pretrained()",
+    "Pretrained.parts = ('image_tower',)",
+    "Training.steps = 60",
+    "Training.checkpoint = @Checkpoint()",
+    "Checkpoint.every = 1000",
+]
+
+
+@pytest.fixture(scope="module")
+def published(project: Project) -> Project:
+    assert project.run()["blessed"]
+    return project
+
+
+def from_published(published: Project, folder, *bindings: str) -> tuple[Project, dict]:
+    """A run of its own that knows of the published model by its path only."""
+    run = Project(folder)
+    return run, run.run(f"Pretrained.path = '{published.output / 'serving'}'", *bindings)
+
+
+def losses(project: Project) -> list[float]:
+    (log,) = project.output.rglob("training_log.jsonl")
+    return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+
+
+def test_a_locked_tower_gives_the_same_losses_in_the_step_and_computed_once(published, tmp_path):
+    once, summary = from_published(published, tmp_path / "once", *LOCKED, "Siglit.precomputed = True")
+    assert "ImageEmbedder" in once.executed()
+    step, _ = from_published(published, tmp_path / "step", *LOCKED, "Siglit.precomputed = False")
+    assert "ImageEmbedder" not in step.executed()
+    assert losses(once) == pytest.approx(losses(step), rel=1e-5)
+    assert losses(once)[-1] < 0.7 * losses(once)[0]
+    assert summary["served"]
+    # Training never saw a picture: the shards it read have none.
+    for shard in once.output.glob("artifacts/ImageEmbedder/embedded/*/Split-train/*"):
+        assert shard.stat().st_size < 0.5 * _of_pictures(once, shard.name)
+
+
+def _of_pictures(project: Project, name: str) -> int:
+    (shard,) = project.output.glob(f"artifacts/ImageTextGen/examples/*/Split-train/{name}")
+    return shard.stat().st_size
+
+
+def test_both_towers_go_on_where_the_published_model_ended(published, tmp_path):
+    (version,) = (published.output / "serving").iterdir()
+    own = f"Vocabulary.path = '{version / 'assets' / 'vocabulary.model'}'"
+    tuning = ["Training.pretrained = @Pretrained()", "AdamW.multipliers = {'image_tower|text_tower': 0.1}",
+              "AdamW.no_decay = ('image_tower', 'text_tower')", "Training.steps = 20", own]  # fmt: skip
+    run, _ = from_published(published, tmp_path / "tuned", *tuning)
+    assert losses(run)[0] == pytest.approx(np.mean(losses(published)[-3:]), rel=0.5)
+    assert losses(run)[0] < 0.3 * losses(published)[0]
+
+    with pytest.raises(ComponentFailed, match=r"trained with another vocabulary than .*set Vocabulary.path to the"):
+        from_published(published, tmp_path / "wrong", *tuning[:-1], "Ingest.salt = 'other'")
+
+
+def test_a_missing_checkpoint_stops_before_anything_runs(tmp_path):
+    run = Project(tmp_path)
+    with pytest.raises(ValueError, match=r"Pretrained.path is .*nowhere.*but there is no such file"):
+        run.run("Pretrained.path = 'nowhere'", *LOCKED)
+    assert not run.output.exists()
