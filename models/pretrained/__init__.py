@@ -3,9 +3,30 @@
 Each format has one module, which reads it into the one form that is `Checkpoint`, and writes it from there.
 """
 
-from models.pretrained.checkpoint import Checkpoint
-from models.pretrained.errors import PretrainedError
-from models.pretrained.formats import load, read, write
-from models.pretrained.restore import require_same_vocabulary, restore
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.pretrained.checkpoint import Checkpoint
+    from models.pretrained.errors import PretrainedError
+    from models.pretrained.formats import load, read, write
+    from models.pretrained.restoration import require_same_vocabulary, restore
 
 __all__ = ["Checkpoint", "PretrainedError", "load", "read", "require_same_vocabulary", "restore", "write"]
+
+_MODULES = {
+    "Checkpoint": "checkpoint",
+    "PretrainedError": "errors",
+    "load": "formats",
+    "read": "formats",
+    "require_same_vocabulary": "restoration",
+    "restore": "restoration",
+    "write": "formats",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports at first use: this package is imported before __main__, which has to quiet TensorFlow first."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,13 +1,18 @@
 """Published checkpoints: `python -m models.pretrained convert --from PATH --to PATH`, or `inspect --from PATH`."""
 
+import logging
 import os
 import sys
 import time
+import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from models import configuration
 from models.pretrained import formats
@@ -64,4 +69,6 @@ def _progress(line: str) -> None:
 
 
 if __name__ == "__main__":
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     app.run(main)

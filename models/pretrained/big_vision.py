@@ -128,7 +128,7 @@ def _image_tower(found: Shapes, size: int | None, path: str) -> settings.ImageTo
             f"{path}: pictures of {size} px have {size // patch} x {size // patch} patches of {patch} px, but "
             f"img/pos_embedding is of {grid} x {grid}; name a size from {grid * patch} to {grid * patch + patch - 1}"
         )
-    pooling = "map" if "img/MAPHead_0/probe" in found else "gap"
+    pooling = "map" if any(name.startswith("img/MAPHead_0/") for name in found) else "gap"
     transformer = _transformer(found, "img/Transformer", path)
     return settings.ImageTowerSettings(
         **transformer, size=size, patch=patch, pooling=pooling, cut_to_patches=size % patch > 0
@@ -149,9 +149,8 @@ def _transformer(found: Shapes, encoder: str, path: str) -> dict[str, Any]:
     _, mlp_dim = _shape(found, f"{encoder}/encoderblock_0/MlpBlock_0/Dense_0/kernel", 2, path)
     if width % heads:
         raise PretrainedError(f"{path}: {encoder} has a width of {width}, which its {heads} heads do not divide")
-    numbers = (re.match(rf"{encoder}/encoderblock_(\d+)/", name) for name in found)
-    depth = 1 + max(int(number[1]) for number in numbers if number)
-    return {"width": width, "heads": heads, "mlp_dim": mlp_dim, "depth": depth}
+    blocks = {name.split("/")[2] for name in found if name.startswith(f"{encoder}/encoderblock_")}
+    return {"width": width, "heads": heads, "mlp_dim": mlp_dim, "depth": len(blocks)}
 
 
 def _shape(found: Shapes, name: str, rank: int, path: str) -> tuple[int, ...]:

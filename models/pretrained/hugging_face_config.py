@@ -26,7 +26,7 @@ _ACTIVATIONS = {
     "gelu": "gelu",
     "quick_gelu": "quick_gelu",
 }
-_MEAN, _RESCALE, _BILINEAR, _LARGEST = 0.5, 1 / 255, 2, 1 << 24
+_MEAN, _RESCALE, _BILINEAR, _LARGEST, _DEEPEST = 0.5, 1 / 255, 2, 1 << 24, 1000
 
 
 def read(folder: str) -> tuple[settings.SiglipSettings, int]:
@@ -90,6 +90,8 @@ def fields(checkpoint: Checkpoint) -> dict[str, Any]:
             "max_position_embeddings": text.length,
             "projection_size": image.width,
             "pad_token_id": text.pad_id,
+            "bos_token_id": None,
+            "eos_token_id": None,
         },
     }
 
@@ -138,13 +140,13 @@ class _Fields:
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
-    def count(self, name: str) -> int:
+    def count(self, name: str, largest: int = _LARGEST) -> int:
         """A whole number above 0; transformers also takes two equal ones for a square."""
         value = self[name]
         if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
             value = value[0]
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _LARGEST:
-            raise self._error(name, f"a whole number from 1 to {_LARGEST:,}")
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= largest:
+            raise self._error(name, f"a whole number from 1 to {largest:,}")
         return value
 
     def require(self, name: str, only: Any) -> None:
@@ -163,7 +165,7 @@ class _Fields:
             raise self._error("num_attention_heads", f"a divisor of hidden_size ({width})")
         return {
             "width": width,
-            "depth": self.count("num_hidden_layers"),
+            "depth": self.count("num_hidden_layers", _DEEPEST),
             "heads": heads,
             "mlp_dim": self.count("intermediate_size"),
             "activation": _ACTIVATIONS[activation],

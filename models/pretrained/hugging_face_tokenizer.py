@@ -12,7 +12,7 @@ from models.pretrained.hugging_face_config import read_json
 
 _VOCABULARIES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 _CONFIG = "tokenizer_config.json"
-_SIGLIP = "SiglipTokenizer"
+_SIGLIP, _SIGLIP_2 = "SiglipTokenizer", "Siglip2Tokenizer"
 
 
 def read_vocabulary(folder: str) -> bytes | None:
@@ -58,22 +58,23 @@ def with_tokenizer(
 def write_vocabulary(checkpoint: Checkpoint, folder: str) -> dict[str, dict[str, Any]]:
     """Writes the vocabulary; returns the JSON files that make transformers tokenize as we serve.
 
-    SiglipTokenizer removes punctuation, always; Gemma's, which SigLIP 2 comes with, does not.
+    SiglipTokenizer removes punctuation, always. Siglip2Tokenizer, for Gemma's vocabulary, does not (transformers 5).
     """
     assert checkpoint.vocabulary is not None
     text = checkpoint.config.text_tower
     pieces = vocabularies.load(checkpoint.vocabulary, checkpoint.source)
-    gemma = checkpoint.vocabulary_size == vocabularies.GEMMA_PIECES
-    with open(os.path.join(folder, "tokenizer.model" if gemma else "spiece.model"), "wb") as file:
-        file.write(checkpoint.vocabulary)
     special = {
         "eos_token": pieces.id_to_piece(pieces.eos_id()),
         "unk_token": pieces.id_to_piece(pieces.unk_id()),
         "pad_token": pieces.id_to_piece(text.pad_id),
     }
-    how = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": False, "add_eos_token": True} if gemma else {
-        "tokenizer_class": _SIGLIP,
-        "do_lower_case": True,
-    }  # fmt: skip
+    how: dict[str, Any] = {"tokenizer_class": _SIGLIP, "do_lower_case": True}
+    name = _VOCABULARIES[0]
+    if checkpoint.vocabulary_size == vocabularies.GEMMA_PIECES:
+        special["bos_token"] = pieces.id_to_piece(pieces.bos_id())
+        how = {"tokenizer_class": _SIGLIP_2, "add_bos_token": False, "add_eos_token": True, "padding_side": "right"}
+        name = _VOCABULARIES[1]
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(checkpoint.vocabulary)
     config = {**special, **how, "model_max_length": text.length, "processor_class": "SiglipProcessor"}
     return {_CONFIG: config, "special_tokens_map.json": special}

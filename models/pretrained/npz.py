@@ -1,5 +1,6 @@
 """Arrays in an .npz, by name: shapes first, values one at a time, and never a pickle."""
 
+import struct
 import zipfile
 import zlib
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from models.pretrained.errors import PretrainedError
 from models.pretrained.layout import Shapes
+
+# What zipfile and numpy raise of bytes that are not what they say; RuntimeError stands for encryption and odd methods.
+_BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 class Reader:
@@ -26,7 +30,7 @@ class Reader:
         try:
             self._zip = zipfile.ZipFile(path)
             members = self._zip.infolist()
-        except (OSError, zipfile.BadZipFile) as error:
+        except _BROKEN as error:
             raise self._error(error) from error
         for member in members:
             name = member.filename.removesuffix(".npy")
@@ -40,7 +44,7 @@ class Reader:
         try:
             with self._zip.open(self._members[name]) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except _BROKEN as error:
             raise self._error(error, name) from error
         return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
 
@@ -52,7 +56,7 @@ class Reader:
                 readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
                 shape, _, dtype = readers[version](file)
                 header = file.tell()
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except _BROKEN as error:
             raise self._error(error, member.filename) from error
         if dtype.hasobject:
             raise PretrainedError(
@@ -65,6 +69,8 @@ class Reader:
                 f"{self.path}: {member.filename} says {list(shape)} of {dtype}, {size:,} bytes, but has "
                 f"{member.file_size - header:,}; the file is damaged, take it again"
             )
+        if not size:
+            raise PretrainedError(f"{self.path}: {member.filename} is empty, {list(shape)}; take the file again")
         return tuple(shape)
 
     def _error(self, error: BaseException, name: str = "") -> PretrainedError:

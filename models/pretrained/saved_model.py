@@ -1,6 +1,7 @@
 """Our own SavedModel, trained or converted: variables by name, settings and vocabulary from beside them."""
 
 import os
+import shutil
 import tempfile
 
 import tensorflow as tf
@@ -10,7 +11,7 @@ from models import configuration, export, objectives, settings
 from models.pretrained import whole
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
-from models.pretrained.restore import restore
+from models.pretrained.restoration import restore
 from models.tokenizer import Tokenizer
 
 _VOCABULARY = "vocabulary.model"
@@ -45,7 +46,10 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
         objective = objectives.create(checkpoint.config, checkpoint.vocabulary_size)
         restore(objective.variables, checkpoint, config=checkpoint.config)
         os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
-        export.save(objective, tokenizer, configuration.to_gin(checkpoint.config), folder)
+        try:
+            export.save(objective, tokenizer, configuration.to_gin(checkpoint.config), folder)
+        finally:
+            shutil.rmtree(folder.rstrip("/") + ".unfinished", ignore_errors=True)
 
 
 def _config(folder: str) -> settings.SiglipSettings:

@@ -1,0 +1,150 @@
+"""big_vision's files: every layout that is published is read, and what is broken is refused by name."""
+
+import dataclasses
+import io
+import pickle
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from models import pretrained
+from tests.models.pretrained.tiny import CONFIG, assert_same, checkpoint
+
+
+@pytest.fixture
+def tensors(tmp_path) -> dict[str, np.ndarray]:
+    pretrained.write(checkpoint(), str(tmp_path / "written.npz"))
+    with np.load(tmp_path / "written.npz") as file:
+        return dict(file)
+
+
+def save(path, tensors) -> str:
+    np.savez(path, **tensors)
+    return str(path)
+
+
+def test_names_are_big_visions(tensors):
+    block = "params/txt/Encoder_0/encoderblock_0"
+    assert tensors[f"{block}/MultiHeadDotProductAttention_0/query/kernel"].shape == (16, 2, 8)
+    assert tensors["params/img/Transformer/encoderblock_1/MlpBlock_0/Dense_1/kernel"].shape == (40, 24)
+    assert tensors["params/img/MAPHead_0/LayerNorm_0/scale"].shape == (24,)
+    assert tensors["params/img/Transformer/encoder_norm/bias"].shape == (24,)
+    assert tensors["params/txt/Embed_0/embedding"].shape == (30, 16)
+    assert tensors["params/t"].shape == tensors["params/b"].shape == (1,)
+    assert {name.split("/")[1] for name in tensors} == {"img", "txt", "t", "b"}
+
+
+def test_sizes_are_read_off_the_shapes(tmp_path, tensors):
+    loaded = pretrained.read(save(tmp_path / "a.npz", tensors))
+    assert dataclasses.replace(loaded.config, logit_scale=10.0, logit_bias=-10.0) == CONFIG
+    assert loaded.config.logit_scale == pytest.approx(np.exp(tensors["params/t"][0]))
+    assert loaded.config.logit_bias == tensors["params/b"][0]
+
+
+def test_stacked_blocks_and_names_without_params_are_the_same_checkpoint(tmp_path, tensors):
+    plain = {name.removeprefix("params/"): tensor for name, tensor in tensors.items()}
+    stacked = {name: tensor for name, tensor in plain.items() if "/encoderblock_" not in name}
+    for name in plain:
+        if "/encoderblock_0/" in name:
+            depth = 2 if name.startswith("img/") else 1
+            blocks = [plain[name.replace("encoderblock_0", f"encoderblock_{i}")] for i in range(depth)]
+            stacked[name.replace("encoderblock_0", "encoderblock")] = np.stack(blocks)
+    assert len(stacked) < len(plain)
+    assert_same(pretrained.read(save(tmp_path / "a.npz", stacked)), checkpoint())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_is_widened_exactly(tmp_path, tensors, dtype):
+    halves = {name: tensor.astype(dtype) for name, tensor in tensors.items()}
+    loaded = pretrained.read(save(tmp_path / "a.npz", halves))
+    kernel = "img/embedding/kernel"
+    np.testing.assert_array_equal(
+        loaded.weights["image_tower/patch_embedding/kernel"], halves[f"params/{kernel}"].astype(np.float32)
+    )
+
+
+def test_a_size_that_is_no_multiple_of_the_patch_is_given(tmp_path, tensors):
+    path = save(tmp_path / "a.npz", tensors)
+    assert pretrained.read(path, size=30).config.image_tower.cut_to_patches
+    with pytest.raises(pretrained.PretrainedError, match=r"of 32 px have 4 x 4 .* 3 x 3; name a size from 24 to 31"):
+        pretrained.read(path, size=32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"img/MAPHead_0/probe": None}, r"img/MAPHead_0/probe \[1, 1, 24\] is missing, which our image_tower/head"),
+        ({"txt/head/bias": None}, r"txt/head/bias \[24\] is missing, which our text_tower/head/bias \[24\] is"),
+        ({"img/head/kernel": np.zeros([24, 9])}, r"img/head/kernel \[24, 9\] belongs to no variable of ours"),
+        (
+            {"txt/head/kernel": np.zeros([24, 16], np.float32)},
+            r"txt/head/kernel is \[24, 16\], but must be \[16, 24\] for our text_tower/head/kernel \[16, 24\]",
+        ),
+        ({"txt/Embed_0/embedding": None}, "txt/Embed_0/embedding is missing, so this is no SigLIP of big_vision"),
+        ({"img/pos_embedding": np.zeros([1, 8, 24], np.float32)}, "8 positions, which are no square grid"),
+        ({"img/pos_embedding": np.zeros([8, 24], np.float32)}, r"img/pos_embedding is \[8, 24\], but must have 3 dim"),
+        ({"t": np.zeros([1], np.int32)}, "t is int32, but must be one of float32, float16, bfloat16"),
+        ({"t": np.full([1], np.nan, np.float32)}, "log_scale has NaN or infinite values"),
+        ({"t": np.full([1], 90, np.float32)}, "log_scale is 90.0, which is no logarithm"),
+        ({"img/Transformer/encoderblock/x": np.zeros([1 << 40, 0])}, r"/x.npy is empty, \[1099511627776, 0\]"),
+        ({"img/Transformer/encoderblock_99999999/x": np.zeros([1])}, r"block_2/LayerNorm_0/scale \[24\] is missing"),
+        ({"b": np.array([{}], object)}, "b.npy is a pickle, which may run any code and is never loaded"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_model_names_the_tensor(tmp_path, tensors, change, message):
+    for name, tensor in change.items():
+        tensors.pop(f"params/{name}", None)
+        if tensor is not None:
+            tensors[f"params/{name}"] = tensor
+    with pytest.raises(pretrained.PretrainedError, match=message):
+        pretrained.read(save(tmp_path / "bad.npz", tensors))
+
+
+def test_a_file_cut_short_anywhere_is_refused(tmp_path, tensors):
+    whole = (tmp_path / "written.npz").read_bytes()
+    bad = tmp_path / "bad.npz"
+    for share in (0, 0.001, 0.3, 0.6, 0.999):
+        bad.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(
+            pretrained.PretrainedError, match=r"bad.npz cannot be read .*it is no .npz or was cut short"
+        ):
+            pretrained.read(str(bad))
+
+
+def test_a_flipped_byte_is_found(tmp_path, tensors):
+    flipped = bytearray((tmp_path / "written.npz").read_bytes())
+    flipped[len(flipped) // 2] ^= 0x55
+    (tmp_path / "bad.npz").write_bytes(flipped)
+    with pytest.raises(pretrained.PretrainedError, match=r"bad.npz"):
+        pretrained.read(str(tmp_path / "bad.npz"))
+
+
+def test_an_array_that_lies_about_its_size_is_refused_before_memory_is_taken(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 40,)})
+    with zipfile.ZipFile(tmp_path / "bad.npz", "w") as file:
+        file.writestr("params/t.npy", header.getvalue() + b"1234")
+    with pytest.raises(pretrained.PretrainedError, match=r"params/t.npy says \[1099511627776\] of float32.*but has 4"):
+        pretrained.read(str(tmp_path / "bad.npz"))
+
+
+class _Bomb:
+    def __reduce__(self):
+        return (exec, ("raise SystemError('a pickle was loaded')",))
+
+
+def test_a_pickle_by_the_name_of_an_npz_is_not_loaded(tmp_path):
+    (tmp_path / "bad.npz").write_bytes(pickle.dumps(_Bomb()))
+    with pytest.raises(pretrained.PretrainedError, match=r"it is no .npz"):
+        pretrained.read(str(tmp_path / "bad.npz"))
+
+
+def test_towers_that_big_vision_does_not_have_are_not_written(tmp_path):
+    config = dataclasses.replace(CONFIG, text_tower=dataclasses.replace(CONFIG.text_tower, bottleneck=4))
+    with pytest.raises(
+        pretrained.PretrainedError, match=r"TextTower.bottleneck is 4, but big_vision's SigLIP has 0 only"
+    ):
+        pretrained.write(checkpoint(config), str(tmp_path / "a.npz"))
+    assert not list(tmp_path.iterdir())
