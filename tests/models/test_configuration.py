@@ -87,7 +87,7 @@ def test_a_later_file_may_replace_what_an_earlier_one_refers_to(tmp_path):
     assert load(files=files).optimizer == LionSettings(beta_2=0.8)
     assert load("Training.optimizer = @Lion()", files=files[:1]).optimizer == LionSettings()
     (tmp_path / "stray.gin").write_text("AdamW.beta_2 = 0.9\nTraining.optimizer = @Lion()\n")
-    with pytest.raises(configuration.ConfigurationError, match="AdamW.beta_2 is set, but nothing uses it"):
+    with pytest.raises(configuration.ConfigurationError, match=r"AdamW.beta_2 is set, but nothing uses it"):
         load(files=(str(tmp_path / "stray.gin"),))
-    with pytest.raises(configuration.ConfigurationError, match="Adafactor.beta_1 is set, but nothing uses it"):
+    with pytest.raises(configuration.ConfigurationError, match=r"Adafactor.beta_1 is set, but nothing uses it"):
         load("Adafactor.beta_1 = 0.9", files=files)
