@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import apache_beam as beam
 
 from beam import filters, stages, writer
+from beam.records import ImageText
 from beam.sources import Source
 
 MANIFEST_FILE = "manifest.json"
@@ -25,7 +26,7 @@ class BuildOptions:
     Attributes:
       layout: splits, shards and salt.
       min_side, max_pixels: limits of `filters.DecodeCheck`.
-      unique_captions: keep one row of those that share a caption, so that no held-out caption is trained on.
+      unique_captions: keep one row of those that share their first caption, so that no held-out one is trained on.
     """
 
     layout: writer.Layout
@@ -57,7 +58,9 @@ class Build(beam.PTransform):
         read = outcomes | "NameRead" >> beam.Map(lambda _: "read")
         dropped = rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}")
         counts = (read, dropped) | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
-        leaked = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(options.layout)
+        first, every = filters.first_caption, filters.all_captions
+        shared_first = rows | "SharedFirstCaptions" >> _CaptionsInSeveralSplits(options.layout, first)
+        shared = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(options.layout, every)
         return (
             pipeline
             | "Once" >> beam.Create([None])
@@ -67,7 +70,8 @@ class Build(beam.PTransform):
                 self._report_folder,
                 counts=beam.pvalue.AsList(counts),
                 shards=beam.pvalue.AsList(shards),
-                leaked=beam.pvalue.AsSingleton(leaked),
+                shared_first=beam.pvalue.AsSingleton(shared_first),
+                shared=beam.pvalue.AsSingleton(shared),
                 reject_files=beam.pvalue.AsList(reject_files),
                 unique_captions=options.unique_captions,
             )
@@ -92,22 +96,24 @@ def _filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
         ("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")),
     ]
     if options.unique_captions:
-        chosen.append(("UniqueCaptions", stages.KeepFirst(filters.normalised_caption, "duplicate_caption")))
+        chosen.append(
+            ("UniqueCaptions", stages.KeepFirst(lambda row: filters.first_caption(row)[0], "duplicate_caption"))
+        )
     return chosen
 
 
 class _CaptionsInSeveralSplits(beam.PTransform):
     """PCollection[ImageText] -> the number of captions that lie in more than one split."""
 
-    def __init__(self, layout: writer.Layout) -> None:
+    def __init__(self, layout: writer.Layout, captions_of: Callable[[ImageText], Iterable[str]]) -> None:
         super().__init__()
-        self._layout = layout
+        self._layout, self._captions_of = layout, captions_of
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        layout = self._layout
+        layout, captions_of = self._layout, self._captions_of
         return (
             rows
-            | beam.Map(lambda row: (filters.normalised_caption(row), layout.split_of(row.key)))
+            | beam.FlatMap(lambda row: [(caption, layout.split_of(row.key)) for caption in captions_of(row)])
             | beam.Distinct()
             | "Captions" >> beam.Keys()
             | beam.combiners.Count.PerElement()
@@ -121,7 +127,8 @@ def _write_manifest(
     folder: str,
     counts: Iterable[tuple[str, int]],
     shards: Iterable[writer.Shard],
-    leaked: int,
+    shared_first: int,
+    shared: int,
     reject_files: Iterable[str],
     unique_captions: bool,
 ) -> dict[str, Any]:
@@ -134,14 +141,16 @@ def _write_manifest(
     written = sum(splits.values())
     if read != written + sum(by_name.values()):
         raise LostRows(f"read {read} rows, but wrote {written} and dropped {by_name}; please report this with your gin")
-    if unique_captions and leaked:
-        raise LostRows(f"{leaked} captions lie in more than one split although captions are unique; please report this")
+    if unique_captions and shared_first:
+        raise LostRows(
+            f"{shared_first} captions lie in more than one split although captions are unique; please report this"
+        )
     manifest = {
         "read": read,
         "written": written,
         "dropped": {name.removeprefix("dropped_"): count for name, count in by_name.items()},
         "splits": splits,
-        "captions_in_several_splits": leaked,
+        "captions_in_several_splits": shared,
         "shards": [dataclasses.asdict(shard) for shard in listed],
         "reject_files": sorted(os.path.basename(path) for path in reject_files),
     }

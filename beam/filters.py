@@ -57,18 +57,30 @@ class DecodeCheck:
 
 @dataclasses.dataclass(frozen=True)
 class CaptionCheck:
-    """Strips the caption and drops the row where nothing is left."""
+    """Strips the captions and drops the row where nothing is left of one."""
 
     def __call__(self, row: ImageText) -> Outcome:
-        caption = " ".join(row.caption.split())
-        if not caption:
-            return _reject(row, "caption_empty", f"the caption is {row.caption!r}")
-        return dataclasses.replace(row, caption=caption)
+        captions = (row.caption, *row.more_captions)
+        first, *more = (" ".join(caption.split()) for caption in captions)
+        if not all((first, *more)):
+            return _reject(
+                row, "caption_empty", f"the captions are {captions!r}" if more else f"the caption is {captions[0]!r}"
+            )
+        return dataclasses.replace(row, caption=first, more_captions=tuple(more))
 
 
-def normalised_caption(row: ImageText) -> str:
-    """The caption as duplicates are told apart: as the vocabulary sees it, less case and spaces (NFKC, casefold)."""
-    return " ".join(unicodedata.normalize("NFKC", row.caption).casefold().split())
+def first_caption(row: ImageText) -> list[str]:
+    """The first caption as duplicates are told apart: as the vocabulary sees it, less case and spaces."""
+    return [_normalised(row.caption)]
+
+
+def all_captions(row: ImageText) -> list[str]:
+    """All captions, the same way."""
+    return [_normalised(caption) for caption in (row.caption, *row.more_captions)]
+
+
+def _normalised(caption: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", caption).casefold().split())
 
 
 def _tensorflow_decodes(image: bytes) -> bool:

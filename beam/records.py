@@ -21,6 +21,7 @@ class ImageText:
       language: BCP 47 tag.
       category: label to slice metrics by, or "".
       class_name: zero-shot class, or "".
+      more_captions: others of the same picture; training draws one at each visit, all else uses the first.
     """
 
     key: str
@@ -31,19 +32,22 @@ class ImageText:
     language: str = features.UNKNOWN_LANGUAGE
     category: str = ""
     class_name: str = ""
+    more_captions: tuple[str, ...] = ()
 
     def to_example(self) -> bytes:
         """The row as a serialized tf.Example; equal rows give equal bytes."""
         values = {
-            features.KEY: self.key.encode(),
-            features.IMAGE: self.image,
-            features.CAPTION: self.caption.encode(),
-            features.SOURCE: self.source.encode(),
-            features.LANGUAGE: self.language.encode(),
-            features.CATEGORY: self.category.encode(),
-            features.CLASS_NAME: self.class_name.encode(),
+            features.KEY: [self.key.encode()],
+            features.IMAGE: [self.image],
+            features.CAPTION: [self.caption.encode()],
+            features.SOURCE: [self.source.encode()],
+            features.LANGUAGE: [self.language.encode()],
+            features.CATEGORY: [self.category.encode()],
+            features.CLASS_NAME: [self.class_name.encode()],
         }
-        feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for name, v in values.items()}
+        if self.more_captions:
+            values[features.MORE_CAPTIONS] = [caption.encode() for caption in self.more_captions]
+        feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for name, v in values.items()}
         example = tf.train.Example(features=tf.train.Features(feature=feature))
         return example.SerializeToString(deterministic=True)
 

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from models import data, features, images, settings
+from models import crops, data, features, images, settings
 from models.objectives.objective import IMAGE_EMBEDDING, TOKEN_IDS, Views, boxes_of
+from models.rand_augment import rand_augment
 from models.tokenizer import Tokenizer
 
 POSITION = "position"
 START = (0, 0, 0)
-_PIXELS = "pixels"
+_PIXELS, _CAPTIONS, _COUNT = "pixels", "captions", "count"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,6 @@ class Batches:
         self,
         paths: Sequence[str],
         tokenizer: Tokenizer,
-        image_size: int,
         config: settings.TrainingSettings,
         views: Views = Views(),
     ) -> None:
@@ -52,15 +52,15 @@ class Batches:
         Args:
           paths: TFRecord shards of serialized tf.Example, gzipped where the name ends in .gz.
           tokenizer: makes the token ids.
-          image_size: S.
-          config: shuffle buffer, shards at once, cache and seed; batch size, for the check.
+          config: the image tower's size and way to resize, shuffle buffer, shards at once, cache, augmentation and
+            seed; batch size, for the check.
           views: what the objective wants to see of each pair.
 
         Raises:
           NotEnoughRows: there are fewer rows than one batch needs.
         """
         data.require_rows(paths, config.batch_size)
-        self._paths, self._tokenizer, self._image_size, self._config = sorted(paths), tokenizer, image_size, config
+        self._paths, self._tokenizer, self._config = sorted(paths), tokenizer, config
         self._views = views
 
     def read(self, rows: int, reader: Reader = Reader(), start: Sequence[int] = START) -> tf.data.Dataset:
@@ -93,29 +93,40 @@ class Batches:
         return batched.map(lambda batch, positions: {**batch, POSITION: positions[-1]}).prefetch(2)
 
     def _decode(self, example: tf.Tensor) -> dict[str, tf.Tensor]:
-        row = data.parse([example], (features.IMAGE, features.CAPTION))
-        decoded = {TOKEN_IDS: self._tokenizer(row[features.CAPTION])[0]}
+        captions = self._tokenizer(data.parse_captions([example]).flat_values)
+        decoded = {_CAPTIONS: captions, _COUNT: tf.shape(captions)[0]}
         if self._views.images:
-            decoded[_PIXELS] = images.decode_and_resize(row[features.IMAGE][0], self._image_size)
+            image = data.parse([example], (features.IMAGE,))[features.IMAGE][0]
+            decoded[_PIXELS] = images.decode_and_resize(image, self._config.objective.image_tower)
         if self._views.image_embedding:
             decoded[IMAGE_EMBEDDING] = data.parse_embeddings([example], self._views.image_embedding)[0]
         return decoded
 
     def _augment(self, row: dict[str, tf.Tensor], reader: Reader, position: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The row as it is seen at this visit, its picture once a view."""
-        seen = {name: value for name, value in row.items() if name != _PIXELS}
-        for index, (name, own) in enumerate(self._views.images.items()):
+        """The row as it is seen at this visit: one of its captions, and its picture once a view."""
+        draw = tf.random.stateless_uniform([], self._seed(reader, position, 2, 0), alg="philox")
+        caption = tf.cast(draw * tf.cast(row[_COUNT], tf.float32), tf.int32)
+        seen = {TOKEN_IDS: row[_CAPTIONS][tf.minimum(caption, row[_COUNT] - 1)]}
+        if IMAGE_EMBEDDING in row:
+            seen[IMAGE_EMBEDDING] = row[IMAGE_EMBEDDING]
+        for view, (name, own) in enumerate(self._views.images.items()):
             augmentation = own or self._config.augmentation
             seen[name] = row[_PIXELS]
-            if (augmentation.min_crop, augmentation.max_crop) != (1.0, 1.0):
-                seed = self._seed(reader, position, index)
-                seen[boxes_of(name)] = images.random_box(augmentation.min_crop, augmentation.max_crop, seed)
+            if crops.draws_boxes(augmentation):
+                seen[boxes_of(name)] = crops.random_box(augmentation, self._seed(reader, position, 0, view))
+            if augmentation.rand_augment_layers:
+                seen[name] = rand_augment(
+                    row[_PIXELS],
+                    augmentation.rand_augment_layers,
+                    augmentation.rand_augment_magnitude,
+                    self._seed(reader, position, 1, view),
+                )
         return seen
 
-    def _seed(self, reader: Reader, position: tf.Tensor, view: int) -> tf.Tensor:
-        """int64 [2], another for each visit of each row by each view."""
+    def _seed(self, reader: Reader, position: tf.Tensor, purpose: int, view: int) -> tf.Tensor:
+        """int64 [2], another for each visit of each row, each purpose and each view."""
         number, group, row = tf.unstack(position)
-        first = tf.constant(self._config.seed * 1_000_003 + reader.index + view * 2**40, tf.int64)
+        first = tf.constant(self._config.seed * 1_000_003 + reader.index + (2**8 * purpose + view) * 2**40, tf.int64)
         second = (number * 2**20 + group) * 2**24 + row  # one number a visit, up to 2^24 rows a group
         return tf.stack([first, second])
 
@@ -166,11 +177,13 @@ class Batches:
             lambda _, example: self._decode(example), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         parts: dict[str, list[tf.Tensor]] = {}
-        for batch in decoded.batch(256):
+        for batch in decoded.ragged_batch(256):
             for name, value in batch.items():
                 parts.setdefault(name, []).append(value)
         table = {name: tf.concat(values, axis=0) for name, values in parts.items()}
-        count = table[TOKEN_IDS].shape[0]
+        captions = table[_CAPTIONS]  # as many a row as it has, each of the tokenizer's length
+        table[_CAPTIONS] = captions.to_tensor(shape=[None, None, self._tokenizer.length])
+        count = table[_COUNT].shape[0]
         first_pass, _, first_row = (tf.constant(number, tf.int64) for number in start)
 
         def pass_rows(number: tf.Tensor) -> tf.data.Dataset:

@@ -17,6 +17,14 @@ def parse(examples: tf.Tensor, names: Sequence[str] = features.ALL) -> dict[str,
     return tf.io.parse_example(examples, spec)
 
 
+def parse_captions(examples: tf.Tensor) -> tf.RaggedTensor:
+    """Serialized tf.Example [N] -> all captions of each, the first one first: string [N, (captions)]."""
+    first = parse(examples, (features.CAPTION,))[features.CAPTION]
+    spec = {features.MORE_CAPTIONS: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)}
+    more = tf.io.parse_example(examples, spec)[features.MORE_CAPTIONS]
+    return tf.concat([tf.RaggedTensor.from_tensor(first[:, None]), more], axis=1)
+
+
 def parse_embeddings(examples: tf.Tensor, dim: int) -> tf.Tensor:
     """Serialized tf.Example [N] -> the embeddings that ImageEmbedder has stored, float32 [N, dim].
 

@@ -31,6 +31,6 @@ def create(gin_text: str) -> Callable[[Sequence[bytes]], np.ndarray]:
         return normalized(tower(pixels))
 
     def embed_pictures(pictures: Sequence[bytes]) -> np.ndarray:
-        return embed(images.decode_batch(tf.constant(pictures), config.image_tower.size)).numpy()
+        return embed(images.decode_batch(tf.constant(pictures), config.image_tower)).numpy()
 
     return embed_pictures

@@ -10,6 +10,10 @@ Each stored row is a tf.Example with these features, all of one bytes value:
     category    free label to slice metrics by, "" where there is none
     class_name  the picture's zero-shot class, as words, "" where it has none
 
+A picture with several captions has, besides:
+
+    more_captions  all but the first, one or more bytes values; training draws one a visit, all else uses the first
+
 Where a locked tower has embedded the pictures (ImageEmbedder), rows have, in place of `image`:
 
     image_embedding  D floats, of unit norm
@@ -22,6 +26,7 @@ SOURCE = "source"
 LANGUAGE = "language"
 CATEGORY = "category"
 CLASS_NAME = "class_name"
+MORE_CAPTIONS = "more_captions"
 IMAGE_EMBEDDING = "image_embedding"
 
 ALL = (KEY, IMAGE, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)

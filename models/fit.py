@@ -40,7 +40,7 @@ def fit(
             checkpoint = pretrained.load(config.pretrained)
             pretrained.restore(objective.variables, checkpoint, config.pretrained.parts, config.objective)
             pretrained.require_same_vocabulary(checkpoint, vocabulary, config.pretrained.parts)
-    batches = Batches(train_shards, tokenizer, objective.image_size, config, objective.views)
+    batches = Batches(train_shards, tokenizer, config, objective.views)
     held_out = None
     if config.logging.held_out_every:
         held_out = HeldOut(held_out_patterns, tokenizer, objective, devices, config.logging.held_out_rows)

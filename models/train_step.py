@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from models import gradients, images, settings
+from models import crops, gradients, images, settings
 from models.distribution import Collectives
 from models.objectives import Objective
 from models.objectives.objective import Batch, Features, Metrics, boxes_of
@@ -88,7 +88,7 @@ class TrainStep:
         for view in self._objective.views.images:
             seen[view] = images.to_unit_range(batch[view])
             if boxes_of(view) in batch:
-                seen[view] = images.crop(seen[view], seen.pop(boxes_of(view)))
+                seen[view] = crops.crop(seen[view], seen.pop(boxes_of(view)))
         return self._objective.features(seen)
 
     def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:

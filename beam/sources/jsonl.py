@@ -21,6 +21,8 @@ _TEXT_FIELDS = ("key", "language", "category", "class_name")
 class JsonlSource:
     """Each line is {"image": PATH, "caption": TEXT} or {"image_base64": ..., "caption": TEXT}.
 
+    A picture may have "captions", a list of texts, in place of or besides "caption", which then comes first.
+
     Optional text fields: "key" (else a hash of the content), "language", "category", "class_name". A row that cannot be
     used is dropped by reason, with its file and line number; it never stops the run.
 
@@ -79,7 +81,11 @@ def _parse(numbered: tuple[str, int, bytes]) -> Outcome:
         return Rejected("", position, "invalid_json", str(error))
 
     texts = {field: row[field] for field in (*_TEXT_FIELDS, "caption") if row.get(field) is not None}
-    for field, value in texts.items():
+    listed = row.get("captions") or []
+    if not isinstance(listed, list):
+        return Rejected("", position, "invalid_field", f"captions is {listed!r}, but must be a list of texts")
+    numbered_captions = {f"captions[{number}]": value for number, value in enumerate(listed)}
+    for field, value in {**texts, **numbered_captions}.items():
         if not isinstance(value, str):
             reason = "caption_missing" if field == "caption" else "invalid_field"
             return Rejected("", position, reason, f"{field} is {value!r}, but must be text")
@@ -88,9 +94,10 @@ def _parse(numbered: tuple[str, int, bytes]) -> Outcome:
         except UnicodeEncodeError as error:
             return Rejected("", position, "invalid_utf8", f"{field}: {error}")
     key = texts.get("key", "")
-    if "caption" not in texts:
+    captions = [texts["caption"], *listed] if "caption" in texts else listed
+    if not captions:
         return Rejected(key, position, "caption_missing", "the row has no caption")
-    caption = texts["caption"]
+    caption = captions[0]
     try:
         image = _image_bytes(row, path)
     except binascii.Error as error:
@@ -106,6 +113,7 @@ def _parse(numbered: tuple[str, int, bytes]) -> Outcome:
         language=texts.get("language", features.UNKNOWN_LANGUAGE),
         category=texts.get("category", ""),
         class_name=texts.get("class_name", ""),
+        more_captions=tuple(captions[1:]),
     )
 
 

@@ -12,7 +12,7 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_component_specs
 
-from models import data, features, tokenizer
+from models import data, tokenizer
 
 VOCABULARY_KEY = "vocabulary"
 PATH_KEY = "path"
@@ -65,7 +65,7 @@ def read_file(path: str) -> bytes:
 def read_captions(split: str) -> Iterator[str]:
     """Lower-cased captions of all shards in a split's folder, in the order they lie there."""
     for batch in data.read_shards([os.path.join(split, "*")]).batch(1024):
-        for caption in data.parse(batch, (features.CAPTION,))[features.CAPTION].numpy():
+        for caption in data.parse_captions(batch).flat_values.numpy():
             yield caption.decode().lower()
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from models.distribution import Collectives
-from models.settings import AugmentationSettings
+from models.settings import AugmentationSettings, ObjectiveSettings
 
 Batch = dict[str, tf.Tensor]
 Features = dict[str, tf.Tensor]
@@ -44,8 +44,7 @@ class Objective(Protocol):
     The loss is in two parts, so that a batch can be embedded piece by piece and yet be compared as a whole.
     """
 
-    image_size: int
-    text_length: int
+    config: ObjectiveSettings
     views: Views
 
     def build(self) -> None:

@@ -15,8 +15,6 @@ class TwoTowers(keras.layers.Layer):
 
     def __init__(self, config: settings.ObjectiveSettings, vocabulary_size: int, remat: bool, name: str) -> None:
         super().__init__(name=name)
-        self.image_size = config.image_tower.size
-        self.text_length = config.text_tower.length
         self.views = Views()
         self.config = config
         self.image_tower = ImageTower(config.image_tower, remat, name="image_tower")
@@ -24,8 +22,9 @@ class TwoTowers(keras.layers.Layer):
         self.text_tower = TextTower(config.text_tower, vocabulary_size, width, remat, name="text_tower")
 
     def build(self, input_shape: object = None) -> None:
-        self.embed_image(tf.zeros([1, self.image_size, self.image_size, 3]))
-        self.embed_text(tf.zeros([1, self.text_length], tf.int32))
+        size = self.config.image_tower.size
+        self.embed_image(tf.zeros([1, size, size, 3]))
+        self.embed_text(tf.zeros([1, self.config.text_tower.length], tf.int32))
         self.built = True
 
     @property

@@ -1,5 +1,6 @@
 """What gin can tune about learning: frozen dataclasses, checked as they are made."""
 
+from models.settings.augmentation import AugmentationSettings
 from models.settings.objectives import ObjectiveSettings, SiglipSettings, SiglitSettings, SoftmaxSettings
 from models.settings.optimizers import (
     AdafactorSettings,
@@ -11,7 +12,7 @@ from models.settings.optimizers import (
 from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings
-from models.settings.training import AugmentationSettings, CheckpointSettings, LoggingSettings, TrainingSettings
+from models.settings.training import CheckpointSettings, LoggingSettings, TrainingSettings
 
 __all__ = [
     "AdafactorSettings",

@@ -7,6 +7,8 @@ from models.configuration import configurable
 
 ACTIVATIONS = ("gelu_tanh", "gelu", "quick_gelu")
 IMAGE_POOLINGS = ("map", "gap", "cls")
+RESIZES = ("squash", "crop", "letterbox")
+INTERPOLATIONS = ("bilinear", "bicubic")
 TEXT_POOLINGS = ("last", "eos")
 
 
@@ -49,6 +51,10 @@ class ImageTowerSettings(TransformerSettings):
 
     Attributes:
       size: side of the square input, pixels.
+      resize: how a picture becomes a square: "squash" ignores its aspect (SigLIP), "crop" takes the middle of the
+        longer side, "letterbox" adds white to the shorter one.
+      interpolation: "bilinear", as big_vision and SigLIP 2, or "bicubic", as Hugging Face's processor of SigLIP 1;
+        antialiased always.
       patch: side of a patch, pixels; must divide `size`, but for `cut_to_patches`.
       pooling: how tokens become one: "map" is SigLIP's attention by a learned probe, "gap" their mean, "cls" a class
         token before the patches, as in ViT and CLIP.
@@ -58,6 +64,8 @@ class ImageTowerSettings(TransformerSettings):
 
     size: int = 224
     patch: int = 16
+    resize: str = "squash"
+    interpolation: str = "bilinear"
     pooling: str = "map"
     cut_to_patches: bool = False
 
@@ -65,6 +73,8 @@ class ImageTowerSettings(TransformerSettings):
         super().__post_init__()
         require_positive(self, "size", "patch")
         _require_one_of(self, "pooling", IMAGE_POOLINGS)
+        _require_one_of(self, "resize", RESIZES)
+        _require_one_of(self, "interpolation", INTERPOLATIONS)
         require(
             self.size % self.patch == 0 or (self.cut_to_patches and self.size > self.patch),
             "ImageTower.size",

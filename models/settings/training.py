@@ -2,32 +2,13 @@
 
 import dataclasses
 
-from models.checks import label, require, require_fraction, require_positive, require_types
+from models.checks import label, require, require_positive, require_types
 from models.configuration import configurable
+from models.settings.augmentation import AugmentationSettings
 from models.settings.objectives import ObjectiveSettings, SiglipSettings
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
 from models.settings.pretrained import PretrainedSettings
 from models.settings.runtime import RuntimeSettings
-
-
-@configurable("Augmentation")
-@dataclasses.dataclass(frozen=True)
-class AugmentationSettings:
-    """Random square crops, the one augmentation that leaves "left", colours and skin tones of a caption true.
-
-    Attributes:
-      min_crop: smallest side of the crop, as a share of the picture's; 1 switches cropping off.
-      max_crop: largest side; above 1 the picture is padded with white, which shrinks it.
-    """
-
-    min_crop: float = 1.0
-    max_crop: float = 1.0
-
-    def __post_init__(self) -> None:
-        require_types(self)
-        require_fraction(self, "min_crop")
-        require(self.min_crop > 0, "Augmentation.min_crop", self.min_crop, "above 0", "use 1 to switch cropping off")
-        require(1 <= self.max_crop <= 4, "Augmentation.max_crop", self.max_crop, "in [1, 4]", "use 1 for no padding")
 
 
 @configurable("Checkpoint")

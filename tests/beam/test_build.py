@@ -107,6 +107,9 @@ def test_every_row_is_kept_or_dropped_by_name(tmp_path, rows):
     again = [
         {"image": "lost.png", "caption": "x"},
         {"image": "nosuchscheme://x.png", "caption": "x"},
+        {**rows[6], "captions": "no list"},
+        {**rows[7], "captions": ["fine", 7]},
+        {**rows[8], "captions": ["fine", " "]},
         b'{"image_base64": "", "caption": "a lone surrogate \\ud83d"}\n',
         b"[" * 100_000 + b"\n",
     ]
@@ -114,7 +117,8 @@ def test_every_row_is_kept_or_dropped_by_name(tmp_path, rows):
     manifest = run(source, tmp_path)
     assert manifest["read"] == len(rows) + len(bad) + 1 + len(again)
     assert manifest["written"] == len(rows) + 1
-    assert manifest["dropped"] == {**dict.fromkeys(bad, 1), "image_missing": 3, "invalid_utf8": 2, "invalid_json": 2}
+    twice = {"image_missing": 3, "invalid_utf8": 2, "invalid_json": 2, "invalid_field": 3, "caption_empty": 2}
+    assert manifest["dropped"] == {**dict.fromkeys(bad, 1), **twice}
     assert manifest["written"] == sum(len(captions(tmp_path, split)) for split in LAYOUT.splits)
 
     (sidecar,) = manifest["reject_files"]
@@ -125,6 +129,7 @@ def test_every_row_is_kept_or_dropped_by_name(tmp_path, rows):
         r["position"] for r in rejects if r["reason"] == "invalid_json"
     }
     assert any("lost.png" in reject["detail"] for reject in rejects)
+    assert any("captions[1] is 7, but must be text" in reject["detail"] for reject in rejects)
 
 
 def test_a_lost_row_stops_the_run(tmp_path, rows, monkeypatch):
@@ -225,4 +230,31 @@ def test_equal_rows_serialise_equally():
     row = records.ImageText("k", b"i", "c", "f:1", "s")
     moved = records.ImageText("k", b"i", "c", "g:9", "s")
     assert row.to_example() == moved.to_example()
-    assert filters.normalised_caption(records.ImageText("k", b"", " A  b", "", "")) == "a b"
+    assert filters.first_caption(records.ImageText("k", b"", " A  b", "", "")) == ["a b"]
+
+
+def test_a_picture_may_have_several_captions(tmp_path, rows):
+    pictures = [row["image_base64"] for row in rows]
+    several = [
+        {"image_base64": pictures[0], "caption": "first", "captions": ["second ", "third"]},
+        {"image_base64": pictures[1], "captions": ["only"]},
+        {"image_base64": pictures[2], "captions": ["Third", "fourth"]},
+        {"image_base64": pictures[3], "captions": ["first", "fifth"]},
+    ]
+    manifest = run(write_jsonl(tmp_path / "a.jsonl", several), tmp_path)
+    assert manifest["dropped"] == {"duplicate_caption": 1}  # the first caption counts
+    stored = {}
+    for path in (tmp_path / "examples").rglob("*.gz"):
+        for example in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
+            feature = tf.train.Example.FromString(example).features.feature
+            more = list(feature[features.MORE_CAPTIONS].bytes_list.value) if features.MORE_CAPTIONS in feature else None
+            stored[feature[features.CAPTION].bytes_list.value[0]] = more
+    first = b"first" if b"first" in stored and stored[b"first"] == [b"second", b"third"] else None
+    assert stored.pop(b"only") is None
+    assert stored.pop(b"Third") == [b"fourth"]
+    assert len(stored) == 1
+    assert first or stored == {b"first": [b"fifth"]}
+    layout_splits = {
+        LAYOUT.split_of(records.content_key(base64.b64decode(pictures[i]), c)) for i, c in ((0, "first"), (2, "Third"))
+    }
+    assert manifest["captions_in_several_splits"] == (1 if first and len(layout_splits) == 2 else 0)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from beam import filters
 from beam.records import ImageText, Rejected
-from models import images
+from models import images, settings
 from tests.pictures import encode
 
 CHECK = filters.DecodeCheck(min_side=16, max_pixels=10_000)
@@ -58,7 +58,7 @@ def test_what_tensorflow_cannot_decode_is_stored_as_png(picture):
     assert isinstance(kept, ImageText)
     stored = Image.open(io.BytesIO(kept.image))
     assert (stored.format, stored.mode, stored.size) == ("PNG", "RGB", (32, 32))
-    pixels = images.decode_and_resize(tf.constant(kept.image), 4).numpy()
+    pixels = images.decode_and_resize(tf.constant(kept.image), settings.ImageTowerSettings(size=4, patch=4)).numpy()
     assert np.abs(pixels.astype(int) - [9, 99, 200]).max() < 4
 
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from beam.records import ImageText
 from models import data, features, settings
 from models.batches import Batches, Reader
 from models.objectives.objective import Views
@@ -24,7 +26,7 @@ def paths(request, tmp_path_factory) -> list[str]:
 
 def batches(vocabulary: str, paths: list[str], **changes) -> Batches:
     config = dataclasses.replace(PLAIN, **changes)
-    return Batches(paths, Tokenizer(vocabulary, OBJECTIVE.text_tower), OBJECTIVE.image_tower.size, config)
+    return Batches(paths, Tokenizer(vocabulary, OBJECTIVE.text_tower), config)
 
 
 def rows(dataset: tf.data.Dataset, count: int) -> list[bytes]:
@@ -106,8 +108,8 @@ def test_views_see_the_same_rows_each_augmented_by_itself(vocabulary, tmp_path):
     plain = settings.AugmentationSettings()
     views = Views({"images": None, "plain": plain, "local_0": strong, "local_1": strong})
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
-    read = Batches(shards, tokenizer, 24, CONFIG, views).read(8)
-    one = Batches(shards, tokenizer, 24, CONFIG).read(8)
+    read = Batches(shards, tokenizer, CONFIG, views).read(8)
+    one = Batches(shards, tokenizer, CONFIG).read(8)
     for batch, usual in zip(read.take(3), one.take(3), strict=True):
         np.testing.assert_array_equal(batch["images_boxes"], usual["images_boxes"])
         for view in views.images:
@@ -126,10 +128,52 @@ def test_stored_embeddings_are_read_in_place_of_pictures(vocabulary, tmp_path):
         rows.append(example.SerializeToString())
     shards = write_shards(tmp_path, 1, rows)
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
-    batch = next(iter(Batches(shards, tokenizer, 24, CONFIG, Views({}, 2)).read(48)))
+    batch = next(iter(Batches(shards, tokenizer, CONFIG, Views({}, 2)).read(48)))
     assert set(batch) == {"image_embedding", "token_ids", "position"}
     captions = tokenizer(tf.constant([caption for _, caption, _ in shape_pairs()[:48]])).numpy()
     for embedding, tokens in zip(batch["image_embedding"].numpy(), batch["token_ids"].numpy(), strict=True):
         np.testing.assert_array_equal(captions[int(embedding[0])], tokens)
     with pytest.raises(tf.errors.InvalidArgumentError, match="image_embedding"):
-        next(iter(Batches(shards, tokenizer, 24, CONFIG, Views({}, 3)).read(48)))
+        next(iter(Batches(shards, tokenizer, CONFIG, Views({}, 3)).read(48)))
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_each_visit_draws_one_of_a_pictures_captions_and_a_resumed_run_the_same(vocabulary, tmp_path, cache):
+    captions = [["red"], ["blue circle", "a blue one", "round and blue"], ["green", "grass"], ["black"]]
+    rows = [
+        ImageText(str(i), shape_pairs()[i][0], first, "x:1", "test", more_captions=tuple(more)).to_example()
+        for i, (first, *more) in enumerate(captions)
+    ]
+    shards = write_shards(tmp_path, 1, rows)
+    config = dataclasses.replace(PLAIN, cache=cache, batch_size=4)
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
+    taken = list(Batches(shards, tokenizer, config).read(4).take(60))
+    seen = Counter(row.tobytes() for batch in taken for row in batch["token_ids"].numpy())
+    for texts in captions:
+        counts = [seen.pop(tokenizer(tf.constant([text]))[0].numpy().tobytes()) for text in texts]
+        assert sum(counts) == 60
+        assert min(counts) > 0.6 * 60 / len(texts)
+    assert not seen
+    position = [int(number) for number in taken[29]["position"]]
+    resumed = Batches(shards, tokenizer, config).read(4, start=position)
+    for batch, other in zip(resumed.take(30), taken[30:], strict=True):
+        np.testing.assert_array_equal(batch["token_ids"], other["token_ids"])
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_rand_augment_changes_pixels_anew_at_each_visit_and_alike_after_a_restart(vocabulary, tmp_path, cache):
+    shards = write_shards(tmp_path, 2, EXAMPLES[:32])
+    augmentation = settings.AugmentationSettings(rand_augment_layers=2, flip=True)
+    config = dataclasses.replace(PLAIN, cache=cache, augmentation=augmentation)
+    plain = dataclasses.replace(config, augmentation=settings.AugmentationSettings())
+    taken = list(batches(vocabulary, shards, **vars(config)).read(16).take(6))
+    usual = list(batches(vocabulary, shards, **vars(plain)).read(16).take(6))
+    changed = [np.any(a["images"] != b["images"], axis=(1, 2, 3)).mean() for a, b in zip(taken, usual, strict=True)]
+    assert min(changed) > 0.6
+    assert "images_boxes" in taken[0]
+    position = [int(number) for number in taken[2]["position"]]
+    for batch, other in zip(
+        batches(vocabulary, shards, **vars(config)).read(16, start=position).take(3), taken[3:], strict=True
+    ):
+        np.testing.assert_array_equal(batch["images"], other["images"])
+        np.testing.assert_array_equal(batch["images_boxes"], other["images_boxes"])

@@ -77,7 +77,7 @@ def test_a_model_trained_with_another_runtime_is_served_by_its_weights(vocabular
     )
     image, text = pickle.loads(answer.read_bytes())
     near = 1e-5 if runtime.compute_dtype == "float32" else 0.05
-    expected = float32.embed_image(images.decode_batch(tf.constant(pictures), 24)).numpy()
+    expected = float32.embed_image(images.decode_batch(tf.constant(pictures), OBJECTIVE.image_tower)).numpy()
     np.testing.assert_allclose(image, expected, atol=near)
     np.testing.assert_allclose(text, float32.embed_text(tokenizer(tf.constant(captions))).numpy(), atol=near)
 
@@ -99,9 +99,9 @@ def test_training_sees_the_pixels_that_serving_sees(vocabulary, tmp_path):
     plain = dataclasses.replace(CONFIG, augmentation=settings.AugmentationSettings(), batch_size=8)
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
     shards = write_shards(tmp_path, 1, EXAMPLES[:8])
-    batch = next(iter(Batches(shards, tokenizer, OBJECTIVE.image_tower.size, plain).read(8)))
+    batch = next(iter(Batches(shards, tokenizer, plain).read(8)))
     pictures, captions, _ = zip(*shape_pairs()[:8], strict=True)
-    served = {images.decode_and_resize(tf.constant(p), 24).numpy().tobytes() for p in pictures}
+    served = {images.decode_and_resize(tf.constant(p), OBJECTIVE.image_tower).numpy().tobytes() for p in pictures}
     assert {row.tobytes() for row in batch["images"].numpy()} == served
     tokens = {row.tobytes() for row in tokenizer(tf.constant(captions)).numpy()}
     assert {row.tobytes() for row in batch["token_ids"].numpy()} == tokens

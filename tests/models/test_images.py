@@ -1,14 +1,20 @@
+"""Pictures become the same square of bytes wherever they are read, by each way of resizing."""
+
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from models import images
+from models import images, settings
 from tests.pictures import encode
 
+TOWER = settings.ImageTowerSettings(size=4, patch=4)
 
-def decoded(picture: Image.Image, image_format: str = "PNG", size: int = 4) -> np.ndarray:
-    return images.decode_and_resize(tf.constant(encode(picture, image_format)), size).numpy()
+
+def decoded(picture: Image.Image, image_format: str = "PNG", tower: settings.ImageTowerSettings = TOWER) -> np.ndarray:
+    return images.decode_and_resize(tf.constant(encode(picture, image_format)), tower).numpy()
 
 
 @pytest.mark.parametrize(
@@ -45,32 +51,66 @@ def test_pixels_span_minus_one_to_one():
 
 
 def test_serving_names_every_broken_row(red_png):
-    batch = images.decode_batch(tf.constant([red_png, red_png]), 4)
+    batch = images.decode_batch(tf.constant([red_png, red_png]), TOWER)
     np.testing.assert_allclose(batch, np.tile([1.0, -1.0, -1.0], (2, 4, 4, 1)))
     truncated = red_png[: len(red_png) // 2]
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"not pictures.*\[1 3\].*of.*4"):
-        images.decode_batch(tf.constant([red_png, b"junk", red_png, truncated]), 4)
+        images.decode_batch(tf.constant([red_png, b"junk", red_png, truncated]), TOWER)
 
 
 def test_serving_answers_an_empty_batch():
-    assert images.decode_batch(tf.constant([], tf.string), 4).shape == (0, 4, 4, 3)
+    assert images.decode_batch(tf.constant([], tf.string), TOWER).shape == (0, 4, 4, 3)
 
 
-def test_boxes_depend_on_the_seed_only_and_keep_their_bounds():
-    boxes = [images.random_box(0.5, 1.2, tf.constant([0, seed], tf.int64)).numpy() for seed in range(200)]
-    np.testing.assert_array_equal(boxes[7], images.random_box(0.5, 1.2, tf.constant([0, 7], tf.int64)))
-    assert len({box.tobytes() for box in boxes}) == 200
-    top, left, bottom, right = np.array(boxes).T
-    np.testing.assert_allclose(bottom - top, right - left, atol=1e-6)
-    assert 0.5 <= (bottom - top).min() < 0.55
-    assert 1.15 < (bottom - top).max() <= 1.2001
+def drawn(width: int, height: int) -> Image.Image:
+    """Smooth colours and a sharp edge, so that every way of resizing shows."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    channels = [127 + 127 * np.sin(rows / 5), 255 * columns / width, np.where(rows + columns > height, 230, 20)]
+    return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
 
 
-def test_crops_are_those_of_tensorflows_crop_and_resize_compiled_or_not():
-    pixels = tf.random.stateless_uniform([3, 16, 16, 3], [1, 2], -1, 1)
-    boxes = tf.stack([images.random_box(0.5, 1.2, tf.constant([0, seed], tf.int64)) for seed in range(3)])
-    expected = tf.image.crop_and_resize(pixels, boxes, tf.range(3), [16, 16], extrapolation_value=images.WHITE)
-    np.testing.assert_allclose(images.crop(pixels, boxes), expected, atol=2e-5)
-    np.testing.assert_allclose(tf.function(images.crop, jit_compile=True)(pixels, boxes), expected, atol=2e-5)
-    whole = tf.constant([[0.0, 0.0, 1.0, 1.0]] * 3)
-    np.testing.assert_allclose(images.crop(pixels, whole), pixels, atol=1e-5)
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@pytest.mark.parametrize("interpolation", FILTERS)
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (64, 96), (16, 32)])
+def test_each_way_to_resize_is_pillows(interpolation, width, height):
+    """Pillow rounds to bytes between its two passes, which moves a pixel by 1 of 255 at most."""
+    picture, method = drawn(width, height), FILTERS[interpolation]
+    short, side = min(width, height), 16
+
+    def ours(resize: str) -> np.ndarray:
+        tower = settings.ImageTowerSettings(size=side, patch=16, resize=resize, interpolation=interpolation)
+        return decoded(picture, tower=tower).astype(int)
+
+    squashed = np.asarray(picture.resize((side, side), method)).astype(int)
+    whole = picture.resize((width * side // short, height * side // short), method)
+    left, top = (whole.width - side) // 2, (whole.height - side) // 2
+    cropped = np.asarray(whole.crop((left, top, left + side, top + side))).astype(int)
+    scale = side / max(width, height)
+    inner = picture.resize((round(width * scale), round(height * scale)), method)
+    boxed = Image.new("RGB", (side, side), "white")
+    boxed.paste(inner, ((side - inner.width) // 2, (side - inner.height) // 2))
+    found = {resize: ours(resize) for resize in ("squash", "crop", "letterbox")}
+    expected = {"squash": squashed, "crop": cropped, "letterbox": np.asarray(boxed).astype(int)}
+    for resize, pixels in found.items():
+        assert np.abs(pixels - expected[resize]).max() <= 1, resize
+        for other in expected:
+            assert other == resize or np.abs(pixels - expected[other]).max() > 20
+
+
+def test_control_the_two_interpolations_differ():
+    towers = [dataclasses.replace(TOWER, size=16, patch=16, interpolation=name) for name in FILTERS]
+    one, other = (decoded(drawn(96, 64), tower=tower).astype(int) for tower in towers)
+    assert np.abs(one - other).max() > 8
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "letterbox"])
+@pytest.mark.parametrize(("width", "height"), [(1, 3000), (3000, 1), (1, 1)])
+def test_extreme_pictures_are_resized(resize, width, height):
+    tower = settings.ImageTowerSettings(size=32, patch=16, resize=resize)
+    pixels = decoded(Image.new("RGB", (width, height), (200, 0, 0)), tower=tower)
+    assert pixels.shape == (32, 32, 3)
+    assert (pixels[15, 15] == (200, 0, 0)).all()
+    margins = resize == "letterbox" and width != height
+    assert (pixels[0, 0] == (255 if margins else (200, 0, 0))).all()

@@ -14,7 +14,7 @@ LOCKED = [
     "Siglit.text_tower = @TextTower()",
     "Training.pretrained = @Pretrained()",
     "Pretrained.parts = ('image_tower',)",
-    "Training.steps = 60",
+    "Training.steps = 30",
     "Training.checkpoint = @Checkpoint()",
     "Checkpoint.every = 1000",
 ]

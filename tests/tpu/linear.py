@@ -17,8 +17,6 @@ from tests.tpu import reference
 class Linear:
     """An Objective: pixels times a matrix, and the mean of the tokens' rows of a table, in any dtype."""
 
-    image_size = reference.SIZE
-    text_length = reference.LENGTH
     views = Views()
     state: tuple[tf.Variable, ...] = ()
 
