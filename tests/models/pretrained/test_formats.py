@@ -1,5 +1,6 @@
 """From any format to any other and back, bit for bit; the command line; a converted checkpoint that is served."""
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -39,6 +40,11 @@ def trained(tmp_path_factory, vocabulary) -> pathlib.Path:
     return folder
 
 
+def as_big_vision(config: settings.SiglipSettings) -> settings.SiglipSettings:
+    """An .npz does not tell how pictures are resized."""
+    return dataclasses.replace(config, image_tower=dataclasses.replace(config.image_tower, interpolation="bilinear"))
+
+
 def run(*arguments: str, **options) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "models.pretrained", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
@@ -57,7 +63,7 @@ def test_all_formats_keep_every_bit(tmp_path):
     pretrained.write(read, str(tmp_path / "two.npz"))
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
     assert_same(first, read)
-    assert first.config == read.config
+    assert as_big_vision(first.config) == read.config
     assert first.vocabulary == read.vocabulary == (FIXTURE / "spiece.model").read_bytes()
 
 
@@ -125,7 +131,8 @@ def test_converted_on_the_command_line_it_is_served(tmp_path):
     assert "80,938 parameters" in shown
     assert "no vocabulary" in shown
     text = shown.split("\n", 1)[1]
-    assert configuration.parse(text, settings.SiglipSettings) == pretrained.read(str(FIXTURE)).config
+    shown_config = configuration.parse(text, settings.SiglipSettings)
+    assert shown_config == as_big_vision(pretrained.read(str(FIXTURE)).config)
 
 
 SERVED = {"to": "{new}", "format": "saved_model"}
