@@ -4,6 +4,7 @@ A file holds flax parameters by path and nothing else: sizes are read off the sh
 as SigLIP has it (gelu_tanh, last token, and by the vocabulary's size the padding).
 """
 
+import functools
 import math
 import re
 from typing import Any
@@ -71,6 +72,7 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkp
         plain: file.shapes[name] if block is None else file.shapes[name][1:] for plain, (name, block) in stacked.items()
     }
 
+    read_stack = functools.cache(file.read)  # once for all of its blocks, which are views of it
     rows, text_width = _shape(found, "txt/Embed_0/embedding", 2, path)
     identity = {"txt/head/kernel": np.eye(text_width), "txt/head/bias": np.zeros(text_width)}
     has_head = any(name in found for name in identity)
@@ -80,7 +82,7 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkp
         if plain in identity and not has_head:
             return identity[plain].astype(np.float32)
         name, block = stacked[plain]
-        return file.read(name) if block is None else file.read(name)[block]
+        return file.read(name) if block is None else read_stack(name)[block]
 
     config = settings.SiglipSettings(_image_tower(found, size, path), _text_tower(found, rows, path))
     ours = shapes(config, rows)
