@@ -4,6 +4,7 @@ A file holds flax parameters by path and nothing else: sizes are read off the sh
 as SigLIP has it (gelu_tanh, last token, and by the vocabulary's size the padding).
 """
 
+import functools
 import math
 import re
 from typing import Any
@@ -46,6 +47,8 @@ _SCANNED = re.compile(r"^(.*/encoderblock)(/.*)$")
 def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkpoint:
     """Reads a file that holds `params/img/...` or `img/...`, with a layer's blocks apart or stacked (scanned).
 
+    The multilingual models have no head after the text tower; it is read as the identity, which changes no bit.
+
     Args:
       path: of the .npz.
       vocabulary: the SentencePiece model, which the file does not hold.
@@ -69,11 +72,18 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkp
         plain: file.shapes[name] if block is None else file.shapes[name][1:] for plain, (name, block) in stacked.items()
     }
 
-    def load(plain: str) -> np.ndarray:
-        name, block = stacked[plain]
-        return file.read(name) if block is None else file.read(name)[block]
+    read_stack = functools.cache(file.read)  # once for all of its blocks, which are views of it
+    rows, text_width = _shape(found, "txt/Embed_0/embedding", 2, path)
+    identity = {"txt/head/kernel": np.eye(text_width), "txt/head/bias": np.zeros(text_width)}
+    has_head = any(name in found for name in identity)
+    found |= {} if has_head else {name: value.shape for name, value in identity.items()}
 
-    rows = _shape(found, "txt/Embed_0/embedding", 2, path)[0]
+    def load(plain: str) -> np.ndarray:
+        if plain in identity and not has_head:
+            return identity[plain].astype(np.float32)
+        name, block = stacked[plain]
+        return file.read(name) if block is None else read_stack(name)[block]
+
     config = settings.SiglipSettings(_image_tower(found, size, path), _text_tower(found, rows, path))
     ours = shapes(config, rows)
     return Checkpoint(config, exchange.read(_pairs(ours), ours, found, load, path), vocabulary, path)
@@ -115,6 +125,10 @@ def _name(ours: str) -> str:
 
 
 def _image_tower(found: Shapes, size: int | None, path: str) -> settings.ImageTowerSettings:
+    if len(found.get("img/embedding/kernel", ())) == 2:
+        raise PretrainedError(
+            f"{path}: img/embedding/kernel is a matrix, as in SigLIP 2 NaFlex, which is not supported"
+        )
     patch = _shape(found, "img/embedding/kernel", 4, path)[0]
     positions = _shape(found, "img/pos_embedding", 3, path)[1]
     grid = math.isqrt(positions)

@@ -32,8 +32,8 @@ class Pair:
     @property
     def shape(self) -> Shape:
         """Its shape in the format."""
-        first, *rest = (self.flat[axis] for axis in self.axes) if self.axes else (None,)
-        return () if first is None else (first * len(self.ours), *rest)
+        first, *rest = (self.flat[axis] for axis in self.axes)
+        return (first * len(self.ours), *rest)
 
     def to_theirs(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
         """The format's tensor."""

@@ -68,7 +68,9 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
     tensors = exchange.write(_pairs(checkpoint.config, checkpoint.vocabulary_size), checkpoint.weights)
     with whole.folder(folder) as unfinished:
         save_file(tensors, os.path.join(unfinished, _WEIGHTS), metadata={"format": "pt"})
-        files = {"config.json": fields, "preprocessor_config.json": hugging_face_config.preprocessor(checkpoint)}
+        files = {"config.json": fields}
+        if preprocessor := hugging_face_config.preprocessor(checkpoint):
+            files["preprocessor_config.json"] = preprocessor
         if checkpoint.vocabulary is not None:
             files |= hugging_face_tokenizer.write_vocabulary(checkpoint, unfinished)
         for name, content in files.items():

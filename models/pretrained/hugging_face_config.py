@@ -26,7 +26,8 @@ _ACTIVATIONS = {
     "gelu": "gelu",
     "quick_gelu": "quick_gelu",
 }
-_MEAN, _RESCALE, _BILINEAR, _LARGEST, _DEEPEST = 0.5, 1 / 255, 2, 1 << 24, 1000
+_RESAMPLE = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers
+_MEAN, _RESCALE, _LARGEST, _DEEPEST = 0.5, 1 / 255, 1 << 24, 1000
 
 
 def read(folder: str) -> tuple[settings.SiglipSettings, int]:
@@ -51,10 +52,13 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
     if text["projection_size"] is not None or text.count("hidden_size") != width:
         text.require("projection_size", width)
     image_tower = settings.ImageTowerSettings(
-        **vision.transformer(), size=size, patch=patch, cut_to_patches=size % patch > 0
+        **vision.transformer(),
+        size=size,
+        patch=patch,
+        interpolation=_interpolation(folder, size),
+        cut_to_patches=size % patch > 0,
     )
     text_tower = settings.TextTowerSettings(**text.transformer(), length=text.count("max_position_embeddings"))
-    _require_preprocessing(folder, size)
     return settings.SiglipSettings(image_tower, text_tower), text.count("vocab_size")
 
 
@@ -97,14 +101,16 @@ def fields(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What preprocessor_config.json must hold: a bilinear squash to [-1, 1]."""
-    size = checkpoint.config.image_tower.size
+    """What preprocessor_config.json must hold: a squash to [-1, 1]; empty where pictures are not squashed."""
+    tower = checkpoint.config.image_tower
+    if tower.resize != "squash":
+        return {}
     return {
         "image_processor_type": "SiglipImageProcessor",
         "processor_class": "SiglipProcessor",
         "do_resize": True,
-        "size": {"height": size, "width": size},
-        "resample": _BILINEAR,
+        "size": {"height": tower.size, "width": tower.size},
+        "resample": _RESAMPLE[tower.interpolation],
         "do_rescale": True,
         "rescale_factor": _RESCALE,
         "do_normalize": True,
@@ -189,11 +195,15 @@ def _transformer_fields(config: settings.TransformerSettings) -> dict[str, Any]:
     }
 
 
-def _require_preprocessing(folder: str, size: int) -> None:
-    """Pictures must be squashed to the tower's size and scaled to [-1, 1], as our towers are given them."""
+def _interpolation(folder: str, size: int) -> str:
+    """How preprocessor_config.json resizes; big_vision's way where there is none.
+
+    Raises:
+      PretrainedError: pictures are not squashed to the tower's size, or not scaled to [-1, 1].
+    """
     name = "preprocessor_config.json"
     if not os.path.isfile(os.path.join(folder, name)):
-        return
+        return "bilinear"
     given = read_json(folder, name)
     for field, rule in {
         "image_mean": [_MEAN] * 3,
@@ -207,3 +217,8 @@ def _require_preprocessing(folder: str, size: int) -> None:
             raise PretrainedError(
                 f"{folder}/{name}: {field} is {given[field]}, but must be {rule}; correct either file"
             )
+    resample = given.get("resample", _RESAMPLE["bicubic"])  # transformers' own default
+    for interpolation, number in _RESAMPLE.items():
+        if resample == number:
+            return interpolation
+    raise PretrainedError(f"{folder}/{name}: resample is {resample!r}, but must be 2 (bilinear) or 3 (bicubic)")

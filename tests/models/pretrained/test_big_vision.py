@@ -55,6 +55,22 @@ def test_stacked_blocks_and_names_without_params_are_the_same_checkpoint(tmp_pat
     assert_same(pretrained.read(save(tmp_path / "a.npz", stacked)), checkpoint())
 
 
+def test_a_multilingual_model_has_no_text_head(tmp_path):
+    same_width = dataclasses.replace(CONFIG.image_tower, width=16, heads=2)
+    pretrained.write(checkpoint(dataclasses.replace(CONFIG, image_tower=same_width)), str(tmp_path / "a.npz"))
+    with np.load(tmp_path / "a.npz") as file:
+        tensors = {name: tensor for name, tensor in file.items() if "/txt/head/" not in name}
+    weights = pretrained.read(save(tmp_path / "b.npz", tensors)).weights
+    np.testing.assert_array_equal(weights["text_tower/head/kernel"], np.eye(16))
+    np.testing.assert_array_equal(weights["text_tower/head/bias"], np.zeros(16))
+
+
+def test_towers_of_two_widths_need_a_text_head(tmp_path, tensors):
+    headless = {name: tensor for name, tensor in tensors.items() if "/txt/head/" not in name}
+    with pytest.raises(pretrained.PretrainedError, match=r"txt/head/kernel is \[16, 16\], but must be \[16, 24\]"):
+        pretrained.read(save(tmp_path / "a.npz", headless))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_half_precision_is_widened_exactly(tmp_path, tensors, dtype):
     halves = {name: tensor.astype(dtype) for name, tensor in tensors.items()}
@@ -90,6 +106,7 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_given(tmp_path, tensors):
         ({"t": np.full([1], 90, np.float32)}, "log_scale is 90.0, which is no logarithm"),
         ({"img/Transformer/encoderblock/x": np.zeros([1 << 40, 0])}, r"/x.npy is empty, \[1099511627776, 0\]"),
         ({"img/Transformer/encoderblock_99999999/x": np.zeros([1])}, r"block_2/LayerNorm_0/scale \[24\] is missing"),
+        ({"img/embedding/kernel": np.zeros([192, 24], np.float32)}, "is a matrix, as in SigLIP 2 NaFlex, which is not"),
         ({"b": np.array([{}], object)}, "b.npy is a pickle, which may run any code and is never loaded"),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from models import pretrained
 from models.pretrained import vocabularies
-from tests.models.pretrained.tiny import FIXTURE, assert_same, checkpoint
+from tests.models.pretrained.tiny import CONFIG, FIXTURE, assert_same, checkpoint
 
 
 @pytest.fixture
@@ -143,6 +143,7 @@ def test_a_config_of_another_model_names_the_field(folder, fields, message):
             {"image_mean": [0.48, 0.46, 0.41]},
             r"image_mean is \[0.48, 0.46, 0.41\], but must be",
         ),
+        ("preprocessor_config.json", {"resample": 1}, r"resample is 1, but must be 2 \(bilinear\) or 3"),
         ("tokenizer_config.json", {"pad_token": "<none>"}, "pad_token is '<none>', which the vocabulary has not"),
         ("tokenizer_config.json", {"do_lower_case": False}, "do_lower_case is False, but our tokenizer always does"),
     ],
@@ -151,6 +152,23 @@ def test_preprocessing_that_we_do_not_have_is_refused(folder, name, fields, mess
     edit(folder / name, **fields)
     with pytest.raises(pretrained.PretrainedError, match=f"{name}: {message}"):
         pretrained.read(str(folder))
+
+
+@pytest.mark.parametrize(("resample", "interpolation"), [(2, "bilinear"), (3, "bicubic"), (None, "bicubic")])
+def test_the_resize_is_the_processors(folder, tmp_path, resample, interpolation):
+    edit(folder / "preprocessor_config.json", resample=resample)
+    loaded = pretrained.read(str(folder))
+    assert loaded.config.image_tower.interpolation == interpolation
+    pretrained.write(loaded, str(tmp_path / "again"), "hugging_face")
+    assert pretrained.read(str(tmp_path / "again")).config == loaded.config
+
+
+def test_pictures_that_are_not_squashed_get_no_processor(tmp_path):
+    image = dataclasses.replace(CONFIG.image_tower, resize="letterbox")
+    pretrained.write(
+        checkpoint(dataclasses.replace(CONFIG, image_tower=image)), str(tmp_path / "model"), "hugging_face"
+    )
+    assert not (tmp_path / "model" / "preprocessor_config.json").exists()
 
 
 def test_padding_and_punctuation_are_the_tokenizers(folder):

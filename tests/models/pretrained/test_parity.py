@@ -104,10 +104,16 @@ def test_tokens_are_hugging_faces(hugging_face, expected):
     assert (tokenizer(tf.constant(texts)).numpy() != expected["token_ids"]).any()  # with punctuation
 
 
-def test_pixels_are_near_hugging_faces_whose_resize_is_bicubic(expected):
-    """Ours is bilinear, as SigLIP was trained; with resample 2 in place of 3, theirs differs by 1 of 255 at most."""
-    size = expected["png_pixels"].shape[0]
-    pixels = images.to_unit_range(images.decode_and_resize(tf.constant(expected["png"].tobytes()), size)).numpy()
-    levels = np.abs(pixels - expected["png_pixels"]) * 127.5
-    assert levels.max() < 15.5
-    assert levels.mean() < 3.5
+@pytest.mark.parametrize(("ours", "largest", "mean"), [("bilinear", 1, 0.2), ("bicubic", 3, 0.2)])
+def test_pixels_are_near_hugging_faces_with_the_same_resize(hugging_face, expected, ours, largest, mean):
+    tower = dataclasses.replace(hugging_face.config.image_tower, interpolation=ours)
+    pixels = images.to_unit_range(images.decode_and_resize(tf.constant(expected["png"].tobytes()), tower)).numpy()
+    levels = np.abs(pixels - expected[f"png_{ours}"]) * 127.5
+    assert levels.max() < largest + 0.01
+    assert levels.mean() < mean
+    other = expected["png_bicubic" if ours == "bilinear" else "png_bilinear"]
+    assert np.abs(pixels - other).max() * 127.5 > 10
+
+
+def test_the_fixtures_processor_is_bicubic(hugging_face):
+    assert hugging_face.config.image_tower.interpolation == "bicubic"
