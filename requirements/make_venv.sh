@@ -3,7 +3,11 @@
 # the one that is there when lock, setup.py and interpreter have not changed. All packages come from PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-PATH=$(printf %s ":$PATH:" | sed "s|:$PWD/.venv/bin:|:|g; s|^:||; s|:\$||")  # an activated .venv cannot make itself anew
+# An active .venv cannot make itself anew.
+PATH=":$PATH:"
+PATH="${PATH//":$PWD/.venv/bin:"/:}"
+PATH="${PATH#:}"
+PATH="${PATH%:}"
 
 # Any Python can choose; the first that runs does (a pyenv shim may be on PATH and yet not run).
 chooser() {
