@@ -36,7 +36,7 @@ def test_command_exists(command):
         module = words[words.index("-m") + 1]
         if module == "tensorboard.main":
             return
-        spec = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(f"{module}.__main__" if module == "models.pretrained" else module)
         assert spec is not None
         source = pathlib.Path(spec.origin).read_text()
         for flag in (word.removeprefix("--").split("=")[0] for word in words if word.startswith("--")):
