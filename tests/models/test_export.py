@@ -9,12 +9,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+from beam.records import ImageText
 from models import export, images, objectives, settings
 from models.batches import Batches
 from models.tokenizer import Tokenizer
 from tests.models.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
-from tests.pictures import shape_pairs
+from tests.pictures import encode, shape_pairs
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_a_model_trained_with_another_runtime_is_served_by_its_weights(vocabular
     """A clean process serves float32 or bfloat16 embeddings near those of the same weights in float32."""
     config = dataclasses.replace(CONFIG, steps=10, runtime=runtime)
     objective = fit(vocabulary, write_shards(tmp_path / "shards", 2), tmp_path, config)
-    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower.length)
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
     path = str(tmp_path / "model")
     export.save(objective, tokenizer, "Training.steps = 10\n", path)
     float32 = objectives.create(OBJECTIVE, tokenizer.vocabulary_size)
@@ -112,3 +114,24 @@ def test_saved_model_carries_vocabulary_and_gin_and_no_half_written_folder(saved
     assert (folder / "assets" / "vocabulary.model").stat().st_size > 1000
     assert (folder / "assets.extra" / export.GIN_FILE).read_text() == "Training.steps = 30\n"
     assert [path.name for path in folder.parent.iterdir() if "unfinished" in path.name] == []
+
+
+def test_the_towers_resize_reaches_training_and_serving(vocabulary, tmp_path):
+    tower = dataclasses.replace(OBJECTIVE.image_tower, resize="letterbox", interpolation="bicubic")
+    config = dataclasses.replace(CONFIG.objective, image_tower=tower)
+    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
+    objective = objectives.create(config, tokenizer.vocabulary_size)
+    picture = encode(Image.linear_gradient("L").resize((60, 20)), "PNG")
+    expected, squashed = (images.decode_and_resize(tf.constant(picture), t) for t in (tower, OBJECTIVE.image_tower))
+    assert np.any(expected != squashed)  # control
+
+    model = export.ServedModel(objective, tokenizer)
+    served = model.embed_image(tf.constant([picture]))["image_embedding"]
+    by_hand = objective.embed_image(images.to_unit_range(expected)[None])
+    np.testing.assert_allclose(served, by_hand, atol=1e-5)
+    assert np.abs(served - objective.embed_image(images.to_unit_range(squashed)[None])).max() > 1e-3  # control
+
+    examples = [ImageText(f"key-{i}", picture, "a gradient", "x:1", "test").to_example() for i in range(4)]
+    plain = dataclasses.replace(CONFIG, objective=config, augmentation=settings.AugmentationSettings(), batch_size=4)
+    batch = next(iter(Batches(write_shards(tmp_path / "wide", 1, examples), tokenizer, plain).read(4)))
+    np.testing.assert_array_equal(batch["images"], [expected] * 4)
