@@ -46,9 +46,9 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     from pipeline.settings import PipelineSettings
 
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
-    settings = inputs.pin(settings)
     output_dir = os.path.join(output_dir, settings.name)
     if not dry_run:  # what can be refused at once, before TFX is loaded
+        settings = inputs.pin(settings)
         progress.require_writable(output_dir)
         settings.ingest.source.fingerprint()
 
