@@ -64,7 +64,7 @@ def test_both_towers_go_on_where_the_published_model_ended(published, tmp_path):
               "AdamW.no_decay = ('image_tower', 'text_tower')", "Training.steps = 20", own]  # fmt: skip
     run, _ = from_published(published, tmp_path / "tuned", *tuning)
     assert losses(run)[0] == pytest.approx(np.mean(losses(published)[-3:]), rel=0.5)
-    assert losses(run)[0] < 0.3 * losses(published)[0]
+    assert losses(run)[0] < 0.5 * losses(published)[0]  # control: a run that draws its weights starts there
 
     with pytest.raises(ComponentFailed, match=r"trained with another vocabulary than .*set Vocabulary.path to the"):
         from_published(published, tmp_path / "wrong", *tuning[:-1], "Ingest.salt = 'other'")
