@@ -38,8 +38,8 @@ def fit(
         objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
         if config.pretrained:
             checkpoint = pretrained.load(config.pretrained)
-            pretrained.restore(objective.variables, checkpoint, config.pretrained.parts, config.objective)
             pretrained.require_same_vocabulary(checkpoint, vocabulary, config.pretrained.parts)
+            pretrained.restore(objective.variables, checkpoint, config.pretrained.parts, config.objective)
     batches = Batches(train_shards, tokenizer, config, objective.views)
     held_out = None
     if config.logging.held_out_every:
