@@ -26,7 +26,8 @@ class BuildOptions:
     Attributes:
       layout: splits, shards and salt.
       min_side, max_pixels: limits of `filters.DecodeCheck`.
-      unique_captions: keep one row of those that share their first caption, so that no held-out one is trained on.
+      unique_captions: keep one row of those that share their first caption (or those of one group), so that no held-out
+        one is trained on.
     """
 
     layout: writer.Layout
@@ -96,9 +97,8 @@ def _filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
         ("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")),
     ]
     if options.unique_captions:
-        chosen.append(
-            ("UniqueCaptions", stages.KeepFirst(lambda row: filters.first_caption(row)[0], "duplicate_caption"))
-        )
+        by_caption = stages.KeepFirst(lambda row: filters.first_caption(row)[0], "duplicate_caption", group_stays=True)
+        chosen.append(("UniqueCaptions", by_caption))
     return chosen
 
 
@@ -113,7 +113,7 @@ class _CaptionsInSeveralSplits(beam.PTransform):
         layout, captions_of = self._layout, self._captions_of
         return (
             rows
-            | beam.FlatMap(lambda row: [(caption, layout.split_of(row.key)) for caption in captions_of(row)])
+            | beam.FlatMap(lambda row: [(caption, layout.split_of(row.split_key)) for caption in captions_of(row)])
             | beam.Distinct()
             | "Captions" >> beam.Keys()
             | beam.combiners.Count.PerElement()

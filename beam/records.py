@@ -22,6 +22,7 @@ class ImageText:
       category: label to slice metrics by, or "".
       class_name: zero-shot class, or "".
       more_captions: others of the same picture; training draws one at each visit, all else uses the first.
+      group: what the rows of one picture share, such as its captions in several languages, or "".
     """
 
     key: str
@@ -33,6 +34,12 @@ class ImageText:
     category: str = ""
     class_name: str = ""
     more_captions: tuple[str, ...] = ()
+    group: str = ""
+
+    @property
+    def split_key(self) -> str:
+        """What decides the split: rows of one group are held out together."""
+        return self.group or self.key
 
     def to_example(self) -> bytes:
         """The row as a serialized tf.Example; equal rows give equal bytes."""
@@ -45,6 +52,8 @@ class ImageText:
             features.CATEGORY: [self.category.encode()],
             features.CLASS_NAME: [self.class_name.encode()],
         }
+        if self.group:
+            values[features.GROUP] = [self.group.encode()]
         if self.more_captions:
             values[features.MORE_CAPTIONS] = [caption.encode() for caption in self.more_captions]
         feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for name, v in values.items()}

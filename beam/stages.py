@@ -81,21 +81,26 @@ class Filter(beam.PTransform):
 
 
 class KeepFirst(beam.PTransform):
-    """Of the rows that share a value, keeps the one with the smallest (key, content), whatever order they come in."""
+    """Of the rows that share a value, keeps the one with the smallest (key, content), whatever order they come in.
 
-    def __init__(self, value: Callable[[ImageText], str], reason: str) -> None:
+    With `group_stays`, the others of that row's group stay too.
+    """
+
+    def __init__(self, value: Callable[[ImageText], str], reason: str, group_stays: bool = False) -> None:
         super().__init__()
-        self._value = value
-        self._reason = reason
+        self._value, self._reason, self._group_stays = value, reason, group_stays
 
     @beam.typehints.no_annotations
     def expand(self, rows: beam.PCollection) -> Kept:
-        value, reason = self._value, self._reason
+        value, reason, group_stays = self._value, self._reason, self._group_stays
 
         def decide(group: tuple[str, Iterable[ImageText]]) -> Iterator[Outcome]:
             first, *others = sorted(group[1], key=lambda row: (row.key, row.to_example()))
             yield first
             for row in others:
+                if group_stays and row.split_key == first.split_key:
+                    yield row
+                    continue
                 yield Rejected(row.key, row.position, reason, f"{group[0]!r} is also at {first.position}")
 
         grouped = rows | "Value" >> beam.Map(lambda row: (value(row), row)) | beam.GroupByKey()

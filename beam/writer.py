@@ -32,7 +32,7 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where a row goes; a function of its key and the salt only.
+    """Where a row goes; a function of its key, its group and the salt only.
 
     Attributes:
       splits: {name: share}, whole numbers in any unit.
@@ -49,9 +49,9 @@ class Layout:
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}, but shares and shards must be whole numbers of 1 or more")
 
-    def split_of(self, key: str) -> str:
-        """The split of a key."""
-        point = salted_hash(key, f"{self.salt}/split") % sum(self.splits.values())
+    def split_of(self, split_key: str) -> str:
+        """The split of the rows that share a split key."""
+        point = salted_hash(split_key, f"{self.salt}/split") % sum(self.splits.values())
         for name, share in sorted(self.splits.items()):
             point -= share
             if point < 0:
@@ -85,7 +85,9 @@ class WriteShards(beam.PTransform):
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         layout, folder = self._layout, self._folder
         every_shard = [((split, shard), None) for split in layout.splits for shard in range(layout.shards)]
-        placed = rows | "Place" >> beam.Map(lambda row: ((layout.split_of(row.key), layout.shard_of(row.key)), row))
+        placed = rows | "Place" >> beam.Map(
+            lambda row: ((layout.split_of(row.split_key), layout.shard_of(row.key)), row)
+        )
         anchors = rows.pipeline | "EveryShard" >> beam.Create(every_shard)
         grouped = (placed, anchors) | beam.Flatten() | beam.GroupByKey()
         return grouped | "Write" >> beam.Map(_write_shard, folder, layout)

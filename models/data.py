@@ -25,6 +25,12 @@ def parse_captions(examples: tf.Tensor) -> tf.RaggedTensor:
     return tf.concat([tf.RaggedTensor.from_tensor(first[:, None]), more], axis=1)
 
 
+def parse_pictures(examples: tf.Tensor) -> tf.Tensor:
+    """Serialized tf.Example [N] -> string [N], the same for rows of one picture: the group, or else the key."""
+    row = parse(examples, (features.KEY, features.GROUP))
+    return tf.where(row[features.GROUP] == "", row[features.KEY], row[features.GROUP])
+
+
 def parse_embeddings(examples: tf.Tensor, dim: int) -> tf.Tensor:
     """Serialized tf.Example [N] -> the embeddings that ImageEmbedder has stored, float32 [N, dim].
 

@@ -21,7 +21,8 @@ class ServedModel(tf.Module):
     | serving_default | image_bytes: string [N], labels: string | probability, logit: float32 [N, K]               |
     |                 | [K]                                     |                                                  |
     | evaluate        | examples: string [N], tf.Example        | both embeddings, the class name's embedding, and |
-    |                 |                                         | caption and class name as they are stored        |
+    |                 |                                         | caption and class name as they are stored, and   |
+    |                 |                                         | picture, the same for rows of one picture        |
     """
 
     def __init__(self, objective: Objective, tokenizer: Tokenizer) -> None:
@@ -56,6 +57,7 @@ class ServedModel(tf.Module):
             "class_embedding": self._embed_text(self.tokenizer.served(row[features.CLASS_NAME])),
             "caption": row[features.CAPTION],
             "class_name": row[features.CLASS_NAME],
+            "picture": data.parse_pictures(examples),
         }
 
     def _embed_image(self, image_bytes: tf.Tensor) -> tf.Tensor:

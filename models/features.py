@@ -14,6 +14,10 @@ A picture with several captions has, besides:
 
     more_captions  all but the first, one or more bytes values; training draws one a visit, all else uses the first
 
+Rows that belong to one picture or document, such as its captions in several languages, share
+
+    group       they lie in one split, and retrieval counts their picture once; without it the key is the group
+
 Where a locked tower has embedded the pictures (ImageEmbedder), rows have, in place of `image`:
 
     image_embedding  D floats, of unit norm
@@ -27,6 +31,7 @@ LANGUAGE = "language"
 CATEGORY = "category"
 CLASS_NAME = "class_name"
 MORE_CAPTIONS = "more_captions"
+GROUP = "group"
 IMAGE_EMBEDDING = "image_embedding"
 
 ALL = (KEY, IMAGE, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)

@@ -50,6 +50,7 @@ class HeldOut:
         serialized = next(iter(data.read_shards(patterns).batch(rows)))
         captions = data.parse(serialized, (features.CAPTION,))[features.CAPTION]
         self._captions = captions.numpy()
+        self._shown = data.parse_pictures(serialized).numpy()
         self._token_ids = tokenizer(captions)
         self._distribution = distribution
         dim = objective.views.image_embedding
@@ -78,9 +79,9 @@ class HeldOut:
         image, text, logits = (
             self._distribution.strategy.experimental_local_results(output)[0].numpy() for output in outputs
         )
-        right = np.eye(len(logits), dtype=bool)
+        right = self._shown[:, None] == self._shown[None, :]
         positive, negative = logits[right], logits[~right]
         means = {"positive_logit": float(positive.mean()), "negative_logit": float(negative.mean())}
-        recalls = retrieval.recall_at_k(image, text, self._captions)
+        recalls = retrieval.recall_at_k(image, text, self._captions, self._shown)
         histograms = {"positive_logits": positive, "negative_logits": negative}
         return HeldOutResult({**recalls, **means}, histograms, time.monotonic() - start)

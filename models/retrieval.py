@@ -11,27 +11,32 @@ METRIC_NAMES = (
     *(f"{direction}_recall_at_{k}" for direction in ("image_to_text", "text_to_image") for k in RECALL_AT),
     "zero_shot_accuracy",
     "zero_shot_classes",
+    "pictures",
 )
 Array = np.ndarray
 
 
-def recall_at_k(image: Array, text: Array, captions: Array) -> dict[str, float]:
-    """Recall of the right caption for each image and of the right image for each caption.
+def recall_at_k(image: Array, text: Array, captions: Array, pictures: Array) -> dict[str, float]:
+    """Recall of a right caption for each picture and of the right picture for each caption.
 
     Args:
-      image: float [N, D], unit norm.
+      image: float [N, D], unit norm; rows of one picture are the same.
       text: float [N, D], unit norm; row i belongs to row i of `image`.
-      captions: bytes or str [N]; rows with the same caption are all right answers for one another.
+      captions: bytes or str [N]; a caption is right for every picture that has it in some row.
+      pictures: bytes or str [N]; rows with the same value show one picture, which is a query and a candidate once.
 
     Returns:
       {"image_to_text_recall_at_1": share in [0, 1], ..., "text_to_image_recall_at_10": ...}; NaN where N is 0.
     """
-    _, group = np.unique(captions, return_inverse=True)
-    right = group[:, None] == group[None, :]
-    scores = image.astype(np.float64) @ text.astype(np.float64).T
+    _, caption = np.unique(captions, return_inverse=True)
+    _, first, picture = np.unique(pictures, return_index=True, return_inverse=True)
+    has_caption = np.zeros([len(first), len(captions)], bool)
+    has_caption[picture, caption] = True
+    right = has_caption[:, caption]
+    scores = image[first].astype(np.float64) @ text.astype(np.float64).T
     recalls = {}
-    for direction, oriented in (("image_to_text", scores), ("text_to_image", scores.T)):
-        ranks = _ranks(oriented, right)
+    for direction, oriented, answers in (("image_to_text", scores, right), ("text_to_image", scores.T, right.T)):
+        ranks = _ranks(oriented, answers)
         for k in RECALL_AT:
             recalls[f"{direction}_recall_at_{k}"] = float(np.mean(ranks < k)) if len(ranks) else float("nan")
     return recalls
@@ -59,10 +64,13 @@ def zero_shot_accuracy(image: Array, class_embedding: Array, class_names: Array)
     return {"zero_shot_accuracy": accuracy, "zero_shot_classes": float(len(names))}
 
 
-def chance(rows: int, classes: int) -> dict[str, float]:
-    """What random embeddings would score on `rows` pairs with distinct captions and on `classes` classes."""
+def chance(pictures: int, classes: int) -> dict[str, float]:
+    """What random embeddings would score on `pictures` with distinct captions, as many each, and on `classes`.
+
+    Of image to text it is the upper bound, which one caption a picture reaches.
+    """
     recalls = {
-        f"{direction}_recall_at_{k}": min(1.0, k / rows) if rows else float("nan")
+        f"{direction}_recall_at_{k}": min(1.0, k / pictures) if pictures else float("nan")
         for direction in ("image_to_text", "text_to_image")
         for k in RECALL_AT
     }

@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam.records import ImageText, Outcome, Rejected, content_key
 from models import features
 
-_TEXT_FIELDS = ("key", "language", "category", "class_name")
+_TEXT_FIELDS = ("key", "language", "category", "class_name", "group")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,9 @@ class JsonlSource:
 
     A picture may have "captions", a list of texts, in place of or besides "caption", which then comes first.
 
-    Optional text fields: "key" (else a hash of the content), "language", "category", "class_name". A row that cannot be
-    used is dropped by reason, with its file and line number; it never stops the run.
+    Optional text fields: "key" (else a hash of the content), "language", "category", "class_name", and "group", which
+    rows of one picture share, such as its captions in several languages. A row that cannot be used is dropped by
+    reason, with its file and line number; it never stops the run.
 
     Attributes:
       path: a file or a glob pattern, on any file system Beam knows.
@@ -114,6 +115,7 @@ def _parse(numbered: tuple[str, int, bytes]) -> Outcome:
         category=texts.get("category", ""),
         class_name=texts.get("class_name", ""),
         more_captions=tuple(captions[1:]),
+        group=texts.get("group", ""),
     )
 
 

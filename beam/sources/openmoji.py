@@ -34,14 +34,26 @@ class OpenMojiSource:
     held-out variants ask for composition; nine in ten held-out "plain" ones show a concept that has no variant in
     training. `class_name` is the skin tone of pictures with exactly one.
 
+    In several languages, each name of a picture is a row of its own; the rows of a picture are a group.
+
     Attributes:
       size: side of the stored pictures, pixels.
+      languages: of the names, some of the 14 that the package emoji has.
     """
 
     name: ClassVar[str] = "openmoji"
     size: int = 72
+    languages: tuple[str, ...] = ("en",)
 
     def __post_init__(self) -> None:
+        known = ("en", "es", "ja", "ko", "pt", "it", "fr", "de", "fa", "id", "zh", "ru", "tr", "ar")
+        for language in self.languages or ("",):
+            if language not in known:
+                raise ValueError(
+                    f"OpenMojiSource.languages has {language!r}, but the package emoji knows {', '.join(known)}"
+                )
+        if len(set(self.languages)) < len(self.languages):
+            raise ValueError(f"OpenMojiSource.languages is {self.languages}, but must name each language once")
         if not isinstance(self.size, int) or self.size < 16:
             raise ValueError(f"OpenMojiSource.size is {self.size!r}, but must be a whole number of 16 or more; try 72")
 
@@ -51,17 +63,17 @@ class OpenMojiSource:
         return hashlib.sha256(" ".join(versions).encode()).hexdigest()
 
     def read(self) -> beam.PTransform:
-        return _Read(self.size)
+        return _Read(self.size, tuple(self.languages))  # a list, where it comes from JSON
 
 
 class _Read(beam.PTransform):
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, languages: tuple[str, ...]) -> None:
         super().__init__()
-        self._size = size
+        self._size, self._languages = size, languages
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         codes = pipeline | beam.Create(sorted(_pictures())) | beam.Reshuffle()
-        return codes | "Rasterise" >> beam.FlatMap(_rasterise, self._size)
+        return codes | "Rasterise" >> beam.FlatMap(_rasterise, self._size, self._languages)
 
 
 @functools.cache
@@ -77,10 +89,11 @@ def _pictures() -> dict[str, pathlib.Path]:
     return {file.stem: pathlib.Path(str(distribution.locate_file(file))) for file in files if file.suffix == ".svg"}
 
 
-def _rasterise(code: str, size: int) -> Iterator[Outcome]:
+def _rasterise(code: str, size: int, languages: tuple[str, ...]) -> Iterator[Outcome]:
     import emoji
     import resvg_py
 
+    emoji.config.load_language([*languages])
     position = f"openmoji:{code}"
     characters = _characters(code)
     known = emoji.EMOJI_DATA.get(characters) or emoji.EMOJI_DATA.get(characters + "\ufe0f")
@@ -90,27 +103,37 @@ def _rasterise(code: str, size: int) -> Iterator[Outcome]:
     if known["status"] != emoji.STATUS["fully_qualified"]:
         yield Rejected(code, position, "not_fully_qualified", f"{code} is a component or an unqualified spelling")
         return
-    caption = known["en"].strip(":").replace("_", " ")
-    yield ImageText(
-        key=f"openmoji-{code}",
-        image=bytes(resvg_py.svg_to_bytes(svg_path=str(_pictures()[code]), width=size, height=size)),
-        caption=caption,
-        position=position,
-        source=OpenMojiSource.name,
-        language="en",
-        category=_category(characters, caption),
-        class_name=_skin_tone(characters),
-    )
+    names = {language: known[language].strip(":").replace("_", " ") for language in languages if language in known}
+    image = bytes(resvg_py.svg_to_bytes(svg_path=str(_pictures()[code]), width=size, height=size))
+    several = len(languages) > 1
+    for language in languages:
+        key = f"openmoji-{code}"
+        if language not in names:
+            yield Rejected(
+                key, position, "no_name_in_language", f"the package emoji has no name of {code} in {language}"
+            )
+            continue
+        yield ImageText(
+            key=f"{key}-{language}" if several else key,
+            image=image,
+            caption=names[language],
+            position=f"{position}:{language}" if several else position,
+            source=OpenMojiSource.name,
+            language=language,
+            category=_category(characters, known["en"].strip(":")),
+            class_name=_skin_tone(characters),
+            group=key if several else "",
+        )
 
 
 def _characters(code: str) -> str:
     return "".join(chr(int(point, 16)) for point in code.split("-"))
 
 
-def _category(characters: str, caption: str) -> str:
+def _category(characters: str, english_name: str) -> str:
     if any(tone in characters for tone in _SKIN_TONES):
         return "skin tone"
-    return "gender" if _GENDERED & set(caption.split()) else "plain"
+    return "gender" if _GENDERED & set(english_name.split("_")) else "plain"
 
 
 def _skin_tone(characters: str) -> str:

@@ -10,9 +10,9 @@ from components.metrics import tfma_metrics
 
 SIGNATURE = "evaluate"
 CANDIDATE, BASELINE = "candidate", "baseline"
-EXAMPLE_COUNT, CLASSES = "example_count", "zero_shot_classes"
+PICTURES, CLASSES = "pictures", "zero_shot_classes"
 
-# How far above chance a smallest value must lie. A recall of few pairs is noisy, so that it needs more.
+# How far above chance a smallest value must lie. A recall of few pictures is noisy, so that it needs more.
 _RECALL_OVER_CHANCE, _ACCURACY_OVER_CHANCE = 3.0, 1.4
 
 
@@ -35,13 +35,11 @@ def create(
         )
         for metric in sorted({*min_value, *max_drop})
     }
-    needed = needed_counts(min_value)
-    if CLASSES in needed:
-        thresholds[CLASSES] = _overall(config_pb2.MetricThreshold(value_threshold=_at_least(needed[CLASSES])))
-    count = config_pb2.MetricThreshold(value_threshold=_at_least(needed[EXAMPLE_COUNT]))
+    for count, needed in needed_counts(min_value).items():
+        thresholds[count] = _overall(config_pb2.MetricThreshold(value_threshold=_at_least(needed)))
     metrics = [
         config_pb2.MetricConfig(class_name=tfma_metrics.ImageTextMetrics.__name__, module=tfma_metrics.__name__),
-        config_pb2.MetricConfig(class_name="ExampleCount", per_slice_thresholds=_overall(count).thresholds),
+        config_pb2.MetricConfig(class_name="ExampleCount"),
     ]
     return config_pb2.EvalConfig(
         model_specs=[
@@ -54,16 +52,16 @@ def create(
 
 
 def needed_counts(min_value: Mapping[str, float]) -> dict[str, int]:
-    """The smallest evaluation set on which the smallest values mean something: {"example_count": pairs, ...}.
+    """The smallest evaluation set on which the smallest values mean something: {"pictures": number, ...}.
 
-    Chance is k / pairs for recall at k and 1 / classes for zero-shot accuracy; below these counts an untrained model
+    Chance is k / pictures for recall at k and 1 / classes for zero-shot accuracy; below these counts an untrained model
     could pass, so the gate blocks.
     """
-    counts = {EXAMPLE_COUNT: 1}
+    counts = {PICTURES: 1}
     for metric, value in min_value.items():
         if "_recall_at_" in metric and value > 0:
-            pairs = math.ceil(_RECALL_OVER_CHANCE * int(metric.rsplit("_", 1)[1]) / value)
-            counts[EXAMPLE_COUNT] = max(counts[EXAMPLE_COUNT], pairs)
+            pictures = math.ceil(_RECALL_OVER_CHANCE * int(metric.rsplit("_", 1)[1]) / value)
+            counts[PICTURES] = max(counts[PICTURES], pictures)
         elif metric == "zero_shot_accuracy" and value > 0:
             counts[CLASSES] = math.ceil(_ACCURACY_OVER_CHANCE / value)
     return counts

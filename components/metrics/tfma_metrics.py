@@ -14,12 +14,12 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from models import retrieval
 
-_OUTPUTS = ("image_embedding", "text_embedding", "class_embedding", "caption", "class_name")
+_OUTPUTS = ("image_embedding", "text_embedding", "class_embedding", "caption", "class_name", "picture")
 Accumulator = dict[str, list[np.ndarray]]
 
 
 class ImageTextMetrics(metric_types.Metric):
-    """All of retrieval.METRIC_NAMES for a slice; candidates of a retrieval are the rows of the same slice."""
+    """All of retrieval.METRIC_NAMES for a slice; candidates of a retrieval are in the same slice."""
 
     def __init__(self, name: str = "image_text") -> None:
         super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
@@ -77,8 +77,11 @@ class _Combiner(beam.CombineFn):
 
 def all_metrics(outputs: dict[str, np.ndarray]) -> dict[str, float]:
     """Every metric of retrieval.METRIC_NAMES from the outputs of the `evaluate` signature."""
-    captions, class_names = (np.asarray(outputs[name]).astype(bytes) for name in ("caption", "class_name"))
+    captions, class_names, pictures = (
+        np.asarray(outputs[name]).astype(bytes) for name in ("caption", "class_name", "picture")
+    )
     return {
-        **retrieval.recall_at_k(outputs["image_embedding"], outputs["text_embedding"], captions),
+        "pictures": float(len(np.unique(pictures))),
+        **retrieval.recall_at_k(outputs["image_embedding"], outputs["text_embedding"], captions, pictures),
         **retrieval.zero_shot_accuracy(outputs["image_embedding"], outputs["class_embedding"], class_names),
     }

@@ -70,7 +70,7 @@ def read(evaluation_path: str) -> Evaluation:
     if has_baseline:
         baseline = _by_slice(tfma.load_eval_result(evaluation_path, model_name=eval_config.BASELINE))[OVERALL]
     overall = slices[OVERALL]
-    by_chance = retrieval.chance(int(overall["example_count"]), int(overall["zero_shot_classes"]))
+    by_chance = retrieval.chance(int(overall[eval_config.PICTURES]), int(overall["zero_shot_classes"]))
     thresholds = {
         metric: rules.thresholds[0].threshold for metric, rules in config.metrics_specs[0].per_slice_thresholds.items()
     }
@@ -83,7 +83,7 @@ def read(evaluation_path: str) -> Evaluation:
     too_few = [
         f"the eval split has {overall[name]:.0f} {what}, but Gate.min_value lies well above chance from {needed} on"
         for name, needed in eval_config.needed_counts(min_value).items()
-        for what in [{eval_config.EXAMPLE_COUNT: "pairs", eval_config.CLASSES: "zero-shot classes"}[name]]
+        for what in [{eval_config.PICTURES: "pictures", eval_config.CLASSES: "zero-shot classes"}[name]]
         if overall[name] < needed
     ]
     return Evaluation(slices, lines, too_few)

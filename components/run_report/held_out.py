@@ -61,10 +61,15 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> HeldOut
     outputs = {name: np.concatenate(values) for name, values in parts.items()}
     metrics = tfma_metrics.all_metrics(outputs)
     rows = len(outputs["caption"])
+    shown_as = outputs["picture"]
     probability = _probability(model, pictures, list(outputs["caption"]))
     captions = [caption.decode() for caption in outputs["caption"]]
-    exhibits = [_exhibit(picture, captions[i], captions, probability[i]) for i, picture in enumerate(pictures)]
-    return HeldOut(rows, metrics, retrieval.chance(rows, int(metrics["zero_shot_classes"])), exhibits)
+    exhibits = [
+        _exhibit(picture, captions[i], captions, shown_as == shown_as[i], probability[i])
+        for i, picture in enumerate(pictures)
+    ]
+    chance = retrieval.chance(int(metrics["pictures"]), int(metrics["zero_shot_classes"]))
+    return HeldOut(rows, metrics, chance, exhibits)
 
 
 def _probability(model: tf.Module, pictures: list[bytes], captions: list[bytes]) -> np.ndarray:
@@ -72,9 +77,9 @@ def _probability(model: tf.Module, pictures: list[bytes], captions: list[bytes])
     return answer["probability"].numpy()
 
 
-def _exhibit(picture: bytes, caption: str, captions: list[str], probability: np.ndarray) -> Exhibit:
+def _exhibit(picture: bytes, caption: str, captions: list[str], own: np.ndarray, probability: np.ndarray) -> Exhibit:
     nearest = [
-        Neighbour(captions[j], float(probability[j]), captions[j] == caption)
+        Neighbour(captions[j], float(probability[j]), bool(own[j]) or captions[j] == caption)
         for j in np.argsort(-probability, kind="stable")[:_NEAREST]
     ]
     return Exhibit(_thumbnail(picture), caption, nearest)

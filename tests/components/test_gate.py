@@ -19,7 +19,7 @@ def test_every_threshold_finds_its_metric_for_the_overall_slice_only(has_baselin
     computed = {key for c in metric_specs.to_computations(config.metrics_specs, config) for key in c.keys}
     thresholds = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
     names = {key.name for key in thresholds}
-    assert names == {*MIN, "example_count", *(DROP if has_baseline else ())}
+    assert names == {*MIN, "pictures", *(DROP if has_baseline else ())}
     plain = {key for key in thresholds if not key.is_diff}
     assert plain <= computed
     assert {key.make_diff_key() for key in computed} >= {key for key in thresholds if key.is_diff}
@@ -29,7 +29,7 @@ def test_every_threshold_finds_its_metric_for_the_overall_slice_only(has_baselin
 
 def test_thresholds_need_as_many_rows_as_keep_chance_well_below_them():
     needed = eval_config.needed_counts({"image_to_text_recall_at_5": 0.2, "zero_shot_accuracy": 0.3})
-    assert needed == {"example_count": 75, "zero_shot_classes": 5}
+    assert needed == {"pictures": 75, "zero_shot_classes": 5}
     assert retrieval.chance(75, 5)["image_to_text_recall_at_5"] == pytest.approx(0.2 / 3)
 
 
@@ -55,4 +55,4 @@ def test_reasons_say_value_rule_and_comparison(checked, reasons):
 
 
 def test_metric_names_are_the_ones_that_chance_and_metrics_know():
-    assert set(retrieval.chance(10, 2)) == set(retrieval.METRIC_NAMES) - {"zero_shot_classes"}
+    assert set(retrieval.chance(10, 2)) == set(retrieval.METRIC_NAMES) - {"zero_shot_classes", "pictures"}

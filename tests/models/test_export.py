@@ -14,6 +14,7 @@ from PIL import Image
 from beam.records import ImageText
 from models import export, images, objectives, settings
 from models.batches import Batches
+from models.text_tower import TextTower
 from models.tokenizer import Tokenizer
 from tests.models.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
 from tests.pictures import encode, shape_pairs
@@ -95,6 +96,38 @@ def test_training_evaluation_and_serving_give_the_same_embeddings(saved, vocabul
     np.testing.assert_allclose(evaluated["text_embedding"], text, atol=1e-5)
     np.testing.assert_allclose(evaluated["class_embedding"], classes, atol=1e-5)
     assert evaluated["caption"].numpy().tolist() == [caption.encode() for caption in captions]
+    assert evaluated["picture"].numpy().tolist() == [f"key-{i}".encode() for i in range(8)]
+
+
+def test_rows_of_a_group_are_one_picture(saved):
+    image, caption, _ = shape_pairs()[0]
+    rows = [
+        ImageText(key, image, caption, "x:1", "test", group=group) for key, group in (("1", "g"), ("2", "g"), ("3", ""))
+    ]
+    evaluated = tf.saved_model.load(saved).signatures["evaluate"](
+        examples=tf.constant([row.to_example() for row in rows])
+    )
+    assert evaluated["picture"].numpy().tolist() == [b"g", b"g", b"3"]
+
+
+def test_serving_pads_to_the_full_length_and_that_matters(saved, vocabulary):
+    """A text padded only to the longest of its batch has another embedding: padding is attended to."""
+    embed_text = tf.saved_model.load(saved).signatures["embed_text"]
+    caption = shape_pairs()[0][1]
+    alone = embed_text(text=tf.constant([caption]))["text_embedding"]
+    beside = embed_text(text=tf.constant([caption, f"{caption}, and far more of it than fits " * 3]))["text_embedding"]
+    np.testing.assert_allclose(beside[:1], alone, atol=1e-6)
+
+    full = OBJECTIVE.text_tower
+    token_ids = Tokenizer(vocabulary, full)(tf.constant(["red"])).numpy()
+    longest = int(np.sum(token_ids != full.pad_id))
+    assert longest < full.length
+    towers = {length: TextTower(dataclasses.replace(full, length=length), 512, 16) for length in (full.length, longest)}
+    outputs = {length: tower(token_ids[:, :length]).numpy() for length, tower in towers.items()}
+    for to, of in zip(towers[longest].weights, towers[full.length].weights, strict=True):
+        to.assign(of if to.shape == of.shape else of[:, :longest])  # the positions there are
+    outputs[longest] = towers[longest](token_ids[:, :longest]).numpy()
+    assert np.abs(outputs[longest] - outputs[full.length]).max() > 0.01
 
 
 def test_training_sees_the_pixels_that_serving_sees(vocabulary, tmp_path):

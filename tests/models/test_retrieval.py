@@ -25,6 +25,7 @@ def random_outputs(rows: int, dim: int, seed: int, captions: int, classes: int =
         "class_embedding": class_vectors[names],
         "caption": np.array([f"caption {i}" for i in generator.integers(0, captions, rows)]).astype(bytes),
         "class_name": np.array(["" if i == 0 else f"class {i}" for i in names]).astype(bytes),
+        "picture": np.array([f"picture {i}" for i in range(rows)]).astype(bytes),
     }
 
 
@@ -43,7 +44,7 @@ def slow_recall(image: np.ndarray, text: np.ndarray, captions: np.ndarray, k: in
 def test_recall_equals_the_reference(rows, dim, seed, captions):
     outputs = random_outputs(rows, dim, seed, captions, classes=min(3, rows))
     image, text = outputs["image_embedding"], outputs["text_embedding"]
-    ours = retrieval.recall_at_k(image, text, outputs["caption"])
+    ours = retrieval.recall_at_k(image, text, outputs["caption"], outputs["picture"])
     for k in retrieval.RECALL_AT:
         assert ours[f"image_to_text_recall_at_{k}"] == pytest.approx(slow_recall(image, text, outputs["caption"], k))
         assert ours[f"text_to_image_recall_at_{k}"] == pytest.approx(slow_recall(text, image, outputs["caption"], k))
@@ -52,7 +53,7 @@ def test_recall_equals_the_reference(rows, dim, seed, captions):
 def test_a_model_that_answers_the_same_always_has_recall_zero():
     same = np.tile([[1.0, 0.0]], (20, 1))
     captions = np.array([f"{i}" for i in range(20)])
-    assert set(retrieval.recall_at_k(same, same, captions).values()) == {0.0}
+    assert set(retrieval.recall_at_k(same, same, captions, captions).values()) == {0.0}
     names = np.array(["a", "b"] * 10)
     assert retrieval.zero_shot_accuracy(same, same, names)["zero_shot_accuracy"] == 0.0
 
@@ -60,14 +61,32 @@ def test_a_model_that_answers_the_same_always_has_recall_zero():
 def test_perfect_embeddings_have_recall_one_and_rolled_ones_zero():
     eye = np.eye(12)
     captions = np.array([f"{i}" for i in range(12)])
-    assert set(retrieval.recall_at_k(eye, eye, captions).values()) == {1.0}
-    assert retrieval.recall_at_k(eye, np.roll(eye, 1, axis=0), captions)["image_to_text_recall_at_1"] == 0.0
+    assert set(retrieval.recall_at_k(eye, eye, captions, captions).values()) == {1.0}
+    rolled = retrieval.recall_at_k(eye, np.roll(eye, 1, axis=0), captions, captions)
+    assert rolled["image_to_text_recall_at_1"] == 0.0
+
+
+def test_a_picture_with_several_captions_is_one_query_and_one_candidate():
+    """Two pictures, three captions each: every caption of a picture is right, and a copy of it is no rival."""
+    pictures = np.array(["a", "a", "a", "b", "b", "b"])
+    captions = np.array([f"{i}" for i in range(6)])
+    image = np.eye(2)[[0, 0, 0, 1, 1, 1]]
+    good, bad, middling = [1.0, 0.1], [0.1, 1.0], [0.4, 0.9]
+    text = np.array([good, middling, good, bad, bad, bad])
+    recalls = retrieval.recall_at_k(image, text, captions, pictures)
+    assert recalls["image_to_text_recall_at_1"] == 1.0
+    assert recalls["text_to_image_recall_at_1"] == pytest.approx(5 / 6)
+    apart = retrieval.recall_at_k(image, text, captions, captions)  # control: as if each row were a picture
+    assert apart["text_to_image_recall_at_1"] == 0.0
+    swapped = retrieval.recall_at_k(image, text[::-1], captions, pictures)
+    assert swapped["image_to_text_recall_at_1"] == 0.0
 
 
 def test_random_embeddings_score_what_chance_says():
     rows = 400
     outputs = random_outputs(rows, 64, 5, captions=10**9)
-    ours = retrieval.recall_at_k(outputs["image_embedding"], outputs["text_embedding"], outputs["caption"])
+    names = ("image_embedding", "text_embedding", "caption", "picture")
+    ours = retrieval.recall_at_k(*(outputs[name] for name in names))
     by_chance = retrieval.chance(rows, classes=3)
     for metric, value in ours.items():
         assert abs(value - by_chance[metric]) < 4 * np.sqrt(by_chance[metric] / rows)

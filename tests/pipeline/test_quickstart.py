@@ -26,7 +26,7 @@ def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(
     for metric in ("image_to_text_recall_at_5", "text_to_image_recall_at_5"):
         assert summary["test"]["metrics"][metric] < 4 * summary["test"]["chance"][metric]
     thresholds = {line["metric"]: line["min_value"] for line in summary["gate"] if line["min_value"] is not None}
-    chance = retrieval.chance(summary["slices"]["all rows"]["example_count"], 5)
+    chance = retrieval.chance(summary["slices"]["all rows"]["pictures"], 5)
     assert thresholds.keys() <= chance.keys()
     assert all(value > 1.4 * chance[metric] for metric, value in thresholds.items())
 
