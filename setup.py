@@ -11,6 +11,7 @@ setup(
         "beam",
         "beam.sources",
         "components",
+        "components.augmenter",
         "components.image_embedder",
         "components.image_text_gen",
         "components.infra_validator",

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from models import features
 
+_TEXTS = (*features.TEXT, features.MORE_CAPTIONS, features.GROUP, features.VARIANT)
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageText:
@@ -23,6 +25,7 @@ class ImageText:
       class_name: zero-shot class, or "".
       more_captions: others of the same picture; training draws one at each visit, all else uses the first.
       group: what the rows of one picture share, such as its captions in several languages, or "".
+      variant: what the Augmenter did to make this row out of another, or "".
     """
 
     key: str
@@ -35,6 +38,7 @@ class ImageText:
     class_name: str = ""
     more_captions: tuple[str, ...] = ()
     group: str = ""
+    variant: str = ""
 
     @property
     def split_key(self) -> str:
@@ -54,11 +58,34 @@ class ImageText:
         }
         if self.group:
             values[features.GROUP] = [self.group.encode()]
+        if self.variant:
+            values[features.VARIANT] = [self.variant.encode()]
         if self.more_captions:
             values[features.MORE_CAPTIONS] = [caption.encode() for caption in self.more_captions]
         feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for name, v in values.items()}
         example = tf.train.Example(features=tf.train.Features(feature=feature))
         return example.SerializeToString(deterministic=True)
+
+    @classmethod
+    def from_example(cls, serialized: bytes, position: str) -> "ImageText":
+        """Reads back what `to_example` wrote; `position` is where."""
+        feature = tf.train.Example.FromString(serialized).features.feature
+        texts = {
+            name: [value.decode() for value in feature[name].bytes_list.value] for name in _TEXTS if name in feature
+        }
+        return cls(
+            key=texts[features.KEY][0],
+            image=feature[features.IMAGE].bytes_list.value[0],
+            caption=texts[features.CAPTION][0],
+            position=position,
+            source=texts[features.SOURCE][0],
+            language=texts[features.LANGUAGE][0],
+            category=texts[features.CATEGORY][0],
+            class_name=texts[features.CLASS_NAME][0],
+            more_captions=tuple(texts.get(features.MORE_CAPTIONS, ())),
+            group=texts.get(features.GROUP, [""])[0],
+            variant=texts.get(features.VARIANT, [""])[0],
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from tfx.types.artifact import Artifact
 
 
-class IngestReport(Artifact):
+class DataReport(Artifact):
     """manifest.json (rows read, written and dropped by reason, shards with checksums) and rejects-*.jsonl."""
 
-    TYPE_NAME = "siglip_tfx.IngestReport"
+    TYPE_NAME = "siglip_tfx.DataReport"
 
 
 class Vocabulary(Artifact):

@@ -18,6 +18,10 @@ Rows that belong to one picture or document, such as its captions in several lan
 
     group       they lie in one split, and retrieval counts their picture once; without it the key is the group
 
+What the Augmenter has made out of another row says so:
+
+    variant     what was done, such as "crop, swap"; the row lies in the group of the one it was made of
+
 Where a locked tower has embedded the pictures (ImageEmbedder), rows have, in place of `image`:
 
     image_embedding  D floats, of unit norm
@@ -32,6 +36,7 @@ CATEGORY = "category"
 CLASS_NAME = "class_name"
 MORE_CAPTIONS = "more_captions"
 GROUP = "group"
+VARIANT = "variant"
 IMAGE_EMBEDDING = "image_embedding"
 
 ALL = (KEY, IMAGE, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)

@@ -1,6 +1,7 @@
 """The DAG: read it from top to bottom, and you know the system. Runners only differ in where it runs."""
 
 import dataclasses
+import json
 import os
 
 import tensorflow_data_validation as tfdv
@@ -8,6 +9,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
 from beam import build, sources, writer
+from components.augmenter.component import Augmenter
 from components.image_embedder.component import ImageEmbedder
 from components.image_text_gen.component import ImageTextGen
 from components.image_text_gen.executor import options_to_json
@@ -58,11 +60,24 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
     )
 
     vocabulary = VocabularyTrainer(examples=examples, **dataclasses.asdict(settings.vocabulary))
+    # Only training sees variants of rows; all else sees the rows as they came.
+    trained_on, between = examples, []
+    if settings.augmenter:
+        augmenter = Augmenter(
+            examples=examples,
+            options=json.dumps(dataclasses.asdict(settings.augmenter), sort_keys=True),
+            layout=json.dumps(dataclasses.asdict(_layout(settings.ingest)), sort_keys=True),
+        )
+        trained_on = augmenter.outputs["augmented"]
+        between.append(augmenter)
     # A locked tower need not run in training: it embeds every picture once.
     embedding = _embedding(settings.training)
-    embedder = ImageEmbedder(examples=examples, gin=configuration.to_gin(embedding)) if embedding else None
+    if embedding:
+        embedder = ImageEmbedder(examples=trained_on, gin=configuration.to_gin(embedding))
+        trained_on = embedder.outputs["embedded"]
+        between.append(embedder)
     trainer = Trainer(
-        examples=embedder.outputs["embedded"] if embedder else examples,
+        examples=trained_on,
         schema=schema.outputs["schema"],
         vocabulary=vocabulary.outputs["vocabulary"],
         gin=configuration.to_gin(settings.training),
@@ -105,6 +120,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
             "model_blessing": evaluator.outputs["blessing"],
             "infra_blessing": infra_validator.outputs["blessing"],
             "pushed_model": pusher.outputs["pushed_model"],
+            **({"augment_report": augmenter.outputs["report"]} if settings.augmenter else {}),
         },
         gin=configuration.to_gin(settings),
         **dataclasses.asdict(settings.report),
@@ -118,7 +134,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
             schema,
             validator,
             vocabulary,
-            *([embedder] if embedder else []),
+            *between,
             trainer,
             last_blessed,
             evaluator,
@@ -170,9 +186,13 @@ def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
     return EmbeddingSettings(training.objective.image_tower, training.pretrained, training.runtime.compute_dtype)
 
 
+def _layout(ingest: IngestSettings) -> writer.Layout:
+    return writer.Layout(ingest.splits, ingest.shards, ingest.salt)
+
+
 def _options(ingest: IngestSettings) -> build.BuildOptions:
     return build.BuildOptions(
-        layout=writer.Layout(ingest.splits, ingest.shards, ingest.salt),
+        layout=_layout(ingest),
         min_side=ingest.min_side,
         max_pixels=ingest.max_pixels,
         unique_captions=ingest.unique_captions,

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from beam.augment import AugmentOptions
 from beam.sources import Source
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
@@ -13,6 +14,7 @@ from models.settings import TrainingSettings
 
 _SPLITS = ("train", "eval", "test")
 
+configurable("Augmenter")(AugmentOptions)
 configurable("JsonlSource")(JsonlSource)
 configurable("OpenMojiSource")(OpenMojiSource)
 
@@ -171,12 +173,14 @@ class PipelineSettings:
 
     Attributes:
       name: of the pipeline, in metadata.
+      augmenter: @Augmenter(), where rows are made of others before training; None leaves it out.
       beam_args: flags of every Beam pipeline.
     """
 
     name: str = "siglip"
     ingest: IngestSettings = IngestSettings()
     vocabulary: VocabularySettings = VocabularySettings()
+    augmenter: AugmentOptions | None = None
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings(min_value={"image_to_text_recall_at_1": 0.1})
     serving_check: ServingCheckSettings = ServingCheckSettings()

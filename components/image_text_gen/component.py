@@ -12,7 +12,7 @@ REPORT_KEY = executor.REPORT_KEY
 
 
 class ImageTextGenSpec(component_spec.ComponentSpec):
-    """Two JSON texts in; Examples and an IngestReport out."""
+    """Two JSON texts in; Examples and a DataReport out."""
 
     PARAMETERS = {
         SOURCE_KEY: component_spec.ExecutionParameter(type=str),
@@ -21,14 +21,14 @@ class ImageTextGenSpec(component_spec.ComponentSpec):
     INPUTS: dict[str, component_spec.ChannelParameter] = {}
     OUTPUTS = {
         standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        REPORT_KEY: component_spec.ChannelParameter(type=artifacts.IngestReport),
+        REPORT_KEY: component_spec.ChannelParameter(type=artifacts.DataReport),
     }
 
 
 class ImageTextGen(base_beam_component.BaseBeamComponent):
     """Reads image-text pairs from any source of `beam.sources` and writes TFX Examples.
 
-    Outputs: `examples` (Examples, one split a name) and `report` (IngestReport). The component runs again when its
+    Outputs: `examples` (Examples, one split a name) and `report` (DataReport). The component runs again when its
     options or the input behind the source change.
     """
 
@@ -49,7 +49,7 @@ class ImageTextGen(base_beam_component.BaseBeamComponent):
                     SOURCE_KEY: source,
                     OPTIONS_KEY: options,
                     standard_component_specs.EXAMPLES_KEY: channel.Channel(type=standard_artifacts.Examples),
-                    REPORT_KEY: channel.Channel(type=artifacts.IngestReport),
+                    REPORT_KEY: channel.Channel(type=artifacts.DataReport),
                 }
             )
         )

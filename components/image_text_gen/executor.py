@@ -12,7 +12,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
-from beam import build, sources, writer
+from beam import build, sources, store, writer
 
 SOURCE_KEY = "source"
 OPTIONS_KEY = "options"
@@ -58,7 +58,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with self._make_beam_pipeline() as pipeline:
             pipeline | "Build" >> build.Build(source, options, examples.uri, report.uri)
 
-        with tf.io.gfile.GFile(os.path.join(report.uri, build.MANIFEST_FILE)) as file:
+        with tf.io.gfile.GFile(os.path.join(report.uri, store.MANIFEST_FILE)) as file:
             manifest = json.load(file)
         require_rows(manifest, exec_properties[SOURCE_KEY], _first_rejects(report.uri, manifest))
 

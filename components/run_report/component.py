@@ -10,7 +10,8 @@ from components.run_report import executor
 
 _INPUT_TYPES = {
     "examples": standard_artifacts.Examples,
-    "ingest_report": artifacts.IngestReport,
+    "ingest_report": artifacts.DataReport,
+    "augment_report": artifacts.DataReport,
     "anomalies": standard_artifacts.ExampleAnomalies,
     "vocabulary": artifacts.Vocabulary,
     "model": standard_artifacts.Model,
@@ -20,6 +21,8 @@ _INPUT_TYPES = {
     "infra_blessing": standard_artifacts.InfraBlessing,
     "pushed_model": standard_artifacts.PushedModel,
 }
+
+_OPTIONAL = ("augment_report",)
 
 
 class RunReportSpec(component_spec.ComponentSpec):
@@ -32,7 +35,10 @@ class RunReportSpec(component_spec.ComponentSpec):
         executor.GALLERY_KEY: component_spec.ExecutionParameter(type=int),
         executor.MAX_ROWS_KEY: component_spec.ExecutionParameter(type=int),
     }
-    INPUTS = {name: component_spec.ChannelParameter(type=kind) for name, kind in _INPUT_TYPES.items()}
+    INPUTS = {
+        name: component_spec.ChannelParameter(type=kind, optional=name in _OPTIONAL)
+        for name, kind in _INPUT_TYPES.items()
+    }
     OUTPUTS = {executor.REPORT_KEY: component_spec.ChannelParameter(type=artifacts.RunReport)}
 
 
@@ -54,7 +60,7 @@ class RunReport(base_component.BaseComponent):
         """Makes the component.
 
         Args:
-          inputs: one channel for each input of RunReportSpec.
+          inputs: one channel for each input of RunReportSpec that the run has.
           gin: the resolved gin of the whole run.
           title: heading of the page.
           attribution: credit that the data's licence asks for, or "".

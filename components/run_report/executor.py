@@ -19,7 +19,8 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from beam import writer
-from beam.build import MANIFEST_FILE
+from beam.store import MANIFEST_FILE
+from components.augmenter.executor import SAMPLES_FILE
 from components.infra_validator.executor import CHECK_FILE
 from components.run_report import figures, gate, held_out
 from models.training_log import LOG_FILE
@@ -107,6 +108,7 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "slices": evaluation.slices,
         "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
         "ingest": _read_json(uri("ingest_report"), MANIFEST_FILE),
+        "augment": _read_json(uri("augment_report"), MANIFEST_FILE) if "augment_report" in input_dict else None,
         "anomalies": _anomalies(uri("anomalies")),
         "serving_check": serving,
         "training": {"steps": int(log[-1]["step"]) + 1, **log[-1]} if log else {"steps": 0},
@@ -116,6 +118,7 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "curves": figures.training_curves(log),
         "bars": figures.metric_bars(evaluation.lines, test.metrics),
         "gallery": test.gallery,
+        "variants": _read_json(uri("augment_report"), SAMPLES_FILE) if "augment_report" in input_dict else [],
         "gin": exec_properties[GIN_KEY],
         "attribution": exec_properties[ATTRIBUTION_KEY],
         "timings": _timings(input_dict),

@@ -1,21 +1,18 @@
 """The test split, which neither training nor the gate has seen: the headline figures and the gallery."""
 
-import base64
 import dataclasses
-import io
 import os
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
-from PIL import Image
 
+from components import thumbnails
 from components.metrics import tfma_metrics
 from models import data, features, retrieval
 
 _BATCH = 64
 _NEAREST = 5
-_THUMBNAIL = 96
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +79,4 @@ def _exhibit(picture: bytes, caption: str, captions: list[str], own: np.ndarray,
         Neighbour(captions[j], float(probability[j]), bool(own[j]) or captions[j] == caption)
         for j in np.argsort(-probability, kind="stable")[:_NEAREST]
     ]
-    return Exhibit(_thumbnail(picture), caption, nearest)
-
-
-def _thumbnail(picture: bytes) -> str:
-    with Image.open(io.BytesIO(picture)) as opened:
-        small = opened.convert("RGBA")
-        small.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        encoded = io.BytesIO()
-        small.save(encoded, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
+    return Exhibit(thumbnails.data_address(picture), caption, nearest)

@@ -14,7 +14,7 @@ import apache_beam
 import pytest
 import tensorflow as tf
 
-from beam import build, filters, records, sources, stages, writer
+from beam import build, filters, records, sources, stages, store, writer
 from beam.sources import openmoji
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
@@ -29,7 +29,7 @@ def run(source: sources.Source, folder: pathlib.Path, **options) -> dict:
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
         chosen = build.BuildOptions(LAYOUT, **{"unique_captions": True, **options})
         pipeline | build.Build(source, chosen, str(folder / "examples"), str(folder / "report"))
-    return json.loads((folder / "report" / build.MANIFEST_FILE).read_text())
+    return json.loads((folder / "report" / store.MANIFEST_FILE).read_text())
 
 
 def checksums(folder: pathlib.Path) -> dict[str, str]:

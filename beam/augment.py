@@ -1,0 +1,152 @@
+"""Augment: more rows for training, made of those there are: views of the picture and rewrites of the caption."""
+
+import dataclasses
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+
+from beam import captions, filters, pictures, stages, store, writer
+from beam.reader import ReadShards
+from beam.records import ImageText, Outcome, Rejected
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentOptions:
+    """How variants are made; every draw derives from the seed and the row's key.
+
+    Attributes:
+      splits: those that get variants; the others stay as they are.
+      variants: rows made of each row.
+      views: names of `pictures.VIEWS`, one of which is drawn for each variant; empty keeps the picture.
+      rewrites: {name of `captions.REWRITES`: weight}, one of which is drawn for each variant; empty keeps the words.
+      stop_word_removal: probability that stop words are removed, before the rewrite.
+      templates: texts with one {} for the caption, one of which is drawn for each variant; empty leaves it bare.
+      seed: of the draws.
+    """
+
+    splits: tuple[str, ...] = ("train",)
+    variants: int = 1
+    views: tuple[str, ...] = ()
+    rewrites: dict[str, float] = dataclasses.field(default_factory=dict)
+    stop_word_removal: float = 0.0
+    templates: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        rules = [
+            ("variants", isinstance(self.variants, int) and self.variants >= 1, "a whole number of 1 or more"),
+            ("views", set(self.views) <= set(pictures.VIEWS), f"some of {', '.join(pictures.VIEWS)}"),
+            (
+                "rewrites",
+                set(self.rewrites) <= set(captions.REWRITES) and all(weight > 0 for weight in self.rewrites.values()),
+                f"{{name: weight above 0}} with names out of {', '.join(captions.REWRITES)}",
+            ),
+            ("stop_word_removal", 0 <= self.stop_word_removal <= 1, "a probability in [0, 1]"),
+            ("templates", all(text.count("{}") == 1 for text in self.templates), "texts with one {} each"),
+        ]
+        for field, holds, rule in rules:
+            if not holds:
+                raise ValueError(
+                    f"Augmenter.{field} is {getattr(self, field)!r}, but must be {rule}; correct it in gin"
+                )
+        if not (self.views or self.rewrites or self.stop_word_removal or self.templates):
+            raise ValueError(
+                "Augmenter has nothing to do: every variant would be the row itself; set Augmenter.views, "
+                "Augmenter.rewrites, Augmenter.stop_word_removal or Augmenter.templates"
+            )
+
+
+def variants_of(row: ImageText, options: AugmentOptions) -> Iterator[ImageText]:
+    """The variants of a row: in its group, so in its split, with `variant` saying what was done."""
+    for number in range(options.variants):
+        draw = random.Random(f"{options.seed}/{row.key}/{number}")
+        image, caption, done = row.image, row.caption, []
+        if options.views:
+            name = draw.choice(options.views)
+            image = pictures.view(image, name, draw)
+            done.append(name)
+        words = caption.split()
+        if draw.random() < options.stop_word_removal:
+            words = captions.remove_stop_words(words, draw)
+            done.append("stop words")
+        if options.rewrites:
+            (name,) = draw.choices([*options.rewrites], [*options.rewrites.values()])
+            words = captions.REWRITES[name](words, draw)
+            done.append(name)
+        caption = " ".join(words)
+        if options.templates:
+            caption = draw.choice(options.templates).replace("{}", caption)
+            done.append("template")
+        yield dataclasses.replace(
+            row,
+            key=f"{row.key}/{number}",
+            group=row.split_key,
+            image=image,
+            caption=caption,
+            variant=", ".join(done),
+        )
+
+
+class Augment(beam.PTransform):
+    """Pipeline -> PCollection of the manifest; reads a folder of Examples and writes another, with variants.
+
+    A variant that is no news (the same picture with the same caption) is dropped as "same_as_original", one whose
+    caption is that of a row outside `options.splits` as "held_out_caption": it would teach the answer.
+    """
+
+    def __init__(
+        self,
+        options: AugmentOptions,
+        layout: writer.Layout,
+        source_folder: str,
+        examples_folder: str,
+        report_folder: str,
+    ) -> None:
+        super().__init__()
+        self._options, self._layout = options, layout
+        self._source_folder = source_folder
+        self._store = store.Store(layout, examples_folder, report_folder)
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        options, layout = self._options, self._layout
+        rows = pipeline | "Read" >> ReadShards(self._source_folder) | beam.ParDo(stages.ReportProgress("augmented"))
+
+        def augmented(row: ImageText) -> bool:
+            return layout.split_of(row.split_key) in options.splits
+
+        made = rows | beam.Filter(augmented) | "Variants" >> beam.FlatMap(_outcomes, options)
+        variants, same = made | "Same" >> stages.Separate()
+        held_out = rows | "HeldOut" >> beam.Filter(lambda row: not augmented(row))
+        answers = (
+            held_out | beam.FlatMap(filters.all_captions) | beam.Distinct() | beam.Map(lambda caption: (caption, 1))
+        )
+        by_caption = variants | beam.Map(lambda row: (filters.first_caption(row)[0], row))
+        news, answered = (
+            {"rows": by_caption, "held_out": answers}
+            | beam.CoGroupByKey()
+            | beam.FlatMap(_unless_held_out)
+            | "Answers" >> stages.Separate()
+        )
+        read = (rows, made) | "Came" >> beam.Flatten()
+        kept = (rows, news) | "Kept" >> beam.Flatten()
+        rejected = (same, answered) | "Rejects" >> beam.Flatten()
+        return (read, kept, rejected) | "Store" >> self._store
+
+
+def _outcomes(row: ImageText, options: AugmentOptions) -> Iterator[Outcome]:
+    for variant in variants_of(row, options):
+        if (variant.image, variant.caption) == (row.image, row.caption):
+            yield Rejected(variant.key, row.position, "same_as_original", f"{variant.variant}: {row.caption!r}")
+        else:
+            yield variant
+
+
+def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Outcome]:
+    caption, found = group
+    for row in found["rows"]:
+        if found["held_out"]:
+            yield Rejected(row.key, row.position, "held_out_caption", f"{row.variant}: {caption!r} is held out")
+        else:
+            yield row

@@ -1,0 +1,40 @@
+"""The reader: rows that a stage before has written, one shard a worker at a time."""
+
+from collections.abc import Iterator
+
+import apache_beam as beam
+import tensorflow as tf
+
+from beam.records import ImageText
+
+
+class ReadShards(beam.PTransform):
+    """Pipeline -> PCollection[ImageText] of all splits of a folder of Examples; positions are "path:row"."""
+
+    def __init__(self, examples_folder: str) -> None:
+        super().__init__()
+        self._folder = examples_folder
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        return pipeline | beam.Create(shards(self._folder)) | beam.Reshuffle() | beam.FlatMap(read_shard)
+
+
+def shards(examples_folder: str) -> list[str]:
+    """Sorted paths of the shards of all splits.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    paths = sorted(tf.io.gfile.glob(f"{examples_folder.rstrip('/')}/Split-*/*"))
+    if not paths:
+        raise FileNotFoundError(
+            f"no shard matches {examples_folder}/Split-*/*; name the folder of an Examples artifact"
+        )
+    return paths
+
+
+def read_shard(path: str) -> Iterator[ImageText]:
+    """The rows of one shard, in its order."""
+    serialized = tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "")
+    for number, example in enumerate(serialized.as_numpy_iterator(), start=1):
+        yield ImageText.from_example(example, f"{path}:{number}")

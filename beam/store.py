@@ -1,0 +1,124 @@
+"""The end of every stage of the data plane: shards, rejects, and a manifest in which no row is missing."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import apache_beam as beam
+
+from beam import filters, writer
+from beam.records import ImageText
+
+MANIFEST_FILE = "manifest.json"
+
+
+class LostRows(RuntimeError):
+    """Rows read are not rows written plus rows dropped: a bug of this package, never of the data."""
+
+
+class Store(beam.PTransform):
+    """(read, rows, rejected) -> PCollection of the one manifest (dict), after everything is written.
+
+    `read` is a PCollection of anything, one element a row that came in; `rows` of ImageText, `rejected` of Rejected.
+    Writes `examples_folder`/Split-*/data_tfrecord-*.gz, and `report_folder`/manifest.json and rejects-*.jsonl.
+    """
+
+    def __init__(
+        self, layout: writer.Layout, examples_folder: str, report_folder: str, unique_captions: bool = False
+    ) -> None:
+        """Says where to.
+
+        Args:
+          layout: splits, shards and salt.
+          examples_folder: of the shards.
+          report_folder: of manifest and rejects.
+          unique_captions: rows are promised to share no first caption across splits; it is held against them.
+        """
+        super().__init__()
+        self._layout, self._unique_captions = layout, unique_captions
+        self._examples_folder, self._report_folder = examples_folder, report_folder
+
+    def expand(self, flow: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
+        came_in, rows, rejected = flow
+        shards = rows | "WriteShards" >> writer.WriteShards(self._examples_folder, self._layout)
+        reject_files = rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)
+
+        read = came_in | "NameRead" >> beam.Map(lambda _: "read")
+        dropped = rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}")
+        counts = (read, dropped) | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
+        first, every = filters.first_caption, filters.all_captions
+        shared_first = rows | "SharedFirstCaptions" >> _CaptionsInSeveralSplits(self._layout, first)
+        shared = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(self._layout, every)
+        return (
+            came_in.pipeline
+            | "Once" >> beam.Create([None])
+            | "Manifest"
+            >> beam.Map(
+                _write_manifest,
+                self._report_folder,
+                counts=beam.pvalue.AsList(counts),
+                shards=beam.pvalue.AsList(shards),
+                shared_first=beam.pvalue.AsSingleton(shared_first),
+                shared=beam.pvalue.AsSingleton(shared),
+                reject_files=beam.pvalue.AsList(reject_files),
+                unique_captions=self._unique_captions,
+            )
+        )
+
+
+class _CaptionsInSeveralSplits(beam.PTransform):
+    """PCollection[ImageText] -> the number of captions that lie in more than one split."""
+
+    def __init__(self, layout: writer.Layout, captions_of: Callable[[ImageText], Iterable[str]]) -> None:
+        super().__init__()
+        self._layout, self._captions_of = layout, captions_of
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        layout, captions_of = self._layout, self._captions_of
+        return (
+            rows
+            | beam.FlatMap(lambda row: [(caption, layout.split_of(row.split_key)) for caption in captions_of(row)])
+            | beam.Distinct()
+            | "Captions" >> beam.Keys()
+            | beam.combiners.Count.PerElement()
+            | beam.Filter(lambda caption: caption[1] > 1)
+            | beam.combiners.Count.Globally()
+        )
+
+
+def _write_manifest(
+    _: None,
+    folder: str,
+    counts: Iterable[tuple[str, int]],
+    shards: Iterable[writer.Shard],
+    shared_first: int,
+    shared: int,
+    reject_files: Iterable[str],
+    unique_captions: bool,
+) -> dict[str, Any]:
+    by_name = dict(sorted(counts))
+    read = by_name.pop("read", 0)
+    listed = sorted(shards, key=lambda shard: shard.file)
+    splits: dict[str, int] = {}
+    for shard in listed:
+        splits[shard.split] = splits.get(shard.split, 0) + shard.rows
+    written = sum(splits.values())
+    if read != written + sum(by_name.values()):
+        raise LostRows(f"read {read} rows, but wrote {written} and dropped {by_name}; please report this with your gin")
+    if unique_captions and shared_first:
+        raise LostRows(
+            f"{shared_first} captions lie in more than one split although captions are unique; please report this"
+        )
+    manifest = {
+        "read": read,
+        "written": written,
+        "dropped": {name.removeprefix("dropped_"): count for name, count in by_name.items()},
+        "splits": splits,
+        "captions_in_several_splits": shared,
+        "shards": [dataclasses.asdict(shard) for shard in listed],
+        "reject_files": sorted(os.path.basename(path) for path in reject_files),
+    }
+    writer.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    return manifest

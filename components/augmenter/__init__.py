@@ -1,0 +1,1 @@
+"""Augmenter: Examples -> Examples with variants of the rows that are trained on."""

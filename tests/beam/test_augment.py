@@ -1,0 +1,169 @@
+"""The Augmenter's transform: variants are marked, stay in their split, teach no held-out caption, and repeat."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import pathlib
+import random
+
+import apache_beam
+import numpy as np
+import pytest
+from PIL import Image
+
+from beam import augment, captions, pictures, reader, stages, store, writer
+from beam.records import ImageText
+from tests.pictures import encode, shape_pairs
+
+LAYOUT = writer.Layout({"train": 8, "eval": 1, "test": 1}, shards=2, salt="test")
+OPTIONS = augment.AugmentOptions(
+    variants=2,
+    views=("crop", "jpeg", "colour"),
+    rewrites={"swap": 1.0, "delete": 1.0},
+    stop_word_removal=0.5,
+    templates=("a picture of {}", "{}"),
+    seed=3,
+)
+ROWS = [
+    ImageText(f"key-{i}", image, caption, f"x:{i}", "test", class_name=colour, group="g" if i < 2 else "")
+    for i, (image, caption, colour) in enumerate(shape_pairs()[:100])
+]
+
+
+def write(folder: pathlib.Path, rows: list[ImageText]) -> str:
+    with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
+        kept, rejected = pipeline | apache_beam.Create(rows) | stages.Separate()
+        (kept, kept, rejected) | store.Store(LAYOUT, str(folder), str(folder / "report"))
+    return str(folder)
+
+
+def run(source: str, folder: pathlib.Path, options: augment.AugmentOptions, *flags: str) -> dict:
+    arguments = apache_beam.options.pipeline_options.PipelineOptions(["--runner=FnApiRunner", *flags])
+    with apache_beam.Pipeline(options=arguments) as pipeline:
+        pipeline | augment.Augment(options, LAYOUT, source, str(folder), str(folder / "report"))
+    return json.loads((folder / "report" / store.MANIFEST_FILE).read_text())
+
+
+def read(folder: pathlib.Path, split: str) -> dict[str, ImageText]:
+    paths = [path for path in reader.shards(str(folder)) if f"Split-{split}" in path]
+    return {row.key: row for path in paths for row in reader.read_shard(path)}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> str:
+    return write(tmp_path_factory.mktemp("source"), ROWS)
+
+
+def test_rows_come_back_as_they_were_written(source):
+    found = {row.key: row for path in reader.shards(source) for row in reader.read_shard(path)}
+    assert {key: dataclasses.replace(row, position="") for key, row in found.items()} == {
+        row.key: dataclasses.replace(row, position="") for row in ROWS
+    }
+    with pytest.raises(FileNotFoundError, match="name the folder of an Examples artifact"):
+        reader.shards(source + "/Split-train")
+
+
+def test_only_the_train_split_gets_variants_and_every_row_is_accounted_for(source, tmp_path):
+    manifest = run(source, tmp_path, OPTIONS)
+    before = {split: read(pathlib.Path(source), split) for split in LAYOUT.splits}
+    after = {split: read(tmp_path, split) for split in LAYOUT.splits}
+    for split in ("eval", "test"):
+        assert set(after[split]) == set(before[split])
+    variants = {key: row for key, row in after["train"].items() if row.variant}
+    assert set(after["train"]) - set(variants) == set(before["train"])
+    assert len(variants) > 100
+    assert all(row.group and after["train"][key.rsplit("/", 1)[0]] for key, row in variants.items())
+    assert manifest["read"] == len(ROWS) + 2 * len(before["train"])
+    assert manifest["read"] == manifest["written"] + sum(manifest["dropped"].values())
+    assert manifest["captions_in_several_splits"] == 0
+
+
+def test_same_seed_same_bytes_with_any_workers_and_another_seed_other_variants(source, tmp_path):
+    def checksums(name: str, *flags: str) -> dict[str, str]:
+        run(source, tmp_path / name, OPTIONS, *flags)
+        files = sorted((tmp_path / name).rglob("*.gz"))
+        return {f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    assert checksums("a") == checksums("b", "--direct_num_workers=4", "--direct_running_mode=multi_threading")
+    other = dataclasses.replace(OPTIONS, seed=4)
+    assert list(augment.variants_of(ROWS[7], OPTIONS)) == list(augment.variants_of(ROWS[7], OPTIONS))
+    assert list(augment.variants_of(ROWS[7], OPTIONS)) != list(augment.variants_of(ROWS[7], other))
+
+
+def test_a_variant_with_a_held_out_caption_is_dropped(tmp_path):
+    by_split = {split: [row for row in ROWS if LAYOUT.split_of(row.split_key) == split] for split in LAYOUT.splits}
+    trained = dataclasses.replace(by_split["train"][0], caption="the red boat")
+    held_out = dataclasses.replace(by_split["test"][0], caption="Red boat")
+    options = augment.AugmentOptions(stop_word_removal=1.0)
+    manifest = run(write(tmp_path / "a", [trained, held_out]), tmp_path / "b", options)
+    assert manifest["dropped"] == {"held_out_caption": 1}
+    free = dataclasses.replace(held_out, caption="blue boat")  # control
+    manifest = run(write(tmp_path / "c", [trained, free]), tmp_path / "d", options)
+    assert manifest["dropped"] == {}
+    assert manifest["written"] == 3
+
+
+def test_a_variant_that_is_the_row_itself_is_dropped(tmp_path):
+    row = dataclasses.replace(ROWS[5], caption="boat")
+    source = write(tmp_path / "a", [row])
+    manifest = run(source, tmp_path / "b", augment.AugmentOptions(rewrites={"swap": 1.0}))
+    assert manifest["dropped"] == {"same_as_original": 1}
+
+
+@pytest.mark.parametrize("name", sorted(pictures.VIEWS))
+def test_every_view_is_a_picture_that_differs_and_repeats(name):
+    noise = [Image.effect_noise((40, 30), 80) for _ in range(3)]
+    image = encode(Image.merge("RGB", noise), "PNG")
+    made = pictures.view(image, name, random.Random(1))
+    assert made == pictures.view(image, name, random.Random(1))
+    with Image.open(io.BytesIO(made)) as opened:
+        opened.load()
+        assert opened.mode == "RGB"
+        assert opened.size == (40, 30) or name == "crop"
+        assert opened.size != (40, 30) or np.any(np.asarray(opened) != np.asarray(Image.open(io.BytesIO(image))))
+    assert name in ("flip", "grey") or made != pictures.view(image, name, random.Random(2))
+
+
+def test_transparent_pixels_become_white():
+    made = pictures.view(encode(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG"), "flip", random.Random(0))
+    assert Image.open(io.BytesIO(made)).getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_rewrites():
+    words = ["a", "dog", "and", "the", "cat"]
+    draw = random.Random(0)
+    assert captions.remove_stop_words(words, draw) == ["dog", "cat"]
+    assert captions.remove_stop_words(["The", "a"], draw) == ["The", "a"]
+    for _ in range(20):
+        assert sorted(captions.swap(words, draw)) == sorted(words)
+        assert captions.swap(words, draw) != words
+        assert len(captions.delete(words, draw)) == 4
+    assert captions.swap(["one"], draw) == captions.delete(["one"], draw) == ["one"]
+
+
+def test_synonyms_are_drawn_from_wordnet_or_asked_for(monkeypatch):
+    monkeypatch.setattr(captions, "synonyms", lambda word: {"dog": ["hound"]}.get(word, []))
+    assert captions.synonym(["a", "dog"], random.Random(0)) == ["a", "hound"]
+    assert captions.synonym(["a", "cat"], random.Random(0)) == ["a", "cat"]
+    monkeypatch.undo()
+    monkeypatch.setitem(__import__("sys").modules, "nltk", None)
+    with pytest.raises(LookupError, match=r"pip install nltk.*Augmenter\.rewrites"):
+        captions.synonym(["dog"], random.Random(0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "nothing to do"),
+        ({"views": ("twist",)}, r"Augmenter\.views is \('twist',\), but must be some of crop"),
+        ({"rewrites": {"swap": 0.0}}, r"Augmenter\.rewrites"),
+        ({"rewrites": {"translate": 1.0}}, r"Augmenter\.rewrites"),
+        ({"stop_word_removal": 2.0}, r"Augmenter\.stop_word_removal is 2\.0"),
+        ({"templates": ("a picture",)}, r"Augmenter\.templates"),
+        ({"views": ("crop",), "variants": 0}, r"Augmenter\.variants is 0"),
+    ],
+)
+def test_bad_options_name_value_and_rule(fields, message):
+    with pytest.raises(ValueError, match=message):
+        augment.AugmentOptions(**fields)
