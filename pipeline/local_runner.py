@@ -69,7 +69,10 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
         except Exception as error:
             raise progress.ComponentFailed(lines.running, error, log_file) from error
 
-    report = summary.latest_report(locations.metadata)
+    try:
+        report = summary.latest_report(locations.metadata)
+    except LookupError as error:
+        raise progress.ComponentFailed("RunReport", error, log_file) from error
     with open(os.path.join(report, "summary.json")) as file:
         facts: dict[str, Any] = json.load(file)
     print(summary.outcome_text(facts, report, lines.seconds))

@@ -8,7 +8,7 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
-from components.artifacts import RunReport
+_REPORT_EXECUTION = "components.run_report.component.RunReport"
 
 
 def dag_text(dag: tfx.dsl.Pipeline) -> str:
@@ -22,20 +22,22 @@ def dag_text(dag: tfx.dsl.Pipeline) -> str:
 
 
 def latest_report(metadata: metadata_store_pb2.ConnectionConfig) -> str:
-    """Folder of the newest RunReport in a metadata store.
+    """Folder of the report that the last run has written, or taken from cache.
 
     Raises:
-      LookupError: there is none.
+      LookupError: there is none, as RunReport has not run or found its inputs missing (TFX only logs that).
     """
     store = ml_metadata.MetadataStore(metadata)
-    live = [
-        artifact
-        for artifact in store.get_artifacts_by_type(RunReport.TYPE_NAME)
-        if artifact.state == metadata_store_pb2.Artifact.LIVE
-    ]
-    if not live:
-        raise LookupError("the metadata store knows no report; run the pipeline first")
-    return str(max(live, key=lambda artifact: artifact.id).uri)
+    last = max(store.get_executions_by_type(_REPORT_EXECUTION), key=lambda one: one.id, default=None)
+    done = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
+    if last is None or last.last_known_state not in done:
+        raise LookupError(
+            "RunReport found no input to report on. Where --output_dir was made by another version of this code, name "
+            "another one; else the log says what is missing"
+        )
+    events = store.get_events_by_execution_ids([last.id])
+    outputs = [event.artifact_id for event in events if event.type == metadata_store_pb2.Event.OUTPUT]
+    return str(store.get_artifacts_by_id(outputs)[0].uri)
 
 
 def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, float]) -> str:
