@@ -9,6 +9,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=[
         "beam",
+        "beam.dedupe",
         "beam.sources",
         "components",
         "components.augmenter",
@@ -32,12 +33,15 @@ setup(
     install_requires=[
         "absl-py",
         "apache-beam>=2.74,<3",
+        "datasketch",
         "gin-config>=0.5",
+        "ImageHash",
         "jinja2",
         "matplotlib",
         "numpy",
         "pillow",
         "safetensors",
+        "scipy",
         "sentencepiece",
         "tensorboard",
         "tensorflow>=2.16,<2.22",

@@ -1,4 +1,4 @@
-"""Views of a picture for the Augmenter, each drawn from a seed: Pillow, on white where a picture is transparent."""
+"""Stored pictures as Pillow's, and the views of them that the Augmenter draws from a seed."""
 
 import io
 import random
@@ -57,12 +57,16 @@ VIEWS: dict[str, View] = {
 """Views by name."""
 
 
-def view(image: bytes, name: str, draw: random.Random) -> bytes:
-    """An encoded picture -> the view of it, as PNG."""
+def on_white(image: bytes) -> Image.Image:
+    """An encoded picture -> its first frame as RGB, on white where it is transparent."""
     with Image.open(io.BytesIO(image)) as opened:
         transparent = opened.convert("RGBA")
     white = Image.new("RGBA", transparent.size, "white")
-    picture = Image.alpha_composite(white, transparent).convert("RGB")
+    return Image.alpha_composite(white, transparent).convert("RGB")
+
+
+def view(image: bytes, name: str, draw: random.Random) -> bytes:
+    """An encoded picture -> the view of it, as PNG."""
     encoded = io.BytesIO()
-    VIEWS[name](picture, draw).save(encoded, format="PNG")
+    VIEWS[name](on_white(image), draw).save(encoded, format="PNG")
     return encoded.getvalue()

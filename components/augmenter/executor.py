@@ -11,9 +11,8 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
-from beam import augment, reader, writer
+from beam import augment, reader, thumbnails, writer
 from beam.records import ImageText
-from components import thumbnails
 
 OPTIONS_KEY = "options"
 LAYOUT_KEY = "layout"

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
 
-from components import thumbnails
+from beam import thumbnails
 from components.metrics import tfma_metrics
 from models import data, features, retrieval
 

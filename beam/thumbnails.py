@@ -1,4 +1,4 @@
-"""Small pictures for the pages that components write."""
+"""Small pictures for pages and reports."""
 
 import base64
 import io

@@ -1,0 +1,168 @@
+"""Deduplicate: of rows that are alike one is kept; what is alike to an evaluation set is dropped whole."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+
+from beam import stages, store, writer
+from beam.dedupe import report
+from beam.dedupe.clusters import Clusters
+from beam.dedupe.edges import Edges
+from beam.dedupe.fingerprints import Fingerprint, fingerprint, hash_difference
+from beam.dedupe.options import DedupeOptions
+from beam.reader import ReadShards
+from beam.records import ImageText, Outcome, Rejected
+
+_TRAIN = "train"
+
+
+class Decision(NamedTuple):
+    """What becomes of a row that has others like it: `drop`, with the reason, or `captions` to take over."""
+
+    drop: Rejected | None
+    kept_position: str
+    captions: tuple[str, ...] = ()
+
+
+class Deduplicate(beam.PTransform):
+    """Pipeline -> PCollection of the manifest; reads a folder of Examples and writes another, without duplicates.
+
+    A cluster keeps the row with the smallest `Fingerprint.rank`, and with it the rows of its group. Of a cluster with
+    rows in several splits a held-out one is kept, never one that is trained on. Reasons: "duplicate" (the same pixels
+    as the row kept), "near_duplicate", "contaminated_<evaluation set>". Writes clusters.json and samples.json beside
+    the manifest.
+    """
+
+    def __init__(
+        self,
+        options: DedupeOptions,
+        layout: writer.Layout,
+        source_folder: str,
+        examples_folder: str,
+        report_folder: str,
+    ) -> None:
+        super().__init__()
+        self._options, self._layout = options, layout
+        self._source_folder, self._report_folder = source_folder, report_folder
+        self._store = store.Store(layout, examples_folder, report_folder)
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        options, layout = self._options, self._layout
+
+        def of_corpus(row: ImageText) -> Fingerprint:
+            return fingerprint(row, layout.split_of(row.split_key) != _TRAIN, options)
+
+        rows = pipeline | "Read" >> ReadShards(self._source_folder) | beam.ParDo(stages.ReportProgress("compared"))
+        corpus = rows | "Fingerprint" >> beam.Map(of_corpus)
+        sets, pictures = [], [rows]
+        for name, folder in sorted(options.evaluation_sets.items()):
+            read = pipeline | f"Read {name}" >> ReadShards(folder)
+            pictures.append(read)
+            sets.append(read | f"Fingerprint {name}" >> beam.Map(fingerprint, True, options, name))
+        prints = [corpus, *sets] | "Fingerprints" >> beam.Flatten()
+
+        edges = prints | Edges(options)
+        stars = edges | beam.CombineGlobally(Clusters()) | "Stars" >> beam.FlatMap(_pairs)
+        by_node = prints | "ByNode" >> beam.Map(lambda one: (one.node, one))
+        clustered = {"root": stars, "rows": by_node} | "Root" >> beam.CoGroupByKey() | beam.FlatMap(_with_root)
+        best = clustered | "Best" >> beam.CombinePerKey(_Best())
+        others = clustered | "Captions" >> beam.CombinePerKey(_Captions(options.keep_captions))
+        decisions = (
+            {"best": best, "captions": others, "rows": clustered}
+            | "Cluster" >> beam.CoGroupByKey()
+            | "Decide" >> beam.FlatMap(_decisions, options.keep_captions)
+        )
+        by_key = rows | "ByKey" >> beam.Map(lambda row: (row.key, row))
+        kept, rejected = (
+            {"row": by_key, "decision": decisions}
+            | "Decision" >> beam.CoGroupByKey()
+            | "Apply" >> beam.FlatMap(_apply)
+            | stages.Separate()
+        )
+        manifest = (rows, kept, rejected) | "Store" >> self._store
+        written = report.Facts(clustered, decisions, prints, pictures | "Pictures" >> beam.Flatten())
+        return manifest | "Report" >> report.WriteReport(self._report_folder, written)
+
+
+class _Best(beam.CombineFn):
+    """The fingerprint of the smallest rank."""
+
+    def create_accumulator(self) -> Fingerprint | None:
+        return None
+
+    def add_input(self, accumulator: Fingerprint | None, one: Fingerprint) -> Fingerprint:
+        return one if accumulator is None else min(accumulator, one, key=lambda each: each.rank)
+
+    def merge_accumulators(self, accumulators: Iterable[Fingerprint | None]) -> Fingerprint | None:
+        return min((one for one in accumulators if one), key=lambda each: each.rank, default=None)
+
+    def extract_output(self, accumulator: Fingerprint | None) -> Fingerprint | None:
+        return accumulator
+
+
+class _Captions(beam.CombineFn):
+    """The distinct captions of the rows with the smallest ranks, as many as asked for and one more."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def create_accumulator(self) -> dict[str, tuple]:
+        return {}
+
+    def add_input(self, accumulator: dict[str, tuple], one: Fingerprint) -> dict[str, tuple]:
+        return self.merge_accumulators([accumulator, {one.caption: one.rank}])
+
+    def merge_accumulators(self, accumulators: Iterable[dict[str, tuple]]) -> dict[str, tuple]:
+        ranks: dict[str, tuple] = {}
+        for accumulator in accumulators:
+            for caption, rank in accumulator.items():
+                ranks[caption] = min(rank, ranks.get(caption, rank))
+        return dict(sorted(ranks.items(), key=lambda item: (item[1], item[0]))[: self._most + 1])
+
+    def extract_output(self, accumulator: dict[str, tuple]) -> list[str]:
+        return list(accumulator)
+
+
+def _pairs(stars: np.ndarray) -> Iterator[tuple[int, int]]:
+    yield from ((int(node), int(root)) for node, root in stars)
+
+
+def _with_root(group: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[tuple[int, Fingerprint]]:
+    for root in group[1]["root"]:
+        for one in group[1]["rows"]:
+            yield root, one
+
+
+def _decisions(group: tuple[int, dict[str, Iterable[Any]]], most: int) -> Iterator[tuple[str, Decision]]:
+    (best,) = group[1]["best"]
+    (captions,) = group[1]["captions"]
+    for one in group[1]["rows"]:
+        if one.evaluation_set:
+            continue
+        if one.node != best.node:
+            yield one.key, Decision(Rejected(one.key, one.position, *_reason(one, best)), best.position)
+        elif one.key == best.key:
+            yield one.key, Decision(None, best.position, tuple(c for c in captions if c != best.caption)[:most])
+
+
+def _reason(one: Fingerprint, best: Fingerprint) -> tuple[str, str]:
+    where = f"{best.key} at {best.position}"
+    if one.pixels == best.pixels:
+        reason, detail = "duplicate", f"has the same pixels as {where}"
+    else:
+        bits = hash_difference(one, best)
+        reason = "near_duplicate"
+        detail = f"is in the cluster of {where}" + (f"; {bits} of 64 bits differ" if bits is not None else "")
+    return (f"contaminated_{best.evaluation_set}" if best.evaluation_set else reason), detail
+
+
+def _apply(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Outcome]:
+    (row,) = group[1]["row"]
+    for decision in group[1]["decision"]:
+        more = [caption for caption in decision.captions if caption not in row.more_captions]
+        yield decision.drop or dataclasses.replace(row, more_captions=(*row.more_captions, *more))
+        return
+    yield row

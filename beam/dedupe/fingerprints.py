@@ -1,0 +1,110 @@
+"""What a row is recognised by, some hundred bytes in place of the picture."""
+
+import hashlib
+import itertools
+from typing import NamedTuple
+
+import datasketch
+import imagehash
+import numpy as np
+from PIL import Image
+
+from beam import filters, pictures
+from beam.dedupe.options import DedupeOptions
+from beam.records import ImageText, salted_hash
+
+COLOUR_GRID = 4
+PERMUTATIONS = 64
+_MINHASH_SEED = 1
+
+
+class Fingerprint(NamedTuple):
+    """One row, without its picture.
+
+    Attributes:
+      node: of the graph of what is alike; rows of a group share one.
+      rank: what is kept of a cluster is the smallest: an evaluation set's row, then a held-out one, then the one with
+        the most pixels, then with the longest caption, then the smallest key.
+      key, position: of the row.
+      evaluation_set: name of the set the row belongs to, "" for a row of the corpus.
+      caption: as written.
+      exact: what the row may have in common with others to the bit, "kind:value".
+      pixels: hash of the decoded picture.
+      image_hash: 64 bits, or None where pictures are not compared.
+      colours: 48 bytes, mean colours of 4 x 4 parts, or b"".
+      signature: MinHash of the caption, or b"".
+    """
+
+    node: int
+    rank: tuple[int, int, int, str]
+    key: str
+    position: str
+    evaluation_set: str
+    caption: str
+    exact: tuple[str, ...]
+    pixels: str
+    image_hash: int | None
+    colours: bytes
+    signature: bytes
+
+
+def node_of(row: ImageText, evaluation_set: str = "") -> int:
+    """The row's node: 64 bits of its split key, so that at a billion rows two share one once in forty runs."""
+    return salted_hash(row.split_key, f"node/{evaluation_set}")
+
+
+def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluation_set: str = "") -> Fingerprint:
+    """Decodes the picture and hashes what the options compare."""
+    picture = pictures.on_white(row.image)
+    (caption,) = filters.first_caption(row)
+    pixels = _digest(repr(picture.size).encode() + picture.tobytes())
+    values = {
+        "bytes": lambda: _digest(row.image),
+        "pixels": lambda: pixels,
+        "caption": lambda: _digest(caption.encode()),
+        "pair": lambda: _digest(f"{pixels} {caption}".encode()),
+    }
+    place = 0 if evaluation_set else 1 if held_out else 2
+    return Fingerprint(
+        node=node_of(row, evaluation_set),
+        rank=(place, -picture.width * picture.height, -len(caption), row.key),
+        key=row.key,
+        position=row.position,
+        evaluation_set=evaluation_set,
+        caption=row.caption,
+        exact=tuple(f"{kind}:{values[kind]()}" for kind in options.exact),
+        pixels=pixels,
+        image_hash=perceptual_hash(picture) if options.image_distance >= 0 else None,
+        colours=mean_colours(picture) if options.compares_colours else b"",
+        signature=caption_signature(caption) if options.caption_similarity else b"",
+    )
+
+
+def hash_difference(one: Fingerprint, other: Fingerprint) -> int | None:
+    """In how many bits the perceptual hashes differ, or None where there are none."""
+    if one.image_hash is None or other.image_hash is None:
+        return None
+    return bin(one.image_hash ^ other.image_hash).count("1")
+
+
+def perceptual_hash(picture: Image.Image) -> int:
+    """64 bits: signs, against their median, of the lowest 8 x 8 frequencies of the grey picture (package ImageHash)."""
+    return int(str(imagehash.phash(picture)), 16)
+
+
+def mean_colours(picture: Image.Image) -> bytes:
+    """Mean red, green and blue of 4 x 4 parts, 48 bytes."""
+    return picture.resize((COLOUR_GRID, COLOUR_GRID), Image.Resampling.BOX).tobytes()
+
+
+def caption_signature(caption: str) -> bytes:
+    """MinHash of the normalised caption's words and word pairs: uint32 [PERMUTATIONS] as bytes (package datasketch)."""
+    words = caption.split()
+    shingles = {*words, *(f"{first} {second}" for first, second in itertools.pairwise(words))}
+    minhash = datasketch.MinHash(num_perm=PERMUTATIONS, seed=_MINHASH_SEED)
+    minhash.update_batch([shingle.encode() for shingle in sorted(shingles)])
+    return minhash.hashvalues.astype(np.uint32).tobytes()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

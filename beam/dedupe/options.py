@@ -1,0 +1,58 @@
+"""What counts as the same, and what becomes of it."""
+
+import dataclasses
+
+EXACT = ("bytes", "pixels", "caption", "pair")
+"""What two rows may have in common to the bit: the encoded picture, its pixels, the normalised caption, or pixels and
+caption."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DedupeOptions:
+    """Two rows are alike where any of these says so; clusters are closed: what is alike to one is in the cluster of
+    all.
+
+    Attributes:
+      exact: some of EXACT.
+      image_distance: bits of 64 in which the perceptual hashes of two pictures may differ; -1 does not look at them.
+      colour_tolerance: of 255, how far the mean colours of any of 4 x 4 parts of two pictures may lie apart where the
+        hashes, which see no colour, are near; 255 does not look at colours.
+      caption_similarity: Jaccard similarity of two captions' words and word pairs, as MinHash estimates it, from
+        which on they are alike; 0 does not look at it.
+      keep_captions: captions of dropped rows that the row kept gets as further ones, at most.
+      evaluation_sets: {name: folder of Examples}; whatever is alike to a row of these is dropped.
+      agreeing_bands: parts of the hash that near ones must share to be compared: more of them take more shuffle and
+        less comparing; 2 is right up to some ten million pictures, 3 from there on.
+      max_bucket: pictures that one is compared with at most, of those that share these parts.
+    """
+
+    exact: tuple[str, ...] = ("pixels",)
+    image_distance: int = 4
+    colour_tolerance: int = 255
+    caption_similarity: float = 0.0
+    keep_captions: int = 0
+    evaluation_sets: dict[str, str] = dataclasses.field(default_factory=dict)
+    agreeing_bands: int = 2
+    max_bucket: int = 4096
+
+    def __post_init__(self) -> None:
+        rules = [
+            ("exact", set(self.exact) <= set(EXACT), f"some of {', '.join(EXACT)}"),
+            ("image_distance", -1 <= self.image_distance <= 16, "in [0, 16], or -1 for none"),
+            ("colour_tolerance", 0 <= self.colour_tolerance <= 255, "in [0, 255]"),
+            ("caption_similarity", 0 <= self.caption_similarity <= 1, "in [0, 1]"),
+            ("keep_captions", self.keep_captions >= 0, "a whole number of 0 or more"),
+            ("evaluation_sets", all(name.isidentifier() for name in self.evaluation_sets), "{letters and _: folder}"),
+            ("agreeing_bands", 1 <= self.agreeing_bands <= 3, "1, 2 or 3"),
+            ("max_bucket", self.max_bucket >= 2, "a whole number of 2 or more"),
+        ]
+        for field, holds, rule in rules:
+            if not holds:
+                raise ValueError(f"Deduper.{field} is {getattr(self, field)!r}, but must be {rule}; correct it in gin")
+        if not self.exact and self.image_distance < 0 and not self.caption_similarity:
+            raise ValueError("Deduper compares nothing; set Deduper.exact, image_distance or caption_similarity")
+
+    @property
+    def compares_colours(self) -> bool:
+        """Whether near hashes are held against colours."""
+        return self.image_distance >= 0 and self.colour_tolerance < 255

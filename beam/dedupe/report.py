@@ -1,0 +1,96 @@
+"""What deduplication found: clusters.json, sizes and evaluation sets, and samples.json, pairs as pictures."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+
+from beam import thumbnails, writer
+from beam.records import ImageText, salted_hash
+
+CLUSTERS_FILE, SAMPLES_FILE = "clusters.json", "samples.json"
+_SAMPLES = 12
+
+
+class Facts(NamedTuple):
+    """PCollections of (root, Fingerprint), (key, Decision), Fingerprint, and ImageText of all sets."""
+
+    clustered: beam.PCollection
+    decisions: beam.PCollection
+    prints: beam.PCollection
+    pictures: beam.PCollection
+
+
+class WriteReport(beam.PTransform):
+    """PCollection of the manifest -> the same, after clusters.json and samples.json are written."""
+
+    def __init__(self, folder: str, facts: Facts) -> None:
+        super().__init__()
+        self._folder, self._facts = folder, facts
+
+    def expand(self, manifest: beam.PCollection) -> beam.PCollection:
+        facts = self._facts
+        in_clusters = facts.clustered | "Clusters" >> beam.GroupByKey() | "CountCluster" >> beam.FlatMap(_count)
+        in_sets = facts.prints | "Sets" >> beam.FlatMap(
+            lambda one: [("rows", one.evaluation_set)] if one.evaluation_set else []
+        )
+        counts = [in_clusters, in_sets] | "AllCounts" >> beam.Flatten() | beam.combiners.Count.PerElement()
+        samples = (
+            facts.decisions
+            | "Dropped" >> beam.Filter(lambda keyed: keyed[1].drop is not None)
+            | "Some" >> beam.combiners.Top.Smallest(_SAMPLES, key=lambda keyed: salted_hash(keyed[0], "sample"))
+        )
+        shown = facts.pictures | "Shown" >> beam.FlatMap(_thumbnail, beam.pvalue.AsSingleton(samples))
+        return manifest | "Write" >> beam.Map(
+            _write,
+            self._folder,
+            beam.pvalue.AsList(counts),
+            beam.pvalue.AsSingleton(samples),
+            beam.pvalue.AsDict(shown),
+        )
+
+
+def _count(cluster: tuple[int, Iterable[Any]]) -> Iterator[tuple[str, Any]]:
+    sets = [one.evaluation_set for one in cluster[1]]
+    if "" in sets:
+        yield "sizes", len(sets)
+        yield from (("found", name) for name in sets if name)
+
+
+def _thumbnail(row: ImageText, samples: list[tuple[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
+    wanted = {place for _, decision in samples for place in (decision.drop.position, decision.kept_position)}
+    if row.position in wanted:
+        yield row.position, {"key": row.key, "caption": row.caption, "image": thumbnails.data_address(row.image)}
+
+
+def _write(
+    manifest: dict[str, Any],
+    folder: str,
+    counts: Iterable[tuple[tuple[str, Any], int]],
+    samples: list[tuple[str, Any]],
+    shown: dict[str, dict[str, str]],
+) -> dict[str, Any]:
+    by_kind: dict[str, dict[Any, int]] = {"sizes": {}, "rows": {}, "found": {}}
+    for (kind, name), count in sorted(counts):
+        by_kind[kind][name] = count
+    clusters = {
+        "clusters": sum(by_kind["sizes"].values()),
+        "sizes": by_kind["sizes"],
+        "evaluation_sets": {
+            name: {"rows": rows, "found": by_kind["found"].get(name, 0)} for name, rows in by_kind["rows"].items()
+        },
+    }
+    pairs = [
+        {
+            "kept": shown[decision.kept_position],
+            "dropped": shown[decision.drop.position],
+            "reason": decision.drop.reason,
+            "detail": decision.drop.detail,
+        }
+        for _, decision in samples
+    ]
+    writer.write_text(os.path.join(folder, CLUSTERS_FILE), json.dumps(clusters, indent=1, sort_keys=True) + "\n")
+    writer.write_text(os.path.join(folder, SAMPLES_FILE), json.dumps(pairs, indent=1, sort_keys=True) + "\n")
+    return manifest
