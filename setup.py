@@ -13,6 +13,7 @@ setup(
         "beam.sources",
         "components",
         "components.augmenter",
+        "components.deduper",
         "components.image_embedder",
         "components.image_text_gen",
         "components.infra_validator",

@@ -1,15 +1,19 @@
 """Augment: more rows for training, made of those there are: views of the picture and rewrites of the caption."""
 
 import dataclasses
+import itertools
+import json
+import os
 import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 
-from beam import captions, filters, pictures, stages, store, writer
-from beam.reader import ReadShards
+from beam import captions, filters, pictures, reader, stages, store, thumbnails, writer
 from beam.records import ImageText, Outcome, Rejected
+
+_SAMPLES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,12 +110,14 @@ class Augment(beam.PTransform):
     ) -> None:
         super().__init__()
         self._options, self._layout = options, layout
-        self._source_folder = source_folder
+        self._source_folder, self._report_folder = source_folder, report_folder
         self._store = store.Store(layout, examples_folder, report_folder)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         options, layout = self._options, self._layout
-        rows = pipeline | "Read" >> ReadShards(self._source_folder) | beam.ParDo(stages.ReportProgress("augmented"))
+        rows = (
+            pipeline | "Read" >> reader.ReadShards(self._source_folder) | beam.ParDo(stages.ReportProgress("augmented"))
+        )
 
         def augmented(row: ImageText) -> bool:
             return layout.split_of(row.split_key) in options.splits
@@ -132,7 +138,8 @@ class Augment(beam.PTransform):
         read = (rows, made) | "Came" >> beam.Flatten()
         kept = (rows, news) | "Kept" >> beam.Flatten()
         rejected = (same, answered) | "Rejects" >> beam.Flatten()
-        return (read, kept, rejected) | "Store" >> self._store
+        manifest = (read, kept, rejected) | "Store" >> self._store
+        return manifest | "Samples" >> beam.Map(_write_samples, self._source_folder, self._report_folder, options)
 
 
 def _outcomes(row: ImageText, options: AugmentOptions) -> Iterator[Outcome]:
@@ -150,3 +157,16 @@ def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Ou
             yield Rejected(row.key, row.position, "held_out_caption", f"{row.variant}: {caption!r} is held out")
         else:
             yield row
+
+
+def _write_samples(manifest: dict[str, Any], source: str, report: str, options: AugmentOptions) -> dict[str, Any]:
+    """The first rows, in the order of a hash, with the variants that were made of them."""
+    paths = [path for path in reader.shards(source) if f"/Split-{options.splits[0]}/" in path]
+    rows = itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), _SAMPLES)
+    samples = [{**_shown(row), "variants": [_shown(made) for made in variants_of(row, options)]} for row in rows]
+    writer.write_text(os.path.join(report, store.SAMPLES_FILE), json.dumps(samples, indent=1, sort_keys=True) + "\n")
+    return manifest
+
+
+def _shown(row: ImageText) -> dict[str, str]:
+    return {"image": thumbnails.data_address(row.image), "caption": row.caption, "variant": row.variant}

@@ -7,15 +7,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
 
 from beam import filters, writer
 from beam.records import ImageText
 
 MANIFEST_FILE = "manifest.json"
+SAMPLES_FILE = "samples.json"
+"""Of stages that show what they did: pictures as data: addresses."""
 
 
 class LostRows(RuntimeError):
     """Rows read are not rows written plus rows dropped: a bug of this package, never of the data."""
+
+
+class NoRows(ValueError):
+    """A split came out empty."""
 
 
 class Store(beam.PTransform):
@@ -122,3 +129,29 @@ def _write_manifest(
     }
     writer.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest
+
+
+def require_rows(report_folder: str, source: str) -> None:
+    """Raises NoRows where any split has no row; the message says what was read from `source` and dropped."""
+    with tf.io.gfile.GFile(os.path.join(report_folder, MANIFEST_FILE)) as file:
+        manifest = json.load(file)
+    empty = [split for split, rows in sorted(manifest["splits"].items()) if rows == 0]
+    if empty:
+        rejects = _first_rejects(report_folder, manifest)
+        raise NoRows(
+            f"split {', '.join(empty)} has no row: {manifest['read']} read from {source}, {manifest['written']} kept, "
+            f"dropped {manifest['dropped']}. First rejects: {rejects or 'none'}. Bring more rows, or lower the limits "
+            "in gin (Ingest.*, Deduper.*)"
+        )
+
+
+def _first_rejects(folder: str, manifest: dict[str, Any], limit: int = 3) -> list[str]:
+    lines: list[str] = []
+    for name in manifest["reject_files"]:
+        with tf.io.gfile.GFile(os.path.join(folder, name)) as file:
+            for line in file:
+                reject = json.loads(line)
+                lines.append(f"{reject['position']}: {reject['reason']} ({reject['detail']})")
+                if len(lines) == limit:
+                    return lines
+    return lines

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from typing import Any
 
 import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
@@ -10,6 +11,7 @@ from tfx import v1 as tfx
 
 from beam import build, sources, writer
 from components.augmenter.component import Augmenter
+from components.deduper.component import Deduper
 from components.image_embedder.component import ImageEmbedder
 from components.image_text_gen.component import ImageTextGen
 from components.image_text_gen.executor import options_to_json
@@ -48,7 +50,13 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
     ingest = ImageTextGen(
         source=sources.to_json(settings.ingest.source), options=options_to_json(_options(settings.ingest))
     )
-    examples = ingest.outputs["examples"]
+    examples, reports = ingest.outputs["examples"], {"ingest_report": ingest.outputs["report"]}
+    layout = _to_json(_layout(settings.ingest))
+    data_stages: list[tfx.dsl.components.BaseComponent] = [ingest]
+    if settings.deduper:
+        deduper = Deduper(examples=examples, options=_to_json(settings.deduper), layout=layout)
+        examples, reports["dedupe_report"] = deduper.outputs["processed"], deduper.outputs["report"]
+        data_stages.append(deduper)
 
     # Statistics are of text features: the bytes of a picture have no distribution worth a page.
     statistics = tfx.components.StatisticsGen(
@@ -63,12 +71,8 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
     # Only training sees variants of rows; all else sees the rows as they came.
     trained_on, between = examples, []
     if settings.augmenter:
-        augmenter = Augmenter(
-            examples=examples,
-            options=json.dumps(dataclasses.asdict(settings.augmenter), sort_keys=True),
-            layout=json.dumps(dataclasses.asdict(_layout(settings.ingest)), sort_keys=True),
-        )
-        trained_on = augmenter.outputs["augmented"]
+        augmenter = Augmenter(examples=examples, options=_to_json(settings.augmenter), layout=layout)
+        trained_on, reports["augment_report"] = augmenter.outputs["processed"], augmenter.outputs["report"]
         between.append(augmenter)
     # A locked tower need not run in training: it embeds every picture once.
     embedding = _embedding(settings.training)
@@ -111,7 +115,6 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
     report = RunReport(
         inputs={
             "examples": examples,
-            "ingest_report": ingest.outputs["report"],
             "anomalies": validator.outputs["anomalies"],
             "vocabulary": vocabulary.outputs["vocabulary"],
             "model": model,
@@ -120,7 +123,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
             "model_blessing": evaluator.outputs["blessing"],
             "infra_blessing": infra_validator.outputs["blessing"],
             "pushed_model": pusher.outputs["pushed_model"],
-            **({"augment_report": augmenter.outputs["report"]} if settings.augmenter else {}),
+            **reports,
         },
         gin=configuration.to_gin(settings),
         **dataclasses.asdict(settings.report),
@@ -129,7 +132,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         pipeline_name=settings.name,
         pipeline_root=locations.root,
         components=[
-            ingest,
+            *data_stages,
             statistics,
             schema,
             validator,
@@ -184,6 +187,10 @@ def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
     if not (training.objective.reads_embeddings and training.pretrained):
         return None
     return EmbeddingSettings(training.objective.image_tower, training.pretrained, training.runtime.compute_dtype)
+
+
+def _to_json(options: Any) -> str:
+    return json.dumps(dataclasses.asdict(options), sort_keys=True)
 
 
 def _layout(ingest: IngestSettings) -> writer.Layout:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from beam.augment import AugmentOptions
+from beam.dedupe import DedupeOptions
 from beam.sources import Source
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
@@ -15,6 +16,7 @@ from models.settings import TrainingSettings
 _SPLITS = ("train", "eval", "test")
 
 configurable("Augmenter")(AugmentOptions)
+configurable("Deduper")(DedupeOptions)
 configurable("JsonlSource")(JsonlSource)
 configurable("OpenMojiSource")(OpenMojiSource)
 
@@ -173,12 +175,14 @@ class PipelineSettings:
 
     Attributes:
       name: of the pipeline, in metadata.
+      deduper: @Deduper(), where of rows that are alike only one is kept; None leaves it out.
       augmenter: @Augmenter(), where rows are made of others before training; None leaves it out.
       beam_args: flags of every Beam pipeline.
     """
 
     name: str = "siglip"
     ingest: IngestSettings = IngestSettings()
+    deduper: DedupeOptions | None = None
     vocabulary: VocabularySettings = VocabularySettings()
     augmenter: AugmentOptions | None = None
     training: TrainingSettings = TrainingSettings()

@@ -49,8 +49,12 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         values = (test["metrics"][name], line["value"], line["chance"], line["min_value"])
         shown = "".join(f"{'' if value is None else format(value, '.3f'):>8}" for value in values)
         lines.append(f"{name.replace('_', ' '):<28}{shown}".rstrip())
-    dropped = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in rows["dropped"].items()) or "none"
-    lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {dropped}."]
+    lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {_reasons(rows)}."]
+    if facts["dedupe"]:
+        lines.append(f"Deduper: {facts['dedupe']['written']:,} kept, dropped: {_reasons(facts['dedupe'])}.")
+    if facts["augment"]:
+        came = (facts["dedupe"] or rows)["written"]
+        lines.append(f"Augmenter: {facts['augment']['written'] - came:,} variants for training.")
     lines.append("Seconds: " + ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.items()))
     page = os.path.join(report, "report.html")
     lines += ["", f"Report: {page}"]
@@ -64,3 +68,7 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         lines += ["Gate:   NOT BLESSED, nothing was pushed:", *(f"          {reason}" for reason in facts["failures"])]
         lines += ["Next:   open the report; a model that learns too little may need more Training.steps or more data"]
     return "\n".join(lines)
+
+
+def _reasons(manifest: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in manifest["dropped"].items()) or "none"

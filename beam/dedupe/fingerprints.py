@@ -30,7 +30,7 @@ class Fingerprint(NamedTuple):
       caption: as written.
       exact: what the row may have in common with others to the bit, "kind:value".
       pixels: hash of the decoded picture.
-      image_hash: 64 bits, or None where pictures are not compared.
+      image_hash: 8 bytes, the first one the highest, or b"" where pictures are not compared.
       colours: 48 bytes, mean colours of 4 x 4 parts, or b"".
       signature: MinHash of the caption, or b"".
     """
@@ -43,14 +43,14 @@ class Fingerprint(NamedTuple):
     caption: str
     exact: tuple[str, ...]
     pixels: str
-    image_hash: int | None
+    image_hash: bytes
     colours: bytes
     signature: bytes
 
 
 def node_of(row: ImageText, evaluation_set: str = "") -> int:
-    """The row's node: 64 bits of its split key, so that at a billion rows two share one once in forty runs."""
-    return salted_hash(row.split_key, f"node/{evaluation_set}")
+    """The row's node: 63 bits of its split key; at a billion rows, two share one in one run of twenty."""
+    return salted_hash(row.split_key, f"node/{evaluation_set}") >> 1  # Beam's whole numbers have a sign
 
 
 def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluation_set: str = "") -> Fingerprint:
@@ -74,7 +74,7 @@ def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluati
         caption=row.caption,
         exact=tuple(f"{kind}:{values[kind]()}" for kind in options.exact),
         pixels=pixels,
-        image_hash=perceptual_hash(picture) if options.image_distance >= 0 else None,
+        image_hash=perceptual_hash(picture) if options.image_distance >= 0 else b"",
         colours=mean_colours(picture) if options.compares_colours else b"",
         signature=caption_signature(caption) if options.caption_similarity else b"",
     )
@@ -82,14 +82,14 @@ def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluati
 
 def hash_difference(one: Fingerprint, other: Fingerprint) -> int | None:
     """In how many bits the perceptual hashes differ, or None where there are none."""
-    if one.image_hash is None or other.image_hash is None:
+    if not (one.image_hash and other.image_hash):
         return None
-    return bin(one.image_hash ^ other.image_hash).count("1")
+    return bin(int.from_bytes(one.image_hash, "big") ^ int.from_bytes(other.image_hash, "big")).count("1")
 
 
-def perceptual_hash(picture: Image.Image) -> int:
-    """64 bits: signs, against their median, of the lowest 8 x 8 frequencies of the grey picture (package ImageHash)."""
-    return int(str(imagehash.phash(picture)), 16)
+def perceptual_hash(picture: Image.Image) -> bytes:
+    """8 bytes: signs, against their median, of the lowest 8 x 8 frequencies of the grey picture (package ImageHash)."""
+    return bytes.fromhex(str(imagehash.phash(picture)))
 
 
 def mean_colours(picture: Image.Image) -> bytes:

@@ -41,7 +41,7 @@ def differing_bits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 class NearHashes(beam.PTransform):
-    """PCollection of (hash, node, colours) -> PCollection of edges, uint64 [E, 2], between the nodes of near ones.
+    """PCollection of (hash as 8 bytes, node, colours) -> PCollection of edges, uint64 [E, 2], between near nodes.
 
     Hashes should be distinct: what is equal to the bit is cheaper to find by grouping.
     """
@@ -64,10 +64,12 @@ class NearHashes(beam.PTransform):
         )
 
 
-def _partition(batch: list[tuple[int, int, bytes]], band_masks: list[int]) -> Iterator[tuple[tuple[int, int], Hashes]]:
+def _partition(
+    batch: list[tuple[bytes, int, bytes]], band_masks: list[int]
+) -> Iterator[tuple[tuple[int, int], Hashes]]:
     values, nodes, colours = zip(*batch, strict=True)
     hashes = Hashes(
-        np.array(values, np.uint64),
+        np.frombuffer(b"".join(values), ">u8").astype(np.uint64),
         np.array(nodes, np.uint64),
         np.frombuffer(b"".join(colours), np.uint8).reshape(len(batch), -1),
     )

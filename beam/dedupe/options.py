@@ -9,8 +9,9 @@ caption."""
 
 @dataclasses.dataclass(frozen=True)
 class DedupeOptions:
-    """Two rows are alike where any of these says so; clusters are closed: what is alike to one is in the cluster of
-    all.
+    """Two rows are alike where any of these says so.
+
+    Clusters are closed: what is alike to one row of a cluster belongs to it.
 
     Attributes:
       exact: some of EXACT.

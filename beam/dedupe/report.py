@@ -9,8 +9,9 @@ import apache_beam as beam
 
 from beam import thumbnails, writer
 from beam.records import ImageText, salted_hash
+from beam.store import SAMPLES_FILE
 
-CLUSTERS_FILE, SAMPLES_FILE = "clusters.json", "samples.json"
+CLUSTERS_FILE = "clusters.json"
 _SAMPLES = 12
 
 

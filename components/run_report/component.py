@@ -11,6 +11,7 @@ from components.run_report import executor
 _INPUT_TYPES = {
     "examples": standard_artifacts.Examples,
     "ingest_report": artifacts.DataReport,
+    "dedupe_report": artifacts.DataReport,
     "augment_report": artifacts.DataReport,
     "anomalies": standard_artifacts.ExampleAnomalies,
     "vocabulary": artifacts.Vocabulary,
@@ -22,7 +23,7 @@ _INPUT_TYPES = {
     "pushed_model": standard_artifacts.PushedModel,
 }
 
-_OPTIONAL = ("augment_report",)
+_OPTIONAL = ("dedupe_report", "augment_report")
 
 
 class RunReportSpec(component_spec.ComponentSpec):

@@ -19,8 +19,8 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from beam import writer
-from beam.store import MANIFEST_FILE
-from components.augmenter.executor import SAMPLES_FILE
+from beam.dedupe.report import CLUSTERS_FILE
+from beam.store import MANIFEST_FILE, SAMPLES_FILE
 from components.infra_validator.executor import CHECK_FILE
 from components.run_report import figures, gate, held_out
 from models.training_log import LOG_FILE
@@ -80,6 +80,9 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
     def uri(name: str) -> str:
         return artifact_utils.get_single_uri(input_dict[name])
 
+    def optional(name: str, file: str, otherwise: Any) -> Any:
+        return _read_json(uri(name), file) if input_dict.get(name) else otherwise
+
     evaluation = gate.read(uri("evaluation"))
     model = path_utils.serving_model_path(uri("model"))
     test = held_out.measure(
@@ -108,7 +111,9 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "slices": evaluation.slices,
         "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
         "ingest": _read_json(uri("ingest_report"), MANIFEST_FILE),
-        "augment": _read_json(uri("augment_report"), MANIFEST_FILE) if "augment_report" in input_dict else None,
+        "dedupe": optional("dedupe_report", MANIFEST_FILE, None),
+        "clusters": optional("dedupe_report", CLUSTERS_FILE, None),
+        "augment": optional("augment_report", MANIFEST_FILE, None),
         "anomalies": _anomalies(uri("anomalies")),
         "serving_check": serving,
         "training": {"steps": int(log[-1]["step"]) + 1, **log[-1]} if log else {"steps": 0},
@@ -118,7 +123,8 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "curves": figures.training_curves(log),
         "bars": figures.metric_bars(evaluation.lines, test.metrics),
         "gallery": test.gallery,
-        "variants": _read_json(uri("augment_report"), SAMPLES_FILE) if "augment_report" in input_dict else [],
+        "pairs": optional("dedupe_report", SAMPLES_FILE, []),
+        "variants": optional("augment_report", SAMPLES_FILE, []),
         "gin": exec_properties[GIN_KEY],
         "attribution": exec_properties[ATTRIBUTION_KEY],
         "timings": _timings(input_dict),

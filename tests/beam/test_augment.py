@@ -3,20 +3,19 @@
 import dataclasses
 import hashlib
 import io
-import json
 import pathlib
 import random
 
-import apache_beam
 import numpy as np
 import pytest
 from PIL import Image
 
-from beam import augment, captions, pictures, reader, stages, store, writer
+from beam import augment, captions, pictures, reader
 from beam.records import ImageText
+from tests.beam import stored
+from tests.beam.stored import LAYOUT, by_split, read, write
 from tests.pictures import encode, shape_pairs
 
-LAYOUT = writer.Layout({"train": 8, "eval": 1, "test": 1}, shards=2, salt="test")
 OPTIONS = augment.AugmentOptions(
     variants=2,
     views=("crop", "jpeg", "colour"),
@@ -31,23 +30,9 @@ ROWS = [
 ]
 
 
-def write(folder: pathlib.Path, rows: list[ImageText]) -> str:
-    with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
-        kept, rejected = pipeline | apache_beam.Create(rows) | stages.Separate()
-        (kept, kept, rejected) | store.Store(LAYOUT, str(folder), str(folder / "report"))
-    return str(folder)
-
-
 def run(source: str, folder: pathlib.Path, options: augment.AugmentOptions, *flags: str) -> dict:
-    arguments = apache_beam.options.pipeline_options.PipelineOptions(["--runner=FnApiRunner", *flags])
-    with apache_beam.Pipeline(options=arguments) as pipeline:
-        pipeline | augment.Augment(options, LAYOUT, source, str(folder), str(folder / "report"))
-    return json.loads((folder / "report" / store.MANIFEST_FILE).read_text())
-
-
-def read(folder: pathlib.Path, split: str) -> dict[str, ImageText]:
-    paths = [path for path in reader.shards(str(folder)) if f"Split-{split}" in path]
-    return {row.key: row for path in paths for row in reader.read_shard(path)}
+    stage = augment.Augment(options, LAYOUT, source, str(folder), str(folder / "report"))
+    return stored.run(stage, folder / "report", *flags)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +41,7 @@ def source(tmp_path_factory) -> str:
 
 
 def test_rows_come_back_as_they_were_written(source):
-    found = {row.key: row for path in reader.shards(source) for row in reader.read_shard(path)}
+    found = read(pathlib.Path(source))
     assert {key: dataclasses.replace(row, position="") for key, row in found.items()} == {
         row.key: dataclasses.replace(row, position="") for row in ROWS
     }
@@ -92,9 +77,9 @@ def test_same_seed_same_bytes_with_any_workers_and_another_seed_other_variants(s
 
 
 def test_a_variant_with_a_held_out_caption_is_dropped(tmp_path):
-    by_split = {split: [row for row in ROWS if LAYOUT.split_of(row.split_key) == split] for split in LAYOUT.splits}
-    trained = dataclasses.replace(by_split["train"][0], caption="the red boat")
-    held_out = dataclasses.replace(by_split["test"][0], caption="Red boat")
+    rows = by_split(ROWS)
+    trained = dataclasses.replace(rows["train"][0], caption="the red boat")
+    held_out = dataclasses.replace(rows["test"][0], caption="Red boat")
     options = augment.AugmentOptions(stop_word_removal=1.0)
     manifest = run(write(tmp_path / "a", [trained, held_out]), tmp_path / "b", options)
     assert manifest["dropped"] == {"held_out_caption": 1}

@@ -1,0 +1,1 @@
+"""Deduper: Examples -> Examples without duplicates, and without what evaluation sets have, too."""

@@ -1,0 +1,185 @@
+"""Deduplicate on pictures: what is alike goes, what is not stays, and no row is lost."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import pathlib
+
+import pytest
+from PIL import Image
+
+from beam import augment, dedupe, pictures
+from beam.dedupe import fingerprints, report
+from beam.records import ImageText
+from tests.beam import stored
+from tests.beam.stored import LAYOUT, by_split, read, write
+from tests.pictures import encode
+
+OPTIONS = dedupe.DedupeOptions(image_distance=6)
+
+
+def scene(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
+    """A picture unlike the others: smooth noise."""
+    import numpy as np
+
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def row(key: str, picture: Image.Image, caption: str = "", image_format: str = "PNG", **fields) -> ImageText:
+    return ImageText(key, encode(picture, image_format), caption or f"caption of {key}", "x:1", "test", **fields)
+
+
+def run(rows: list[ImageText], folder: pathlib.Path, options: dedupe.DedupeOptions = OPTIONS, *flags: str) -> dict:
+    source = write(folder / "source", rows)
+    stage = dedupe.Deduplicate(options, LAYOUT, source, str(folder / "out"), str(folder / "report"))
+    return stored.run(stage, folder / "report", *flags)
+
+
+def facts(folder: pathlib.Path, name: str) -> dict:
+    return json.loads((folder / "report" / name).read_text())
+
+
+UNLIKE = [row(f"unlike-{i}", scene(i)) for i in range(30)]
+ALIKE = [
+    row("small", scene(100).resize((48, 40))),
+    row("large", scene(100)),
+    row("jpeg", scene(100), image_format="JPEG"),
+    row("copy", scene(200), "a longer caption"),
+    row("original", scene(200), "short"),
+]
+GROUPS = [
+    row("a-en", scene(300), "dog", group="a"),
+    row("a-fr", scene(300), "chien", group="a"),
+    row("b-en", scene(300), "dog again, and longer", group="b"),
+    row("b-fr", scene(300), "chien", group="b"),
+]
+HELD_OUT = by_split([row(f"held-{i}", scene(400 + i)) for i in range(40)])["test"][0]
+TRAINED = by_split([row(f"trained-{i}", scene(400)) for i in range(9)])["train"][0]
+COPY = dataclasses.replace(TRAINED, image=HELD_OUT.image, caption="a far longer caption than that of the other row")
+CHAIN = [
+    row(f"turned-{i:02}", scene(500).rotate(i / 2, Image.Resampling.BICUBIC, fillcolor=(128, 128, 128)))
+    for i in range(30)
+]
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory) -> tuple[pathlib.Path, dict]:
+    """All of the above, deduplicated together: (folder, manifest)."""
+    folder = tmp_path_factory.mktemp("deduplicated")
+    return folder, run([*UNLIKE, *ALIKE, *GROUPS, HELD_OUT, COPY, *CHAIN], folder)
+
+
+def test_of_what_is_alike_the_best_is_kept_and_the_rest_says_why(run_once):
+    folder, manifest = run_once
+    kept = read(folder / "out")
+    held_out = {one.key for split in ("eval", "test") for one in by_split(ALIKE)[split]}
+    for cluster, best in (({"small", "large", "jpeg"}, {"large", "jpeg"}), ({"copy", "original"}, {"copy"})):
+        (survivor,) = cluster & set(kept)
+        assert survivor in (cluster & held_out or best)
+    assert manifest["dropped"] == {"duplicate": 4, "near_duplicate": 2 + len(CHAIN) - 1}
+    assert manifest["read"] == manifest["written"] + sum(manifest["dropped"].values())
+    assert facts(folder, report.CLUSTERS_FILE)["sizes"] == {"2": 2, "3": 1, "4": 1, str(len(CHAIN)): 1}
+
+
+def test_control_what_is_unlike_stays_as_it_was(run_once):
+    kept = read(run_once[0] / "out")
+    assert [dataclasses.replace(kept[one.key], position="") for one in UNLIKE] == [
+        dataclasses.replace(one, position="") for one in UNLIKE
+    ]
+
+
+def test_a_held_out_row_stays_and_its_copies_in_training_go(run_once):
+    assert HELD_OUT.key in read(run_once[0] / "out", "test")
+    assert COPY.key not in read(run_once[0] / "out")
+
+
+def test_rows_of_a_group_are_kept_or_dropped_together(run_once):
+    kept = {key for key in read(run_once[0] / "out") if key[:2] in ("a-", "b-")}
+    assert kept in ({"a-en", "a-fr"}, {"b-en", "b-fr"})
+
+
+def test_chains_collapse_to_one(run_once):
+    """Each link is near the next, though not the first near the last."""
+    hashes = [int.from_bytes(fingerprints.perceptual_hash(pictures.on_white(link.image)), "big") for link in CHAIN]
+    apart = [bin(one ^ other).count("1") for one, other in itertools.pairwise(hashes)]
+    assert max(apart) <= OPTIONS.image_distance < bin(hashes[0] ^ hashes[-1]).count("1")
+    assert len({one.key for one in CHAIN} & set(read(run_once[0] / "out"))) == 1
+
+
+def test_samples_show_pairs(run_once):
+    samples = facts(run_once[0], report.SAMPLES_FILE)
+    assert len(samples) == 12
+    kept = read(run_once[0] / "out")
+    for sample in samples:
+        assert sample["kept"]["key"] in kept
+        assert sample["dropped"]["key"] not in kept
+        assert sample["dropped"]["image"].startswith("data:image/png;base64,")
+
+
+def test_captions_of_dropped_rows_are_kept_where_asked(tmp_path, run_once):
+    rows = [row(f"{i}", scene(1), caption) for i, caption in enumerate(("one", "one two", "one two three", "one"))]
+    run(rows, tmp_path, dataclasses.replace(OPTIONS, keep_captions=1))
+    (kept,) = read(tmp_path / "out").values()
+    assert len({kept.caption, *kept.more_captions}) == 2
+    assert not any(one.more_captions for one in read(run_once[0] / "out").values())  # where it is not asked
+
+
+def test_captions_alike(tmp_path):
+    text = "two dogs run over a green field after a yellow ball in the evening sun of a long summer day"
+    rows = [row("a", scene(1), text), row("b", scene(2), text.upper()), row("c", scene(3), text + " again")]
+    near = dedupe.DedupeOptions(exact=(), image_distance=-1, caption_similarity=0.7)
+    assert run([*rows, *UNLIKE[4:8]], tmp_path / "near", near)["dropped"] == {"near_duplicate": 2}
+    exact = dedupe.DedupeOptions(exact=("caption",), image_distance=-1)
+    assert run([*rows, *UNLIKE[4:8]], tmp_path / "exact", exact)["dropped"] == {"near_duplicate": 1}
+
+
+def test_planted_evaluation_pictures_are_found(tmp_path, capsys):
+    draw = augment.random.Random(0)
+    evaluation = [row(f"set-{i}", scene(1000 + i)) for i in range(24)]
+    folder = write(tmp_path / "evaluation", evaluation)
+    views = ("jpeg", "colour", "blur", "grey")
+    planted = [
+        dataclasses.replace(
+            one, key=f"planted-{i}", image=pictures.view(one.image, views[i % len(views)], draw), caption=f"planted {i}"
+        )
+        for i, one in enumerate(evaluation[:16])
+    ]
+    options = dataclasses.replace(OPTIONS, image_distance=8, evaluation_sets={"coco": folder})
+    manifest = run([*UNLIKE, *planted], tmp_path, options)
+    missed = set(read(tmp_path / "out")) - {one.key for one in UNLIKE}
+    names = sorted(views[int(key.removeprefix("planted-")) % len(views)] for key in missed)
+    with capsys.disabled():
+        print(f"\ndecontamination: {len(planted) - len(missed)} of {len(planted)} planted found, missed: {names}")
+    assert manifest["dropped"] == {"contaminated_coco": len(planted) - len(missed)}
+    assert len(missed) <= 1
+    assert set(read(tmp_path / "out")) >= {one.key for one in UNLIKE}
+    assert facts(tmp_path, report.CLUSTERS_FILE)["evaluation_sets"] == {"coco": {"rows": 24, "found": 16 - len(missed)}}
+
+
+def test_same_bytes_with_any_number_of_workers_and_order(tmp_path):
+    rows = [*UNLIKE[:12], *(row(f"copy-{i}", scene(i).resize((60, 50))) for i in range(8))]
+
+    def checksums(name: str, rows: list[ImageText], *flags: str) -> dict[str, str]:
+        run(rows, tmp_path / name, OPTIONS, *flags)
+        files = sorted((tmp_path / name / "out").rglob("*.gz"))
+        return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+    once = checksums("a", rows)
+    assert checksums("b", rows[::-1], "--direct_num_workers=4", "--direct_running_mode=multi_threading") == once
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"exact": ("words",)}, r"Deduper\.exact is \('words',\), but must be some of bytes"),
+        ({"image_distance": 40}, r"Deduper\.image_distance is 40"),
+        ({"exact": (), "image_distance": -1}, "compares nothing"),
+        ({"evaluation_sets": {"my set": "x"}}, r"Deduper\.evaluation_sets"),
+        ({"caption_similarity": 80}, r"Deduper\.caption_similarity is 80"),
+    ],
+)
+def test_bad_options_name_value_and_rule(fields, message):
+    with pytest.raises(ValueError, match=message):
+        dedupe.DedupeOptions(**fields)

@@ -1,0 +1,38 @@
+"""Folders of Examples, as tests write and read them."""
+
+import json
+import pathlib
+
+import apache_beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam import reader, stages, store, writer
+from beam.records import ImageText
+
+LAYOUT = writer.Layout({"train": 8, "eval": 1, "test": 1}, shards=2, salt="test")
+
+
+def write(folder: pathlib.Path, rows: list[ImageText]) -> str:
+    """Writes rows as a stage of the data plane does."""
+    with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
+        kept, rejected = pipeline | apache_beam.Create(rows) | stages.Separate()
+        (kept, kept, rejected) | store.Store(LAYOUT, str(folder), str(folder / "report"))
+    return str(folder)
+
+
+def run(stage: apache_beam.PTransform, report_folder: pathlib.Path, *flags: str) -> dict:
+    """Runs a stage that reads Examples and writes others; returns its manifest."""
+    with apache_beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *flags])) as pipeline:
+        pipeline | stage
+    return json.loads((report_folder / store.MANIFEST_FILE).read_text())
+
+
+def read(folder: pathlib.Path, split: str = "*") -> dict[str, ImageText]:
+    """{key: row} of a split, or of all."""
+    paths = [path for path in reader.shards(str(folder)) if split == "*" or f"Split-{split}/" in path]
+    return {row.key: row for path in paths for row in reader.read_shard(path)}
+
+
+def by_split(rows: list[ImageText]) -> dict[str, list[ImageText]]:
+    """The rows by the split they will lie in."""
+    return {split: [row for row in rows if LAYOUT.split_of(row.split_key) == split] for split in LAYOUT.splits}
