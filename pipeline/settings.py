@@ -2,11 +2,10 @@
 
 import dataclasses
 
+from beam import sources
 from beam.augment import AugmentOptions
 from beam.dedupe import DedupeOptions
-from beam.sources import Source
-from beam.sources.jsonl import JsonlSource
-from beam.sources.openmoji import OpenMojiSource
+from beam.sources import OpenMojiSource, Source
 from models import features
 from models.checks import require, require_positive, require_types
 from models.configuration import configurable
@@ -17,8 +16,8 @@ _SPLITS = ("train", "eval", "test")
 
 configurable("Augmenter")(AugmentOptions)
 configurable("Deduper")(DedupeOptions)
-configurable("JsonlSource")(JsonlSource)
-configurable("OpenMojiSource")(OpenMojiSource)
+for _source in sources.ALL:
+    configurable(_source.__name__)(_source)
 
 
 @configurable("Ingest")

@@ -6,8 +6,14 @@ from typing import Any, ClassVar, Protocol
 
 import apache_beam as beam
 
+from beam.sources.csv_table import CsvSource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
+from beam.sources.parquet import ParquetSource
+from beam.sources.tfds import TfdsSource
+from beam.sources.tfrecord import TfrecordSource
+from beam.sources.urls import UrlListSource
+from beam.sources.webdataset import WebDatasetSource
 
 
 class Source(Protocol):
@@ -22,7 +28,19 @@ class Source(Protocol):
         """Pipeline -> PCollection[ImageText | Rejected]: every row of the input, broken ones as Rejected."""
 
 
-_SOURCES: dict[str, Any] = {source.name: source for source in (JsonlSource, OpenMojiSource)}
+ALL: tuple[Any, ...] = (
+    CsvSource,
+    JsonlSource,
+    OpenMojiSource,
+    ParquetSource,
+    TfdsSource,
+    TfrecordSource,
+    UrlListSource,
+    WebDatasetSource,
+)
+"""Every source; its class name is its name in gin."""
+
+_BY_NAME = {source.name: source for source in ALL}
 
 
 def to_json(source: Source) -> str:
@@ -38,6 +56,6 @@ def from_json(text: str) -> Source:
     """
     options = json.loads(text)
     name = options.pop("name")
-    if name not in _SOURCES:
-        raise ValueError(f"source {name!r} is unknown; use one of {sorted(_SOURCES)}")
-    return _SOURCES[name](**options)
+    if name not in _BY_NAME:
+        raise ValueError(f"source {name!r} is unknown; use one of {sorted(_BY_NAME)}")
+    return _BY_NAME[name](**options)
