@@ -39,6 +39,9 @@ class _Read(beam.PTransform):
         return pipeline | beam.Create(self._paths) | beam.Reshuffle() | "Samples" >> beam.FlatMap(_rows, self._columns)
 
 
+_NO_HEADER = (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
+
+
 class _NoEnd(tarfile.ReadError):
     """The file ends without the mark of an archive's end, which tarfile lets pass: it may have been cut there."""
 
@@ -48,7 +51,7 @@ class _Member(tarfile.TarInfo):
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_Member":
         try:
             return super().fromtarfile(archive)  # type: ignore[return-value]
-        except tarfile.EmptyHeaderError as error:
+        except _NO_HEADER as error:
             raise _NoEnd("the mark of the archive's end is missing") from error
 
 
