@@ -50,7 +50,7 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_Member":
         try:
-            return super().fromtarfile(archive)  # type: ignore[return-value]
+            return super().fromtarfile(archive)
         except _NO_HEADER as error:
             raise _NoEnd("the mark of the archive's end is missing") from error
 
