@@ -1,0 +1,62 @@
+"""gin/engine: every flag is one that Beam knows, and more processes give the same bytes."""
+
+import hashlib
+import json
+import pathlib
+
+import apache_beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam import build, writer
+from beam.sources import OpenMojiSource
+from models import configuration
+from pipeline.settings import PipelineSettings
+from tests.pipeline.conftest import ROOT
+
+ENGINES = sorted(path.stem for path in (ROOT / "gin" / "engine").glob("*.gin"))
+
+
+def beam_args(engine: str) -> tuple[str, ...]:
+    files = [str(ROOT / "gin" / "quickstart.gin"), str(ROOT / "gin" / "engine" / f"{engine}.gin")]
+    return configuration.load(files, [], [PipelineSettings])[0].beam_args
+
+
+def unknown(flags: tuple[str, ...]) -> list[str]:
+    known = {
+        option
+        for options in PipelineOptions.__subclasses__()
+        for action in _actions(options)
+        for option in action.option_strings
+    }
+    return [flag for flag in flags if flag.split("=")[0] not in known]
+
+
+def _actions(options: type[PipelineOptions]) -> list:
+    import apache_beam.options.pipeline_options as module
+
+    parser = module._BeamArgumentParser(allow_abbrev=False)
+    options._add_argparse_args(parser) if "_add_argparse_args" in vars(options) else None
+    return parser._actions
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_beam_knows_every_flag(engine):
+    assert not unknown(beam_args(engine))
+    assert unknown(("--runer=FnApiRunner",))  # control
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_bytes(tmp_path):
+    def checksums(name: str, flags: tuple[str, ...]) -> dict[str, str]:
+        layout = writer.Layout({"train": 8, "eval": 1, "test": 1}, 2, "test")
+        with apache_beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
+            pipeline | build.Build(
+                OpenMojiSource(16), build.BuildOptions(layout), str(tmp_path / name), str(tmp_path / name / "report")
+            )
+        manifest = json.loads((tmp_path / name / "report" / "manifest.json").read_text())
+        assert manifest["written"] > 3700
+        files = sorted(pathlib.Path(tmp_path / name).rglob("*.gz"))
+        return {str(path.relative_to(tmp_path / name)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    assert checksums("one", ("--runner=FnApiRunner",)) == checksums("more", beam_args("local_workers"))
