@@ -29,7 +29,7 @@ class DedupeOptions:
 
     exact: tuple[str, ...] = ("pixels",)
     image_distance: int = 4
-    colour_tolerance: int = 255
+    colour_tolerance: int = 80
     caption_similarity: float = 0.0
     keep_captions: int = 0
     evaluation_sets: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -1,0 +1,35 @@
+"""A corpus of one picture many times, deduplicated; prints time and peak memory as JSON.
+
+python -m tests.beam.dedupe.hot ROWS FOLDER
+"""
+
+import json
+import pathlib
+import re
+import sys
+import time
+
+from PIL import Image
+
+from beam import dedupe
+from beam.records import ImageText
+from tests.beam import stored
+from tests.pictures import encode
+
+
+def main(rows: str, folder: str) -> None:
+    picture = encode(Image.linear_gradient("L").resize((16, 16)))
+    source = stored.write(
+        pathlib.Path(folder) / "source",
+        [ImageText(f"copy-{number}", picture, f"caption {number}", "x:1", "test") for number in range(int(rows))],
+    )
+    start = time.monotonic()
+    stage = dedupe.Deduplicate(dedupe.DedupeOptions(), stored.LAYOUT, source, f"{folder}/out", f"{folder}/report")
+    manifest = stored.run(stage, pathlib.Path(folder) / "report")
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())
+    found = {"written": manifest["written"], "dropped": manifest["dropped"]}
+    print(json.dumps({**found, "seconds": time.monotonic() - start, "peak_bytes": int(peak) * 1024}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,171 @@
+"""Precision and recall of near duplicates on OpenMoji and generated transforms, beside ImageHash and imagededup.
+
+python -m tests.beam.dedupe.quality [PYTHON with imagededup]
+
+Two pictures belong together where they come from one source picture, or from sources with the same pixels. Every
+detector gets the same files, and names the pairs whose hashes differ in at most so many bits.
+"""
+
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import imagehash
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from beam import pictures
+from beam.dedupe import DedupeOptions, fingerprints, hamming
+from beam.records import ImageText
+from beam.sources import openmoji
+
+DISTANCES = (2, 4, 6, 8, 10)
+_SIZE, _EVERY = 144, 12
+
+
+def _jpeg(picture: Image.Image, quality: int) -> Image.Image:
+    encoded = io.BytesIO()
+    picture.save(encoded, format="JPEG", quality=quality)
+    return Image.open(encoded).convert("RGB")
+
+
+def _watermark(picture: Image.Image) -> Image.Image:
+    marked = picture.copy()
+    ImageDraw.Draw(marked).text((_SIZE // 3, _SIZE - 24), "(c) nobody", fill=(90, 90, 90))
+    return marked
+
+
+TRANSFORMS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "JPEG, quality 30": lambda picture: _jpeg(picture, 30),
+    "half the size": lambda picture: picture.resize((_SIZE // 2, _SIZE // 2), Image.Resampling.BILINEAR),
+    "crop of 3%": lambda picture: ImageOps.crop(picture, 4),
+    "border of 3%": lambda picture: ImageOps.expand(picture, 4, "black"),
+    "watermark": _watermark,
+    "colours": lambda picture: ImageEnhance.Color(ImageEnhance.Brightness(picture).enhance(0.85)).enhance(0.6),
+    "flip": ImageOps.mirror,
+}
+# Run by a Python that has imagededup. Only its CNN needs torch, yet importing any part of it imports that.
+_IMAGEDEDUP = """
+import importlib.abc, importlib.machinery, json, pathlib, sys
+from unittest import mock
+class Stub(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision"):
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+    def create_module(self, spec):
+        module = mock.MagicMock(); module.__path__ = []; module.__spec__ = spec
+        return module
+    def exec_module(self, module):
+        pass
+sys.meta_path.insert(0, Stub())
+from imagededup.methods import PHash
+hasher = PHash(verbose=False)
+print(json.dumps([hasher.encode_image(image_file=str(path)) for path in sorted(pathlib.Path(sys.argv[1]).iterdir())]))
+"""
+
+
+def corpus() -> tuple[list[Image.Image], list[int], list[str]]:
+    """Pictures, the source of each (equal numbers for equal pixels), and the name of what was done to it."""
+    images, sources, names = [], [], []
+    numbers: dict[bytes, int] = {}
+    codes = sorted(openmoji._pictures())[::_EVERY]
+    rows = [row for code in codes for row in openmoji._rasterise(code, _SIZE, ("en",)) if isinstance(row, ImageText)]
+    for row in rows:
+        picture = pictures.on_white(row.image)
+        number = numbers.setdefault(picture.tobytes(), len(numbers))
+        for name, transform in {"original": lambda same: same, **TRANSFORMS}.items():
+            images.append(transform(picture))
+            sources.append(number)
+            names.append(name)
+    return images, sources, names
+
+
+def banded_pairs(values: np.ndarray, colours: list[bytes], distance: int, tolerance: int) -> set[tuple[int, int]]:
+    """What `beam.dedupe` compares and finds near."""
+    compare = hamming._Compare(hamming.masks(distance, 2), distance, tolerance, len(values))
+    batch = [
+        (int(value).to_bytes(8, "big"), number, colour)
+        for number, (value, colour) in enumerate(zip(values, colours, strict=True))
+    ]
+    groups: dict[tuple[int, int], list[hamming.Hashes]] = {}
+    for key, hashes in hamming._partition(batch, hamming.masks(distance, 2)):
+        groups.setdefault(key, []).append(hashes)
+    edges = [edge for group in groups.items() for part in compare.process(group) for edge in part.tolist()]
+    return {(min(edge), max(edge)) for edge in edges}
+
+
+def true_pairs(sources: list[int], kept: list[bool]) -> set[tuple[int, int]]:
+    """Those of one source, of the pictures kept."""
+    of, counted = np.array(sources), np.array(kept)
+    one, other = np.triu_indices(len(of), 1)
+    same = (of[one] == of[other]) & counted[one] & counted[other]
+    return set(zip(one[same].tolist(), other[same].tolist(), strict=True))
+
+
+def all_pairs(values: np.ndarray, distance: int) -> set[tuple[int, int]]:
+    """Comparing all with all."""
+    one, other = np.triu_indices(len(values), 1)
+    near = hamming.differing_bits(values[one], values[other]) <= distance
+    return set(zip(one[near].tolist(), other[near].tolist(), strict=True))
+
+
+def score(pairs: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[float, float]:
+    """(precision, recall)."""
+    right = len(pairs & true)
+    return right / len(pairs) if pairs else 1.0, right / len(true)
+
+
+def found_by(detector: str, values: np.ndarray, images: list[Image.Image], distance: int) -> set[tuple[int, int]]:
+    """The pairs that a detector names: ours as Deduper does by default, the others by comparing all with all."""
+    if detector != "ours":
+        return all_pairs(values, distance)
+    colours = [fingerprints.mean_colours(image.convert("RGB")) for image in images]
+    return banded_pairs(values, colours, distance, DedupeOptions().colour_tolerance)
+
+
+def hashes_of(images: list[Image.Image], imagededup_python: str = "") -> dict[str, np.ndarray]:
+    """{detector: uint64 [N]}."""
+    found = {
+        "ours": [int.from_bytes(fingerprints.perceptual_hash(image), "big") for image in images],
+        "ImageHash": [int(str(imagehash.phash(image)), 16) for image in images],
+    }
+    if imagededup_python:
+        with tempfile.TemporaryDirectory() as folder:
+            for number, image in enumerate(images):
+                image.save(pathlib.Path(folder) / f"{number:06}.png")
+            command = [imagededup_python, "-c", _IMAGEDEDUP, folder]
+            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found["imagededup"] = [int(text, 16) for text in json.loads(answer.splitlines()[-1])]
+    return {name: np.array(values, np.uint64) for name, values in found.items()}
+
+
+def main(imagededup_python: str = "") -> None:
+    images, sources, names = corpus()
+    detectors = hashes_of(images, imagededup_python)
+    kept = [name != "flip" for name in names]
+    true = true_pairs(sources, kept)
+    print(f"{len(images)} pictures, {len(true)} true pairs; precision / recall")
+    print(f"{'distance':<10}" + "".join(f"{name:>20}" for name in detectors))
+    for distance in DISTANCES:
+        cells = []
+        for name, values in detectors.items():
+            pairs = found_by(name, values, images, distance)
+            precision, recall = score({p for p in pairs if kept[p[0]] and kept[p[1]]}, true)
+            cells.append(f"{precision:.4f} / {recall:.4f}")
+        print(f"{distance:<10}" + "".join(f"{cell:>20}" for cell in cells))
+    print("\nrecall by transform, original against it, distance 4")
+    for name in TRANSFORMS:
+        shares = []
+        for values in detectors.values():
+            at = [i for i, what in enumerate(names) if what == name]
+            start = [i - i % (len(TRANSFORMS) + 1) for i in at]
+            shares.append(float(np.mean(hamming.differing_bits(values[start], values[at]) <= 4)))
+        print(f"  {name:<20}" + "".join(f"{share:>12.3f}" for share in shares))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
