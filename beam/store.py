@@ -47,6 +47,7 @@ class Store(beam.PTransform):
         self._layout, self._unique_captions = layout, unique_captions
         self._examples_folder, self._report_folder = examples_folder, report_folder
 
+    @beam.typehints.no_annotations  # three PCollections are none, which Beam would warn about
     def expand(self, flow: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
         came_in, rows, rejected = flow
         shards = rows | "WriteShards" >> writer.WriteShards(self._examples_folder, self._layout)

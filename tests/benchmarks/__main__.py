@@ -7,13 +7,13 @@ import sys
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import loss_memory, quickstart, steps
+from tests.benchmarks import data, loss_memory, quickstart, steps
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each ratio")
-    parser.add_argument("--only", choices=["steps", "memory", "quickstart"], help="run one group")
+    parser.add_argument("--only", choices=["steps", "memory", "data", "quickstart"], help="run one group")
     options = parser.parse_args()
     exceeded = 0
     if options.only in (None, "steps"):
@@ -23,6 +23,10 @@ def main() -> int:
         exceeded = sum(not found.kept for found in ratios)
     if options.only in (None, "memory"):
         print("\n".join(loss_memory.run()), flush=True)
+    if options.only in (None, "data"):
+        ratios = data.run(min(options.rounds, 7))
+        print("\n".join(f"  {found}" for found in ratios), flush=True)
+        exceeded += sum(not found.kept for found in ratios)
     if options.only in (None, "quickstart"):
         print(quickstart.run(), flush=True)
     return exceeded
