@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from beam.sources import Source
-from beam.sources.jsonl import JsonlSource
+from beam import sources
 from beam.sources.openmoji import OpenMojiSource
 from models import features
 from models.checks import require, require_positive, require_types
@@ -13,8 +12,8 @@ from models.settings import TrainingSettings
 
 _SPLITS = ("train", "eval", "test")
 
-configurable("JsonlSource")(JsonlSource)
-configurable("OpenMojiSource")(OpenMojiSource)
+for source in sources.ALL:
+    configurable(source.__name__)(source)
 
 
 @configurable("Ingest")
@@ -32,7 +31,7 @@ class IngestSettings:
       unique_captions: keep one row of those that share a caption, so that no held-out caption is trained on.
     """
 
-    source: Source = OpenMojiSource()
+    source: sources.Source = OpenMojiSource()
     train_share: int = 8
     eval_share: int = 1
     test_share: int = 1
@@ -52,6 +51,7 @@ class IngestSettings:
             "a source",
             "refer to one with @, such as @JsonlSource()",
         )
+        require_types(self.source)
 
     @property
     def splits(self) -> dict[str, int]:

@@ -6,8 +6,14 @@ from typing import Any, ClassVar, Protocol
 
 import apache_beam as beam
 
+from beam.sources.delimited import CsvSource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
+from beam.sources.parquet import ParquetSource
+from beam.sources.tfds import TfdsSource
+from beam.sources.tfrecord import TfrecordSource
+from beam.sources.url_list import UrlListSource
+from beam.sources.webdataset import WebDatasetSource
 
 
 class Source(Protocol):
@@ -22,12 +28,22 @@ class Source(Protocol):
         """Pipeline -> PCollection[ImageText | Rejected]: every row of the input, broken ones as Rejected."""
 
 
-_SOURCES: dict[str, Any] = {source.name: source for source in (JsonlSource, OpenMojiSource)}
+ALL: tuple[Any, ...] = (
+    CsvSource,
+    JsonlSource,
+    OpenMojiSource,
+    ParquetSource,
+    TfdsSource,
+    TfrecordSource,
+    UrlListSource,
+    WebDatasetSource,
+)
+_SOURCES = {source.name: source for source in ALL}
 
 
 def to_json(source: Source) -> str:
     """The source as text that travels to a component or a worker."""
-    return json.dumps({"name": source.name, **dataclasses.asdict(source)}, sort_keys=True)  # type: ignore[call-overload]
+    return json.dumps(_plain(source), sort_keys=True)
 
 
 def from_json(text: str) -> Source:
@@ -36,8 +52,19 @@ def from_json(text: str) -> Source:
     Raises:
       ValueError: no source has this name.
     """
-    options = json.loads(text)
+    return _make(json.loads(text))
+
+
+def _plain(source: Any) -> dict[str, Any]:
+    options = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
+    nested = {name: _plain(value) for name, value in options.items() if dataclasses.is_dataclass(value)}
+    return {"name": source.name, **options, **nested}
+
+
+def _make(options: dict[str, Any]) -> Source:
     name = options.pop("name")
     if name not in _SOURCES:
         raise ValueError(f"source {name!r} is unknown; use one of {sorted(_SOURCES)}")
-    return _SOURCES[name](**options)
+    values = {field: tuple(value) if isinstance(value, list) else value for field, value in options.items()}
+    nested = {field: _make(value) for field, value in values.items() if isinstance(value, dict) and "name" in value}
+    return _SOURCES[name](**{**values, **nested})

@@ -1,0 +1,78 @@
+"""Parquet: img2dataset's layout (columns url, caption, key, status, jpg), Hugging Face's, and plain ones."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pyarrow
+from apache_beam.io.filesystems import FileSystems
+from pyarrow import parquet
+
+from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.rows import RowSource
+
+_BATCH = 64  # rows decoded at a time
+_IMG2DATASET = {"status", "error_message"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ParquetSource(RowSource):
+    """Columns of the file; `image` may be bytes, a path or URI, or Hugging Face's {bytes, path}. See `RowSource`.
+
+    Row groups are read by different workers. Of rows that img2dataset could not fetch, its own message is kept.
+    """
+
+    name: ClassVar[str] = "parquet"
+    example: ClassVar[str] = "pairs/*.parquet"
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, pyarrow.ArrowException)
+
+    def splits(self, file: str) -> Iterator[tuple[str, int, int]]:
+        """(file, row group, its first row) each."""
+        with FileSystems.open(file) as opened, _named_damage():
+            metadata = parquet.ParquetFile(opened).metadata
+            first = 1
+            for group in range(metadata.num_row_groups):
+                yield file, group, first
+                first += metadata.row_group(group).num_rows
+
+    def raw_rows(self, split: tuple[str, int, int]) -> Iterator[RawRow]:
+        file, group, number = split
+        with FileSystems.open(file) as opened, _named_damage():
+            reader = parquet.ParquetFile(opened)
+            names = self.column_names() | _IMG2DATASET
+            wanted = [name for name in reader.schema_arrow.names if name in names]
+            for batch in reader.iter_batches(_BATCH, row_groups=[group], columns=wanted):
+                for row in _rows(batch):
+                    yield RawRow(file, number, row)
+                    number += 1
+
+    def decode(self, content: dict[str, Any] | UnicodeDecodeError) -> dict[str, Any]:
+        if isinstance(content, UnicodeDecodeError):
+            raise InvalidRow("invalid_utf8", str(content))
+        if content.get("status") == "failed_to_download":
+            raise InvalidRow("image_missing", f"img2dataset: {content.get('error_message')}")
+        return content
+
+
+def _rows(batch: pyarrow.RecordBatch) -> Iterator[dict[str, Any] | UnicodeDecodeError]:
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:  # raised before any row is out; one at a time, only the row itself is lost
+        for number in range(batch.num_rows):
+            try:
+                (row,) = batch.slice(number, 1).to_pylist()
+                yield row
+            except UnicodeDecodeError as error:
+                yield error
+
+
+@contextlib.contextmanager
+def _named_damage() -> Iterator[None]:
+    """Tells a broken page, for which pyarrow raises an OSError of its own, from a disk that fails."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise EOFError(str(error)) from error
+        raise

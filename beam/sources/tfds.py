@@ -1,0 +1,110 @@
+"""TensorFlow Datasets: by name or from a folder, captioned or of classes that templates make captions of."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from beam.sources.columns import RawRow
+from beam.sources.rows import RowSource
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsSource(RowSource):
+    """One split of a prepared data set; features are columns, deeper ones as "captions/text". See `RowSource`.
+
+    With `templates`, the class of a picture gives its captions and its `class_name`. Many rows then share a caption, so
+    set Ingest.unique_captions = False.
+
+    Attributes:
+      path: folder of a prepared version, such as tensorflow_datasets/coco_captions/2014/1.1.0; or use `builder`.
+      builder: name of the data set, such as "coco_captions", and where it lies: `data_dir`, else TFDS's usual folder.
+      split: such as "train" or "train[:10%]".
+      templates: captions of a class, such as ("a photo of a {}.",).
+      label: the feature that holds the class.
+    """
+
+    name: ClassVar[str] = "tfds"
+    example: ClassVar[str] = "tensorflow_datasets/NAME/VERSION"
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, tf.errors.DataLossError)
+
+    captions: tuple[str, ...] = ("captions/text", "captions", "caption")
+    builder: str = ""
+    data_dir: str = ""
+    split: str = "train"
+    templates: tuple[str, ...] = ()
+    label: str = "label"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for template in self.templates:
+            if "{}" not in template:
+                raise ValueError(f"TfdsSource.templates has {template!r}, but each must hold {{}} for the class")
+        if bool(self.path) == bool(self.builder) and self.path:
+            raise ValueError("TfdsSource.path and TfdsSource.builder are both set; use one")
+
+    def fingerprint(self) -> str:
+        info = self._builder().info
+        facts = [info.full_name, *(f"{name} {split.to_proto()}" for name, split in sorted(info.splits.items()))]
+        return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+    def inputs(self) -> list[str]:
+        splits = self._builder().info.splits
+        if self.split not in splits:
+            return [self.split]  # a slice such as train[:10%]
+        return [f"{self.split}[{number}shard]" for number in range(splits[self.split].num_shards)]
+
+    def raw_rows(self, split: str) -> Iterator[RawRow]:
+        builder = self._builder()
+        names = self._class_names(builder.info) if self.templates else []
+        image = self.columns.get("image", "image")
+        in_order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=True, try_autocache=False)
+        still_encoded = {image: tfds.decode.SkipDecoding()}
+        rows = builder.as_dataset(split=split, decoders=still_encoded, read_config=in_order)
+        for row in rows.as_numpy_iterator():
+            place = row.pop("tfds_id").decode()
+            yield RawRow(builder.info.full_name, place, {**_flat(row), **self._of_class(row, names)})
+
+    def _of_class(self, row: dict[str, Any], names: list[str]) -> dict[str, Any]:
+        if not names:
+            return {}
+        class_name = names[row[self.label]].replace("_", " ")
+        captions = [template.replace("{}", class_name) for template in self.templates]
+        return {self.captions[0]: captions, self.columns.get("class_name", "class_name"): class_name}
+
+    def _class_names(self, info: Any) -> list[str]:
+        return getattr(info.features[self.label], "names", []) if self.label in info.features else []
+
+    def _builder(self) -> Any:
+        what = f"TfdsSource.path is {self.path!r}" if self.path else f"TfdsSource.builder is {self.builder!r}"
+        try:
+            if self.path:
+                builder = tfds.builder_from_directory(self.path)
+            else:
+                builder = tfds.builder(self.builder, data_dir=self.data_dir or None)
+        except (OSError, ValueError, tf.errors.NotFoundError) as error:
+            raise ValueError(
+                f"{what}, but there is no such data set ({str(error).splitlines()[0]}); name a folder with "
+                f"dataset_info.json (gin: TfdsSource.path = '{self.example}')"
+            ) from error
+        info = builder.info
+        if not info.splits:
+            raise ValueError(f"{what}, but it is not prepared; run: tfds build {self.builder}")
+        if self.split.split("[")[0] not in info.splits:
+            raise ValueError(f"TfdsSource.split is {self.split!r}, but must be of {', '.join(info.splits)}; correct it")
+        if self.templates and not self._class_names(info):
+            raise ValueError(f"TfdsSource.label is {self.label!r}, but must be a class label of {info.full_name}")
+        return builder
+
+
+def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}/"))
+        else:
+            flat[prefix + name] = value.tolist() if hasattr(value, "tolist") else value
+    return flat

@@ -1,0 +1,49 @@
+"""TFRecord of tf.Example, with a map from our fields to the features of the file."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import tensorflow as tf
+from google.protobuf import message
+
+from beam.records import Rejected
+from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.rows import RowSource
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclasses.dataclass(frozen=True)
+class TfrecordSource(RowSource):
+    """Features are columns, such as columns = {"image": "image/encoded"}. See `RowSource`.
+
+    A feature of several values is a list of texts; GZIP is told by the file's first bytes.
+    """
+
+    name: ClassVar[str] = "tfrecord"
+    example: ClassVar[str] = "pairs/*.tfrecord*"
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, tf.errors.DataLossError)
+
+    captions: tuple[str, ...] = ("caption", "captions", "more_captions")
+
+    def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
+        with tf.io.gfile.GFile(split, "rb") as file:
+            compression = "GZIP" if file.read(2) == _GZIP_MAGIC else ""
+        rows = tf.data.TFRecordDataset(split, compression)
+        for number, row in enumerate(rows.as_numpy_iterator(), start=1):
+            yield RawRow(split, number, row)
+
+    def decode(self, content: bytes) -> dict[str, Any]:
+        try:
+            feature = tf.train.Example.FromString(content).features.feature
+        except message.DecodeError as error:
+            raise InvalidRow("invalid_example", f"{len(content)} bytes are no tf.Example: {error}") from error
+        wanted = self.column_names()
+        return {name: _value(feature[name]) for name in feature if name in wanted}
+
+
+def _value(feature: tf.train.Feature) -> Any:
+    kind = feature.WhichOneof("kind")
+    values = list(getattr(feature, kind).value) if kind else []
+    return values[0] if len(values) == 1 else values or None

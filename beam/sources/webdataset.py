@@ -1,0 +1,77 @@
+"""WebDataset: tar files whose members belong together where their names agree up to the first dot."""
+
+import dataclasses
+import json
+import tarfile
+import zlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from apache_beam.io.filesystems import FileSystems
+
+from beam.records import Rejected
+from beam.sources.columns import MAX_IMAGE_BYTES, InvalidRow, RawRow
+from beam.sources.rows import RowSource
+
+_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+
+
+@dataclasses.dataclass(frozen=True)
+class WebDatasetSource(RowSource):
+    """A sample is the run of members with one key: 0001.jpg, 0001.txt and 0001.json, say. See `RowSource`.
+
+    Its columns are the fields of .json, and every other member by its extension (`txt`, `jpg`); `image` is the picture
+    (img2dataset's layout). The tar is read as a stream, so that it may be larger than memory.
+    """
+
+    name: ClassVar[str] = "webdataset"
+    example: ClassVar[str] = "pairs/*.tar"
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, tarfile.TarError, zlib.error)
+
+    captions: tuple[str, ...] = ("txt", "caption", "captions")
+
+    def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
+        key, sample = "", dict[str, bytes]()
+        with FileSystems.open(split) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+            try:
+                for member in tar:
+                    if not member.isfile():
+                        continue
+                    tar.members = []  # type: ignore[attr-defined]  # else tarfile remembers every one
+                    member_key, extension = _key_and_extension(member.name)
+                    if not extension:
+                        yield Rejected("", f"{split}:{member.name}", "invalid_member", "a name without an extension")
+                    elif member.size > MAX_IMAGE_BYTES:
+                        detail = f"{member.size} bytes are more than {MAX_IMAGE_BYTES}"
+                        yield Rejected("", f"{split}:{member.name}", "image_too_large", detail)
+                    else:
+                        if sample and (member_key != key or extension in sample):
+                            yield RawRow(split, key, sample)
+                            sample = {}
+                        key = member_key
+                        sample[extension] = tar.extractfile(member).read()  # type: ignore[union-attr]
+            finally:
+                # What is whole before the tar breaks off is used.
+                if sample:
+                    yield RawRow(split, key, sample)
+
+    def decode(self, content: dict[str, bytes]) -> dict[str, Any]:
+        fields: Any = {}
+        if "json" in content:
+            try:
+                fields = json.loads(content["json"])
+            except (ValueError, RecursionError) as error:
+                raise InvalidRow("invalid_json", f".json: {error}") from error
+            if not isinstance(fields, dict):
+                raise InvalidRow("invalid_json", f".json must be a JSON object, not {type(fields).__name__}")
+        if fields.get("status") == "failed_to_download":
+            raise InvalidRow("image_missing", f"img2dataset: {fields.get('error_message')}")
+        pictures = [content[extension] for extension in _PICTURES if extension in content]
+        return {**fields, **content, **({"image": pictures[0]} if pictures else {})}
+
+
+def _key_and_extension(name: str) -> tuple[str, str]:
+    """From "a/b.c.seg.png" to ("a/b", "c.seg.png"), as the format defines."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, extension = base.partition(".")
+    return folder + slash + stem, extension.lower()

@@ -1,0 +1,283 @@
+"""Every source gives the same pairs from the same rows; what is broken costs its own row and is named."""
+
+import base64
+import csv
+import io
+import json
+import pathlib
+import tarfile
+
+import apache_beam
+import numpy as np
+import pyarrow
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from pyarrow import parquet
+
+from beam import sources
+from beam.records import ImageText, Rejected
+from beam.sources.delimited import CsvSource
+from beam.sources.jsonl import JsonlSource
+from beam.sources.parquet import ParquetSource
+from beam.sources.tfds import TfdsSource
+from beam.sources.tfrecord import TfrecordSource
+from beam.sources.webdataset import WebDatasetSource
+from tests.pictures import shape_pairs
+
+PAIRS = [(image, caption, f"generated: {caption}") for image, caption, _ in shape_pairs()[:12]]
+
+
+def read(source: sources.Source) -> tuple[list[ImageText], list[Rejected]]:
+    """What the source gives, sorted by position, after a trip as text."""
+    _FOUND.clear()
+    with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
+        pipeline | sources.from_json(sources.to_json(source)).read() | apache_beam.Map(_keep)
+    found = sorted(_FOUND, key=lambda row: (len(row.position), row.position))
+    rejected = [row for row in found if isinstance(row, Rejected)]
+    return [row for row in found if isinstance(row, ImageText)], rejected
+
+
+_FOUND: list = []
+
+
+def _keep(row: object) -> None:
+    _FOUND.append(row)
+
+
+def inline(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+def write_jsonl(folder: pathlib.Path) -> sources.Source:
+    rows = [{"image_base64": inline(image), "alt": alt, "blip": text} for image, alt, text in PAIRS]
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return JsonlSource(str(folder / "a.jsonl"), captions=("alt", "blip"), language="en")
+
+
+def write_csv(folder: pathlib.Path) -> sources.Source:
+    with (folder / "a.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image_base64", "alt", "blip"])
+        writer.writerows((inline(image), alt, text) for image, alt, text in PAIRS)
+    return CsvSource(str(folder / "a.csv"), captions=("alt", "blip"), language="en")
+
+
+def write_tsv_of_paths(folder: pathlib.Path) -> sources.Source:
+    (folder / "pictures").mkdir()
+    lines = []
+    for number, (image, alt, text) in enumerate(PAIRS):
+        path = folder / "pictures" / f"{number}.png"
+        path.write_bytes(image)
+        where = f"pictures/{number}.png" if number % 2 else f"{'file://' if number % 4 else ''}{path}"
+        lines.append(f"{alt}\t{text}\t{where}\n")
+    (folder / "a.tsv").write_text("".join(lines))
+    header = ("alt", "blip", "where")
+    return CsvSource(
+        str(folder / "a.tsv"), {"image": "where"}, ("alt", "blip"), "en", delimiter="\t", quote="", header=header
+    )
+
+
+def write_parquet(folder: pathlib.Path) -> sources.Source:
+    """img2dataset's layout, in row groups."""
+    images, alts, texts = zip(*PAIRS, strict=True)
+    columns = {"url": ["http://x"] * 12, "alt": alts, "blip": texts, "jpg": images, "status": ["success"] * 12}
+    parquet.write_table(pyarrow.table(columns), folder / "a.parquet", row_group_size=5)
+    return ParquetSource(str(folder / "a.parquet"), {"image": "jpg"}, ("alt", "blip"), "en")
+
+
+def write_hugging_face(folder: pathlib.Path) -> sources.Source:
+    images = [{"bytes": image, "path": None} for image, _, _ in PAIRS]
+    captions = [[alt, text] for _, alt, text in PAIRS]
+    parquet.write_table(pyarrow.table({"image": images, "captions": captions}), folder / "a.parquet")
+    return ParquetSource(str(folder / "*.parquet"), language="en")
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def write_webdataset(folder: pathlib.Path) -> sources.Source:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        for number, (image, alt, text) in enumerate(PAIRS):
+            add(tar, f"some.folder/{number:04d}.png", image)
+            add(tar, f"some.folder/{number:04d}.txt", alt.encode())
+            add(tar, f"some.folder/{number:04d}.json", json.dumps({"caption": text, "language": "en"}).encode())
+    return WebDatasetSource(str(folder / "a.tar"))
+
+
+def write_tfrecord(folder: pathlib.Path) -> sources.Source:
+    with tf.io.TFRecordWriter(str(folder / "a.tfrecord"), "GZIP") as writer:
+        for image, alt, text in PAIRS:
+            values = {"image/encoded": [image], "image/captions": [alt.encode(), text.encode()]}
+            feature = {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for k, v in values.items()}
+            feature["image/height"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[48]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    return TfrecordSource(str(folder / "a.tfrecord"), {"image": "image/encoded"}, ("image/captions",), "en")
+
+
+WRITERS = (write_jsonl, write_csv, write_tsv_of_paths, write_parquet, write_hugging_face, write_webdataset,
+           write_tfrecord)  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_sources_agree_on_the_same_rows(tmp_path, write):
+    source = write(tmp_path)
+    pairs, rejected = read(source)
+    assert not rejected
+    assert [(pair.image, pair.caption, pair.more_captions) for pair in pairs] == [(i, a, (t,)) for i, a, t in PAIRS]
+    assert {(pair.language, pair.source) for pair in pairs} == {("en", source.name)}
+    assert len({pair.key for pair in pairs}) == 12
+    assert all("a." in pair.position for pair in pairs)
+
+
+def test_broken_rows_of_a_csv_cost_themselves_only(tmp_path):
+    image = inline(PAIRS[0][0])
+    lines = [
+        b"\xef\xbb\xbfimage_base64,caption,key", f'{image},"two\nlines, a comma",k1'.encode(), b"",
+        f"{image},,k2".encode(), b"one field", f"{image},\xff\xfe".encode("latin-1") + b",k3", b"?,caption,k4",
+        f'{image},"a ""quoted"" word",k5'.encode(), b",x\x00y,k6", f"{image},last,k7".encode(),
+    ]  # fmt: skip
+    (tmp_path / "a.csv").write_bytes(b"\r\n".join(lines))
+    pairs, rejected = read(CsvSource(str(tmp_path / "a.csv")))
+    assert {pair.key: pair.caption for pair in pairs} == {
+        "k1": "two\nlines, a comma", "k5": 'a "quoted" word', "k7": "last"
+    }  # fmt: skip
+    reasons = [(row.position.rpartition(":")[2], row.reason) for row in rejected]
+    assert reasons[:4] == [
+        ("5", "caption_missing"),
+        ("6", "invalid_csv"),
+        ("7", "invalid_utf8"),
+        ("8", "invalid_base64"),
+    ]
+    assert len(rejected) == 5
+    assert {pair.key: pair.position.rpartition(":")[2] for pair in pairs} == {"k1": "2", "k5": "9", "k7": "11"}
+
+
+def test_a_picture_larger_than_the_csv_modules_own_limit_is_read(tmp_path):
+    image = np.random.default_rng(0).bytes(200_000)
+    (tmp_path / "a.csv").write_text(f"image_base64,caption\n{inline(image)},large\n")
+    ((pair,), rejected) = read(CsvSource(str(tmp_path / "a.csv")))
+    assert pair.image == image
+    assert not rejected
+
+
+def test_rows_that_img2dataset_could_not_fetch_keep_its_message(tmp_path):
+    columns = {"jpg": [b"x", None], "caption": ["a", "b"], "status": ["success", "failed_to_download"],
+               "error_message": [None, "HTTP Error 404"]}  # fmt: skip
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    pairs, (rejected,) = read(ParquetSource(str(tmp_path / "a.parquet"), {"image": "jpg"}))
+    assert [pair.caption for pair in pairs] == ["a"]
+    assert (rejected.reason, rejected.detail) == ("image_missing", "img2dataset: HTTP Error 404")
+    assert rejected.position.endswith("a.parquet:2")
+
+
+def test_text_of_a_parquet_file_that_is_not_utf8_costs_its_own_row(tmp_path):
+    captions = pyarrow.array([b"fine", b"\xff", b"also fine"], pyarrow.binary()).view(pyarrow.string())
+    parquet.write_table(pyarrow.table({"image": [b"1", b"2", b"3"], "caption": captions}), tmp_path / "a.parquet")
+    pairs, (rejected,) = read(ParquetSource(str(tmp_path / "a.parquet")))
+    assert [pair.caption for pair in pairs] == ["fine", "also fine"]
+    assert (rejected.reason, rejected.position[-2:]) == ("invalid_utf8", ":2")
+
+
+@pytest.mark.parametrize("write", [write_parquet, write_webdataset, write_tfrecord])
+def test_a_file_that_breaks_off_gives_what_is_whole_and_says_so(tmp_path, write):
+    source = write(tmp_path)
+    whole = pathlib.Path(source.path).read_bytes()
+    pathlib.Path(source.path).write_bytes(whole[: len(whole) * 2 // 3])
+    pairs, rejected = read(source)
+    assert len(pairs) == (0 if write is write_parquet else pytest.approx(8, abs=3))  # the end of a Parquet is its index
+    (damaged,) = [row for row in rejected if row.reason == "damaged_file"]
+    assert damaged.position.startswith(source.path)
+    assert [pair.caption for pair in pairs] == [alt for _, alt, _ in PAIRS[: len(pairs)]]
+
+
+def test_samples_of_a_tar_are_told_apart_by_name_and_none_is_lost(tmp_path):
+    image = PAIRS[0][0]
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        add(tar, "whole.PNG", image)
+        add(tar, "whole.txt", b"in capitals")
+        add(tar, "no_caption.png", image)
+        add(tar, "no_picture.txt", b"a caption")
+        add(tar, "README", b"no extension")
+        add(tar, "bad_json.png", image)
+        add(tar, "bad_json.json", b"{")
+        add(tar, "twice.png", image)
+        add(tar, "twice.txt", b"first")
+        add(tar, "twice.txt", b"second")
+        add(tar, "last.json", b'{"captions": ["one", "two"]}')
+        add(tar, "last.png", image)
+    pairs, rejected = read(WebDatasetSource(str(tmp_path / "a.tar.gz")))
+    assert {(pair.caption, pair.more_captions) for pair in pairs} == {
+        ("in capitals", ()), ("first", ()), ("one", ("two",))
+    }  # fmt: skip
+    assert {row.position.rpartition(":")[2]: row.reason for row in rejected} == {
+        "no_caption": "caption_missing", "no_picture": "image_missing", "README": "invalid_member",
+        "bad_json": "invalid_json", "twice": "image_missing",
+    }  # fmt: skip
+
+
+def test_a_url_in_a_source_that_does_not_fetch_says_which_one_does(tmp_path):
+    (tmp_path / "a.csv").write_text("image,caption\nhttps://example.com/x.jpg,a\n")
+    _, (rejected,) = read(CsvSource(str(tmp_path / "a.csv")))
+    assert "UrlListSource fetches such rows" in rejected.detail
+
+
+class Tiny(tfds.core.GeneratorBasedBuilder):
+    """Captions as coco_captions has them, and classes."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        captions = tfds.features.Sequence({"id": np.int64, "text": tfds.features.Text()})
+        label = tfds.features.ClassLabel(names=["red_disc", "other"])
+        features = {"image": tfds.features.Image(encoding_format="png"), "captions": captions, "label": label}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, _) -> dict:
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for number, (image, alt, text) in enumerate(PAIRS):
+            captions = [{"id": i, "text": one} for i, one in enumerate((alt, text))]
+            yield number, {"image": io.BytesIO(image), "captions": captions, "label": number % 2}
+
+
+def test_tfds_gives_captions_or_classes_through_templates(tmp_path):
+    builder = Tiny(data_dir=tmp_path)
+    builder.download_and_prepare()
+    source = TfdsSource(str(builder.data_path))
+    pairs, rejected = read(source)
+    assert not rejected
+    assert {(p.image, p.caption, p.more_captions) for p in pairs} == {(i, a, (t,)) for i, a, t in PAIRS}
+    assert pairs[0].position.startswith("tiny/1.0.0:tiny-train.tfrecord-00000-of-00001__")
+    assert len(source.fingerprint()) == 64
+
+    templates = ("a photo of a {}", "a {} ({})")
+    classes, _ = read(TfdsSource(str(builder.data_path), templates=templates, split="train[:6]"))
+    assert len(classes) == 6
+    assert {(p.class_name, p.caption, p.more_captions) for p in classes} == {
+        ("red disc", "a photo of a red disc", ("a red disc (red disc)",)),
+        ("other", "a photo of a other", ("a other (other)",)),
+    }
+    with pytest.raises(ValueError, match=r"TfdsSource.split is 'test', but must be of train"):
+        TfdsSource(str(builder.data_path), split="test").fingerprint()
+    with pytest.raises(ValueError, match=r"TfdsSource.label is 'image', but must be a class label"):
+        TfdsSource(str(builder.data_path), templates=templates, label="image").fingerprint()
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: CsvSource("x", {"picture": "jpg"}), r"CsvSource.columns has \['picture'\], but fields are image, "),
+    (lambda: CsvSource("x", captions=()), "CsvSource.captions is empty"),
+    (lambda: CsvSource("x", delimiter="||"), r"CsvSource.delimiter is '\|\|', but must be one character"),
+    (lambda: ParquetSource("no.parquet").fingerprint(), "ParquetSource.path is 'no.parquet', but no such file"),
+    (lambda: TfdsSource(templates=("a photo",)), "TfdsSource.templates has 'a photo', but each must hold {}"),
+    (lambda: TfdsSource("nowhere").fingerprint(), "TfdsSource.path is 'nowhere', but there is no such data set"),
+    (lambda: TfdsSource(builder="no_such_set").fingerprint(), "TfdsSource.builder is 'no_such_set', but there is no"),
+    (lambda: TfdsSource(builder="coco_captions", data_dir="no").fingerprint(), "not prepared; run: tfds build coco"),
+])  # fmt: skip
+def test_wrong_settings_say_what_to_do(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
