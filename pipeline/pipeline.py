@@ -7,10 +7,9 @@ import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
-from beam import build, sources, writer
+from beam import sources
 from components.image_embedder.component import ImageEmbedder
 from components.image_text_gen.component import ImageTextGen
-from components.image_text_gen.executor import options_to_json
 from components.infra_validator.component import InfraValidator
 from components.metrics import eval_config
 from components.model_resolver import LatestOtherBlessedModelStrategy
@@ -19,7 +18,7 @@ from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import configuration, features
 from models.settings import EmbeddingSettings, TrainingSettings
-from pipeline.settings import IngestSettings, PipelineSettings
+from pipeline.settings import PipelineSettings
 
 METADATA_FILE = "metadata.sqlite"
 
@@ -43,9 +42,7 @@ class Locations:
 
 def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline:
     """Builds the DAG; nothing runs, and no file is read."""
-    ingest = ImageTextGen(
-        source=sources.to_json(settings.ingest.source), options=options_to_json(_options(settings.ingest))
-    )
+    ingest = ImageTextGen(source=sources.to_json(settings.ingest.source), options=settings.ingest.options().to_json())
     examples = ingest.outputs["examples"]
 
     # Statistics are of text features: the bytes of a picture have no distribution worth a page.
@@ -168,12 +165,3 @@ def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
     if not (training.objective.reads_embeddings and training.pretrained):
         return None
     return EmbeddingSettings(training.objective.image_tower, training.pretrained, training.runtime.compute_dtype)
-
-
-def _options(ingest: IngestSettings) -> build.BuildOptions:
-    return build.BuildOptions(
-        layout=writer.Layout(ingest.splits, ingest.shards, ingest.salt),
-        min_side=ingest.min_side,
-        max_pixels=ingest.max_pixels,
-        unique_captions=ingest.unique_captions,
-    )

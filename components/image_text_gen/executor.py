@@ -1,6 +1,5 @@
 """ImageTextGen's work: runs the data plane and refuses an outcome that cannot be trained on."""
 
-import dataclasses
 import json
 import os
 from typing import Any
@@ -12,7 +11,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
-from beam import build, sources, writer
+from beam import build, sources
 
 SOURCE_KEY = "source"
 OPTIONS_KEY = "options"
@@ -21,17 +20,6 @@ REPORT_KEY = "report"
 
 class NoRows(ValueError):
     """A split came out empty."""
-
-
-def options_to_json(options: build.BuildOptions) -> str:
-    """The options as text that travels."""
-    return json.dumps(dataclasses.asdict(options), sort_keys=True)
-
-
-def options_from_json(text: str) -> build.BuildOptions:
-    """Makes the options that `options_to_json` wrote."""
-    fields = json.loads(text)
-    return build.BuildOptions(layout=writer.Layout(**fields.pop("layout")), **fields)
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -50,7 +38,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         report = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
-        options = options_from_json(exec_properties[OPTIONS_KEY])
+        options = build.BuildOptions.from_json(exec_properties[OPTIONS_KEY])
         source = sources.from_json(exec_properties[SOURCE_KEY])
         examples.split_names = artifact_utils.encode_split_names(sorted(options.layout.splits))
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
@@ -70,7 +58,7 @@ def require_rows(manifest: dict[str, Any], source: str, rejects: list[str]) -> N
         raise NoRows(
             f"split {', '.join(empty)} has no row: {manifest['read']} read from {source}, {manifest['written']} kept, "
             f"dropped {manifest['dropped']}. First rejects: {rejects or 'none'}. Bring more rows, or lower the limits "
-            "in gin (Ingest.*)"
+            "in gin (Pictures.*, Captions.*)"
         )
 
 

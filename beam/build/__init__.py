@@ -9,7 +9,10 @@ from typing import Any
 import apache_beam as beam
 
 from beam import filters, stages, writer
+from beam.decode import DecodeCheck, PictureRules
+from beam.filters import CaptionRules
 from beam.records import ImageText
+from beam.similarity import SimilarCaptions, SimilarityRules
 from beam.sources import Source
 
 MANIFEST_FILE = "manifest.json"
@@ -25,14 +28,32 @@ class BuildOptions:
 
     Attributes:
       layout: splits, shards and salt.
-      min_side, max_pixels: limits of `filters.DecodeCheck`.
+      pictures, captions: what either must be like.
+      similarity: what they must have in common, or None.
       unique_captions: keep one row of those that share their first caption, so that no held-out one is trained on.
     """
 
     layout: writer.Layout
-    min_side: int = 16
-    max_pixels: int = 89_478_485
+    pictures: PictureRules = PictureRules()
+    captions: CaptionRules = CaptionRules()
+    similarity: SimilarityRules | None = None
     unique_captions: bool = False
+
+    def to_json(self) -> str:
+        """The options as text that travels."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "BuildOptions":
+        """Makes the options that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(
+            layout=writer.Layout(**fields["layout"]),
+            pictures=PictureRules(**fields["pictures"]),
+            captions=CaptionRules(**fields["captions"]),
+            similarity=SimilarityRules(**fields["similarity"]) if fields["similarity"] else None,
+            unique_captions=fields["unique_captions"],
+        )
 
 
 class Build(beam.PTransform):
@@ -51,13 +72,14 @@ class Build(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         options = self._options
         outcomes = pipeline | "Read" >> self._source.read() | beam.ParDo(stages.ReportProgress("read"))
-        rows, rejected = _filter(outcomes, options)
+        rows, rejected, removed = _filter(outcomes, options)
         shards = rows | "WriteShards" >> writer.WriteShards(self._examples_folder, options.layout)
         reject_files = rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)
 
         read = outcomes | "NameRead" >> beam.Map(lambda _: "read")
         dropped = rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}")
-        counts = (read, dropped) | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
+        removed_names = removed | "NameRemoved" >> beam.Map(lambda reason: f"removed_{reason}")
+        counts = (read, dropped, removed_names) | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
         first, every = filters.first_caption, filters.all_captions
         shared_first = rows | "SharedFirstCaptions" >> _CaptionsInSeveralSplits(options.layout, first)
         shared = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(options.layout, every)
@@ -78,23 +100,32 @@ class Build(beam.PTransform):
         )
 
 
-def _filter(outcomes: beam.PCollection, options: BuildOptions) -> tuple[beam.PCollection, beam.PCollection]:
-    """The row filters in order; returns the rows kept, and all rejects."""
-    rejects = []
-    rows, rejected = outcomes | "Source" >> stages.Separate()
-    rejects.append(rejected)
+def _filter(outcomes: beam.PCollection, options: BuildOptions) -> stages.Kept:
+    """The filters in order; returns the rows kept, all rejects, and the reasons of captions removed from kept rows."""
+    kept = outcomes | "Source" >> stages.Separate()
+    rejects, removed = [kept.rejected], []
     for name, stage in _filters(options):
-        rows, rejected = rows | name >> stage
-        rejects.append(rejected)
-    return rows, rejects | "Rejects" >> beam.Flatten()
+        kept = kept.rows | name >> stage
+        rejects.append(kept.rejected)
+        removed += [kept.removed] if kept.removed else []
+    every_removed = removed or [outcomes.pipeline | "NoneRemoved" >> beam.Create([])]
+    return stages.Kept(kept.rows, rejects | "Rejects" >> beam.Flatten(), every_removed | "Removed" >> beam.Flatten())
 
 
 def _filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
+    """In order of cost; what counts over the corpus comes after what looks at one row."""
+    rules = options.captions
     chosen: list[tuple[str, beam.PTransform]] = [
         ("CaptionCheck", stages.Filter(filters.CaptionCheck())),
-        ("DecodeCheck", stages.Filter(filters.DecodeCheck(options.min_side, options.max_pixels))),
-        ("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")),
+        ("RowRules", stages.Filter(filters.RowRules(rules))),
+        ("CaptionFilter", stages.FilterCaptions(filters.CaptionFilter(rules))),
+        ("DecodeCheck", stages.Filter(DecodeCheck(options.pictures))),
     ]
+    if options.similarity:
+        chosen.append(("Similarity", SimilarCaptions(options.similarity)))
+    chosen.append(("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")))
+    if rules.max_repeats:
+        chosen.append(("RepeatedCaptions", filters.RepeatedCaptions(rules.max_repeats)))
     if options.unique_captions:
         chosen.append(
             ("UniqueCaptions", stages.KeepFirst(lambda row: filters.first_caption(row)[0], "duplicate_caption"))
@@ -134,6 +165,7 @@ def _write_manifest(
 ) -> dict[str, Any]:
     by_name = dict(sorted(counts))
     read = by_name.pop("read", 0)
+    removed = {name: by_name.pop(name) for name in list(by_name) if name.startswith("removed_")}
     listed = sorted(shards, key=lambda shard: shard.file)
     splits: dict[str, int] = {}
     for shard in listed:
@@ -149,6 +181,7 @@ def _write_manifest(
         "read": read,
         "written": written,
         "dropped": {name.removeprefix("dropped_"): count for name, count in by_name.items()},
+        "captions_removed": {name.removeprefix("removed_"): count for name, count in removed.items()},
         "splits": splits,
         "captions_in_several_splits": shared,
         "shards": [dataclasses.asdict(shard) for shard in listed],
