@@ -9,6 +9,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=[
         "beam",
+        "beam.build",
         "beam.dedupe",
         "beam.sources",
         "components",
@@ -41,6 +42,8 @@ setup(
         "matplotlib",
         "numpy",
         "pillow",
+        "pyarrow",
+        "requests",
         "safetensors",
         "scipy",
         "sentencepiece",
@@ -60,6 +63,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "siglip-build=beam.build.__main__:console",
+            "siglip-inspect=beam.inspect:console",
             "siglip-run-local=pipeline.local_runner:console",
             "siglip-zero-shot=pipeline.zero_shot:console",
         ]

@@ -1,5 +1,6 @@
 """How a stage keeps or drops: every dropped row has a reason, a counter and a line in the reject sidecar."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -10,14 +11,18 @@ from beam.records import ImageText, Outcome, Rejected
 
 COUNTERS = "siglip_tfx"
 _PROGRESS_SECONDS = 3.0
-_REJECTED = "rejected"
+_REJECTED, _REMOVED = "rejected", "removed"
 
 
 class Kept(NamedTuple):
-    """What comes out of a stage: PCollection[ImageText] and PCollection[Rejected]."""
+    """What comes out of a stage: PCollection[ImageText] and PCollection[Rejected].
+
+    Where a stage removes captions of rows that it keeps, `removed` has the reason of each, str.
+    """
 
     rows: beam.PCollection
     rejected: beam.PCollection
+    removed: beam.PCollection | None = None
 
 
 class Progress:
@@ -95,7 +100,10 @@ class KeepFirst(beam.PTransform):
         value, reason, group_stays = self._value, self._reason, self._group_stays
 
         def decide(group: tuple[str, Iterable[ImageText]]) -> Iterator[Outcome]:
-            first, *others = sorted(group[1], key=lambda row: (row.key, row.to_example()))
+            rows = list(group[1])
+            if len(rows) > 1:
+                rows.sort(key=lambda row: (row.key, row.to_example()))
+            first, *others = rows
             yield first
             for row in others:
                 if group_stays and row.split_key == first.split_key:
@@ -105,3 +113,43 @@ class KeepFirst(beam.PTransform):
 
         grouped = rows | "Value" >> beam.Map(lambda row: (value(row), row)) | beam.GroupByKey()
         return grouped | "Decide" >> beam.FlatMap(decide) | Separate()
+
+
+class FilterCaptions(beam.PTransform):
+    """Removes captions: `decide`, (ImageText, side inputs) -> for each caption a reason, or "" to keep it."""
+
+    def __init__(self, decide: Callable[..., list[str]], *side_inputs: Any) -> None:
+        super().__init__()
+        self._decide, self._side_inputs = decide, side_inputs
+
+    @beam.typehints.no_annotations
+    def expand(self, rows: beam.PCollection) -> Kept:
+        decide = self._decide
+        judged = rows | "Decide" >> beam.Map(lambda row, *sides: (row, decide(row, *sides)), *self._side_inputs)
+        return judged | RemoveCaptions()
+
+
+class RemoveCaptions(beam.PTransform):
+    """PCollection of (ImageText, a reason or "" for each caption) -> Kept; a row that has none left is dropped."""
+
+    @beam.typehints.no_annotations
+    def expand(self, judged: beam.PCollection) -> Kept:
+        tagged = judged | "Remove" >> beam.ParDo(_RemoveCaptions()).with_outputs(_REMOVED, main="outcomes")
+        kept = tagged.outcomes | Separate()
+        return kept._replace(removed=tagged[_REMOVED])
+
+
+class _RemoveCaptions(beam.DoFn):
+    def process(self, judged: tuple[ImageText, list[str]]) -> Iterator[Any]:
+        row, reasons = judged
+        if not any(reasons):
+            yield row
+            return
+        captions = (row.caption, *row.more_captions)
+        kept = [caption for caption, reason in zip(captions, reasons, strict=True) if not reason]
+        if not kept:
+            yield Rejected(row.key, row.position, reasons[0], f"the captions are {captions!r}")
+            return
+        for reason in filter(None, reasons):
+            yield beam.pvalue.TaggedOutput(_REMOVED, reason)
+        yield dataclasses.replace(row, caption=kept[0], more_captions=tuple(kept[1:]))

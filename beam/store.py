@@ -26,9 +26,10 @@ class NoRows(ValueError):
 
 
 class Store(beam.PTransform):
-    """(read, rows, rejected) -> PCollection of the one manifest (dict), after everything is written.
+    """(read, rows, rejected[, removed]) -> PCollection of the one manifest (dict), after everything is written.
 
-    `read` is a PCollection of anything, one element a row that came in; `rows` of ImageText, `rejected` of Rejected.
+    `read` is a PCollection of anything, one element a row that came in; `rows` of ImageText, `rejected` of Rejected,
+    and `removed` of the reasons, str, for which captions of rows that stay were removed.
     Writes `examples_folder`/Split-*/data_tfrecord-*.gz, and `report_folder`/manifest.json and rejects-*.jsonl.
     """
 
@@ -48,14 +49,15 @@ class Store(beam.PTransform):
         self._examples_folder, self._report_folder = examples_folder, report_folder
 
     @beam.typehints.no_annotations  # three PCollections are none, which Beam would warn about
-    def expand(self, flow: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
-        came_in, rows, rejected = flow
+    def expand(self, flow: tuple[beam.PCollection, ...]) -> beam.PCollection:
+        came_in, rows, rejected, *removed = flow
         shards = rows | "WriteShards" >> writer.WriteShards(self._examples_folder, self._layout)
         reject_files = rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)
 
         read = came_in | "NameRead" >> beam.Map(lambda _: "read")
         dropped = rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}")
-        counts = (read, dropped) | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
+        names = [one | "NameRemoved" >> beam.Map(lambda reason: f"removed_{reason}") for one in removed]
+        counts = (read, dropped, *names) | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
         first, every = filters.first_caption, filters.all_captions
         shared_first = rows | "SharedFirstCaptions" >> _CaptionsInSeveralSplits(self._layout, first)
         shared = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(self._layout, every)
@@ -108,6 +110,7 @@ def _write_manifest(
 ) -> dict[str, Any]:
     by_name = dict(sorted(counts))
     read = by_name.pop("read", 0)
+    removed = {name: by_name.pop(name) for name in list(by_name) if name.startswith("removed_")}
     listed = sorted(shards, key=lambda shard: shard.file)
     splits: dict[str, int] = {}
     for shard in listed:
@@ -123,6 +126,7 @@ def _write_manifest(
         "read": read,
         "written": written,
         "dropped": {name.removeprefix("dropped_"): count for name, count in by_name.items()},
+        "captions_removed": {name.removeprefix("removed_"): count for name, count in removed.items()},
         "splits": splits,
         "captions_in_several_splits": shared,
         "shards": [dataclasses.asdict(shard) for shard in listed],
@@ -142,7 +146,7 @@ def require_rows(report_folder: str, source: str) -> None:
         raise NoRows(
             f"split {', '.join(empty)} has no row: {manifest['read']} read from {source}, {manifest['written']} kept, "
             f"dropped {manifest['dropped']}. First rejects: {rejects or 'none'}. Bring more rows, or lower the limits "
-            "in gin (Ingest.*, Deduper.*)"
+            "in gin (Pictures.*, Captions.*, Deduper.*)"
         )
 
 

@@ -9,12 +9,12 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import tensorflow as tf
 
-from beam.records import ImageText, Rejected, salted_hash
+from beam.records import Rejected, salted_hash
 
 REJECT_SHARDS = 1
 
@@ -36,18 +36,26 @@ class Layout:
 
     Attributes:
       splits: {name: share}, whole numbers in any unit.
-      shards: files of each split.
+      shards: files of each split for each host, at least.
       salt: changes which rows are held out.
+      hosts: that read the files in training; the number of files is a multiple of it.
+      shard_bytes: what a file may hold before it is compressed; a split has as many files as that takes. 0: no limit.
+      compression: "GZIP", or "" for none, which suits pictures in JPEG.
     """
 
     splits: dict[str, int]
     shards: int
     salt: str
+    hosts: int = 1
+    shard_bytes: int = 0
+    compression: str = "GZIP"
 
     def __post_init__(self) -> None:
-        for name, value in {**self.splits, "shards": self.shards}.items():
+        for name, value in {**self.splits, "shards": self.shards, "hosts": self.hosts}.items():
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}, but shares and shards must be whole numbers of 1 or more")
+        if self.compression not in ("", "GZIP"):
+            raise ValueError(f"compression is {self.compression!r}, but must be 'GZIP' or '' (none)")
 
     def split_of(self, split_key: str) -> str:
         """The split of the rows that share a split key."""
@@ -58,17 +66,22 @@ class Layout:
                 return name
         raise AssertionError("unreachable: the point lies below the sum of the shares")
 
-    def shard_of(self, key: str) -> int:
-        """The shard of a key within its split."""
-        return salted_hash(key, f"{self.salt}/shard") % self.shards
+    def count(self, split_bytes: int) -> int:
+        """The number of files of a split that has so many bytes: hosts x k, and k at least `shards`."""
+        needed = -(-split_bytes // self.shard_bytes) if self.shard_bytes else 0
+        return self.hosts * max(self.shards, -(-needed // self.hosts))
+
+    def shard_of(self, key: str, count: int) -> int:
+        """The shard of a key within its split of `count` files."""
+        return salted_hash(key, f"{self.salt}/shard") % count
 
     def order_of(self, key: str) -> tuple[int, str]:
         """What rows of a shard are sorted by."""
         return salted_hash(key, f"{self.salt}/order"), key
 
-    def file_name(self, shard: int) -> str:
-        """The name of a shard's file, in TFX's style."""
-        return f"data_tfrecord-{shard:05d}-of-{self.shards:05d}.gz"
+    def file_name(self, shard: int, count: int) -> str:
+        """The name of a shard's file, in TFX's style; readers tell compression by it."""
+        return f"data_tfrecord-{shard:05d}-of-{count:05d}{'.gz' if self.compression else ''}"
 
 
 class WriteShards(beam.PTransform):
@@ -84,22 +97,48 @@ class WriteShards(beam.PTransform):
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         layout, folder = self._layout, self._folder
-        every_shard = [((split, shard), None) for split in layout.splits for shard in range(layout.shards)]
-        placed = rows | "Place" >> beam.Map(
-            lambda row: ((layout.split_of(row.split_key), layout.shard_of(row.key)), row)
+        examples = rows | "Example" >> beam.Map(lambda row: (layout.split_of(row.split_key), row.key, row.to_example()))
+        sizes = examples | "Size" >> beam.Map(lambda row: (row[0], len(row[2]))) | beam.CombinePerKey(sum)
+        counts = beam.pvalue.AsSingleton(
+            rows.pipeline
+            | beam.Create([None])
+            | "Counts" >> beam.Map(lambda _, sizes: _counts(layout, sizes), beam.pvalue.AsDict(sizes))
         )
-        anchors = rows.pipeline | "EveryShard" >> beam.Create(every_shard)
+        placed = examples | "Place" >> beam.Map(_place, layout, counts)
+        anchors = (
+            rows.pipeline | beam.Create(sorted(layout.splits)) | "EveryShard" >> beam.FlatMap(_every_shard, counts)
+        )
         grouped = (placed, anchors) | beam.Flatten() | beam.GroupByKey()
-        return grouped | "Write" >> beam.Map(_write_shard, folder, layout)
+        return grouped | "Write" >> beam.Map(_write_shard, folder, layout, counts)
 
 
-def _write_shard(group: tuple[tuple[str, int], Iterable[ImageText | None]], folder: str, layout: Layout) -> Shard:
+def _counts(layout: Layout, sizes: dict[str, int]) -> dict[str, int]:
+    return {split: layout.count(sizes.get(split, 0)) for split in layout.splits}
+
+
+def _place(
+    row: tuple[str, str, bytes], layout: Layout, counts: dict[str, int]
+) -> tuple[tuple[str, int], tuple[str, bytes]]:
+    split, key, example = row
+    return (split, layout.shard_of(key, counts[split])), (key, example)
+
+
+def _every_shard(split: str, counts: dict[str, int]) -> Iterator[tuple[tuple[str, int], None]]:
+    yield from (((split, shard), None) for shard in range(counts[split]))
+
+
+def _write_shard(
+    group: tuple[tuple[str, int], Iterable[tuple[str, bytes] | None]],
+    folder: str,
+    layout: Layout,
+    counts: dict[str, int],
+) -> Shard:
     (split, number), members = group
-    rows = sorted((row for row in members if row is not None), key=lambda row: layout.order_of(row.key))
-    path = os.path.join(folder, f"Split-{split}", layout.file_name(number))
-    with WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, "GZIP") as writer:
-        for row in rows:
-            writer.write(row.to_example())
+    rows = sorted((row for row in members if row is not None), key=lambda row: layout.order_of(row[0]))
+    path = os.path.join(folder, f"Split-{split}", layout.file_name(number, counts[split]))
+    with WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
+        for _, example in rows:
+            writer.write(example)
     with tf.io.gfile.GFile(path, "rb") as file:
         content = file.read()
     relative = os.path.relpath(path, folder)

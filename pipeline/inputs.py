@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from models import settings
 from models.pretrained.formats import newest_version
+from pipeline.ingest_settings import IngestSettings
 from pipeline.settings import PipelineSettings, VocabularySettings
 
 _BLOCK = 1 << 24
@@ -18,6 +19,7 @@ def pin(run: PipelineSettings) -> PipelineSettings:
     Raises:
       ValueError: a file is missing, or is not the one whose hash the settings give.
     """
+    run = dataclasses.replace(run, ingest=pin_ingest(run.ingest))
     vocabulary, training = run.vocabulary, run.training
     if vocabulary.path:
         vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
@@ -26,6 +28,19 @@ def pin(run: PipelineSettings) -> PipelineSettings:
         pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
         training = dataclasses.replace(training, pretrained=pretrained)
     return dataclasses.replace(run, vocabulary=vocabulary, training=training)
+
+
+def pin_ingest(ingest: IngestSettings) -> IngestSettings:
+    """Fills in which version of a model the similarity filter uses; raises ValueError where there is none."""
+    if ingest.similarity is None:
+        return ingest
+    path = newest_version(ingest.similarity.model)
+    if not os.path.isfile(os.path.join(path, "saved_model.pb")):
+        raise ValueError(
+            f"Similarity.model is {ingest.similarity.model!r}, but holds no SavedModel; name one, such as "
+            "'output/quickstart/serving'"
+        )
+    return dataclasses.replace(ingest, similarity=dataclasses.replace(ingest.similarity, model=path))
 
 
 def _sha256(named: VocabularySettings | settings.PretrainedSettings, path: str) -> str:

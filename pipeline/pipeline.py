@@ -9,12 +9,11 @@ import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
-from beam import build, sources, writer
+from beam import sources
 from components.augmenter.component import Augmenter
 from components.deduper.component import Deduper
 from components.image_embedder.component import ImageEmbedder
 from components.image_text_gen.component import ImageTextGen
-from components.image_text_gen.executor import options_to_json
 from components.infra_validator.component import InfraValidator
 from components.metrics import eval_config
 from components.model_resolver import LatestOtherBlessedModelStrategy
@@ -23,7 +22,7 @@ from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import configuration, features
 from models.settings import EmbeddingSettings, TrainingSettings
-from pipeline.settings import IngestSettings, PipelineSettings
+from pipeline.settings import PipelineSettings
 
 METADATA_FILE = "metadata.sqlite"
 
@@ -47,11 +46,10 @@ class Locations:
 
 def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline:
     """Builds the DAG; nothing runs, and no file is read."""
-    ingest = ImageTextGen(
-        source=sources.to_json(settings.ingest.source), options=options_to_json(_options(settings.ingest))
-    )
+    ingest_options = settings.ingest.options()
+    ingest = ImageTextGen(source=sources.to_json(settings.ingest.source), options=ingest_options.to_json())
     examples, reports = ingest.outputs["examples"], {"ingest_report": ingest.outputs["report"]}
-    layout = _to_json(_layout(settings.ingest))
+    layout = _to_json(ingest_options.layout)
     data_stages: list[tfx.dsl.components.BaseComponent] = [ingest]
     if settings.deduper:
         deduper = Deduper(examples=examples, options=_to_json(settings.deduper), layout=layout)
@@ -191,16 +189,3 @@ def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
 
 def _to_json(options: Any) -> str:
     return json.dumps(dataclasses.asdict(options), sort_keys=True)
-
-
-def _layout(ingest: IngestSettings) -> writer.Layout:
-    return writer.Layout(ingest.splits, ingest.shards, ingest.salt)
-
-
-def _options(ingest: IngestSettings) -> build.BuildOptions:
-    return build.BuildOptions(
-        layout=_layout(ingest),
-        min_side=ingest.min_side,
-        max_pixels=ingest.max_pixels,
-        unique_captions=ingest.unique_captions,
-    )

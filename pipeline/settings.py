@@ -2,64 +2,17 @@
 
 import dataclasses
 
-from beam import sources
 from beam.augment import AugmentOptions
 from beam.dedupe import DedupeOptions
-from beam.sources import OpenMojiSource, Source
 from models import features
 from models.checks import require, require_positive, require_types
 from models.configuration import configurable
 from models.retrieval import METRIC_NAMES
 from models.settings import TrainingSettings
-
-_SPLITS = ("train", "eval", "test")
+from pipeline.ingest_settings import IngestSettings
 
 configurable("Augmenter")(AugmentOptions)
 configurable("Deduper")(DedupeOptions)
-for _source in sources.ALL:
-    configurable(_source.__name__)(_source)
-
-
-@configurable("Ingest")
-@dataclasses.dataclass(frozen=True)
-class IngestSettings:
-    """What ImageTextGen reads, keeps and holds out.
-
-    Attributes:
-      source: where rows come from, such as @JsonlSource() or @OpenMojiSource().
-      train_share, eval_share, test_share: shares of the splits, in any unit; eval feeds the gate, test only the report.
-      shards: files of each split.
-      salt: changes which rows are held out.
-      min_side: smallest side of a picture, pixels.
-      max_pixels: largest width x height of a picture.
-      unique_captions: keep one row of those that share a caption, so that no held-out caption is trained on.
-    """
-
-    source: Source = OpenMojiSource()
-    train_share: int = 8
-    eval_share: int = 1
-    test_share: int = 1
-    shards: int = 4
-    salt: str = "siglip"
-    min_side: int = 16
-    max_pixels: int = 89_478_485
-    unique_captions: bool = True
-
-    def __post_init__(self) -> None:
-        require_types(self)
-        require_positive(self, "train_share", "eval_share", "test_share", "shards", "min_side", "max_pixels")
-        require(
-            hasattr(self.source, "fingerprint"),
-            "Ingest.source",
-            self.source,
-            "a source",
-            "refer to one with @, such as @JsonlSource()",
-        )
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """{split: share}."""
-        return dict(zip(_SPLITS, (self.train_share, self.eval_share, self.test_share), strict=True))
 
 
 @configurable("Vocabulary")

@@ -6,13 +6,13 @@ from typing import Any, ClassVar, Protocol
 
 import apache_beam as beam
 
-from beam.sources.csv_table import CsvSource
+from beam.sources.delimited import CsvSource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
 from beam.sources.parquet import ParquetSource
 from beam.sources.tfds import TfdsSource
 from beam.sources.tfrecord import TfrecordSource
-from beam.sources.urls import UrlListSource
+from beam.sources.url_list import UrlListSource
 from beam.sources.webdataset import WebDatasetSource
 
 
@@ -38,14 +38,12 @@ ALL: tuple[Any, ...] = (
     UrlListSource,
     WebDatasetSource,
 )
-"""Every source; its class name is its name in gin."""
-
-_BY_NAME = {source.name: source for source in ALL}
+_SOURCES = {source.name: source for source in ALL}
 
 
 def to_json(source: Source) -> str:
     """The source as text that travels to a component or a worker."""
-    return json.dumps({"name": source.name, **dataclasses.asdict(source)}, sort_keys=True)  # type: ignore[call-overload]
+    return json.dumps(_plain(source), sort_keys=True)
 
 
 def from_json(text: str) -> Source:
@@ -54,8 +52,19 @@ def from_json(text: str) -> Source:
     Raises:
       ValueError: no source has this name.
     """
-    options = json.loads(text)
+    return _make(json.loads(text))
+
+
+def _plain(source: Any) -> dict[str, Any]:
+    options = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
+    nested = {name: _plain(value) for name, value in options.items() if dataclasses.is_dataclass(value)}
+    return {"name": source.name, **options, **nested}
+
+
+def _make(options: dict[str, Any]) -> Source:
     name = options.pop("name")
-    if name not in _BY_NAME:
-        raise ValueError(f"source {name!r} is unknown; use one of {sorted(_BY_NAME)}")
-    return _BY_NAME[name](**options)
+    if name not in _SOURCES:
+        raise ValueError(f"source {name!r} is unknown; use one of {sorted(_SOURCES)}")
+    values = {field: tuple(value) if isinstance(value, list) else value for field, value in options.items()}
+    nested = {field: _make(value) for field, value in values.items() if isinstance(value, dict) and "name" in value}
+    return _SOURCES[name](**{**values, **nested})

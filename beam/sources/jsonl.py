@@ -3,59 +3,38 @@
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from beam.records import Outcome, Rejected
-from beam.sources import fields
+from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.rows import RowSource
 
 
 @dataclasses.dataclass(frozen=True)
-class JsonlSource(fields.Files):
-    """Each line is {"image": PATH, "caption": TEXT} or {"image_base64": ..., "caption": TEXT}.
+class JsonlSource(RowSource):
+    """Each line is {"image": PATH, "caption": TEXT} or {"image_base64": ..., "caption": TEXT}; see `RowSource`.
 
     A picture may have "captions", a list of texts, in place of or besides "caption", which then comes first.
-
-    Optional text fields: "key" (else a hash of the content), "language", "category", "class_name", and "group", which
-    rows of one picture share, such as its captions in several languages. A row that cannot be used is dropped by
-    reason, with its file and line number; it never stops the run.
     """
 
     name: ClassVar[str] = "jsonl"
+    example: ClassVar[str] = "pairs/*.jsonl"
+    spread: ClassVar[bool] = True
 
-    def read(self) -> beam.PTransform:
-        return _Read(self.paths(), self.columns)
+    def raw_rows(self, split: str) -> Iterator[RawRow]:
+        with FileSystems.open(split) as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield RawRow(split, number, line)
 
-
-class _Read(beam.PTransform):
-    def __init__(self, paths: list[str], columns: dict[str, str]) -> None:
-        super().__init__()
-        self._paths, self._columns = paths, columns
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        lines = pipeline | beam.Create(self._paths) | beam.Reshuffle() | "Lines" >> beam.FlatMap(_lines)
-        # A second reshuffle, so that the pictures of one large file are read by all workers.
-        return lines | "Spread" >> beam.Reshuffle() | "Parse" >> beam.Map(_parse, self._columns)
-
-
-def _lines(path: str) -> Iterator[tuple[str, int, bytes]]:
-    with FileSystems.open(path) as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield path, number, line
-
-
-def _parse(numbered: tuple[str, int, bytes], columns: dict[str, str]) -> Outcome:
-    path, number, line = numbered
-    position = f"{path}:{number}"
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
+    def decode(self, content: bytes) -> dict[str, Any]:
+        try:
+            row = json.loads(content.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise InvalidRow("invalid_utf8", str(error)) from error
+        except (ValueError, RecursionError) as error:
+            raise InvalidRow("invalid_json", str(error)) from error
         if not isinstance(row, dict):
-            raise ValueError(f"a line must be a JSON object, not {type(row).__name__}")
-    except UnicodeDecodeError as error:
-        return Rejected("", position, "invalid_utf8", str(error))
-    except (ValueError, RecursionError) as error:
-        return Rejected("", position, "invalid_json", str(error))
-    return fields.to_row(row, columns, position, JsonlSource.name)
+            raise InvalidRow("invalid_json", f"a line must be a JSON object, not {type(row).__name__}")
+        return row

@@ -1,78 +1,78 @@
-"""Parquet: plain tables, and those that img2dataset writes, with the pictures inside."""
+"""Parquet: img2dataset's layout (columns url, caption, key, status, jpg), Hugging Face's, and plain ones."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import apache_beam as beam
+import pyarrow
+from apache_beam.io.filesystems import FileSystems
+from pyarrow import parquet
 
-from beam.records import Outcome, Rejected
-from beam.sources import fields
+from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.rows import RowSource
 
-_BATCH = 64
-_IMG2DATASET = ("jpg", "png", "webp")  # names it gives the column of the encoded picture
+_BATCH = 64  # rows decoded at a time
+_IMG2DATASET = {"status", "error_message"}
 
 
 @dataclasses.dataclass(frozen=True)
-class ParquetSource(fields.Files):
-    """The columns are those of `JsonlSource`, with image_bytes for a picture inside, or are named by `columns`.
+class ParquetSource(RowSource):
+    """Columns of the file; `image` may be bytes, a path or URI, or Hugging Face's {bytes, path}. See `RowSource`.
 
-    img2dataset's tables work as they are: the picture is in jpg, png or webp, and rows it could not fetch are rejected.
+    Row groups are read by different workers. Of rows that img2dataset could not fetch, its own message is kept.
     """
 
     name: ClassVar[str] = "parquet"
+    example: ClassVar[str] = "pairs/*.parquet"
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, pyarrow.ArrowException)
 
-    def read(self) -> beam.PTransform:
-        return _Read(self.paths(), self.columns)
-
-
-class _Read(beam.PTransform):
-    def __init__(self, paths: list[str], columns: dict[str, str]) -> None:
-        super().__init__()
-        self._paths, self._columns = paths, columns
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        groups = pipeline | beam.Create(self._paths) | "Groups" >> beam.FlatMap(_row_groups) | beam.Reshuffle()
-        return groups | "Rows" >> beam.FlatMap(_rows, self._columns)
-
-
-def _row_groups(path: str) -> Iterator[tuple[str, int, int]]:
-    """(path, row group, number of rows before it); one group -1 where the file cannot be read."""
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with fields.opened(path) as file:
-            metadata = parquet.ParquetFile(file).metadata
-            before = 0
+    def splits(self, file: str) -> Iterator[tuple[str, int, int]]:
+        """(file, row group, its first row) each."""
+        with FileSystems.open(file) as opened, _named_damage():
+            metadata = parquet.ParquetFile(opened).metadata
+            first = 1
             for group in range(metadata.num_row_groups):
-                yield path, group, before
-                before += metadata.row_group(group).num_rows
-    except (pyarrow.ArrowInvalid, OSError):
-        yield path, -1, 0
+                yield file, group, first
+                first += metadata.row_group(group).num_rows
 
-
-def _rows(where: tuple[str, int, int], columns: dict[str, str]) -> Iterator[Outcome]:
-    import pyarrow
-    from pyarrow import parquet
-
-    path, group, before = where
-    number = before
-    try:
-        with fields.opened(path) as file:
-            table = parquet.ParquetFile(file)
-            for batch in table.iter_batches(_BATCH, row_groups=None if group < 0 else [group]):
-                for row in batch.to_pylist():
+    def raw_rows(self, split: tuple[str, int, int]) -> Iterator[RawRow]:
+        file, group, number = split
+        with FileSystems.open(file) as opened, _named_damage():
+            reader = parquet.ParquetFile(opened)
+            names = self.column_names() | _IMG2DATASET
+            wanted = [name for name in reader.schema_arrow.names if name in names]
+            for batch in reader.iter_batches(_BATCH, row_groups=[group], columns=wanted):
+                for row in _rows(batch):
+                    yield RawRow(file, number, row)
                     number += 1
-                    yield fields.to_row(_with_picture(row), columns, f"{path}:{number}", ParquetSource.name)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
-        detail = f"{error}; the rest of row group {group} was not read"
-        yield Rejected("", f"{path}:{number + 1}", "invalid_parquet", detail)
+
+    def decode(self, content: dict[str, Any] | UnicodeDecodeError) -> dict[str, Any]:
+        if isinstance(content, UnicodeDecodeError):
+            raise InvalidRow("invalid_utf8", str(content))
+        if content.get("status") == "failed_to_download":
+            raise InvalidRow("image_missing", f"img2dataset: {content.get('error_message')}")
+        return content
 
 
-def _with_picture(row: dict[str, Any]) -> dict[str, Any]:
-    """The row, with img2dataset's column of the picture under the name that ours has."""
-    for name in _IMG2DATASET:
-        if isinstance(row.get(name), bytes):
-            return {"image_bytes": row[name], **row}
-    return row
+def _rows(batch: pyarrow.RecordBatch) -> Iterator[dict[str, Any] | UnicodeDecodeError]:
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:  # raised before any row is out; one at a time, only the row itself is lost
+        for number in range(batch.num_rows):
+            try:
+                (row,) = batch.slice(number, 1).to_pylist()
+                yield row
+            except UnicodeDecodeError as error:
+                yield error
+
+
+@contextlib.contextmanager
+def _named_damage() -> Iterator[None]:
+    """Tells a broken page, for which pyarrow raises an OSError of its own, from a disk that fails."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise EOFError(str(error)) from error
+        raise

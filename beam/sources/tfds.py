@@ -1,137 +1,110 @@
-"""TensorFlow Datasets: a builder by name, or one that lies in a folder."""
+"""TensorFlow Datasets: by name or from a folder, captioned or of classes that templates make captions of."""
 
 import dataclasses
 import hashlib
-import io
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import apache_beam as beam
-import numpy as np
-from PIL import Image
+import tensorflow as tf
+import tensorflow_datasets as tfds
 
-from beam.records import ImageText, Outcome, Rejected, content_key, salted_hash
-from models import features
+from beam.sources.columns import RawRow
+from beam.sources.rows import RowSource
 
 
 @dataclasses.dataclass(frozen=True)
-class TfdsSource:
-    """Captions as they are, or class names put into templates.
+class TfdsSource(RowSource):
+    """One split of a prepared data set; features are columns, deeper ones as "captions/text". See `RowSource`.
 
-    The split of the data set is not kept: rows are split anew, by key, as those of every source.
+    With `templates`, the class of a picture gives its captions and its `class_name`. Many rows then share a caption, so
+    set Ingest.unique_captions = False.
 
     Attributes:
-      builder: a name, such as "coco_captions" or "cifar10:3.0.2", or a folder that holds a prepared data set.
-      split: of the data set, in TFDS's notation.
-      data_dir: where prepared data sets lie; empty is TFDS's own. Nothing is downloaded here: prepare the data set
-        first.
-      image: name of the picture's feature.
-      caption: path to the captions, such as "captions/text"; empty makes them of the label.
-      label: name of the class's feature.
-      templates: texts with one {} for the class name, one of which is drawn for each row.
+      path: folder of a prepared version, such as tensorflow_datasets/coco_captions/2014/1.1.0; or use `builder`.
+      builder: name of the data set, such as "coco_captions", and where it lies: `data_dir`, else TFDS's usual folder.
+      split: such as "train" or "train[:10%]".
+      templates: captions of a class, such as ("a photo of a {}.",).
+      label: the feature that holds the class.
     """
 
     name: ClassVar[str] = "tfds"
+    example: ClassVar[str] = "tensorflow_datasets/NAME/VERSION"
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, tf.errors.DataLossError)
+
+    captions: tuple[str, ...] = ("captions/text", "captions", "caption")
     builder: str = ""
-    split: str = "train"
     data_dir: str = ""
-    image: str = "image"
-    caption: str = ""
+    split: str = "train"
+    templates: tuple[str, ...] = ()
     label: str = "label"
-    templates: tuple[str, ...] = ("a photo of a {}.",)
 
     def __post_init__(self) -> None:
-        if not self.caption and not (self.templates and all(text.count("{}") == 1 for text in self.templates)):
-            raise ValueError(
-                f"TfdsSource.templates is {self.templates!r}, but must be texts with one {{}} each for the class name"
-            )
+        super().__post_init__()
+        for template in self.templates:
+            if "{}" not in template:
+                raise ValueError(f"TfdsSource.templates has {template!r}, but each must hold {{}} for the class")
+        if bool(self.path) == bool(self.builder) and self.path:
+            raise ValueError("TfdsSource.path and TfdsSource.builder are both set; use one")
 
     def fingerprint(self) -> str:
-        builder = self._load()
-        return hashlib.sha256(
-            f"{builder.info.full_name} {builder.info.splits[self.split].num_examples}".encode()
-        ).hexdigest()
+        info = self._builder().info
+        facts = [info.full_name, *(f"{name} {split.to_proto()}" for name, split in sorted(info.splits.items()))]
+        return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
-    def read(self) -> beam.PTransform:
-        return _Read(self)
+    def inputs(self) -> list[str]:
+        splits = self._builder().info.splits
+        if self.split not in splits:
+            return [self.split]  # a slice such as train[:10%]
+        return [f"{self.split}[{number}shard]" for number in range(splits[self.split].num_shards)]
 
-    def _load(self) -> Any:
-        import tensorflow_datasets as tfds
+    def raw_rows(self, split: str) -> Iterator[RawRow]:
+        builder = self._builder()
+        names = self._class_names(builder.info) if self.templates else []
+        image = self.columns.get("image", "image")
+        in_order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=True, try_autocache=False)
+        still_encoded = {image: tfds.decode.SkipDecoding()}
+        rows = builder.as_dataset(split=split, decoders=still_encoded, read_config=in_order)
+        for row in rows.as_numpy_iterator():
+            place = row.pop("tfds_id").decode()
+            yield RawRow(builder.info.full_name, place, {**_flat(row), **self._of_class(row, names)})
 
+    def _of_class(self, row: dict[str, Any], names: list[str]) -> dict[str, Any]:
+        if not names:
+            return {}
+        class_name = names[row[self.label]].replace("_", " ")
+        captions = [template.replace("{}", class_name) for template in self.templates]
+        return {self.captions[0]: captions, self.columns.get("class_name", "class_name"): class_name}
+
+    def _class_names(self, info: Any) -> list[str]:
+        return getattr(info.features[self.label], "names", []) if self.label in info.features else []
+
+    def _builder(self) -> Any:
+        what = f"TfdsSource.path is {self.path!r}" if self.path else f"TfdsSource.builder is {self.builder!r}"
         try:
-            if "/" in self.builder:
-                builder = tfds.builder_from_directory(self.builder)
+            if self.path:
+                builder = tfds.builder_from_directory(self.path)
             else:
                 builder = tfds.builder(self.builder, data_dir=self.data_dir or None)
-            builder.info.splits[self.split]
-        except Exception as error:  # TFDS raises many kinds
+        except (OSError, ValueError, tf.errors.NotFoundError) as error:
             raise ValueError(
-                f"TfdsSource.builder is {self.builder!r} and split is {self.split!r}, but there is no such prepared "
-                f"data set ({type(error).__name__}: {error}); prepare it with tfds build, or name its folder"
+                f"{what}, but there is no such data set ({str(error).splitlines()[0]}); name a folder with "
+                f"dataset_info.json (gin: TfdsSource.path = '{self.example}')"
             ) from error
+        info = builder.info
+        if not info.splits:
+            raise ValueError(f"{what}, but it is not prepared; run: tfds build {self.builder}")
+        if self.split.split("[")[0] not in info.splits:
+            raise ValueError(f"TfdsSource.split is {self.split!r}, but must be of {', '.join(info.splits)}; correct it")
+        if self.templates and not self._class_names(info):
+            raise ValueError(f"TfdsSource.label is {self.label!r}, but must be a class label of {info.full_name}")
         return builder
 
 
-class _Read(beam.PTransform):
-    def __init__(self, source: TfdsSource) -> None:
-        super().__init__()
-        self._source = source
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        import tensorflow_datasets as tfds
-
-        builder = self._source._load()
-        shards = builder.info.splits[self._source.split].num_shards
-        parts = list(enumerate(tfds.even_splits(self._source.split, max(1, shards))))
-        return pipeline | beam.Create(parts) | beam.Reshuffle() | beam.ParDo(_Rows(self._source))
-
-
-class _Rows(beam.DoFn):
-    def __init__(self, source: TfdsSource) -> None:
-        self._source = source
-
-    def process(self, numbered: tuple[int, Any]) -> Iterator[Outcome]:
-        import tensorflow_datasets as tfds
-
-        part, split = numbered
-        source, builder = self._source, self._source._load()
-        decoders = {source.image: tfds.decode.SkipDecoding()}
-        rows = builder.as_dataset(split=split, decoders=decoders, shuffle_files=False)
-        label = builder.info.features[source.label] if not source.caption else None
-        for number, row in enumerate(tfds.as_numpy(rows), start=1):
-            yield self._row(row, label, f"{builder.info.full_name}/{source.split}/{part}:{number}")
-
-    def _row(self, row: dict[str, Any], label: Any, position: str) -> Outcome:
-        source = self._source
-        image = _encoded(row[source.image])
-        if label is None:
-            found: Any = row
-            for name in source.caption.split("/"):
-                found = found[name]
-            captions = [bytes(text).decode() for text in np.atleast_1d(found)]
-            if not captions:
-                return Rejected("", position, "caption_missing", f"{source.caption} is empty")
-            class_name = ""
+def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}/"))
         else:
-            class_name = label.int2str(int(row[source.label])).replace("_", " ")
-            drawn = salted_hash(content_key(image, class_name), "template") % len(source.templates)
-            captions = [source.templates[drawn].replace("{}", class_name)]
-        return ImageText(
-            key=content_key(image, captions[0]),
-            image=image,
-            caption=captions[0],
-            position=position,
-            source=source.name,
-            language="en" if label is not None else features.UNKNOWN_LANGUAGE,
-            class_name=class_name,
-            more_captions=tuple(captions[1:]),
-        )
-
-
-def _encoded(image: Any) -> bytes:
-    """The picture as it is stored; pixels, where a data set stores these, as PNG."""
-    if isinstance(image, np.ndarray):
-        encoded = io.BytesIO()
-        Image.fromarray(image.squeeze()).save(encoded, format="PNG")
-        return encoded.getvalue()
-    return bytes(image)
+            flat[prefix + name] = value.tolist() if hasattr(value, "tolist") else value
+    return flat

@@ -1,69 +1,49 @@
-"""TFRecord of tf.Example, whatever its features are called."""
+"""TFRecord of tf.Example, with a map from our fields to the features of the file."""
 
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import apache_beam as beam
 import tensorflow as tf
+from google.protobuf import message
 
-from beam.records import Outcome, Rejected
-from beam.sources import fields
+from beam.records import Rejected
+from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.rows import RowSource
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclasses.dataclass(frozen=True)
-class TfrecordSource(fields.Files):
-    """The features are image_bytes, caption and so on, as in `JsonlSource`, or are named by `columns`.
+class TfrecordSource(RowSource):
+    """Features are columns, such as columns = {"image": "image/encoded"}. See `RowSource`.
 
-    A feature with several texts is a list, as captions must be. Files whose name ends in .gz are unpacked. A file
-    that is damaged loses the rows from there on, with a reject that names the row.
+    A feature of several values is a list of texts; GZIP is told by the file's first bytes.
     """
 
     name: ClassVar[str] = "tfrecord"
+    example: ClassVar[str] = "pairs/*.tfrecord*"
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, tf.errors.DataLossError)
 
-    def read(self) -> beam.PTransform:
-        return _Read(self.paths(), self.columns)
+    captions: tuple[str, ...] = ("caption", "captions", "more_captions")
 
+    def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
+        with tf.io.gfile.GFile(split, "rb") as file:
+            compression = "GZIP" if file.read(2) == _GZIP_MAGIC else ""
+        rows = tf.data.TFRecordDataset(split, compression)
+        for number, row in enumerate(rows.as_numpy_iterator(), start=1):
+            yield RawRow(split, number, row)
 
-class _Read(beam.PTransform):
-    def __init__(self, paths: list[str], columns: dict[str, str]) -> None:
-        super().__init__()
-        self._paths, self._columns = paths, columns
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        return pipeline | beam.Create(self._paths) | beam.Reshuffle() | "Rows" >> beam.FlatMap(_rows, self._columns)
-
-
-def _rows(path: str, columns: dict[str, str]) -> Iterator[Outcome]:
-    records = iter(tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "").as_numpy_iterator())
-    number = 0
-    while True:
-        number += 1
-        position = f"{path}:{number}"
+    def decode(self, content: bytes) -> dict[str, Any]:
         try:
-            record = next(records)
-        except StopIteration:
-            return
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-            yield Rejected("", position, "invalid_tfrecord", f"{error.message}; the rest of the file was not read")
-            return
-        yield _row(record, columns, position)
+            feature = tf.train.Example.FromString(content).features.feature
+        except message.DecodeError as error:
+            raise InvalidRow("invalid_example", f"{len(content)} bytes are no tf.Example: {error}") from error
+        wanted = self.column_names()
+        return {name: _value(feature[name]) for name in feature if name in wanted}
 
 
-def _row(record: bytes, columns: dict[str, str], position: str) -> Outcome:
-    lists = {columns.get("captions", "captions")}
-    try:
-        example = tf.train.Example.FromString(record)
-        values: dict[str, Any] = {}
-        for name, feature in example.features.feature.items():
-            found = list(feature.bytes_list.value)
-            if name == columns.get("image_bytes", "image_bytes"):
-                values[name] = found[0] if found else None
-            elif found:
-                texts = [value.decode() for value in found]
-                values[name] = texts if name in lists else texts[0]
-    except UnicodeDecodeError as error:
-        return Rejected("", position, "invalid_utf8", f"feature {name!r}: {error}")
-    except Exception as error:  # protobuf's own kind of error differs between its versions
-        return Rejected("", position, "invalid_example", f"no tf.Example: {error}")
-    return fields.to_row(values, columns, position, TfrecordSource.name)
+def _value(feature: tf.train.Feature) -> Any:
+    kind = feature.WhichOneof("kind")
+    values = list(getattr(feature, kind).value) if kind else []
+    return values[0] if len(values) == 1 else values or None

@@ -1,102 +1,77 @@
-"""WebDataset: tar files in which the members of a sample share their name up to the first dot."""
+"""WebDataset: tar files whose members belong together where their names agree up to the first dot."""
 
 import dataclasses
 import json
-import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 
-from beam.records import Outcome, Rejected
-from beam.sources import fields
+from beam.records import Rejected
+from beam.sources.columns import MAX_IMAGE_BYTES, InvalidRow, RawRow
+from beam.sources.rows import RowSource
 
-_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm")
+_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 
 
 @dataclasses.dataclass(frozen=True)
-class WebDatasetSource(fields.Files):
-    """A sample is a picture (.jpg, .png and so on), its caption (.txt) and, where there is one, more fields (.json).
+class WebDatasetSource(RowSource):
+    """A sample is the run of members with one key: 0001.jpg, 0001.txt and 0001.json, say. See `RowSource`.
 
-    The fields are those of `JsonlSource`, or are named by `columns`; the caption in .txt wins over that in .json. A tar
-    file that is cut short loses the samples after the cut only, with a reject that names it.
+    Its columns are the fields of .json, and every other member by its extension (`txt`, `jpg`); `image` is the picture
+    (img2dataset's layout). The tar is read as a stream, so that it may be larger than memory.
     """
 
-    name: ClassVar[str] = "tar"
+    name: ClassVar[str] = "webdataset"
+    example: ClassVar[str] = "pairs/*.tar"
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, tarfile.TarError, zlib.error)
 
-    def read(self) -> beam.PTransform:
-        return _Read(self.paths(), self.columns)
+    captions: tuple[str, ...] = ("txt", "caption", "captions")
 
+    def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
+        key, sample = "", dict[str, bytes]()
+        with FileSystems.open(split) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+            try:
+                for member in tar:
+                    if not member.isfile():
+                        continue
+                    tar.members = []  # type: ignore[attr-defined]  # else tarfile remembers every one
+                    member_key, extension = _key_and_extension(member.name)
+                    if not extension:
+                        yield Rejected("", f"{split}:{member.name}", "invalid_member", "a name without an extension")
+                    elif member.size > MAX_IMAGE_BYTES:
+                        detail = f"{member.size} bytes are more than {MAX_IMAGE_BYTES}"
+                        yield Rejected("", f"{split}:{member.name}", "image_too_large", detail)
+                    else:
+                        if sample and (member_key != key or extension in sample):
+                            yield RawRow(split, key, sample)
+                            sample = {}
+                        key = member_key
+                        sample[extension] = tar.extractfile(member).read()  # type: ignore[union-attr]
+            finally:
+                # What is whole before the tar breaks off is used.
+                if sample:
+                    yield RawRow(split, key, sample)
 
-class _Read(beam.PTransform):
-    def __init__(self, paths: list[str], columns: dict[str, str]) -> None:
-        super().__init__()
-        self._paths, self._columns = paths, columns
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        return pipeline | beam.Create(self._paths) | beam.Reshuffle() | "Samples" >> beam.FlatMap(_rows, self._columns)
-
-
-_NO_HEADER = (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
-
-
-class _NoEnd(tarfile.ReadError):
-    """The file ends without the mark of an archive's end, which tarfile lets pass: it may have been cut there."""
-
-
-class _Member(tarfile.TarInfo):
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> "_Member":
-        try:
-            return super().fromtarfile(archive)
-        except _NO_HEADER as error:
-            raise _NoEnd("the mark of the archive's end is missing") from error
-
-
-def _rows(path: str, columns: dict[str, str]) -> Iterator[Outcome]:
-    sample: dict[str, bytes] = {}
-    name, number = "", 0
-    try:
-        with fields.opened(path) as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                folder, _, base = member.name.rpartition("/")
-                stem, _, extension = base.partition(".")
-                if f"{folder}/{stem}" != name:
-                    if sample:
-                        number += 1
-                        yield _row(sample, name, columns, f"{path}:{number}")
-                    sample, name = {}, f"{folder}/{stem}"
-                content = tar.extractfile(member)
-                sample[extension.lower()] = content.read() if content else b""
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        if sample and isinstance(error, _NoEnd):
-            number += 1
-            yield _row(sample, name, columns, f"{path}:{number}")
-        yield Rejected("", f"{path}:{number + 1}", "invalid_tar", f"{error}; the rest of the file was not read")
-        return
-    if sample:
-        yield _row(sample, name, columns, f"{path}:{number + 1}")
+    def decode(self, content: dict[str, bytes]) -> dict[str, Any]:
+        fields: Any = {}
+        if "json" in content:
+            try:
+                fields = json.loads(content["json"])
+            except (ValueError, RecursionError) as error:
+                raise InvalidRow("invalid_json", f".json: {error}") from error
+            if not isinstance(fields, dict):
+                raise InvalidRow("invalid_json", f".json must be a JSON object, not {type(fields).__name__}")
+        if fields.get("status") == "failed_to_download":
+            raise InvalidRow("image_missing", f"img2dataset: {fields.get('error_message')}")
+        pictures = [content[extension] for extension in _PICTURES if extension in content]
+        return {**fields, **content, **({"image": pictures[0]} if pictures else {})}
 
 
-def _row(sample: dict[str, bytes], name: str, columns: dict[str, str], position: str) -> Outcome:
-    values: dict[str, Any] = {}
-    if "json" in sample:
-        try:
-            values = json.loads(sample["json"])
-            if not isinstance(values, dict):
-                raise ValueError(f"{name}.json must be a JSON object, not {type(values).__name__}")
-        except (ValueError, RecursionError) as error:
-            return Rejected("", position, "invalid_json", str(error))
-    if "txt" in sample:
-        try:
-            values[columns.get("caption", "caption")] = sample["txt"].decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            return Rejected("", position, "invalid_utf8", f"{name}.txt: {error}")
-    found = [sample[extension] for extension in _PICTURES if extension in sample]
-    if found:
-        values[columns.get("image_bytes", "image_bytes")] = found[0]
-    return fields.to_row(values, columns, position, WebDatasetSource.name)
+def _key_and_extension(name: str) -> tuple[str, str]:
+    """From "a/b.c.seg.png" to ("a/b", "c.seg.png"), as the format defines."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, extension = base.partition(".")
+    return folder + slash + stem, extension.lower()

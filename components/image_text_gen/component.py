@@ -41,7 +41,7 @@ class ImageTextGen(base_beam_component.BaseBeamComponent):
 
         Args:
           source: a source as `beam.sources.to_json` writes it.
-          options: JSON of `beam.build.BuildOptions`, as `executor.options_to_json` writes it.
+          options: `beam.build.BuildOptions` as its `to_json` writes it.
         """
         super().__init__(
             spec=ImageTextGenSpec(

@@ -1,7 +1,5 @@
 """ImageTextGen's work: runs the data plane and refuses an outcome that cannot be trained on."""
 
-import dataclasses
-import json
 from typing import Any
 
 from tfx import types
@@ -10,22 +8,11 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
-from beam import build, sources, store, writer
+from beam import build, sources, store
 
 SOURCE_KEY = "source"
 OPTIONS_KEY = "options"
 REPORT_KEY = "report"
-
-
-def options_to_json(options: build.BuildOptions) -> str:
-    """The options as text that travels."""
-    return json.dumps(dataclasses.asdict(options), sort_keys=True)
-
-
-def options_from_json(text: str) -> build.BuildOptions:
-    """Makes the options that `options_to_json` wrote."""
-    fields = json.loads(text)
-    return build.BuildOptions(layout=writer.Layout(**fields.pop("layout")), **fields)
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -44,7 +31,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         report = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
-        options = options_from_json(exec_properties[OPTIONS_KEY])
+        options = build.BuildOptions.from_json(exec_properties[OPTIONS_KEY])
         source = sources.from_json(exec_properties[SOURCE_KEY])
         examples.split_names = artifact_utils.encode_split_names(sorted(options.layout.splits))
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)

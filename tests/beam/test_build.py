@@ -108,7 +108,7 @@ def test_every_row_is_kept_or_dropped_by_name(tmp_path, rows):
     again = [
         {"image": "lost.png", "caption": "x"},
         {"image": "nosuchscheme://x.png", "caption": "x"},
-        {**rows[6], "captions": "no list"},
+        {**rows[6], "captions": 7},
         {**rows[7], "captions": ["fine", 7]},
         {**rows[8], "captions": ["fine", " "]},
         b'{"image_base64": "", "caption": "a lone surrogate \\ud83d"}\n',
@@ -236,7 +236,7 @@ def test_fingerprint_changes_with_the_input(tmp_path, rows):
 
 def test_unknown_source_names_the_known_ones():
     with pytest.raises(ValueError, match=r"jsonl.*openmoji"):
-        sources.from_json('{"name": "csv"}')
+        sources.from_json('{"name": "excel"}')
     assert sources.from_json(sources.to_json(JsonlSource("x"))) == JsonlSource("x")
 
 

@@ -1,0 +1,100 @@
+"""The data plane from end to end: source -> filters -> unique keys and captions -> shards, rejects and a manifest."""
+
+import dataclasses
+import json
+
+import apache_beam as beam
+
+from beam import filters, stages, store, writer
+from beam.decode import DecodeCheck, PictureRules
+from beam.filters import CaptionRules
+from beam.similarity import SimilarCaptions, SimilarityRules
+from beam.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildOptions:
+    """What to keep and where it goes.
+
+    Attributes:
+      layout: splits, shards and salt.
+      pictures, captions: what either must be like.
+      similarity: what they must have in common, or None.
+      unique_captions: keep one row of those that share their first caption (or those of one group), so that no held-out
+        one is trained on.
+    """
+
+    layout: writer.Layout
+    pictures: PictureRules = PictureRules()
+    captions: CaptionRules = CaptionRules()
+    similarity: SimilarityRules | None = None
+    unique_captions: bool = False
+
+    def to_json(self) -> str:
+        """The options as text that travels."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "BuildOptions":
+        """Makes the options that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(
+            layout=writer.Layout(**fields["layout"]),
+            pictures=PictureRules(**fields["pictures"]),
+            captions=CaptionRules(**fields["captions"]),
+            similarity=SimilarityRules(**fields["similarity"]) if fields["similarity"] else None,
+            unique_captions=fields["unique_captions"],
+        )
+
+
+class Build(beam.PTransform):
+    """Pipeline -> PCollection of the one manifest (dict), after everything is written.
+
+    Writes `examples_folder`/Split-*/data_tfrecord-*.gz, and `report_folder`/manifest.json and rejects-*.jsonl.
+    """
+
+    def __init__(self, source: Source, options: BuildOptions, examples_folder: str, report_folder: str) -> None:
+        super().__init__()
+        self._source = source
+        self._options = options
+        self._examples_folder = examples_folder
+        self._report_folder = report_folder
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        options = self._options
+        outcomes = pipeline | "Read" >> self._source.read() | beam.ParDo(stages.ReportProgress("read"))
+        rows, rejected, removed = _filter(outcomes, options)
+        stored = store.Store(options.layout, self._examples_folder, self._report_folder, options.unique_captions)
+        return (outcomes, rows, rejected, removed) | "Store" >> stored
+
+
+def _filter(outcomes: beam.PCollection, options: BuildOptions) -> stages.Kept:
+    """The filters in order; returns the rows kept, all rejects, and the reasons of captions removed from kept rows."""
+    kept = outcomes | "Source" >> stages.Separate()
+    rejects, removed = [kept.rejected], []
+    for name, stage in _filters(options):
+        kept = kept.rows | name >> stage
+        rejects.append(kept.rejected)
+        removed += [kept.removed] if kept.removed else []
+    every_removed = removed or [outcomes.pipeline | "NoneRemoved" >> beam.Create([])]
+    return stages.Kept(kept.rows, rejects | "Rejects" >> beam.Flatten(), every_removed | "Removed" >> beam.Flatten())
+
+
+def _filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
+    """In order of cost; what counts over the corpus comes after what looks at one row."""
+    rules = options.captions
+    chosen: list[tuple[str, beam.PTransform]] = [
+        ("CaptionCheck", stages.Filter(filters.CaptionCheck())),
+        ("RowRules", stages.Filter(filters.RowRules(rules))),
+        ("CaptionFilter", stages.FilterCaptions(filters.CaptionFilter(rules))),
+        ("DecodeCheck", stages.Filter(DecodeCheck(options.pictures))),
+    ]
+    if options.similarity:
+        chosen.append(("Similarity", SimilarCaptions(options.similarity)))
+    chosen.append(("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")))
+    if rules.max_repeats:
+        chosen.append(("RepeatedCaptions", filters.RepeatedCaptions(rules.max_repeats)))
+    if options.unique_captions:
+        by_caption = stages.KeepFirst(lambda row: filters.first_caption(row)[0], "duplicate_caption", group_stays=True)
+        chosen.append(("UniqueCaptions", by_caption))
+    return chosen

@@ -1,0 +1,185 @@
+"""The decode check: a picture is kept as it is, made storable, or dropped with its reason; none stops a run."""
+
+import dataclasses
+import io
+import warnings
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from beam.records import ImageText, Outcome, Rejected
+
+# Not every format Pillow knows: some run other programs on what they are given.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# What every TensorFlow decodes to the pixels that Pillow sees. BMP is not among them: its palettes are taken for grey.
+_SERVED_FORMATS = ("GIF", "JPEG", "MPO", "PNG")
+_LOSSY = ("JPEG", "MPO", "WEBP")
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SAMPLES = 64  # pixels a side that contrast is measured on
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureRules:
+    """Limits of pictures, and how they are stored.
+
+    Attributes:
+      min_side: smallest side, pixels; else "image_too_small".
+      min_pixels: smallest width x height; else "image_too_small".
+      max_pixels: largest width x height; else "image_too_large", before anything is decoded.
+      max_bytes: of the encoded picture; else "image_too_large".
+      max_aspect: longer side / shorter side; else "image_aspect". 0 allows any.
+      min_contrast: standard deviation of the channel that varies most, grey levels of 255; else "image_blank". 0 allows
+        any, 2 drops placeholders of one colour.
+      stored_side: shorter side of stored pictures, pixels; larger ones are shrunk. 0 keeps them as they are.
+      quality: of JPEG, 1 to 100, where a JPEG or WebP has to be encoded anew; other formats become PNG. 0: PNG always.
+    """
+
+    min_side: int = 16
+    min_pixels: int = 0
+    max_pixels: int = 89_478_485
+    max_bytes: int = 1 << 26
+    max_aspect: float = 0.0
+    min_contrast: float = 0.0
+    stored_side: int = 0
+    quality: int = 95
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeCheck:
+    """Keeps pictures that decode whole and lie within the rules.
+
+    What TensorFlow decodes to the right pixels is kept byte for byte: alpha (composited on white by the model), CMYK,
+    16 bits, palettes, the first frame. The rest is made upright RGB on white and encoded: EXIF orientation, transparent
+    GIF, formats and files TensorFlow refuses, and what `stored_side` shrinks.
+    """
+
+    rules: PictureRules
+
+    def __call__(self, row: ImageText) -> Outcome:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self._check(row)
+        except Image.DecompressionBombError as error:
+            return Rejected(row.key, row.position, "image_too_large", str(error))
+        except Exception as error:  # whatever a broken picture makes a decoder raise
+            detail = f"{len(row.image)} bytes: {type(error).__name__}: {error}"
+            return Rejected(row.key, row.position, "image_undecodable", detail)
+
+    def _check(self, row: ImageText) -> Outcome:
+        rules = self.rules
+        if not row.image:
+            return Rejected(row.key, row.position, "image_empty", "the picture has 0 bytes")
+        if len(row.image) > rules.max_bytes:
+            detail = f"{len(row.image)} bytes are more than {rules.max_bytes}"
+            return Rejected(row.key, row.position, "image_too_large", detail)
+        with Image.open(io.BytesIO(row.image), formats=_FORMATS) as picture:
+            broken = _broken_size(*picture.size, rules)
+            if broken:
+                return Rejected(row.key, row.position, *broken)
+            orientation, shrunk = _orientation(picture), _shrunk_size(picture, rules.stored_side)
+            as_it_is = orientation == 1 and not shrunk and _is_served(picture)
+            pixels = _decode_by_tensorflow(row.image) if as_it_is else None
+            image = row.image
+            if pixels is None:
+                upright = _to_rgb(picture)
+                if orientation != 1:
+                    upright = upright.transpose(_UPRIGHT[orientation])
+                    shrunk = shrunk[::-1]
+                if shrunk:
+                    upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
+                image = _encode(upright, rules.quality if picture.format in _LOSSY else 0)
+                pixels = np.asarray(upright)
+        if rules.min_contrast > 0 and (contrast := _contrast(pixels)) < rules.min_contrast:
+            detail = f"its contrast is {contrast:.2f} grey levels, below {rules.min_contrast}"
+            return Rejected(row.key, row.position, "image_blank", detail)
+        return row if image is row.image else dataclasses.replace(row, image=image)
+
+
+def _broken_size(width: int, height: int, rules: PictureRules) -> tuple[str, str] | None:
+    size, pixels = f"{width} x {height}", width * height
+    if pixels > rules.max_pixels:
+        return "image_too_large", f"{size} is more than {rules.max_pixels} pixels"
+    if min(width, height) < rules.min_side:
+        return "image_too_small", f"{size} has a side below {rules.min_side} pixels"
+    if pixels < rules.min_pixels:
+        return "image_too_small", f"{size} is less than {rules.min_pixels} pixels"
+    if rules.max_aspect and max(width, height) > rules.max_aspect * min(width, height):
+        return "image_aspect", f"{size} has an aspect above {rules.max_aspect}"
+    return None
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF's, 1 where there is none or it cannot be read."""
+    if "exif" not in picture.info and "xmp" not in picture.info:
+        return 1  # asking further would decode a PNG
+    try:
+        orientation = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken metadata is no broken picture
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _shrunk_size(picture: Image.Image, side: int) -> tuple[int, ...]:
+    """(width, height) to shrink to, or () where nothing is to be done."""
+    if not side or min(picture.size) <= side:
+        return ()
+    scale = side / min(picture.size)
+    return tuple(max(side, round(length * scale)) for length in picture.size)
+
+
+def _is_served(picture: Image.Image) -> bool:
+    if picture.format == "GIF":  # TensorFlow paints what is transparent black
+        return "transparency" not in picture.info
+    return picture.format in _SERVED_FORMATS
+
+
+def _decode_by_tensorflow(image: bytes) -> np.ndarray | None:
+    try:
+        return tf.io.decode_image(image, expand_animations=False).numpy()
+    except tf.errors.OpError:
+        return None
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """The first frame, on white."""
+    picture.load()
+    if picture.mode.startswith(("I", "F")):  # 16 bits and more, one channel
+        levels = np.asarray(picture).astype(np.float64)
+        scale = 1 / 257 if levels.max() > 255 else 255 if picture.mode == "F" and levels.max() <= 1 else 1
+        return Image.fromarray(np.clip(levels * scale, 0, 255).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        coloured = picture.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, "white")
+        white.alpha_composite(coloured)
+        return white.convert("RGB")
+    return picture.convert("RGB")
+
+
+def _encode(picture: Image.Image, quality: int) -> bytes:
+    encoded = io.BytesIO()
+    if quality:
+        picture.save(encoded, "JPEG", quality=quality)
+    else:
+        picture.save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _contrast(pixels: np.ndarray) -> float:
+    """Standard deviation of the channel that varies most, on white; uint8 [H, W, 1 to 4], 2nd or 4th alpha."""
+    step_y, step_x = (max(1, length // _SAMPLES) for length in pixels.shape[:2])
+    some = pixels[::step_y, ::step_x].astype(np.float64)
+    if some.shape[-1] in (2, 4):
+        alpha = some[..., -1:] / 255
+        some = some[..., :-1] * alpha + 255 * (1 - alpha)
+    return float(some.std(axis=(0, 1)).max())

@@ -1,0 +1,151 @@
+"""From the columns of a row to a pair: what each means, and where its picture is."""
+
+import base64
+import binascii
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from apache_beam.io.filesystems import FileSystems
+
+from beam.records import ImageText, Outcome, Rejected, content_key
+
+MAX_IMAGE_BYTES = 1 << 28
+_TEXT_FIELDS = ("key", "language", "category", "class_name", "group")
+FIELDS = ("image", "image_base64", *_TEXT_FIELDS)
+
+
+class RawRow(NamedTuple):
+    """A row as it lies in a file.
+
+    Attributes:
+      file: its path, which relative paths of pictures start from.
+      place: where in the file: a line, a row or a name.
+      content: what the source's `decode` takes.
+    """
+
+    file: str
+    place: int | str
+    content: Any
+
+    @property
+    def position(self) -> str:
+        """For messages and the reject sidecar: "file:row"."""
+        return f"{self.file}:{self.place}"
+
+
+class InvalidRow(ValueError):
+    """A row that cannot be read; carries the reason it is dropped by."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+def to_pair(
+    row: RawRow | Rejected, renamed: dict[str, str], captions: tuple[str, ...], language: str, source: str
+) -> Outcome:
+    """A row of columns -> the pair, its picture read.
+
+    `renamed` (there called `columns`), `captions` and `language` are attributes of `RowSource`, `source` is its name.
+    """
+    if isinstance(row, Rejected):
+        return row
+    columns, key = row.content, ""
+    try:
+        texts = {field: _text(columns, renamed.get(field, field)) for field in _TEXT_FIELDS}
+        key = texts["key"]
+        first, *others = _captions(columns, captions)
+        image = _image(columns, renamed, row.file)
+    except InvalidRow as error:
+        return Rejected(key, row.position, error.reason, error.detail)
+    return ImageText(
+        key=key or content_key(image, first),
+        image=image,
+        caption=first,
+        position=row.position,
+        source=source,
+        language=texts["language"] or language,
+        group=texts["group"],
+        category=texts["category"],
+        class_name=texts["class_name"],
+        more_captions=tuple(others),
+    )
+
+
+def _text(columns: Mapping[str, Any], column: str) -> str:
+    value = columns.get(column)
+    return "" if value is None else _checked(value, column, "invalid_field")
+
+
+def _checked(value: Any, column: str, reason: str) -> str:
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRow("invalid_utf8", f"{column}: {error}") from error
+    if not isinstance(value, str):
+        raise InvalidRow(reason, f"{column} is {value!r}, but must be text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRow("invalid_utf8", f"{column}: {error}") from error
+    return value
+
+
+def _captions(columns: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    """All captions of a row, the first one first, none twice."""
+    found: dict[str, None] = {}
+    for name in names:
+        value = columns.get(name)
+        if value is None or value == []:
+            continue
+        if isinstance(value, str | bytes):
+            found[_checked(value, name, "caption_missing")] = None
+        elif isinstance(value, list):
+            checked = (_checked(one, f"{name}[{number}]", "invalid_field") for number, one in enumerate(value))
+            found.update(dict.fromkeys(checked))
+        else:
+            reason = "invalid_field" if name.endswith("s") else "caption_missing"
+            raise InvalidRow(reason, f"{name} is {value!r}, but must be a text or a list of texts")
+    if not found:
+        raise InvalidRow("caption_missing", f"the row has no caption in {', '.join(names)}; it has {_named(columns)}")
+    return list(found)
+
+
+def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str) -> bytes:
+    inline_column, column = (renamed.get(field, field) for field in ("image_base64", "image"))
+    inline, value = columns.get(inline_column), columns.get(column)
+    if isinstance(inline, str | bytes):
+        try:
+            return base64.b64decode(inline, validate=True)
+        except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
+            raise InvalidRow("invalid_base64", f"{inline_column}: {error}") from error
+    if isinstance(value, dict):  # how Hugging Face writes a picture to Parquet
+        value = value["bytes"] if value.get("bytes") is not None else value.get("path")
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str) and value:
+        return _read_image(value, file)
+    detail = f"the row has neither {column!r} (a picture or its path) nor {inline_column!r}; it has {_named(columns)}"
+    raise InvalidRow("image_missing", detail)
+
+
+def _read_image(path: str, file: str) -> bytes:
+    if path.startswith(("http://", "https://")):
+        raise InvalidRow("image_missing", f"{path} is on the web; UrlListSource fetches such rows")
+    if path.startswith("file://"):
+        path = urllib.request.url2pathname(path.removeprefix("file://"))
+    full = path if "://" in path or path.startswith("/") else FileSystems.join(FileSystems.split(file)[0], path)
+    try:
+        with FileSystems.open(full) as opened:
+            image: bytes = opened.read(MAX_IMAGE_BYTES + 1)
+    except Exception as error:  # whatever a file system raises, one row must not stop the run
+        raise InvalidRow("image_missing", f"{type(error).__name__}: {error}") from error
+    if len(image) > MAX_IMAGE_BYTES:
+        raise InvalidRow("image_too_large", f"{full} has more than {MAX_IMAGE_BYTES} bytes")
+    return image
+
+
+def _named(columns: Mapping[str, Any]) -> str:
+    return ", ".join(str(name) for name, value in list(columns.items())[:20] if value is not None) or "nothing"

@@ -1,0 +1,86 @@
+"""CSV and TSV: one pair a line, the picture as base64, a path or a URI."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from apache_beam.io.filesystems import FileSystems
+
+from beam.records import Rejected
+from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.rows import RowSource
+
+_MAX_FIELD = 1 << 29  # characters; the module's own limit is below many a picture
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvSource(RowSource):
+    r"""Columns as the first line names them; an empty field is a missing one. See `RowSource`.
+
+    Attributes:
+      delimiter: "," or "\t" or any other character.
+      quote: what fields with delimiters in them are put between; "" where quotes are text, as in many a TSV.
+      header: names of the columns, where the file's first line is a row.
+    """
+
+    name: ClassVar[str] = "csv"
+    example: ClassVar[str] = "pairs/*.csv"
+    spread: ClassVar[bool] = True
+
+    delimiter: str = ","
+    quote: str = '"'
+    header: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field, lengths in (("delimiter", (1,)), ("quote", (0, 1))):
+            value = getattr(self, field)
+            if not isinstance(value, str) or len(value) not in lengths:
+                raise ValueError(f"CsvSource.{field} is {value!r}, but must be one character")
+
+    def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
+        csv.field_size_limit(_MAX_FIELD)
+        quoting: Any = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
+        with FileSystems.open(split) as file:
+            # Bytes that are not UTF-8 become lone surrogates, which cost their own row only.
+            text = io.TextIOWrapper(io.BufferedReader(_Raw(file)), "utf-8-sig", "surrogateescape", newline="")
+            reader = csv.reader(text, delimiter=self.delimiter, quotechar=self.quote or None, quoting=quoting)
+            header = list(self.header)
+            while True:
+                line = reader.line_num + 1
+                try:
+                    fields = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    yield Rejected("", f"{split}:{line}", "invalid_csv", str(error))
+                    continue
+                if not header:
+                    header = fields
+                elif fields:
+                    yield RawRow(split, line, (header, fields))
+
+    def decode(self, content: tuple[list[str], list[str]]) -> dict[str, Any]:
+        header, fields = content
+        if len(fields) != len(header):
+            detail = f"{len(fields)} fields, but the header has {len(header)}: {', '.join(header)}"
+            raise InvalidRow("invalid_csv", detail)
+        return {name: value or None for name, value in zip(header, fields, strict=True)}
+
+
+class _Raw(io.RawIOBase):
+    """What Beam opens, as io wants it."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__()
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._file.read(len(buffer))
+        buffer[: len(read)] = read
+        return len(read)

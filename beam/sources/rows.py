@@ -1,0 +1,153 @@
+"""What sources of rows share: files, their splits, and that nothing is lost where one of them is broken.
+
+A source of rows is a `RowSource`: it says how a file is cut into raw rows and how a raw row becomes columns; the rest
+is here and in columns.py, so that a row means the same in JSON Lines, CSV, Parquet, WebDataset and TFRecord.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+
+from beam.records import Rejected
+from beam.sources.columns import FIELDS, InvalidRow, RawRow, to_pair
+from models import features
+
+
+@dataclasses.dataclass(frozen=True)
+class RowSource:
+    """Rows of columns, from files.
+
+    A row has a picture (`image`: bytes, or a path or URI that starts from the folder of the file; or `image_base64`),
+    one or more captions, and optional text: `key` (else a hash of the content), `language`, `category`, `class_name`.
+    A row that cannot be used is dropped by reason, with its file and place; it never stops the run.
+
+    Attributes:
+      path: a file or a glob pattern, on any file system Beam knows.
+      columns: {field: column}, where a column is not called as its field, such as {"image": "jpg"}.
+      captions: columns with captions, each a text or a list of texts; the first one found is the caption, the others
+        are more captions of the same picture. Alt-text and generated captions are two columns.
+      language: BCP 47 tag of rows that name none.
+    """
+
+    name: ClassVar[str]
+    example: ClassVar[str]  # of a path, for messages
+    spread: ClassVar[bool] = False  # whether one file's rows are decoded by all workers
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError,)  # what a broken file raises
+
+    path: str = ""
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    captions: tuple[str, ...] = ("caption", "captions")
+    language: str = features.UNKNOWN_LANGUAGE
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.columns) - set(FIELDS))
+        if unknown:
+            raise ValueError(f"{type(self).__name__}.columns has {unknown}, but fields are {', '.join(FIELDS)}")
+        if not self.captions:
+            raise ValueError(f"{type(self).__name__}.captions is empty, but must name at least one column")
+
+    def fingerprint(self) -> str:
+        files = [f"{file.path} {file.size_in_bytes} {file.last_updated_in_seconds}" for file in self._files()]
+        return hashlib.sha256("\n".join(files).encode()).hexdigest()
+
+    def read(self) -> beam.PTransform:
+        return _Read(self)
+
+    def read_columns(self) -> beam.PTransform:
+        """Pipeline -> PCollection of (RawRow of columns) | Rejected, for who finds pictures in another way."""
+        return _ReadColumns(self)
+
+    def to_pairs(self, name: str) -> beam.PTransform:
+        """PCollection of what `read_columns` gives -> PCollection[ImageText | Rejected]; `name` is the source's."""
+        return beam.Map(to_pair, self.columns, tuple(self.captions), self.language, name)
+
+    def inputs(self) -> list[str]:
+        """What `splits` takes: the files. Raises ValueError where there is none."""
+        return [file.path for file in self._files()]
+
+    def column_names(self) -> set[str]:
+        """All columns that can matter."""
+        return {self.columns.get(field, field) for field in FIELDS} | set(self.captions)
+
+    def splits(self, file: str) -> Iterable[Any]:
+        """What `raw_rows` takes, each on some worker; the file itself where it cannot be cut."""
+        return [file]
+
+    def raw_rows(self, split: Any) -> Iterator[RawRow | Rejected]:
+        """The rows of a split; raises one of `damage` where the rest of it cannot be read."""
+        raise NotImplementedError
+
+    def decode(self, content: Any) -> Mapping[str, Any]:
+        """A raw row's content -> its columns; raises InvalidRow."""
+        return content
+
+    def _files(self) -> list[Any]:
+        files = FileSystems.match([self.path])[0].metadata_list if self.path else []
+        if not files:
+            source = type(self).__name__
+            raise ValueError(
+                f"{source}.path is {self.path!r}, but no such file exists; name a file or a glob pattern "
+                f"(gin: {source}.path = '{self.example}')"
+            )
+        return sorted(files, key=lambda file: file.path)
+
+
+class _ReadColumns(beam.PTransform):
+    def __init__(self, source: RowSource) -> None:
+        super().__init__()
+        self._source = source
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        source = self._source
+        splits = pipeline | beam.Create(source.inputs()) | "Splits" >> beam.FlatMap(_splits, source) | beam.Reshuffle()
+        rows = splits | "Rows" >> beam.FlatMap(_raw_rows, source)
+        rows = rows | "Spread" >> beam.Reshuffle() if source.spread else rows
+        return rows | "Decode" >> beam.Map(_decode, source)
+
+
+class _Read(beam.PTransform):
+    def __init__(self, source: RowSource) -> None:
+        super().__init__()
+        self._source = source
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        source = self._source
+        return pipeline | "Columns" >> source.read_columns() | "Pair" >> source.to_pairs(source.name)
+
+
+def _splits(file: str, source: RowSource) -> Iterator[Any]:
+    try:
+        yield from source.splits(file)
+    except source.damage as error:
+        yield _damaged(file, "", error)
+
+
+def _raw_rows(split: Any, source: RowSource) -> Iterator[RawRow | Rejected]:
+    if isinstance(split, Rejected):
+        yield split
+        return
+    last = ""
+    try:
+        for row in source.raw_rows(split):
+            last = row.position
+            yield row
+    except source.damage as error:
+        yield _damaged(split if isinstance(split, str) else split[0], last, error)
+
+
+def _damaged(file: str, last: str, error: Exception) -> Rejected:
+    detail = f"{type(error).__name__}: {error}; what follows {last or 'the start'} cannot be read"
+    return Rejected("", f"{file}:after {last.removeprefix(file + ':') or 'the start'}", "damaged_file", detail)
+
+
+def _decode(row: RawRow | Rejected, source: RowSource) -> RawRow | Rejected:
+    if isinstance(row, Rejected):
+        return row
+    try:
+        return row._replace(content=source.decode(row.content))
+    except InvalidRow as error:
+        return Rejected("", row.position, error.reason, error.detail)
