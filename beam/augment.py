@@ -123,21 +123,21 @@ class Augment(beam.PTransform):
             return layout.split_of(row.split_key) in options.splits
 
         made = rows | beam.Filter(augmented) | "Variants" >> beam.FlatMap(_outcomes, options)
-        variants, same = made | "Same" >> stages.Separate()
+        variants = made | "Same" >> stages.Separate()
         held_out = rows | "HeldOut" >> beam.Filter(lambda row: not augmented(row))
         answers = (
             held_out | beam.FlatMap(filters.all_captions) | beam.Distinct() | beam.Map(lambda caption: (caption, 1))
         )
-        by_caption = variants | beam.Map(lambda row: (filters.first_caption(row)[0], row))
-        news, answered = (
+        by_caption = variants.rows | beam.Map(lambda row: (filters.first_caption(row)[0], row))
+        news = (
             {"rows": by_caption, "held_out": answers}
             | beam.CoGroupByKey()
             | beam.FlatMap(_unless_held_out)
             | "Answers" >> stages.Separate()
         )
         read = (rows, made) | "Came" >> beam.Flatten()
-        kept = (rows, news) | "Kept" >> beam.Flatten()
-        rejected = (same, answered) | "Rejects" >> beam.Flatten()
+        kept = (rows, news.rows) | "Kept" >> beam.Flatten()
+        rejected = (variants.rejected, news.rejected) | "Rejects" >> beam.Flatten()
         manifest = (read, kept, rejected) | "Store" >> self._store
         return manifest | "Samples" >> beam.Map(_write_samples, self._source_folder, self._report_folder, options)
 

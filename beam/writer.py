@@ -101,12 +101,14 @@ class WriteShards(beam.PTransform):
         sizes = examples | "Size" >> beam.Map(lambda row: (row[0], len(row[2]))) | beam.CombinePerKey(sum)
         counts = beam.pvalue.AsSingleton(
             rows.pipeline
-            | beam.Create([None])
+            | "Once" >> beam.Create([None])
             | "Counts" >> beam.Map(lambda _, sizes: _counts(layout, sizes), beam.pvalue.AsDict(sizes))
         )
         placed = examples | "Place" >> beam.Map(_place, layout, counts)
         anchors = (
-            rows.pipeline | beam.Create(sorted(layout.splits)) | "EveryShard" >> beam.FlatMap(_every_shard, counts)
+            rows.pipeline
+            | "Splits" >> beam.Create(sorted(layout.splits))
+            | "EveryShard" >> beam.FlatMap(_every_shard, counts)
         )
         grouped = (placed, anchors) | beam.Flatten() | beam.GroupByKey()
         return grouped | "Write" >> beam.Map(_write_shard, folder, layout, counts)

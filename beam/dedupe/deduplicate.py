@@ -76,13 +76,13 @@ class Deduplicate(beam.PTransform):
             | "Decide" >> beam.FlatMap(_decisions, options.keep_captions)
         )
         by_key = rows | "ByKey" >> beam.Map(lambda row: (row.key, row))
-        kept, rejected = (
+        kept = (
             {"row": by_key, "decision": decisions}
             | "Decision" >> beam.CoGroupByKey()
             | "Apply" >> beam.FlatMap(_apply)
             | stages.Separate()
         )
-        manifest = (rows, kept, rejected) | "Store" >> self._store
+        manifest = (rows, kept.rows, kept.rejected) | "Store" >> self._store
         written = report.Facts(clustered, decisions, prints, pictures | "Pictures" >> beam.Flatten())
         return manifest | "Report" >> report.WriteReport(self._report_folder, written)
 

@@ -15,8 +15,8 @@ LAYOUT = writer.Layout({"train": 8, "eval": 1, "test": 1}, shards=2, salt="test"
 def write(folder: pathlib.Path, rows: list[ImageText]) -> str:
     """Writes rows as a stage of the data plane does."""
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
-        kept, rejected = pipeline | apache_beam.Create(rows) | stages.Separate()
-        (kept, kept, rejected) | store.Store(LAYOUT, str(folder), str(folder / "report"))
+        kept = pipeline | apache_beam.Create(rows) | stages.Separate()
+        (kept.rows, kept.rows, kept.rejected) | store.Store(LAYOUT, str(folder), str(folder / "report"))
     return str(folder)
 
 

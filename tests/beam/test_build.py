@@ -245,10 +245,10 @@ def test_a_killed_writer_leaves_no_shard_and_the_next_run_is_whole(tmp_path, row
     run(write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "unbroken")
     slow = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); import models, pathlib, apache_beam\n"
-        "from beam import records\n"
         "from tests.beam import test_build\n"
-        "whole = records.ImageText.to_example\n"
-        "records.ImageText.to_example = lambda row: (time.sleep(0.02), whole(row))[1]\n"
+        "from tensorflow import io\n"
+        "whole = io.TFRecordWriter.write\n"
+        "io.TFRecordWriter.write = lambda self, row: (time.sleep(0.02), whole(self, row))[1]\n"
         "test_build.run(test_build.JsonlSource(sys.argv[2]), pathlib.Path(sys.argv[3]))\n"
     )
     folder = tmp_path / "killed"
