@@ -17,6 +17,7 @@ import tensorflow as tf
 from beam.records import Rejected, salted_hash
 
 REJECT_SHARDS = 1
+_RECORD_BYTES = 16  # length and checksums that TFRecord puts around a row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,18 +99,17 @@ class WriteShards(beam.PTransform):
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         layout, folder = self._layout, self._folder
         examples = rows | "Example" >> beam.Map(lambda row: (layout.split_of(row.split_key), row.key, row.to_example()))
-        sizes = examples | "Size" >> beam.Map(lambda row: (row[0], len(row[2]))) | beam.CombinePerKey(sum)
+        sizes = (
+            examples | "Size" >> beam.Map(lambda row: (row[0], len(row[2]) + _RECORD_BYTES)) | beam.CombinePerKey(sum)
+        )
         counts = beam.pvalue.AsSingleton(
             rows.pipeline
             | "Once" >> beam.Create([None])
             | "Counts" >> beam.Map(lambda _, sizes: _counts(layout, sizes), beam.pvalue.AsDict(sizes))
         )
         placed = examples | "Place" >> beam.Map(_place, layout, counts)
-        anchors = (
-            rows.pipeline
-            | "Splits" >> beam.Create(sorted(layout.splits))
-            | "EveryShard" >> beam.FlatMap(_every_shard, counts)
-        )
+        splits = rows.pipeline | "Splits" >> beam.Create(sorted(layout.splits))
+        anchors = splits | "EveryShard" >> beam.FlatMap(_every_shard, counts)
         grouped = (placed, anchors) | beam.Flatten() | beam.GroupByKey()
         return grouped | "Write" >> beam.Map(_write_shard, folder, layout, counts)
 

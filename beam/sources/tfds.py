@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from beam.sources.columns import RawRow
 from beam.sources.rows import RowSource
@@ -58,6 +57,8 @@ class TfdsSource(RowSource):
         return [f"{self.split}[{number}shard]" for number in range(splits[self.split].num_shards)]
 
     def raw_rows(self, split: str) -> Iterator[RawRow]:
+        import tensorflow_datasets as tfds  # takes seconds, which other sources need not wait
+
         builder = self._builder()
         names = self._class_names(builder.info) if self.templates else []
         image = self.columns.get("image", "image")
@@ -79,6 +80,8 @@ class TfdsSource(RowSource):
         return getattr(info.features[self.label], "names", []) if self.label in info.features else []
 
     def _builder(self) -> Any:
+        import tensorflow_datasets as tfds
+
         what = f"TfdsSource.path is {self.path!r}" if self.path else f"TfdsSource.builder is {self.builder!r}"
         try:
             if self.path:

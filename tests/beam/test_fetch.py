@@ -23,13 +23,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with server.lock:
             server.asked[self.path] += 1
             server.agents.add(self.headers["User-Agent"])
-            server.open += 1
-            server.most = max(server.most, server.open)
-        try:
-            self.answer(self.path.strip("/"))
-        finally:
-            with server.lock:
-                server.open -= 1
+        self.answer(self.path.strip("/"))
 
     def answer(self, name: str) -> None:
         tags = {"noai": "noai", "bot": "otherbot: noai, noimageai", "own": "siglip-tfx: noimageai", "index": "noindex"}
@@ -57,7 +51,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(length))
             self.end_headers()
             if name == "slow":
+                # Counted before the answer is sent: the client may ask again before this thread goes on.
+                with self.server.lock:
+                    self.server.open += 1
+                    self.server.most = max(self.server.most, self.server.open)
                 time.sleep(0.02)
+                with self.server.lock:
+                    self.server.open -= 1
             if name == "drip":
                 for _ in range(20):
                     self.wfile.write(b".")

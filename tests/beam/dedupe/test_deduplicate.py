@@ -146,9 +146,7 @@ def test_planted_evaluation_pictures_are_found(tmp_path, capsys):
         )
         for i, one in enumerate(evaluation[:16])
     ]
-    options = dataclasses.replace(
-        OPTIONS, image_distance=8, colour_tolerance=255, evaluation_sets={"coco": folder}
-    )
+    options = dataclasses.replace(OPTIONS, image_distance=8, colour_tolerance=255, evaluation_sets={"coco": folder})
     manifest = run([*UNLIKE, *planted], tmp_path, options)
     missed = set(read(tmp_path / "out")) - {one.key for one in UNLIKE}
     names = sorted(views[int(key.removeprefix("planted-")) % len(views)] for key in missed)
