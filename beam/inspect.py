@@ -14,7 +14,7 @@ from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
 from beam import writer
-from beam.build import MANIFEST_FILE
+from beam.store import MANIFEST_FILE
 from models import features
 
 _ROWS = flags.DEFINE_integer("pictures", 40, "Pictures on the contact sheet.", lower_bound=1)

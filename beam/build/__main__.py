@@ -41,7 +41,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     print("Loading TensorFlow and Beam", flush=True)
     import apache_beam
 
-    from beam import build, writer
+    from beam import build, store, writer
     from pipeline import inputs
     from pipeline.settings import PipelineSettings
 
@@ -49,13 +49,13 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     ingest = inputs.pin_ingest(settings.ingest)
     ingest.source.fingerprint()
     progress.require_writable(output_dir)
-    _require_no_data_set(output_dir, build.MANIFEST_FILE)
+    _require_no_data_set(output_dir, store.MANIFEST_FILE)
 
     print(f"Building {output_dir} from {ingest.source.name}", flush=True)
     arguments = apache_beam.options.pipeline_options.PipelineOptions(list(settings.beam_args))
     with apache_beam.Pipeline(options=arguments) as pipeline:
         pipeline | build.Build(ingest.source, ingest.options(), output_dir, output_dir)
-    with open(os.path.join(output_dir, build.MANIFEST_FILE)) as file:
+    with open(os.path.join(output_dir, store.MANIFEST_FILE)) as file:
         manifest: dict[str, Any] = json.load(file)
     writer.write_text(os.path.join(output_dir, "config.gin"), configuration.to_gin(ingest))
     if not manifest["written"]:
