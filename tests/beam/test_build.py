@@ -260,9 +260,9 @@ def test_a_killed_writer_leaves_no_shard_and_the_next_run_is_whole(tmp_path, row
     os.kill(process.pid, 9)
     process.wait()
     expected = checksums(tmp_path / "unbroken" / "examples")
-    finished = {name: sum_ for name, sum_ in checksums(folder).items() if ".unfinished-" not in name}
+    finished = {name: sum_ for name, sum_ in checksums(folder / "examples").items() if ".unfinished-" not in name}
     assert len(finished) < len(expected)
-    assert all(expected[name.removeprefix("examples/")] == sum_ for name, sum_ in finished.items())
+    assert finished.items() <= expected.items()
     run(JsonlSource(str(tmp_path / "a.jsonl")), folder)
     after = checksums(folder / "examples")
     assert {name: sum_ for name, sum_ in after.items() if ".unfinished-" not in name} == expected
