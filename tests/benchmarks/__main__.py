@@ -7,7 +7,7 @@ import sys
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import data, loss_memory, quickstart, steps
+from tests.benchmarks import build, loss_memory, near_duplicates, quickstart, steps
 
 
 def main() -> int:
@@ -24,7 +24,9 @@ def main() -> int:
     if options.only in (None, "memory"):
         print("\n".join(loss_memory.run()), flush=True)
     if options.only in (None, "data"):
-        ratios = data.run(min(options.rounds, 7))
+        line, built = build.run()
+        print(line, flush=True)
+        ratios = [built, *near_duplicates.run(min(options.rounds, 7))]
         print("\n".join(f"  {found}" for found in ratios), flush=True)
         exceeded += sum(not found.kept for found in ratios)
     if options.only in (None, "quickstart"):

@@ -1,0 +1,90 @@
+"""The data plane on one core, against a loop that decodes with Pillow and writes the same TFRecords, and does no more."""
+
+import io
+import os
+import pathlib
+import sys
+import tarfile
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from PIL import Image
+
+from tests.benchmarks.measure import Ratio, ratio
+
+_ROWS, _SIDE = 2000, 256
+
+
+def _write_tar(path: pathlib.Path, rows: int, side: int) -> None:
+    """Smooth noise in JPEG, about 20 kB a picture, as photos have at this size."""
+    rng = np.random.default_rng(0)
+    with tarfile.open(path, "w") as tar:
+        for number in range(rows):
+            coarse = Image.fromarray(rng.integers(0, 256, (side // 8, side // 8, 3), np.uint8)).resize((side, side))
+            noisy = np.asarray(coarse) + rng.normal(0, 8, (side, side, 3))
+            stream = io.BytesIO()
+            Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(stream, "JPEG", quality=90)
+            for name, content in ((f"{number}.jpg", stream.getvalue()), (f"{number}.txt", b"picture %d" % number)):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+
+def _bare_loop(tar_path: pathlib.Path, target: pathlib.Path) -> None:
+    import tensorflow as tf
+
+    from beam.records import ImageText
+
+    with tarfile.open(tar_path) as tar, tf.io.TFRecordWriter(str(target)) as writer:
+        for member in tar:
+            if member.name.endswith(".jpg"):
+                image = tar.extractfile(member).read()
+                Image.open(io.BytesIO(image)).load()
+                writer.write(ImageText(member.name, image, "picture", "", "").to_example())
+
+
+def _build(tar_path: pathlib.Path, target: pathlib.Path) -> None:
+    import apache_beam
+
+    from beam import build, writer
+    from beam.sources.webdataset import WebDatasetSource
+
+    layout = writer.Layout({"train": 8, "eval": 1, "test": 1}, 1, "bench", shard_bytes=128 << 20, compression="")
+    with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
+        options = build.BuildOptions(layout, unique_captions=True)
+        pipeline | build.Build(WebDatasetSource(str(tar_path)), options, str(target), str(target))
+
+
+def run(rounds: int = 5) -> tuple[str, Ratio]:
+    """A line with rows per second, and the ratio of times; both run on one core, in this process."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            _write_tar(folder / "a.tar", _ROWS, _SIDE)
+            times: list[float] = []
+
+            def ours() -> None:
+                start = time.perf_counter()
+                _build(folder / "a.tar", folder / "built")
+                times.append(time.perf_counter() - start)
+
+            found = ratio(
+                "build / bare Pillow decode and TFRecord loop, one core",
+                ours,
+                lambda: _bare_loop(folder / "a.tar", folder / "bare.tfrecord"),
+                rounds,
+                limit=1 / 0.6,
+            )
+    finally:
+        os.sched_setaffinity(0, cores)
+    rate = _ROWS / sorted(times)[len(times) // 2]
+    return f"build: {rate:,.0f} rows/s on one core ({_SIDE} px JPEG)", found
+
+
+if __name__ == "__main__":
+    print(*run(int(sys.argv[1]) if len(sys.argv) > 1 else 5), sep="\n")

@@ -1,0 +1,47 @@
+"""Near duplicates among ten times the hashes: ten times the time, or nearly."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from beam.dedupe import hamming
+from tests.benchmarks.measure import Ratio, ratio
+
+
+def run(rounds: int) -> list[Ratio]:
+    """The ratios."""
+    found = []
+    for rows in (10_000, 100_000):
+        name = f"near duplicates among {10 * rows:,} hashes / 10 x {rows:,}"
+        count = rounds if rows < 100_000 else min(rounds, 3)
+        found.append(ratio(name, _near(10 * rows), _tenfold(_near(rows)), count, limit=1.5))
+    return found
+
+
+def _near(rows: int) -> Callable[[], int]:
+    """Finds the near pairs among random hashes, one in ten of which has a near one."""
+    draw = np.random.default_rng(rows)
+    values = draw.integers(0, 2**64, rows, dtype=np.uint64)
+    flipped = np.uint64(1) << draw.integers(0, 64, rows // 10).astype(np.uint64)
+    values[: rows // 10] = values[-(rows // 10) :] ^ flipped
+    batch = [(int(value).to_bytes(8, "big"), number, b"") for number, value in enumerate(values)]
+    masks = hamming.masks(4, 2)
+
+    def find() -> int:
+        compare = hamming._Compare(masks, 4, 255, 4096)
+        groups: dict[tuple[int, int], list[hamming.Hashes]] = {}
+        for start in range(0, rows, 20_000):
+            for key, hashes in hamming._partition(batch[start : start + 20_000], masks):
+                groups.setdefault(key, []).append(hashes)
+        return sum(len(edges) for group in groups.items() for edges in compare.process(group))
+
+    assert find() >= rows // 10
+    return find
+
+
+def _tenfold(work: Callable[[], int]) -> Callable[[], None]:
+    def repeat() -> None:
+        for _ in range(10):
+            work()
+
+    return repeat
