@@ -9,11 +9,8 @@ from typing import Any
 from absl import app, flags
 
 from models import configuration
-from pipeline import progress
+from pipeline import gin_flags, progress
 
-_GIN_FILE = flags.DEFINE_multi_string("gin_file", None, "A gin file; may be given several times, later ones win.")
-_GIN_BINDINGS = flags.DEFINE_multi_string("gin_bindings", [], "One more binding, such as 'Training.steps = 10'.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "output", "Where artifacts, metadata, logs and pushed models go.")
 _PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last training step of a TensorBoard profile.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin, and run nothing.")
 
@@ -23,10 +20,10 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
     try:
-        bindings = list(_GIN_BINDINGS.value)
+        bindings = list(gin_flags.GIN_BINDINGS.value)
         if _PROFILE_STEPS.value:
             bindings.append(f"Training.profile_steps = ({', '.join(_PROFILE_STEPS.value)},)")
-        run(_GIN_FILE.value, bindings, os.path.abspath(_OUTPUT_DIR.value), _DRY_RUN.value)
+        run(gin_flags.GIN_FILE.value, bindings, os.path.abspath(gin_flags.OUTPUT_DIR.value or "output"), _DRY_RUN.value)
     except (ValueError, progress.ComponentFailed) as error:
         sys.exit(f"error: {error}")
 

@@ -13,11 +13,7 @@ from typing import Any
 from absl import app, flags
 
 from models import configuration
-from pipeline import progress
-
-_GIN_FILE = flags.DEFINE_multi_string("gin_file", None, "A gin file; may be given several times, later ones win.")
-_GIN_BINDINGS = flags.DEFINE_multi_string("gin_bindings", [], "One more binding, such as \"CsvSource.path = 'a.csv'\".")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where shards, manifest and rejected rows go.")
+from pipeline import gin_flags, progress
 
 
 def main(argv: list[str]) -> None:
@@ -25,7 +21,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
     try:
-        run(_GIN_FILE.value, _GIN_BINDINGS.value, _OUTPUT_DIR.value)
+        run(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, gin_flags.OUTPUT_DIR.value)
     except ValueError as error:
         sys.exit(f"error: {error}")
 
