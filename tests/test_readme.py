@@ -1,4 +1,4 @@
-"""Every command of the README names a target, a module, flags and files that exist; pipeline tests run them."""
+"""Every command of the README and docs/data.md names a target, a module, flags and files that exist; pipeline tests run them."""
 
 import importlib.util
 import pathlib
@@ -12,7 +12,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("beam", "components", "models", "pipeline")
-BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+PAGES = (ROOT / "README.md", ROOT / "docs" / "data.md")
+BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
 COMMANDS = [
     line.split("  #")[0].strip()
     for block in BLOCKS
@@ -36,9 +37,13 @@ def test_command_exists(command):
         module = words[words.index("-m") + 1]
         if module == "tensorboard.main":
             return
-        spec = importlib.util.find_spec(f"{module}.__main__" if module == "models.pretrained" else module)
+        spec = importlib.util.find_spec(module)
         assert spec is not None
+        if spec.submodule_search_locations:
+            spec = importlib.util.find_spec(f"{module}.__main__")
         source = pathlib.Path(spec.origin).read_text()
+        if "gin_flags" in source:
+            source += (ROOT / "pipeline" / "gin_flags.py").read_text()
         for flag in (word.removeprefix("--").split("=")[0] for word in words if word.startswith("--")):
             assert f'"{flag}"' in source, f"{module} has no flag --{flag}"
     else:

@@ -1,4 +1,4 @@
-"""The data plane on one core, against a loop that decodes with Pillow and writes the same TFRecords, and does no more."""
+"""The data plane on one core, against a loop that only decodes with Pillow and writes the same TFRecords."""
 
 import io
 import os
