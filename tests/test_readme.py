@@ -1,4 +1,4 @@
-"""Every command of the README and docs/data.md names a target, a module, flags and files that exist; pipeline tests run them."""
+"""Every command of README and docs/data.md names a target, a module, flags and files that exist; others run them."""
 
 import importlib.util
 import pathlib
