@@ -30,7 +30,7 @@ def run(folder: pathlib.Path, texts: list[list[str]], **options) -> dict:
         assert build.BuildOptions.from_json(chosen.to_json()).to_json() == chosen.to_json()
         source = ParquetSource(str(folder / "a.parquet"))
         pipeline | build.Build(source, build.BuildOptions.from_json(chosen.to_json()), str(folder), str(folder))
-    return json.loads((folder / build.MANIFEST_FILE).read_text())
+    return json.loads((folder / store.MANIFEST_FILE).read_text())
 
 
 def test_boiler_plate_is_counted_over_the_corpus(tmp_path):
