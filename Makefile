@@ -27,7 +27,7 @@ lint: setup
 	PYTHONPATH=. .venv/bin/lint-imports
 
 test: lint  ## Lint, types, import rules and all tests but the slow ones; what CI runs
-	$(PYTHON) -m pytest -m "not slow" $(ARGS)
+	$(PYTHON) -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
 
 test-slow: setup  ## The slow tests
 	$(PYTHON) -m pytest -m slow $(ARGS)

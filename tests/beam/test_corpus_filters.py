@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from pyarrow import parquet
 
-from beam import build, writer
+from beam import build, store, writer
 from beam.filters import CaptionRules
 from beam.records import ImageText
 from beam.similarity import SimilarityRules, _Score
