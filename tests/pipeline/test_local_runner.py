@@ -105,7 +105,7 @@ def test_control_the_shipped_gate_blocks_an_eval_split_too_small_to_judge(tmp_pa
     small = Project(tmp_path)
     summary = small.run("Training.steps = 0", "Training.seed = 2", "Ingest.eval_share = 1", shipped)
     assert not summary["blessed"]
-    assert "the eval split has 22 pairs" in summary["failures"][0]
+    assert "the eval split has 22 pictures" in summary["failures"][0]
     assert small.pushed() == []
 
 

@@ -1,0 +1,74 @@
+"""Rows of a group lie in one split: a picture's names in several languages."""
+
+import base64
+import json
+import pathlib
+
+import pytest
+
+from beam import build
+from beam.sources import openmoji
+from beam.sources.jsonl import JsonlSource
+from beam.sources.openmoji import OpenMojiSource
+from tests.beam import stored
+from tests.beam.stored import LAYOUT
+from tests.pictures import shape_pairs
+
+
+@pytest.fixture
+def rows() -> list[dict]:
+    return [
+        {"image_base64": base64.b64encode(image).decode(), "caption": text} for image, text, _ in shape_pairs()[:60]
+    ]
+
+
+def run(source: JsonlSource, folder: pathlib.Path) -> dict:
+    options = build.BuildOptions(LAYOUT, unique_captions=True)
+    stage = build.Build(source, options, str(folder / "examples"), str(folder / "report"))
+    return stored.run(stage, folder / "report")
+
+
+def write_jsonl(path: pathlib.Path, rows: list[dict]) -> JsonlSource:
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return JsonlSource(str(path))
+
+
+def test_rows_of_a_group_lie_in_one_split_and_may_share_a_caption(tmp_path, rows):
+    """A picture's names in two languages, some the same word; another picture with that word is dropped."""
+    grouped = [
+        {**row, "key": f"{i}-{language}", "group": f"{i}", "language": language, "caption": caption}
+        for i, row in enumerate(rows[:40])
+        for language, caption in (("en", f"shape {i}"), ("fr", f"forme {i}" if i % 2 else f"Shape {i}"))
+    ]
+    stranger = {**rows[50], "key": "99", "caption": "SHAPE 4"}
+    manifest = run(write_jsonl(tmp_path / "a.jsonl", [*grouped, stranger]), tmp_path / "grouped")
+    assert manifest["dropped"] == {"duplicate_caption": 1}
+    assert manifest["captions_in_several_splits"] == 0
+    assert manifest["splits"] == {name: 2 * count for name, count in _split_sizes(range(40)).items()}
+
+    alone = [{name: value for name, value in row.items() if name != "group"} for row in grouped]  # control
+    manifest = run(write_jsonl(tmp_path / "b.jsonl", alone), tmp_path / "alone")
+    assert manifest["dropped"] == {"duplicate_caption": 20}
+
+
+def _split_sizes(keys) -> dict[str, int]:
+    splits = [LAYOUT.split_of(str(key)) for key in keys]
+    return {split: splits.count(split) for split in LAYOUT.splits}
+
+
+def test_openmoji_has_names_in_several_languages():
+    found = list(openmoji._rasterise("1F436", 16, ("de", "en", "ja")))
+    group = "openmoji-1F436"
+    assert [(row.key, row.group, row.language, row.caption) for row in found] == [
+        (f"{group}-de", group, "de", "hundegesicht"),
+        (f"{group}-en", group, "en", "dog face"),
+        (f"{group}-ja", group, "ja", "イヌの顔"),
+    ]
+    (alone,) = openmoji._rasterise("1F436", 16, ("en",))
+    assert (alone.key, alone.group, alone.split_key) == (group, "", found[0].split_key)  # the same split either way
+
+
+@pytest.mark.parametrize("languages", [(), ("en", "xx"), ("en", "en")])
+def test_openmoji_names_the_languages_there_are(languages):
+    with pytest.raises(ValueError, match=r"OpenMojiSource\.languages"):
+        OpenMojiSource(languages=languages)
