@@ -113,7 +113,8 @@ def write_tfrecord(folder: pathlib.Path) -> sources.Source:
             values = {"image/encoded": [image], "image/captions": [alt.encode(), text.encode()]}
             feature = {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for k, v in values.items()}
             feature["image/height"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[48]))
-            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString(deterministic=True))
     return TfrecordSource(str(folder / "a.tfrecord"), {"image": "image/encoded"}, ("image/captions",), "en")
 
 
