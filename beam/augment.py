@@ -10,7 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam import captions, filters, pictures, reader, stages, store, thumbnails, writer
+from beam import captions, checks, filters, pictures, reader, stages, store, thumbnails, writer
 from beam.records import ImageText, Outcome, Rejected
 
 _SAMPLES = 8
@@ -50,11 +50,7 @@ class AugmentOptions:
             ("stop_word_removal", 0 <= self.stop_word_removal <= 1, "a probability in [0, 1]"),
             ("templates", all(text.count("{}") == 1 for text in self.templates), "texts with one {} each"),
         ]
-        for field, holds, rule in rules:
-            if not holds:
-                raise ValueError(
-                    f"Augmenter.{field} is {getattr(self, field)!r}, but must be {rule}; correct it in gin"
-                )
+        checks.require_rules("Augmenter", self, rules)
         if not (self.views or self.rewrites or self.stop_word_removal or self.templates):
             raise ValueError(
                 "Augmenter has nothing to do: every variant would be the row itself; set Augmenter.views, "
@@ -100,24 +96,13 @@ class Augment(beam.PTransform):
     caption is that of a row outside `options.splits` as "held_out_caption": it would teach the answer.
     """
 
-    def __init__(
-        self,
-        options: AugmentOptions,
-        layout: writer.Layout,
-        source_folder: str,
-        examples_folder: str,
-        report_folder: str,
-    ) -> None:
+    def __init__(self, options: AugmentOptions, layout: writer.Layout, folders: store.Folders) -> None:
         super().__init__()
-        self._options, self._layout = options, layout
-        self._source_folder, self._report_folder = source_folder, report_folder
-        self._store = store.Store(layout, examples_folder, report_folder)
+        self._options, self._layout, self._folders = options, layout, folders
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        options, layout = self._options, self._layout
-        rows = (
-            pipeline | "Read" >> reader.ReadShards(self._source_folder) | beam.ParDo(stages.ReportProgress("augmented"))
-        )
+        options, layout, folders = self._options, self._layout, self._folders
+        rows = pipeline | "Read" >> reader.ReadShards(folders.source) | beam.ParDo(stages.ReportProgress("augmented"))
 
         def augmented(row: ImageText) -> bool:
             return layout.split_of(row.split_key) in options.splits
@@ -138,8 +123,8 @@ class Augment(beam.PTransform):
         read = (rows, made) | "Came" >> beam.Flatten()
         kept = (rows, news.rows) | "Kept" >> beam.Flatten()
         rejected = (variants.rejected, news.rejected) | "Rejects" >> beam.Flatten()
-        manifest = (read, kept, rejected) | "Store" >> self._store
-        return manifest | "Samples" >> beam.Map(_write_samples, self._source_folder, self._report_folder, options)
+        manifest = (read, kept, rejected) | "Store" >> store.Store(layout, folders.examples, folders.report)
+        return manifest | "Samples" >> beam.Map(_write_samples, folders, options)
 
 
 def _outcomes(row: ImageText, options: AugmentOptions) -> Iterator[Outcome]:
@@ -159,12 +144,13 @@ def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Ou
             yield row
 
 
-def _write_samples(manifest: dict[str, Any], source: str, report: str, options: AugmentOptions) -> dict[str, Any]:
+def _write_samples(manifest: dict[str, Any], folders: store.Folders, options: AugmentOptions) -> dict[str, Any]:
     """The first rows, in the order of a hash, with the variants that were made of them."""
-    paths = [path for path in reader.shards(source) if f"/Split-{options.splits[0]}/" in path]
+    paths = [path for path in reader.shards(folders.source) if f"/Split-{options.splits[0]}/" in path]
     rows = itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), _SAMPLES)
     samples = [{**_shown(row), "variants": [_shown(made) for made in variants_of(row, options)]} for row in rows]
-    writer.write_text(os.path.join(report, store.SAMPLES_FILE), json.dumps(samples, indent=1, sort_keys=True) + "\n")
+    path = os.path.join(folders.report, store.SAMPLES_FILE)
+    writer.write_text(path, json.dumps(samples, indent=1, sort_keys=True) + "\n")
     return manifest
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from beam.pictures import to_rgb
 from beam.records import ImageText, Outcome, Rejected
 
 # Not every format Pillow knows: some run other programs on what they are given.
@@ -92,7 +93,7 @@ class DecodeCheck:
             pixels = _decode_by_tensorflow(row.image) if as_it_is else None
             image = row.image
             if pixels is None:
-                upright = _to_rgb(picture)
+                upright = to_rgb(picture)
                 if orientation != 1:
                     upright = upright.transpose(_UPRIGHT[orientation])
                     shrunk = shrunk[::-1]
@@ -149,21 +150,6 @@ def _decode_by_tensorflow(image: bytes) -> np.ndarray | None:
         return tf.io.decode_image(image, expand_animations=False).numpy()
     except tf.errors.OpError:
         return None
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    """The first frame, on white."""
-    picture.load()
-    if picture.mode.startswith(("I", "F")):  # 16 bits and more, one channel
-        levels = np.asarray(picture).astype(np.float64)
-        scale = 1 / 257 if levels.max() > 255 else 255 if picture.mode == "F" and levels.max() <= 1 else 1
-        return Image.fromarray(np.clip(levels * scale, 0, 255).astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        coloured = picture.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        white.alpha_composite(coloured)
-        return white.convert("RGB")
-    return picture.convert("RGB")
 
 
 def _encode(picture: Image.Image, quality: int) -> bytes:

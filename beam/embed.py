@@ -47,8 +47,9 @@ class _EmbedShard(beam.DoFn):
     def process(self, paths: tuple[str, str]) -> Iterator[int]:
         source, target = paths
         count = 0
-        rows = tf.data.TFRecordDataset(source, "GZIP" if source.endswith(".gz") else "")
-        with writer.WholeFile(target) as unfinished, tf.io.TFRecordWriter(unfinished, "GZIP") as file:
+        rows = tf.data.TFRecordDataset(source, writer.compression_of(source))
+        compression = writer.compression_of(target)
+        with writer.WholeFile(target) as unfinished, tf.io.TFRecordWriter(unfinished, compression) as file:
             for batch in rows.batch(self._batch_size).as_numpy_iterator():
                 for example in self._with_embeddings(batch):
                     file.write(example)

@@ -1,7 +1,7 @@
 """Shows what a data set holds: `python -m beam.inspect output/data` prints counts and draws a contact sheet."""
 
 import hashlib
-import io
+import itertools
 import json
 import os
 import sys
@@ -13,9 +13,10 @@ import tensorflow as tf
 from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
-from beam import writer
+from beam import reader, writer
+from beam.pictures import on_white
+from beam.records import ImageText
 from beam.store import MANIFEST_FILE
-from models import features
 
 _ROWS = flags.DEFINE_integer("pictures", 40, "Pictures on the contact sheet.", lower_bound=1)
 _VERIFY = flags.DEFINE_boolean("verify", False, "Hold every shard against its checksum in the manifest.")
@@ -76,22 +77,14 @@ def _verify(folder: str, manifest: dict[str, Any]) -> None:
             raise ValueError(f"{path} has the checksum {found}, not {shard['sha256']}; build the data set again")
 
 
-def _some_rows(folder: str, manifest: dict[str, Any], count: int) -> Iterator[tuple[bytes, str]]:
+def _some_rows(folder: str, manifest: dict[str, Any], count: int) -> Iterator[ImageText]:
     """The first rows of the shards: as good as drawn, for rows lie in the order of a hash."""
-    for shard in manifest["shards"]:
-        compression = "GZIP" if shard["file"].endswith(".gz") else ""
-        rows = tf.data.TFRecordDataset(os.path.join(folder, shard["file"]), compression).take(count)
-        for row in rows.as_numpy_iterator():
-            feature = tf.train.Example.FromString(row).features.feature
-            image, caption = (feature[name].bytes_list.value[0] for name in (features.IMAGE, features.CAPTION))
-            yield image, caption.decode()
-            count -= 1
-            if not count:
-                return
+    paths = (os.path.join(folder, shard["file"]) for shard in manifest["shards"])
+    return itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), count)
 
 
-def _contact_sheet(rows: Iterator[tuple[bytes, str]]) -> Image.Image:
-    cells = [_cell(image, caption) for image, caption in rows]
+def _contact_sheet(rows: Iterator[ImageText]) -> Image.Image:
+    cells = [_cell(row.image, row.caption) for row in rows]
     width, height = _SIDE + _GAP, _SIDE + _LINES * _LINE + _GAP
     lines = -(-len(cells) // _COLUMNS)
     sheet = Image.new("RGB", (_COLUMNS * width + _GAP, max(lines, 1) * height + _GAP), "white")
@@ -102,10 +95,9 @@ def _contact_sheet(rows: Iterator[tuple[bytes, str]]) -> Image.Image:
 
 def _cell(image: bytes, caption: str) -> Image.Image:
     cell = Image.new("RGB", (_SIDE, _SIDE + _LINES * _LINE), "white")
-    with Image.open(io.BytesIO(image)) as opened:
-        picture = opened.convert("RGBA")
-        picture.thumbnail((_SIDE, _SIDE))
-        cell.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2), picture)
+    picture = on_white(image)
+    picture.thumbnail((_SIDE, _SIDE))
+    cell.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
     wrapped = textwrap.wrap(caption, 26, max_lines=_LINES, placeholder="...")
     ImageDraw.Draw(cell).multiline_text((0, _SIDE + 1), "\n".join(wrapped), "black", ImageFont.load_default(11))
     return cell

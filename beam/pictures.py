@@ -4,6 +4,7 @@ import io
 import random
 from collections.abc import Callable
 
+import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 View = Callable[[Image.Image, random.Random], Image.Image]
@@ -58,11 +59,24 @@ VIEWS: dict[str, View] = {
 
 
 def on_white(image: bytes) -> Image.Image:
-    """An encoded picture -> its first frame as RGB, on white where it is transparent."""
+    """A stored picture, encoded, as `to_rgb` has it."""
     with Image.open(io.BytesIO(image)) as opened:
-        transparent = opened.convert("RGBA")
-    white = Image.new("RGBA", transparent.size, "white")
-    return Image.alpha_composite(white, transparent).convert("RGB")
+        return to_rgb(opened)
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """An opened picture -> its first frame as RGB, on white where it is transparent; 16 bits become 8."""
+    picture.load()
+    if picture.mode.startswith(("I", "F")):  # 16 bits and more, one channel
+        levels = np.asarray(picture).astype(np.float64)
+        scale = 1 / 257 if levels.max() > 255 else 255 if picture.mode == "F" and levels.max() <= 1 else 1
+        return Image.fromarray(np.clip(levels * scale, 0, 255).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        coloured = picture.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, "white")
+        white.alpha_composite(coloured)
+        return white.convert("RGB")
+    return picture.convert("RGB")
 
 
 def view(image: bytes, name: str, draw: random.Random) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 import tensorflow as tf
 
+from beam import writer
 from beam.records import ImageText
 
 
@@ -35,6 +36,6 @@ def shards(examples_folder: str) -> list[str]:
 
 def read_shard(path: str) -> Iterator[ImageText]:
     """The rows of one shard, in its order."""
-    serialized = tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "")
+    serialized = tf.data.TFRecordDataset(path, writer.compression_of(path))
     for number, example in enumerate(serialized.as_numpy_iterator(), start=1):
         yield ImageText.from_example(example, f"{path}:{number}")

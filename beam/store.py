@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import tensorflow as tf
@@ -15,6 +15,14 @@ from beam.records import ImageText
 MANIFEST_FILE = "manifest.json"
 SAMPLES_FILE = "samples.json"
 """Of stages that show what they did: pictures as data: addresses."""
+
+
+class Folders(NamedTuple):
+    """Of a stage that reads Examples and writes others: where they lie, where these go, and the report on them."""
+
+    source: str
+    examples: str
+    report: str
 
 
 class LostRows(RuntimeError):

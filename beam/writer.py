@@ -85,6 +85,11 @@ class Layout:
         return f"data_tfrecord-{shard:05d}-of-{count:05d}{'.gz' if self.compression else ''}"
 
 
+def compression_of(path: str) -> str:
+    """Of a shard, as its name tells: "GZIP" or ""."""
+    return "GZIP" if path.endswith(".gz") else ""
+
+
 class WriteShards(beam.PTransform):
     """PCollection[ImageText] -> PCollection[Shard]; writes every shard of every split, empty ones too.
 

@@ -71,10 +71,8 @@ class Executor(base_beam_executor.BaseBeamExecutor, abc.ABC):
     """Runs the stage over all splits."""
 
     @abc.abstractmethod
-    def stage(
-        self, options: dict[str, Any], layout: writer.Layout, source: str, processed: str, report: str
-    ) -> beam.PTransform:
-        """The transform that reads the folder `source` and writes the folders `processed` and `report`."""
+    def stage(self, options: dict[str, Any], layout: writer.Layout, folders: store.Folders) -> beam.PTransform:
+        """The transform that reads and writes these folders."""
 
     def Do(
         self,
@@ -95,5 +93,5 @@ class Executor(base_beam_executor.BaseBeamExecutor, abc.ABC):
         layout = writer.Layout(**json.loads(exec_properties[LAYOUT_KEY]))
         options = json.loads(exec_properties[OPTIONS_KEY])
         with self._make_beam_pipeline() as pipeline:
-            pipeline | type(self).__module__ >> self.stage(options, layout, examples.uri, processed.uri, report)
+            pipeline | "Stage" >> self.stage(options, layout, store.Folders(examples.uri, processed.uri, report))
         store.require_rows(report, examples.uri)

@@ -36,26 +36,17 @@ class Deduplicate(beam.PTransform):
     the manifest.
     """
 
-    def __init__(
-        self,
-        options: DedupeOptions,
-        layout: writer.Layout,
-        source_folder: str,
-        examples_folder: str,
-        report_folder: str,
-    ) -> None:
+    def __init__(self, options: DedupeOptions, layout: writer.Layout, folders: store.Folders) -> None:
         super().__init__()
-        self._options, self._layout = options, layout
-        self._source_folder, self._report_folder = source_folder, report_folder
-        self._store = store.Store(layout, examples_folder, report_folder)
+        self._options, self._layout, self._folders = options, layout, folders
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        options, layout = self._options, self._layout
+        options, layout, folders = self._options, self._layout, self._folders
 
         def of_corpus(row: ImageText) -> Fingerprint:
             return fingerprint(row, layout.split_of(row.split_key) != _TRAIN, options)
 
-        rows = pipeline | "Read" >> ReadShards(self._source_folder) | beam.ParDo(stages.ReportProgress("compared"))
+        rows = pipeline | "Read" >> ReadShards(folders.source) | beam.ParDo(stages.ReportProgress("compared"))
         corpus = rows | "Fingerprint" >> beam.Map(of_corpus)
         sets, pictures = [], [rows]
         for name, folder in sorted(options.evaluation_sets.items()):
@@ -82,9 +73,9 @@ class Deduplicate(beam.PTransform):
             | "Apply" >> beam.FlatMap(_apply)
             | stages.Separate()
         )
-        manifest = (rows, kept.rows, kept.rejected) | "Store" >> self._store
+        manifest = (rows, kept.rows, kept.rejected) | "Store" >> store.Store(layout, folders.examples, folders.report)
         written = report.Facts(clustered, decisions, prints, pictures | "Pictures" >> beam.Flatten())
-        return manifest | "Report" >> report.WriteReport(self._report_folder, written)
+        return manifest | "Report" >> report.WriteReport(folders.report, written)
 
 
 class _Best(beam.CombineFn):

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from beam import checks
+
 EXACT = ("bytes", "pixels", "caption", "pair")
 """What two rows may have in common to the bit: the encoded picture, its pixels, the normalised caption, or pixels and
 caption."""
@@ -47,9 +49,7 @@ class DedupeOptions:
             ("agreeing_bands", 1 <= self.agreeing_bands <= 3, "1, 2 or 3"),
             ("max_bucket", self.max_bucket >= 2, "a whole number of 2 or more"),
         ]
-        for field, holds, rule in rules:
-            if not holds:
-                raise ValueError(f"Deduper.{field} is {getattr(self, field)!r}, but must be {rule}; correct it in gin")
+        checks.require_rules("Deduper", self, rules)
         if not self.exact and self.image_distance < 0 and not self.caption_similarity:
             raise ValueError("Deduper compares nothing; set Deduper.exact, image_distance or caption_similarity")
 

@@ -43,7 +43,8 @@ class WriteReport(beam.PTransform):
             | "Dropped" >> beam.Filter(lambda keyed: keyed[1].drop is not None)
             | "Some" >> beam.combiners.Top.Smallest(_SAMPLES, key=lambda keyed: salted_hash(keyed[0], "sample"))
         )
-        shown = facts.pictures | "Shown" >> beam.FlatMap(_thumbnail, beam.pvalue.AsSingleton(samples))
+        wanted = samples | "Wanted" >> beam.Map(_positions)
+        shown = facts.pictures | "Shown" >> beam.FlatMap(_thumbnail, beam.pvalue.AsSingleton(wanted))
         return manifest | "Write" >> beam.Map(
             _write,
             self._folder,
@@ -60,8 +61,11 @@ def _count(cluster: tuple[int, Iterable[Any]]) -> Iterator[tuple[str, Any]]:
         yield from (("found", name) for name in sets if name)
 
 
-def _thumbnail(row: ImageText, samples: list[tuple[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
-    wanted = {place for _, decision in samples for place in (decision.drop.position, decision.kept_position)}
+def _positions(samples: list[tuple[str, Any]]) -> set[str]:
+    return {place for _, decision in samples for place in (decision.drop.position, decision.kept_position)}
+
+
+def _thumbnail(row: ImageText, wanted: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
     if row.position in wanted:
         yield row.position, {"key": row.key, "caption": row.caption, "image": thumbnails.data_address(row.image)}
 

@@ -4,14 +4,12 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam import augment, writer
+from beam import augment, store, writer
 from components import data_stage
 
 
 class Executor(data_stage.Executor):
     """Runs `beam.augment.Augment`."""
 
-    def stage(
-        self, options: dict[str, Any], layout: writer.Layout, source: str, processed: str, report: str
-    ) -> beam.PTransform:
-        return augment.Augment(augment.AugmentOptions(**options), layout, source, processed, report)
+    def stage(self, options: dict[str, Any], layout: writer.Layout, folders: store.Folders) -> beam.PTransform:
+        return augment.Augment(augment.AugmentOptions(**options), layout, folders)

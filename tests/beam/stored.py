@@ -1,5 +1,6 @@
 """Folders of Examples, as tests write and read them."""
 
+import hashlib
 import json
 import pathlib
 
@@ -8,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam import reader, stages, store, writer
 from beam.records import ImageText
+from beam.sources.jsonl import JsonlSource
 
 LAYOUT = writer.Layout({"train": 8, "eval": 1, "test": 1}, shards=2, salt="test")
 
@@ -31,6 +33,18 @@ def read(folder: pathlib.Path, split: str = "*") -> dict[str, ImageText]:
     """{key: row} of a split, or of all."""
     paths = [path for path in reader.shards(str(folder)) if split == "*" or f"Split-{split}/" in path]
     return {row.key: row for path in paths for row in reader.read_shard(path)}
+
+
+def write_jsonl(path: pathlib.Path, rows: list) -> JsonlSource:
+    """Writes one line a row; a row in bytes as it is."""
+    path.write_bytes(b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows))
+    return JsonlSource(str(path))
+
+
+def checksums(folder: pathlib.Path, pattern: str = "*.gz") -> dict[str, str]:
+    """{path in the folder: SHA-256} of all files below it that match."""
+    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def by_split(rows: list[ImageText]) -> dict[str, list[ImageText]]:

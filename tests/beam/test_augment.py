@@ -1,7 +1,6 @@
 """The Augmenter's transform: variants are marked, stay in their split, teach no held-out caption, and repeat."""
 
 import dataclasses
-import hashlib
 import io
 import pathlib
 import random
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beam import augment, captions, pictures, reader
+from beam import augment, captions, pictures, reader, store
 from beam.records import ImageText
 from tests.beam import stored
 from tests.beam.stored import LAYOUT, by_split, read, write
@@ -31,7 +30,7 @@ ROWS = [
 
 
 def run(source: str, folder: pathlib.Path, options: augment.AugmentOptions, *flags: str) -> dict:
-    stage = augment.Augment(options, LAYOUT, source, str(folder), str(folder / "report"))
+    stage = augment.Augment(options, LAYOUT, store.Folders(source, str(folder), str(folder / "report")))
     return stored.run(stage, folder / "report", *flags)
 
 
@@ -67,8 +66,7 @@ def test_only_the_train_split_gets_variants_and_every_row_is_accounted_for(sourc
 def test_same_seed_same_bytes_with_any_workers_and_another_seed_other_variants(source, tmp_path):
     def checksums(name: str, *flags: str) -> dict[str, str]:
         run(source, tmp_path / name, OPTIONS, *flags)
-        files = sorted((tmp_path / name).rglob("*.gz"))
-        return {f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        return stored.checksums(tmp_path / name)
 
     assert checksums("a") == checksums("b", "--direct_num_workers=4", "--direct_running_mode=multi_threading")
     other = dataclasses.replace(OPTIONS, seed=4)

@@ -1,7 +1,6 @@
 """The data plane as a whole: every row is accounted for, and the bytes depend on nothing but rows and options."""
 
 import base64
-import hashlib
 import json
 import os
 import pathlib
@@ -18,6 +17,8 @@ from beam import build, filters, records, sources, stages, store, writer
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
 from models import features
+from tests.beam import stored
+from tests.beam.stored import write_jsonl
 from tests.pictures import shape_pairs
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -29,11 +30,6 @@ def run(source: sources.Source, folder: pathlib.Path, **options) -> dict:
         chosen = build.BuildOptions(LAYOUT, **{"unique_captions": True, **options})
         pipeline | build.Build(source, chosen, str(folder / "examples"), str(folder / "report"))
     return json.loads((folder / "report" / store.MANIFEST_FILE).read_text())
-
-
-def checksums(folder: pathlib.Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def captions(folder: pathlib.Path, split: str) -> list[str]:
@@ -53,11 +49,6 @@ def rows() -> list[dict]:
     ]
 
 
-def write_jsonl(path: pathlib.Path, rows: list) -> JsonlSource:
-    path.write_bytes(b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows))
-    return JsonlSource(str(path))
-
-
 def test_same_rows_give_the_same_bytes_in_any_order_and_number_of_files(tmp_path, rows):
     run(write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "one")
     shuffled = random.Random(1).sample(rows, len(rows))
@@ -65,12 +56,15 @@ def test_same_rows_give_the_same_bytes_in_any_order_and_number_of_files(tmp_path
     for i in range(4):
         write_jsonl(tmp_path / "many" / f"{i}.jsonl", shuffled[i::4])
     run(JsonlSource(str(tmp_path / "many" / "*.jsonl")), tmp_path / "four")
-    one, four = checksums(tmp_path / "one" / "examples"), checksums(tmp_path / "four" / "examples")
+    one, four = (
+        stored.checksums(tmp_path / "one" / "examples", "*"),
+        stored.checksums(tmp_path / "four" / "examples", "*"),
+    )
     assert one == four
     assert len(one) == 9
 
     run(write_jsonl(tmp_path / "b.jsonl", rows[1:]), tmp_path / "other")  # control: other rows, other bytes
-    assert checksums(tmp_path / "other" / "examples") != one
+    assert stored.checksums(tmp_path / "other" / "examples", "*") != one
 
 
 def test_of_rows_that_share_a_key_the_same_one_is_kept_in_any_order(tmp_path, rows):
@@ -78,7 +72,7 @@ def test_of_rows_that_share_a_key_the_same_one_is_kept_in_any_order(tmp_path, ro
     for name, ordered in (("a", clashing), ("b", clashing[::-1])):
         manifest = run(write_jsonl(tmp_path / f"{name}.jsonl", ordered), tmp_path / name)
         assert manifest["dropped"] == {"duplicate_key": 20}
-    assert checksums(tmp_path / "a" / "examples") == checksums(tmp_path / "b" / "examples")
+    assert stored.checksums(tmp_path / "a" / "examples", "*") == stored.checksums(tmp_path / "b" / "examples", "*")
 
 
 def test_a_caption_in_two_splits_stops_a_run_that_promises_there_is_none(tmp_path, rows, monkeypatch):
@@ -217,12 +211,14 @@ def test_a_killed_writer_leaves_no_shard_and_the_next_run_is_whole(tmp_path, row
     time.sleep(0.1)
     os.kill(process.pid, 9)
     process.wait()
-    expected = checksums(tmp_path / "unbroken" / "examples")
-    finished = {name: sum_ for name, sum_ in checksums(folder / "examples").items() if ".unfinished-" not in name}
+    expected = stored.checksums(tmp_path / "unbroken" / "examples", "*")
+    finished = {
+        name: sum_ for name, sum_ in stored.checksums(folder / "examples", "*").items() if ".unfinished-" not in name
+    }
     assert len(finished) < len(expected)
     assert finished.items() <= expected.items()
     run(JsonlSource(str(tmp_path / "a.jsonl")), folder)
-    after = checksums(folder / "examples")
+    after = stored.checksums(folder / "examples", "*")
     assert {name: sum_ for name, sum_ in after.items() if ".unfinished-" not in name} == expected
 
 

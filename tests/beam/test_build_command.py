@@ -16,7 +16,7 @@ from pyarrow import parquet
 from beam import inspect
 from beam.build import __main__ as command
 from models import features
-from tests.beam.test_build import checksums
+from tests.beam import stored
 from tests.beam.test_sources import add
 from tests.pictures import draw_shape, encode, shape_pairs
 
@@ -51,7 +51,7 @@ def examples(folder: pathlib.Path) -> dict[str, bytes]:
 
 
 def shards(folder: pathlib.Path) -> dict[str, str]:
-    return {name: checksum for name, checksum in checksums(folder).items() if name.startswith("Split-")}
+    return {name: checksum for name, checksum in stored.checksums(folder, "*").items() if name.startswith("Split-")}
 
 
 def test_a_tar_and_a_parquet_file_of_the_same_rows_give_the_same_pairs(tmp_path):

@@ -66,3 +66,15 @@ def test_a_failure_leaves_no_half_written_shard(tmp_path):
     assert list(target.parent.iterdir()) == []
     with pytest.raises(Exception, match="the tower cannot be loaded"):
         run([(sources[0], str(target))], _broken)
+
+
+def test_a_shard_is_compressed_as_its_name_says(tmp_path):
+    (packed,) = write_shards(tmp_path / "pictures", 1, EXAMPLES[:5])
+    plain = tmp_path / "pictures" / "rows"
+    with tf.io.TFRecordWriter(str(plain)) as file:
+        for example in EXAMPLES[:5]:
+            file.write(example)
+    targets = {name: str(tmp_path / "embedded" / name) for name in ("rows", "rows.gz")}
+    run([(str(plain), targets["rows"]), (packed, targets["rows.gz"])], functools.partial(_by_hash, 5))
+    assert read(targets["rows"]) == read(targets["rows.gz"])
+    assert len(read(targets["rows"])) == 5

@@ -1,7 +1,6 @@
 """Rows of a group lie in one split: a picture's names in several languages."""
 
 import base64
-import json
 import pathlib
 
 import pytest
@@ -11,7 +10,7 @@ from beam.sources import openmoji
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
 from tests.beam import stored
-from tests.beam.stored import LAYOUT
+from tests.beam.stored import LAYOUT, write_jsonl
 from tests.pictures import shape_pairs
 
 
@@ -26,11 +25,6 @@ def run(source: JsonlSource, folder: pathlib.Path) -> dict:
     options = build.BuildOptions(LAYOUT, unique_captions=True)
     stage = build.Build(source, options, str(folder / "examples"), str(folder / "report"))
     return stored.run(stage, folder / "report")
-
-
-def write_jsonl(path: pathlib.Path, rows: list[dict]) -> JsonlSource:
-    path.write_text("\n".join(json.dumps(row) for row in rows))
-    return JsonlSource(str(path))
 
 
 def test_rows_of_a_group_lie_in_one_split_and_may_share_a_caption(tmp_path, rows):

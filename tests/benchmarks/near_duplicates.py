@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from beam.dedupe import hamming
+from tests.beam.dedupe.in_memory import near_edges
 from tests.benchmarks.measure import Ratio, ratio
 
 
@@ -24,16 +24,10 @@ def _near(rows: int) -> Callable[[], int]:
     values = draw.integers(0, 2**64, rows, dtype=np.uint64)
     flipped = np.uint64(1) << draw.integers(0, 64, rows // 10).astype(np.uint64)
     values[: rows // 10] = values[-(rows // 10) :] ^ flipped
-    batch = [(int(value).to_bytes(8, "big"), number, b"") for number, value in enumerate(values)]
-    masks = hamming.masks(4, 2)
+    no_colours = [b""] * rows
 
     def find() -> int:
-        compare = hamming._Compare(masks, 4, 255, 4096)
-        groups: dict[tuple[int, int], list[hamming.Hashes]] = {}
-        for start in range(0, rows, 20_000):
-            for key, hashes in hamming._partition(batch[start : start + 20_000], masks):
-                groups.setdefault(key, []).append(hashes)
-        return sum(len(edges) for group in groups.items() for edges in compare.process(group))
+        return len(near_edges(values, no_colours, 4))
 
     assert find() >= rows // 10
     return find

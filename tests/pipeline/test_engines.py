@@ -1,8 +1,6 @@
 """gin/engine: every flag is one that Beam knows, and more processes give the same bytes."""
 
-import hashlib
 import json
-import pathlib
 
 import apache_beam
 import pytest
@@ -12,6 +10,7 @@ from beam import build, writer
 from beam.sources import OpenMojiSource
 from models import configuration
 from pipeline.settings import PipelineSettings
+from tests.beam import stored
 from tests.pipeline.conftest import ROOT
 
 ENGINES = sorted(path.stem for path in (ROOT / "gin" / "engine").glob("*.gin"))
@@ -56,7 +55,6 @@ def test_processes_give_the_same_bytes(tmp_path):
             )
         manifest = json.loads((tmp_path / name / "report" / "manifest.json").read_text())
         assert manifest["written"] > 3700
-        files = sorted(pathlib.Path(tmp_path / name).rglob("*.gz"))
-        return {str(path.relative_to(tmp_path / name)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        return stored.checksums(tmp_path / name)
 
     assert checksums("one", ("--runner=FnApiRunner",)) == checksums("more", beam_args("local_workers"))

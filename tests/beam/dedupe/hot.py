@@ -11,7 +11,7 @@ import time
 
 from PIL import Image
 
-from beam import dedupe
+from beam import dedupe, store
 from beam.records import ImageText
 from tests.beam import stored
 from tests.pictures import encode
@@ -24,7 +24,9 @@ def main(rows: str, folder: str) -> None:
         [ImageText(f"copy-{number}", picture, f"caption {number}", "x:1", "test") for number in range(int(rows))],
     )
     start = time.monotonic()
-    stage = dedupe.Deduplicate(dedupe.DedupeOptions(), stored.LAYOUT, source, f"{folder}/out", f"{folder}/report")
+    stage = dedupe.Deduplicate(
+        dedupe.DedupeOptions(), stored.LAYOUT, store.Folders(source, f"{folder}/out", f"{folder}/report")
+    )
     manifest = stored.run(stage, pathlib.Path(folder) / "report")
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())
     found = {"written": manifest["written"], "dropped": manifest["dropped"]}

@@ -22,6 +22,7 @@ from beam import pictures
 from beam.dedupe import DedupeOptions, fingerprints, hamming
 from beam.records import ImageText
 from beam.sources import openmoji
+from tests.beam.dedupe.in_memory import near_edges
 
 DISTANCES = (2, 4, 6, 8, 10)
 _SIZE, _EVERY = 144, 12
@@ -86,16 +87,8 @@ def corpus() -> tuple[list[Image.Image], list[int], list[str]]:
 
 def banded_pairs(values: np.ndarray, colours: list[bytes], distance: int, tolerance: int) -> set[tuple[int, int]]:
     """What `beam.dedupe` compares and finds near."""
-    compare = hamming._Compare(hamming.masks(distance, 2), distance, tolerance, len(values))
-    batch = [
-        (int(value).to_bytes(8, "big"), number, colour)
-        for number, (value, colour) in enumerate(zip(values, colours, strict=True))
-    ]
-    groups: dict[tuple[int, int], list[hamming.Hashes]] = {}
-    for key, hashes in hamming._partition(batch, hamming.masks(distance, 2)):
-        groups.setdefault(key, []).append(hashes)
-    edges = [edge for group in groups.items() for part in compare.process(group) for edge in part.tolist()]
-    return {(min(edge), max(edge)) for edge in edges}
+    edges = near_edges(values, colours, distance, colour_tolerance=tolerance, max_bucket=len(values))
+    return {(min(edge), max(edge)) for edge in edges.tolist()}
 
 
 def true_pairs(sources: list[int], kept: list[bool]) -> set[tuple[int, int]]:

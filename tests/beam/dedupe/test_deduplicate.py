@@ -1,15 +1,15 @@
 """Deduplicate on pictures: what is alike goes, what is not stays, and no row is lost."""
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import pathlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from beam import augment, dedupe, pictures
+from beam import augment, dedupe, pictures, store
 from beam.dedupe import fingerprints, report
 from beam.records import ImageText
 from tests.beam import stored
@@ -21,7 +21,6 @@ OPTIONS = dedupe.DedupeOptions(image_distance=6)
 
 def scene(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
     """A picture unlike the others: smooth noise."""
-    import numpy as np
 
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
@@ -33,7 +32,8 @@ def row(key: str, picture: Image.Image, caption: str = "", image_format: str = "
 
 def run(rows: list[ImageText], folder: pathlib.Path, options: dedupe.DedupeOptions = OPTIONS, *flags: str) -> dict:
     source = write(folder / "source", rows)
-    stage = dedupe.Deduplicate(options, LAYOUT, source, str(folder / "out"), str(folder / "report"))
+    folders = store.Folders(source, str(folder / "out"), str(folder / "report"))
+    stage = dedupe.Deduplicate(options, LAYOUT, folders)
     return stored.run(stage, folder / "report", *flags)
 
 
@@ -163,8 +163,7 @@ def test_same_bytes_with_any_number_of_workers_and_order(tmp_path):
 
     def checksums(name: str, rows: list[ImageText], *flags: str) -> dict[str, str]:
         run(rows, tmp_path / name, OPTIONS, *flags)
-        files = sorted((tmp_path / name / "out").rglob("*.gz"))
-        return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        return stored.checksums(tmp_path / name / "out")
 
     once = checksums("a", rows)
     assert checksums("b", rows[::-1], "--direct_num_workers=4", "--direct_running_mode=multi_threading") == once
@@ -183,3 +182,15 @@ def test_same_bytes_with_any_number_of_workers_and_order(tmp_path):
 def test_bad_options_name_value_and_rule(fields, message):
     with pytest.raises(ValueError, match=message):
         dedupe.DedupeOptions(**fields)
+
+
+def test_pictures_of_sixteen_bits_are_told_apart():
+    """They are stored as they came, and clipped to eight bits all would be white."""
+    deep = [np.asarray(scene(seed).convert("L")).astype(np.uint16) * 257 for seed in (1, 2)]
+    first, second = (
+        fingerprints.fingerprint(row(f"{i}", Image.fromarray(d)), False, OPTIONS) for i, d in enumerate(deep)
+    )
+    assert first.pixels != second.pixels
+    assert (fingerprints.hash_difference(first, second) or 0) > OPTIONS.image_distance
+    shallow = fingerprints.fingerprint(row("8", scene(1).convert("L")), False, OPTIONS)
+    assert first.pixels == shallow.pixels

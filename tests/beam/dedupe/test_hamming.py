@@ -8,25 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam.dedupe import clusters, hamming
+from tests.beam.dedupe.in_memory import near_edges
 
 
 def near_pairs(values: np.ndarray, distance: int, agreeing_bands: int, colours: np.ndarray, **limits: int) -> set:
-    compare = hamming._Compare(
-        hamming.masks(distance, agreeing_bands),
-        distance,
-        limits.get("colour_tolerance", 255),
-        limits.get("max_bucket", 4096),
-    )
-    groups: dict[tuple[int, int], list[hamming.Hashes]] = {}
-    batch = [
-        (int(value).to_bytes(8, "big"), number, bytes(colour))
-        for number, (value, colour) in enumerate(zip(values, colours, strict=True))
-    ]
-    for start in range(0, len(batch), 50):
-        for key, hashes in hamming._partition(batch[start : start + 50], hamming.masks(distance, agreeing_bands)):
-            groups.setdefault(key, []).append(hashes)
-    edges = [edge for group in groups.items() for part in compare.process(group) for edge in part.tolist()]
-    return {tuple(sorted(edge)) for edge in edges}
+    edges = near_edges(values, [bytes(row) for row in colours], distance, agreeing_bands, chunk=50, **limits)
+    return {tuple(sorted(edge)) for edge in edges.tolist()}
 
 
 def brute_force(values: np.ndarray, distance: int) -> set:
