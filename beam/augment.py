@@ -113,7 +113,7 @@ class Augment(beam.PTransform):
         answers = (
             held_out | beam.FlatMap(filters.all_captions) | beam.Distinct() | beam.Map(lambda caption: (caption, 1))
         )
-        by_caption = variants.rows | beam.Map(lambda row: (filters.first_caption(row)[0], row))
+        by_caption = variants.rows | beam.Map(lambda row: (filters.first_caption(row)[0], row.by_reference()))
         news = (
             {"rows": by_caption, "held_out": answers}
             | beam.CoGroupByKey()
@@ -121,9 +121,13 @@ class Augment(beam.PTransform):
             | "Answers" >> stages.Separate()
         )
         read = (rows, made) | "Came" >> beam.Flatten()
-        kept = (rows, news.rows) | "Kept" >> beam.Flatten()
+        pictured = (rows, variants.rows) | "Pictured" >> beam.Flatten()
+        unchanged = rows | "ByReference" >> beam.Map(ImageText.by_reference)
+        kept = (unchanged, news.rows) | "Kept" >> beam.Flatten()
         rejected = (variants.rejected, news.rejected) | "Rejects" >> beam.Flatten()
-        manifest = (read, kept, rejected) | "Store" >> store.Store(layout, folders.examples, folders.report)
+        no_caption = pipeline | "NoCaption" >> beam.Create([])
+        flow = store.Flow(read, pictured, kept, rejected, removed=no_caption)
+        manifest = flow | "Store" >> store.Store(layout, folders.examples, folders.report)
         return manifest | "Samples" >> beam.Map(_write_samples, folders, options)
 
 

@@ -147,7 +147,7 @@ def _is_served(picture: Image.Image) -> bool:
 
 def _decode_by_tensorflow(image: bytes) -> np.ndarray | None:
     try:
-        return tf.io.decode_image(image, expand_animations=False).numpy()
+        return tf.io.decode_image(tf.constant(image), expand_animations=False).numpy()
     except tf.errors.OpError:
         return None
 

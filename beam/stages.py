@@ -102,7 +102,7 @@ class KeepFirst(beam.PTransform):
         def decide(group: tuple[str, Iterable[ImageText]]) -> Iterator[Outcome]:
             rows = list(group[1])
             if len(rows) > 1:
-                rows.sort(key=lambda row: (row.key, row.to_example()))
+                rows.sort(key=lambda row: (row.key, row.to_example(), row.position))
             first, *others = rows
             yield first
             for row in others:

@@ -33,11 +33,27 @@ class NoRows(ValueError):
     """A split came out empty."""
 
 
-class Store(beam.PTransform):
-    """(read, rows, rejected[, removed]) -> PCollection of the one manifest (dict), after everything is written.
+class Flow(NamedTuple):
+    """What a stage has at its end, as PCollections.
 
-    `read` is a PCollection of anything, one element a row that came in; `rows` of ImageText, `rejected` of Rejected,
-    and `removed` of the reasons, str, for which captions of rows that stay were removed.
+    Attributes:
+      read: anything, one element a row that came in.
+      pictured: ImageText, every row that may be kept, with its picture; captions do not matter.
+      rows: ImageText by reference, those kept.
+      rejected: Rejected.
+      removed: str, the reason of each caption that was removed from a row kept.
+    """
+
+    read: beam.PCollection
+    pictured: beam.PCollection
+    rows: beam.PCollection
+    rejected: beam.PCollection
+    removed: beam.PCollection
+
+
+class Store(beam.PTransform):
+    """Flow -> PCollection of the one manifest (dict), after everything is written.
+
     Writes `examples_folder`/Split-*/data_tfrecord-*.gz, and `report_folder`/manifest.json and rejects-*.jsonl.
     """
 
@@ -56,21 +72,23 @@ class Store(beam.PTransform):
         self._layout, self._unique_captions = layout, unique_captions
         self._examples_folder, self._report_folder = examples_folder, report_folder
 
-    @beam.typehints.no_annotations  # three PCollections are none, which Beam would warn about
-    def expand(self, flow: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        came_in, rows, rejected, *removed = flow
-        shards = rows | "WriteShards" >> writer.WriteShards(self._examples_folder, self._layout)
-        reject_files = rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)
+    @beam.typehints.no_annotations  # Flow is no PCollection, which Beam would warn about
+    def expand(self, flow: Flow) -> beam.PCollection:
+        rows = flow.rows
+        shards = (flow.pictured, rows) | "WriteShards" >> writer.WriteShards(self._examples_folder, self._layout)
+        reject_files = flow.rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)
 
-        read = came_in | "NameRead" >> beam.Map(lambda _: "read")
-        dropped = rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}")
-        names = [one | "NameRemoved" >> beam.Map(lambda reason: f"removed_{reason}") for one in removed]
-        counts = (read, dropped, *names) | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
+        names = [
+            flow.read | "NameRead" >> beam.Map(lambda _: "read"),
+            flow.rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}"),
+            flow.removed | "NameRemoved" >> beam.Map(lambda reason: f"removed_{reason}"),
+        ]
+        counts = names | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
         first, every = filters.first_caption, filters.all_captions
         shared_first = rows | "SharedFirstCaptions" >> _CaptionsInSeveralSplits(self._layout, first)
         shared = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(self._layout, every)
         return (
-            came_in.pipeline
+            rows.pipeline
             | "Once" >> beam.Create([None])
             | "Manifest"
             >> beam.Map(

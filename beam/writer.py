@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from beam.records import Rejected, salted_hash
+from beam.records import ImageText, Rejected, picture_reference, referenced_bytes, salted_hash
 
 REJECT_SHARDS = 1
 _RECORD_BYTES = 16  # length and checksums that TFRecord puts around a row
@@ -91,9 +91,11 @@ def compression_of(path: str) -> str:
 
 
 class WriteShards(beam.PTransform):
-    """PCollection[ImageText] -> PCollection[Shard]; writes every shard of every split, empty ones too.
+    """(rows with their pictures, rows to write by reference) -> PCollection[Shard]; pictures are shuffled here only.
 
-    Split S lies in `folder`/Split-S, as TFX's Examples artifact wants it.
+    Of the first, those the second refers to are written, as the second has them. Both are PCollection[ImageText].
+    Every shard of every split is written, empty ones too. Split S lies in `folder`/Split-S, as TFX's Examples artifact
+    wants it.
     """
 
     def __init__(self, folder: str, layout: Layout) -> None:
@@ -101,51 +103,73 @@ class WriteShards(beam.PTransform):
         self._folder = folder
         self._layout = layout
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+    @beam.typehints.no_annotations  # two PCollections are none, which Beam would warn about
+    def expand(self, pictured_and_rows: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
         layout, folder = self._layout, self._folder
-        examples = rows | "Example" >> beam.Map(lambda row: (layout.split_of(row.split_key), row.key, row.to_example()))
-        sizes = (
-            examples | "Size" >> beam.Map(lambda row: (row[0], len(row[2]) + _RECORD_BYTES)) | beam.CombinePerKey(sum)
-        )
-        counts = beam.pvalue.AsSingleton(
+        pictured, rows = pictured_and_rows
+        counts = _counts(layout, {})
+        if layout.shard_bytes:
+            sizes = rows | "Size" >> beam.Map(_size, layout) | beam.CombinePerKey(sum)
+            once = rows.pipeline | "Once" >> beam.Create([layout])
+            counts = beam.pvalue.AsSingleton(once | "Counts" >> beam.Map(_counts, beam.pvalue.AsDict(sizes)))
+        pictures = pictured | "Picture" >> beam.Map(lambda row: (row.split_key, row.key, row.image))
+        members = [
+            pictures | "PlacePicture" >> beam.Map(_place_picture, layout, counts),
+            rows | "PlaceRow" >> beam.Map(_place_row, layout, counts),
             rows.pipeline
-            | "Once" >> beam.Create([None])
-            | "Counts" >> beam.Map(lambda _, sizes: _counts(layout, sizes), beam.pvalue.AsDict(sizes))
-        )
-        placed = examples | "Place" >> beam.Map(_place, layout, counts)
-        splits = rows.pipeline | "Splits" >> beam.Create(sorted(layout.splits))
-        anchors = splits | "EveryShard" >> beam.FlatMap(_every_shard, counts)
-        grouped = (placed, anchors) | beam.Flatten() | beam.GroupByKey()
-        return grouped | "Write" >> beam.Map(_write_shard, folder, layout, counts)
+            | "Splits" >> beam.Create(sorted(layout.splits))
+            | "EveryShard" >> beam.FlatMap(_every_shard, counts),
+        ]
+        return members | beam.Flatten() | beam.GroupByKey() | "Write" >> beam.Map(_write_shard, folder, layout, counts)
+
+
+_Place = tuple[str, int]  # split and number of a shard
+_Picture = tuple[str, bytes]  # its row's key, and itself encoded
+_Member = ImageText | _Picture | None
+
+
+def _size(row: ImageText, layout: Layout) -> tuple[str, int]:
+    rest = len(row.to_example()) - len(row.image) + _RECORD_BYTES
+    return layout.split_of(row.split_key), rest + referenced_bytes(row.image)
 
 
 def _counts(layout: Layout, sizes: dict[str, int]) -> dict[str, int]:
     return {split: layout.count(sizes.get(split, 0)) for split in layout.splits}
 
 
-def _place(
-    row: tuple[str, str, bytes], layout: Layout, counts: dict[str, int]
-) -> tuple[tuple[str, int], tuple[str, bytes]]:
-    split, key, example = row
-    return (split, layout.shard_of(key, counts[split])), (key, example)
+def _place(split_key: str, key: str, layout: Layout, counts: dict[str, int]) -> _Place:
+    split = layout.split_of(split_key)
+    return split, layout.shard_of(key, counts[split])
 
 
-def _every_shard(split: str, counts: dict[str, int]) -> Iterator[tuple[tuple[str, int], None]]:
+def _place_row(row: ImageText, layout: Layout, counts: dict[str, int]) -> tuple[_Place, _Member]:
+    return _place(row.split_key, row.key, layout, counts), row
+
+
+def _place_picture(row: tuple[str, str, bytes], layout: Layout, counts: dict[str, int]) -> tuple[_Place, _Member]:
+    split_key, key, image = row
+    return _place(split_key, key, layout, counts), (key, image)
+
+
+def _every_shard(split: str, counts: dict[str, int]) -> Iterator[tuple[_Place, _Member]]:
     yield from (((split, shard), None) for shard in range(counts[split]))
 
 
-def _write_shard(
-    group: tuple[tuple[str, int], Iterable[tuple[str, bytes] | None]],
-    folder: str,
-    layout: Layout,
-    counts: dict[str, int],
-) -> Shard:
+def _write_shard(group: tuple[_Place, Iterable[_Member]], folder: str, layout: Layout, counts: dict[str, int]) -> Shard:
     (split, number), members = group
-    rows = sorted((row for row in members if row is not None), key=lambda row: layout.order_of(row[0]))
+    rows: list[ImageText] = []
+    pictures: dict[tuple[str, bytes], bytes] = {}
+    for member in members:
+        if isinstance(member, ImageText):
+            rows.append(member)
+        elif member:
+            key, image = member
+            pictures[key, picture_reference(image)] = image
+    rows.sort(key=lambda row: layout.order_of(row.key))
     path = os.path.join(folder, f"Split-{split}", layout.file_name(number, counts[split]))
     with WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
-        for _, example in rows:
-            writer.write(example)
+        for row in rows:
+            writer.write(dataclasses.replace(row, image=pictures[row.key, row.image]).to_example())
     with tf.io.gfile.GFile(path, "rb") as file:
         content = file.read()
     relative = os.path.relpath(path, folder)

@@ -8,6 +8,7 @@ import apache_beam as beam
 from beam import filters, stages, store, writer
 from beam.decode import DecodeCheck, PictureRules
 from beam.filters import CaptionRules
+from beam.records import ImageText
 from beam.similarity import SimilarCaptions, SimilarityRules
 from beam.sources import Source
 
@@ -63,25 +64,28 @@ class Build(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         options = self._options
         outcomes = pipeline | "Read" >> self._source.read() | beam.ParDo(stages.ReportProgress("read"))
-        rows, rejected, removed = _filter(outcomes, options)
         stored = store.Store(options.layout, self._examples_folder, self._report_folder, options.unique_captions)
-        return (outcomes, rows, rejected, removed) | "Store" >> stored
+        return _filter(outcomes, options) | "Store" >> stored
 
 
-def _filter(outcomes: beam.PCollection, options: BuildOptions) -> stages.Kept:
-    """The filters in order; returns the rows kept, all rejects, and the reasons of captions removed from kept rows."""
-    kept = outcomes | "Source" >> stages.Separate()
-    rejects, removed = [kept.rejected], []
-    for name, stage in _filters(options):
-        kept = kept.rows | name >> stage
-        rejects.append(kept.rejected)
-        removed += [kept.removed] if kept.removed else []
-    every_removed = removed or [outcomes.pipeline | "NoneRemoved" >> beam.Create([])]
-    return stages.Kept(kept.rows, rejects | "Rejects" >> beam.Flatten(), every_removed | "Removed" >> beam.Flatten())
+def _filter(outcomes: beam.PCollection, options: BuildOptions) -> store.Flow:
+    """The filters in order."""
+    kept = [outcomes | "Source" >> stages.Separate()]
+    for name, stage in _row_filters(options):
+        kept.append(kept[-1].rows | name >> stage)
+    pictured = kept[-1].rows
+    rows = pictured | "ByReference" >> beam.Map(ImageText.by_reference)
+    for name, stage in _corpus_filters(options):
+        kept.append(rows | name >> stage)
+        rows = kept[-1].rows
+    rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
+    every_removed = [stage.removed for stage in kept if stage.removed]
+    removed = every_removed | "Removed" >> beam.Flatten(pipeline=outcomes.pipeline)
+    return store.Flow(outcomes, pictured, rows, rejected, removed)
 
 
-def _filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
-    """In order of cost; what counts over the corpus comes after what looks at one row."""
+def _row_filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
+    """What looks at one row, in order of cost."""
     rules = options.captions
     chosen: list[tuple[str, beam.PTransform]] = [
         ("CaptionCheck", stages.Filter(filters.CaptionCheck())),
@@ -91,9 +95,16 @@ def _filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
     ]
     if options.similarity:
         chosen.append(("Similarity", SimilarCaptions(options.similarity)))
-    chosen.append(("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")))
-    if rules.max_repeats:
-        chosen.append(("RepeatedCaptions", filters.RepeatedCaptions(rules.max_repeats)))
+    return chosen
+
+
+def _corpus_filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
+    """What compares rows with each other, by reference: no picture is shuffled for it."""
+    chosen: list[tuple[str, beam.PTransform]] = [
+        ("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")),
+    ]
+    if options.captions.max_repeats:
+        chosen.append(("RepeatedCaptions", filters.RepeatedCaptions(options.captions.max_repeats)))
     if options.unique_captions:
         by_caption = stages.KeepFirst(lambda row: filters.first_caption(row)[0], "duplicate_caption", group_stays=True)
         chosen.append(("UniqueCaptions", by_caption))

@@ -66,14 +66,16 @@ class Deduplicate(beam.PTransform):
             | "Cluster" >> beam.CoGroupByKey()
             | "Decide" >> beam.FlatMap(_decisions, options.keep_captions)
         )
-        by_key = rows | "ByKey" >> beam.Map(lambda row: (row.key, row))
+        by_key = rows | "ByKey" >> beam.Map(lambda row: (row.key, row.by_reference()))
         kept = (
             {"row": by_key, "decision": decisions}
             | "Decision" >> beam.CoGroupByKey()
             | "Apply" >> beam.FlatMap(_apply)
             | stages.Separate()
         )
-        manifest = (rows, kept.rows, kept.rejected) | "Store" >> store.Store(layout, folders.examples, folders.report)
+        no_caption = pipeline | "NoCaption" >> beam.Create([])
+        flow = store.Flow(rows, rows, kept.rows, kept.rejected, removed=no_caption)
+        manifest = flow | "Store" >> store.Store(layout, folders.examples, folders.report)
         written = report.Facts(clustered, decisions, prints, pictures | "Pictures" >> beam.Flatten())
         return manifest | "Report" >> report.WriteReport(folders.report, written)
 

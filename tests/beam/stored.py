@@ -18,7 +18,10 @@ def write(folder: pathlib.Path, rows: list[ImageText]) -> str:
     """Writes rows as a stage of the data plane does."""
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
         kept = pipeline | apache_beam.Create(rows) | stages.Separate()
-        (kept.rows, kept.rows, kept.rejected) | store.Store(LAYOUT, str(folder), str(folder / "report"))
+        by_reference = kept.rows | apache_beam.Map(ImageText.by_reference)
+        no_caption = pipeline | "NoCaption" >> apache_beam.Create([])
+        flow = store.Flow(kept.rows, kept.rows, by_reference, kept.rejected, removed=no_caption)
+        flow | store.Store(LAYOUT, str(folder), str(folder / "report"))
     return str(folder)
 
 

@@ -77,7 +77,7 @@ def test_of_rows_that_share_a_key_the_same_one_is_kept_in_any_order(tmp_path, ro
 
 def test_a_caption_in_two_splits_stops_a_run_that_promises_there_is_none(tmp_path, rows, monkeypatch):
     same = [{**row, "caption": "a shape"} for row in rows]
-    monkeypatch.setattr(build, "_filters", lambda options: [])
+    monkeypatch.setattr(build, "_corpus_filters", lambda options: [])
     with pytest.raises(Exception, match="1 captions lie in more than one split although captions are unique"):
         run(write_jsonl(tmp_path / "a.jsonl", same), tmp_path)
 
@@ -130,7 +130,7 @@ def test_a_lost_row_stops_the_run(tmp_path, rows, monkeypatch):
     def lose_one(_: build.BuildOptions) -> list:
         return [("Lose", _Lose())]
 
-    monkeypatch.setattr(build, "_filters", lose_one)
+    monkeypatch.setattr(build, "_row_filters", lose_one)
     with pytest.raises(Exception, match="read 120 rows, but wrote 119"):
         run(write_jsonl(tmp_path / "a.jsonl", rows), tmp_path)
 

@@ -7,7 +7,7 @@ import sys
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import build, loss_memory, near_duplicates, quickstart, steps
+from tests.benchmarks import build, loss_memory, near_duplicates, quickstart, shuffle, steps
 
 
 def main() -> int:
@@ -28,6 +28,7 @@ def main() -> int:
         print(line, flush=True)
         ratios = [built, *near_duplicates.run(min(options.rounds, 7))]
         print("\n".join(f"  {found}" for found in ratios), flush=True)
+        print(shuffle.run(), flush=True)
         exceeded += sum(not found.kept for found in ratios)
     if options.only in (None, "quickstart"):
         print(quickstart.run(), flush=True)

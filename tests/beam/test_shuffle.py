@@ -1,0 +1,23 @@
+"""Pictures move between workers once in each part of the data plane, when the shards are written."""
+
+import apache_beam
+
+from beam import reader, stages
+from tests.benchmarks import shuffle
+from tests.benchmarks.build import write_tar
+
+
+def test_a_picture_is_shuffled_once_in_each_part(tmp_path):
+    write_tar(tmp_path / "a.tar", 40, 256)
+    measured = shuffle.measure(str(tmp_path / "a.tar"), tmp_path)
+    folders = {"ImageTextGen": "built", "Deduper": "built", "Augmenter": "augmented"}
+    for part, folder in folders.items():
+        paths = reader.shards(str(tmp_path / folder))
+        bytes_of_pictures = sum(len(row.image) for path in paths for row in reader.read_shard(path))
+        shuffled = sum(measured[part].values())
+        assert bytes_of_pictures < shuffled < 1.5 * bytes_of_pictures, part
+
+    with shuffle.shuffled_bytes() as found, apache_beam.Pipeline(runner="FnApiRunner") as pipeline:  # control
+        read = pipeline | reader.ReadShards(str(tmp_path / "built"))
+        read | stages.KeepFirst(lambda row: row.key, "duplicate_key")
+    assert sum(found.values()) > 40 * 20_000
