@@ -11,7 +11,6 @@ from beam.records import ImageText, Outcome, Rejected
 
 COUNTERS = "siglip_tfx"
 _PROGRESS_SECONDS = 3.0
-_REJECTED, _REMOVED = "rejected", "removed"
 
 
 class Kept(NamedTuple):
@@ -55,22 +54,26 @@ class ReportProgress(beam.DoFn):
         yield row
 
 
-class _Separate(beam.DoFn):
-    def process(self, outcome: Outcome) -> Iterator[Any]:
-        if isinstance(outcome, Rejected):
-            beam.metrics.Metrics.counter(COUNTERS, f"dropped_{outcome.reason}").inc()
-            yield beam.pvalue.TaggedOutput(_REJECTED, outcome)
-        else:
-            yield outcome
-
-
 class Separate(beam.PTransform):
-    """PCollection[Outcome] -> Kept."""
+    """PCollection[Outcome] -> Kept.
+
+    Two filters and no tagged outputs, which not every engine has (Beam's for Dask mixes them up).
+    """
 
     @beam.typehints.no_annotations  # Kept is no PCollection, which Beam would warn about
     def expand(self, outcomes: beam.PCollection) -> Kept:
-        tagged = outcomes | beam.ParDo(_Separate()).with_outputs(_REJECTED, main="rows")
-        return Kept(tagged.rows, tagged[_REJECTED])
+        return Kept(outcomes | "Rows" >> beam.FlatMap(_kept), outcomes | "Rejected" >> beam.FlatMap(_rejected))
+
+
+def _kept(outcome: Outcome) -> Iterator[ImageText]:
+    if isinstance(outcome, ImageText):
+        yield outcome
+
+
+def _rejected(outcome: Outcome) -> Iterator[Rejected]:
+    if isinstance(outcome, Rejected):
+        beam.metrics.Metrics.counter(COUNTERS, f"dropped_{outcome.reason}").inc()
+        yield outcome
 
 
 class Filter(beam.PTransform):
@@ -134,22 +137,22 @@ class RemoveCaptions(beam.PTransform):
 
     @beam.typehints.no_annotations
     def expand(self, judged: beam.PCollection) -> Kept:
-        tagged = judged | "Remove" >> beam.ParDo(_RemoveCaptions()).with_outputs(_REMOVED, main="outcomes")
-        kept = tagged.outcomes | Separate()
-        return kept._replace(removed=tagged[_REMOVED])
+        kept = judged | "Remove" >> beam.Map(_without_captions) | Separate()
+        return kept._replace(removed=judged | "Removed" >> beam.FlatMap(_removed))
 
 
-class _RemoveCaptions(beam.DoFn):
-    def process(self, judged: tuple[ImageText, list[str]]) -> Iterator[Any]:
-        row, reasons = judged
-        if not any(reasons):
-            yield row
-            return
-        captions = (row.caption, *row.more_captions)
-        kept = [caption for caption, reason in zip(captions, reasons, strict=True) if not reason]
-        if not kept:
-            yield Rejected(row.key, row.position, reasons[0], f"the captions are {captions!r}")
-            return
-        for reason in filter(None, reasons):
-            yield beam.pvalue.TaggedOutput(_REMOVED, reason)
-        yield dataclasses.replace(row, caption=kept[0], more_captions=tuple(kept[1:]))
+def _without_captions(judged: tuple[ImageText, list[str]]) -> Outcome:
+    row, reasons = judged
+    if not any(reasons):
+        return row
+    captions = (row.caption, *row.more_captions)
+    kept = [caption for caption, reason in zip(captions, reasons, strict=True) if not reason]
+    if not kept:
+        return Rejected(row.key, row.position, reasons[0], f"the captions are {captions!r}")
+    return dataclasses.replace(row, caption=kept[0], more_captions=tuple(kept[1:]))
+
+
+def _removed(judged: tuple[ImageText, list[str]]) -> list[str]:
+    """The reasons of captions that go from a row that stays."""
+    _, reasons = judged
+    return [] if all(reasons) else [reason for reason in reasons if reason]

@@ -1,16 +1,21 @@
 """gin/engine: every flag is one that Beam knows, and more processes give the same bytes."""
 
+import base64
 import json
+import pathlib
 
 import apache_beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam import build, writer
+from beam import augment, build, store, writer
+from beam.dedupe.deduplicate import Deduplicate
+from beam.dedupe.options import DedupeOptions
 from beam.sources import OpenMojiSource
 from models import configuration
 from pipeline.settings import PipelineSettings
 from tests.beam import stored
+from tests.pictures import shape_pairs
 from tests.pipeline.conftest import ROOT
 
 ENGINES = sorted(path.stem for path in (ROOT / "gin" / "engine").glob("*.gin"))
@@ -43,6 +48,45 @@ def _actions(options: type[PipelineOptions]) -> list:
 def test_beam_knows_every_flag(engine):
     assert not unknown(beam_args(engine))
     assert unknown(("--runer=FnApiRunner",))  # control
+
+
+def run_plane(folder: pathlib.Path, flags: tuple[str, ...]) -> dict[str, str]:
+    """Checksums of the shards and manifests that the three parts of the data plane write."""
+    examples = [str(folder / name / "examples") for name in ("built", "deduplicated", "augmented")]
+    reports = [str(folder / name / "report") for name in ("built", "deduplicated", "augmented")]
+    rows = [
+        {"image_base64": base64.b64encode(image).decode(), "caption": caption}
+        for image, caption, _ in [*shape_pairs()[:40], *shape_pairs()[:3], (b"broken", "no picture", "")]
+    ]
+    source = stored.write_jsonl(folder.parent / "rows.jsonl", rows)
+    options = build.BuildOptions(stored.LAYOUT, unique_captions=True)
+    parts = [
+        build.Build(source, options, examples[0], reports[0]),
+        Deduplicate(
+            DedupeOptions(caption_similarity=0.8),
+            stored.LAYOUT,
+            store.Folders(examples[0], examples[1], reports[1]),
+        ),
+        augment.Augment(
+            augment.AugmentOptions(stop_word_removal=0.5, views=("jpeg",)),
+            stored.LAYOUT,
+            store.Folders(examples[1], examples[2], reports[2]),
+        ),
+    ]
+    for part in parts:
+        with apache_beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
+            pipeline | part
+    return {**stored.checksums(folder), **stored.checksums(folder, "manifest.json")}
+
+
+PORTABLE = ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")
+
+
+@pytest.mark.parametrize("flags", [PORTABLE], ids=["portable runner over gRPC"])
+def test_another_engine_gives_the_same_bytes(tmp_path, flags):
+    expected = run_plane(tmp_path / "in_process", ("--runner=FnApiRunner",))
+    assert run_plane(tmp_path / "engine", flags) == expected
+    assert len(expected) == 21
 
 
 @pytest.mark.slow
