@@ -87,25 +87,24 @@ class Store(beam.PTransform):
         first, every = filters.first_caption, filters.all_captions
         shared_first = rows | "SharedFirstCaptions" >> _CaptionsInSeveralSplits(self._layout, first)
         shared = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(self._layout, every)
+        facts = {
+            "counts": counts,
+            "shards": shards,
+            "shared_first": shared_first,
+            "shared": shared,
+            "reject_files": reject_files,
+        }
+        # Joined by a key rather than as side inputs, which not every engine computes once.
+        keyed = {name: facts[name] | f"Key {name}" >> beam.Map(lambda fact: (None, fact)) for name in facts}
         return (
-            rows.pipeline
-            | "Once" >> beam.Create([None])
-            | "Manifest"
-            >> beam.Map(
-                _write_manifest,
-                self._report_folder,
-                counts=beam.pvalue.AsList(counts),
-                shards=beam.pvalue.AsList(shards),
-                shared_first=beam.pvalue.AsSingleton(shared_first),
-                shared=beam.pvalue.AsSingleton(shared),
-                reject_files=beam.pvalue.AsList(reject_files),
-                unique_captions=self._unique_captions,
-            )
+            keyed
+            | "Facts" >> beam.CoGroupByKey()
+            | "Manifest" >> beam.Map(_write_manifest, self._report_folder, self._unique_captions)
         )
 
 
 class _CaptionsInSeveralSplits(beam.PTransform):
-    """PCollection[ImageText] -> the number of captions that lie in more than one split."""
+    """PCollection[ImageText] -> the number of captions that lie in more than one split; nothing where it is 0."""
 
     def __init__(self, layout: writer.Layout, captions_of: Callable[[ImageText], Iterable[str]]) -> None:
         super().__init__()
@@ -120,30 +119,25 @@ class _CaptionsInSeveralSplits(beam.PTransform):
             | "Captions" >> beam.Keys()
             | beam.combiners.Count.PerElement()
             | beam.Filter(lambda caption: caption[1] > 1)
-            | beam.combiners.Count.Globally()
+            | beam.combiners.Count.Globally().without_defaults()
         )
 
 
 def _write_manifest(
-    _: None,
-    folder: str,
-    counts: Iterable[tuple[str, int]],
-    shards: Iterable[writer.Shard],
-    shared_first: int,
-    shared: int,
-    reject_files: Iterable[str],
-    unique_captions: bool,
+    joined: tuple[None, dict[str, Iterable[Any]]], folder: str, unique_captions: bool
 ) -> dict[str, Any]:
-    by_name = dict(sorted(counts))
+    _, facts = joined
+    by_name = dict(sorted(facts["counts"]))
     read = by_name.pop("read", 0)
     removed = {name: by_name.pop(name) for name in list(by_name) if name.startswith("removed_")}
-    listed = sorted(shards, key=lambda shard: shard.file)
+    listed = sorted(facts["shards"], key=lambda shard: shard.file)
     splits: dict[str, int] = {}
     for shard in listed:
         splits[shard.split] = splits.get(shard.split, 0) + shard.rows
     written = sum(splits.values())
     if read != written + sum(by_name.values()):
         raise LostRows(f"read {read} rows, but wrote {written} and dropped {by_name}; please report this with your gin")
+    shared, shared_first = sum(facts["shared"]), sum(facts["shared_first"])
     if unique_captions and shared_first:
         raise LostRows(
             f"{shared_first} captions lie in more than one split although captions are unique; please report this"
@@ -156,7 +150,7 @@ def _write_manifest(
         "splits": splits,
         "captions_in_several_splits": shared,
         "shards": [dataclasses.asdict(shard) for shard in listed],
-        "reject_files": sorted(os.path.basename(path) for path in reject_files),
+        "reject_files": sorted(os.path.basename(path) for path in facts["reject_files"]),
     }
     writer.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest
