@@ -87,6 +87,7 @@ def test_killed_five_times_at_random_the_weights_are_those_of_the_unbroken_run(u
     assert [(row["step"], row["loss"]) for row in run.log()] == [(row["step"], row["loss"]) for row in unbroken.log()]
 
 
+@pytest.mark.slow
 def test_control_other_rows_after_the_kill_give_other_weights(unbroken, vocabulary, tmp_path):
     run = Run(tmp_path, vocabulary)
     process = run.start()

@@ -171,6 +171,7 @@ def test_a_checkpoint_of_another_number_of_readers_is_refused(vocabulary, shards
         fit(vocabulary, shards, tmp_path, CONFIG)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_inside_its_profile_still_leaves_one(vocabulary, shards, tmp_path):
     profiled = dataclasses.replace(CONFIG, steps=20, profile_steps=(3, 15))
     fit(vocabulary, shards, tmp_path, dataclasses.replace(profiled, steps=10))
@@ -180,6 +181,7 @@ def test_a_run_that_goes_on_inside_its_profile_still_leaves_one(vocabulary, shar
     assert list((tmp_path / "log").rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_wrong_inside_its_profile_writes_it_and_lets_the_next_one_profile(vocabulary, shards, tmp_path):
     wrong = dataclasses.replace(CONFIG, max_loss=6.0, profile_steps=(0, 5))
     with pytest.raises(training.Diverged):

@@ -86,6 +86,7 @@ def test_too_large_a_batch_says_how_many_rows_there_are(tmp_path):
         Project(tmp_path).run("Training.batch_size = 1000")
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_writes_shards_is_made_good_by_the_next(tmp_path):
     unbroken, killed = Project(tmp_path / "unbroken"), Project(tmp_path / "killed")
     flags = [f"--gin_bindings={binding}" for binding in killed.bindings("Training.steps = 0")]

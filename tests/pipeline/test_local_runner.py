@@ -77,6 +77,7 @@ def test_a_changed_value_runs_what_depends_on_it_and_no_more(project, binding, e
     assert project.executed() == expected
 
 
+@pytest.mark.slow
 def test_control_a_worse_second_model_is_not_pushed_over_a_better_one(project):
     before = project.pushed()
     low = "Gate.min_value = {'image_to_text_recall_at_10': 0.0}"
@@ -109,6 +110,7 @@ def test_control_the_shipped_gate_blocks_an_eval_split_too_small_to_judge(tmp_pa
     assert small.pushed() == []
 
 
+@pytest.mark.slow
 def test_control_shuffled_captions_are_not_blessed(tmp_path):
     shuffled = Project(tmp_path, shuffle_captions=True)
     summary = shuffled.run()

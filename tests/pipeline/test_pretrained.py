@@ -57,6 +57,7 @@ def test_a_locked_tower_gives_the_same_losses_in_the_step_and_computed_once(publ
             assert len(stored[features.IMAGE_EMBEDDING].float_list.value) == 64
 
 
+@pytest.mark.slow
 def test_both_towers_go_on_where_the_published_model_ended(published, tmp_path):
     (version,) = (published.output / "serving").iterdir()
     own = f"Vocabulary.path = '{version / 'assets' / 'vocabulary.model'}'"

@@ -16,6 +16,7 @@ from tests.pipeline.conftest import ROOT
 QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
 
 
+@pytest.mark.slow
 def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(tmp_path):
     summary = local_runner.run([QUICKSTART], ["Training.steps = 0"], str(tmp_path), dry_run=False)
     assert not summary["blessed"]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.pipeline.conftest import GIN, ROOT, Project
 
 
@@ -28,6 +30,7 @@ def step(path: pathlib.Path) -> int:
     return int(path.parent.name.removeprefix("step-"))
 
 
+@pytest.mark.slow
 def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
     project = Project(tmp_path)
     stopped = start(project)
@@ -55,6 +58,7 @@ def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
     assert '{"step": 0,' in log.read_text()  # the rows of the processes before it are in the log, too
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_wrong_pushes_nothing(tmp_path):
     project = Project(tmp_path)
     wrong = start(project, "Training.max_loss = 6.0")
