@@ -90,7 +90,7 @@ class DecodeCheck:
                 return Rejected(row.key, row.position, *broken)
             orientation, shrunk = _orientation(picture), _shrunk_size(picture, rules.stored_side)
             as_it_is = orientation == 1 and not shrunk and _is_served(picture)
-            pixels = _decode_by_tensorflow(row.image) if as_it_is else None
+            pixels: tf.Tensor | np.ndarray | None = _decode_by_tensorflow(row.image) if as_it_is else None
             image = row.image
             if pixels is None:
                 upright = to_rgb(picture)
@@ -101,7 +101,7 @@ class DecodeCheck:
                     upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
                 image = _encode(upright, rules.quality if picture.format in _LOSSY else 0)
                 pixels = np.asarray(upright)
-        if rules.min_contrast > 0 and (contrast := _contrast(pixels)) < rules.min_contrast:
+        if rules.min_contrast > 0 and (contrast := _contrast(np.asarray(pixels))) < rules.min_contrast:
             detail = f"its contrast is {contrast:.2f} grey levels, below {rules.min_contrast}"
             return Rejected(row.key, row.position, "image_blank", detail)
         return row if image is row.image else dataclasses.replace(row, image=image)
@@ -145,9 +145,9 @@ def _is_served(picture: Image.Image) -> bool:
     return picture.format in _SERVED_FORMATS
 
 
-def _decode_by_tensorflow(image: bytes) -> np.ndarray | None:
+def _decode_by_tensorflow(image: bytes) -> tf.Tensor | None:
     try:
-        return tf.io.decode_image(tf.constant(image), expand_animations=False).numpy()
+        return tf.io.decode_image(tf.constant(image), expand_animations=False)
     except tf.errors.OpError:
         return None
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -14,6 +14,7 @@ from beam.records import ImageText
 
 MANIFEST_FILE = "manifest.json"
 SAMPLES_FILE = "samples.json"
+_SHARED, _SHARED_FIRST = "shared", "shared_first"
 """Of stages that show what they did: pictures as data: addresses."""
 
 
@@ -82,18 +83,10 @@ class Store(beam.PTransform):
             flow.read | "NameRead" >> beam.Map(lambda _: "read"),
             flow.rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}"),
             flow.removed | "NameRemoved" >> beam.Map(lambda reason: f"removed_{reason}"),
+            rows | "NameShared" >> _SharedCaptions(self._layout),
         ]
         counts = names | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
-        first, every = filters.first_caption, filters.all_captions
-        shared_first = rows | "SharedFirstCaptions" >> _CaptionsInSeveralSplits(self._layout, first)
-        shared = rows | "SharedCaptions" >> _CaptionsInSeveralSplits(self._layout, every)
-        facts = {
-            "counts": counts,
-            "shards": shards,
-            "shared_first": shared_first,
-            "shared": shared,
-            "reject_files": reject_files,
-        }
+        facts = {"counts": counts, "shards": shards, "reject_files": reject_files}
         # Joined by a key rather than as side inputs, which not every engine computes once.
         keyed = {name: facts[name] | f"Key {name}" >> beam.Map(lambda fact: (None, fact)) for name in facts}
         return (
@@ -103,24 +96,29 @@ class Store(beam.PTransform):
         )
 
 
-class _CaptionsInSeveralSplits(beam.PTransform):
-    """PCollection[ImageText] -> the number of captions that lie in more than one split; nothing where it is 0."""
+class _SharedCaptions(beam.PTransform):
+    """PCollection[ImageText] -> for each caption in several splits one name, and another if it is the first in two."""
 
-    def __init__(self, layout: writer.Layout, captions_of: Callable[[ImageText], Iterable[str]]) -> None:
+    def __init__(self, layout: writer.Layout) -> None:
         super().__init__()
-        self._layout, self._captions_of = layout, captions_of
+        self._layout = layout
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        layout, captions_of = self._layout, self._captions_of
-        return (
-            rows
-            | beam.FlatMap(lambda row: [(caption, layout.split_of(row.split_key)) for caption in captions_of(row)])
-            | beam.Distinct()
-            | "Captions" >> beam.Keys()
-            | beam.combiners.Count.PerElement()
-            | beam.Filter(lambda caption: caption[1] > 1)
-            | beam.combiners.Count.Globally().without_defaults()
-        )
+        layout = self._layout
+
+        def places(row: ImageText) -> list[tuple[str, tuple[str, bool]]]:
+            split = layout.split_of(row.split_key)
+            return [(caption, (split, place == 0)) for place, caption in enumerate(filters.all_captions(row))]
+
+        return rows | beam.FlatMap(places) | beam.Distinct() | beam.GroupByKey() | beam.FlatMap(_shared)
+
+
+def _shared(group: tuple[str, Iterable[tuple[str, bool]]]) -> Iterator[str]:
+    places = list(group[1])
+    if len({split for split, _ in places}) > 1:
+        yield _SHARED
+    if len({split for split, is_first in places if is_first}) > 1:
+        yield _SHARED_FIRST
 
 
 def _write_manifest(
@@ -129,6 +127,7 @@ def _write_manifest(
     _, facts = joined
     by_name = dict(sorted(facts["counts"]))
     read = by_name.pop("read", 0)
+    shared, shared_first = by_name.pop(_SHARED, 0), by_name.pop(_SHARED_FIRST, 0)
     removed = {name: by_name.pop(name) for name in list(by_name) if name.startswith("removed_")}
     listed = sorted(facts["shards"], key=lambda shard: shard.file)
     splits: dict[str, int] = {}
@@ -137,7 +136,6 @@ def _write_manifest(
     written = sum(splits.values())
     if read != written + sum(by_name.values()):
         raise LostRows(f"read {read} rows, but wrote {written} and dropped {by_name}; please report this with your gin")
-    shared, shared_first = sum(facts["shared"]), sum(facts["shared_first"])
     if unique_captions and shared_first:
         raise LostRows(
             f"{shared_first} captions lie in more than one split although captions are unique; please report this"

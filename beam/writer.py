@@ -17,7 +17,7 @@ import tensorflow as tf
 from beam.records import ImageText, Rejected, picture_reference, referenced_bytes, salted_hash
 
 REJECT_SHARDS = 1
-_RECORD_BYTES = 16  # length and checksums that TFRecord puts around a row
+_OTHER_BYTES = 250  # of a stored row, about: the names of its features and TFRecord's checksums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +129,8 @@ _Member = ImageText | _Picture | None
 
 
 def _size(row: ImageText, layout: Layout) -> tuple[str, int]:
-    rest = len(row.to_example()) - len(row.image) + _RECORD_BYTES
-    return layout.split_of(row.split_key), rest + referenced_bytes(row.image)
+    texts = sum(map(len, (row.key, row.caption, *row.more_captions)))
+    return layout.split_of(row.split_key), referenced_bytes(row.image) + texts + _OTHER_BYTES
 
 
 def _counts(layout: Layout, sizes: dict[str, int]) -> dict[str, int]:

@@ -83,7 +83,7 @@ class IngestSettings:
       salt: changes which rows are held out.
       shards: files of each split for each host, at least.
       hosts: that read the files in training; the number of files is a multiple of it.
-      shard_bytes: what a file may hold before it is compressed.
+      shard_bytes: what a file may hold before it is compressed; 0 for no limit, which saves a pass over the pictures.
       compression: of the files, "GZIP" or "" for none, which suits pictures in JPEG.
     """
 
@@ -103,7 +103,9 @@ class IngestSettings:
 
     def __post_init__(self) -> None:
         require_types(self)
-        require_positive(self, "train_share", "eval_share", "test_share", "shards", "hosts", "shard_bytes")
+        require_positive(self, "train_share", "eval_share", "test_share", "shards", "hosts")
+        no_limit = "set it to 0 for no limit"
+        require(self.shard_bytes >= 0, "Ingest.shard_bytes", self.shard_bytes, "a number of 0 or more", no_limit)
         require(
             hasattr(self.source, "fingerprint"),
             "Ingest.source",

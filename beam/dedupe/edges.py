@@ -32,7 +32,7 @@ class Edges(beam.PTransform):
         if options.image_distance >= 0:
             by_hash = (
                 prints
-                | "Hash" >> beam.Map(lambda one: ((one.image_hash, one.colours), one.node))
+                | "Hash" >> beam.FlatMap(lambda one: [(look, one.node) for look in one.looks])
                 | "SameHash" >> beam.GroupByKey()
             )
             edges.append(by_hash | "EqualHash" >> beam.FlatMap(_to_smallest))

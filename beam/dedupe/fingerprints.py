@@ -2,12 +2,13 @@
 
 import hashlib
 import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import datasketch
 import imagehash
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from beam import filters, pictures
 from beam.dedupe.options import DedupeOptions
@@ -30,8 +31,9 @@ class Fingerprint(NamedTuple):
       caption: as written.
       exact: what the row may have in common with others to the bit, "kind:value".
       pixels: hash of the decoded picture.
-      image_hash: 8 bytes, the first one the highest, or b"" where pictures are not compared.
-      colours: 48 bytes, mean colours of 4 x 4 parts, or b"".
+      looks: (hash, colours) of the picture, and of its mirror image where flips count; () where pictures are not
+        compared. The hash has 8 bytes, the first one the highest; colours, 48 bytes, are the means of 4 x 4 parts, or
+        b"" where they do not count.
       signature: MinHash of the caption, or b"".
     """
 
@@ -43,8 +45,7 @@ class Fingerprint(NamedTuple):
     caption: str
     exact: tuple[str, ...]
     pixels: str
-    image_hash: bytes
-    colours: bytes
+    looks: tuple[tuple[bytes, bytes], ...]
     signature: bytes
 
 
@@ -74,17 +75,26 @@ def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluati
         caption=row.caption,
         exact=tuple(f"{kind}:{values[kind]()}" for kind in options.exact),
         pixels=pixels,
-        image_hash=perceptual_hash(picture) if options.image_distance >= 0 else b"",
-        colours=mean_colours(picture) if options.compares_colours else b"",
+        looks=tuple(_looks(picture, options)),
         signature=caption_signature(caption) if options.caption_similarity else b"",
     )
 
 
 def hash_difference(one: Fingerprint, other: Fingerprint) -> int | None:
     """In how many bits the perceptual hashes differ, or None where there are none."""
-    if not (one.image_hash and other.image_hash):
-        return None
-    return bin(int.from_bytes(one.image_hash, "big") ^ int.from_bytes(other.image_hash, "big")).count("1")
+    pairs = itertools.product(one.looks, other.looks)
+    bits = [
+        bin(int.from_bytes(first, "big") ^ int.from_bytes(second, "big")).count("1")
+        for (first, _), (second, _) in pairs
+    ]
+    return min(bits, default=None)
+
+
+def _looks(picture: Image.Image, options: DedupeOptions) -> Iterator[tuple[bytes, bytes]]:
+    if options.image_distance < 0:
+        return
+    for seen in (picture, ImageOps.mirror(picture)) if options.flips else (picture,):
+        yield perceptual_hash(seen), mean_colours(seen) if options.compares_colours else b""
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:

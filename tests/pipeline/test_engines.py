@@ -5,6 +5,7 @@ import json
 import pathlib
 
 import apache_beam
+import distributed
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -50,18 +51,21 @@ def test_beam_knows_every_flag(engine):
     assert unknown(("--runer=FnApiRunner",))  # control
 
 
-def run_plane(folder: pathlib.Path, flags: tuple[str, ...]) -> dict[str, str]:
-    """Checksums of the shards and manifests that the three parts of the data plane write."""
-    examples = [str(folder / name / "examples") for name in ("built", "deduplicated", "augmented")]
-    reports = [str(folder / name / "report") for name in ("built", "deduplicated", "augmented")]
+PARTS = ("built", "deduplicated", "augmented")
+PORTABLE = ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")
+DASK = ("--runner=apache_beam.runners.dask.dask_runner.DaskRunner", "--dask_npartitions=4")
+
+
+def run_plane(folder: pathlib.Path, flags: tuple[str, ...], parts: int = len(PARTS)) -> dict[str, str]:
+    """Checksums of the shards and manifests that the parts of the data plane write, one after another."""
+    examples, reports = ([str(folder / part / name) for part in PARTS] for name in ("examples", "report"))
     rows = [
         {"image_base64": base64.b64encode(image).decode(), "caption": caption}
         for image, caption, _ in [*shape_pairs()[:40], *shape_pairs()[:3], (b"broken", "no picture", "")]
     ]
     source = stored.write_jsonl(folder.parent / "rows.jsonl", rows)
-    options = build.BuildOptions(stored.LAYOUT, unique_captions=True)
-    parts = [
-        build.Build(source, options, examples[0], reports[0]),
+    stages = [
+        build.Build(source, build.BuildOptions(stored.LAYOUT, unique_captions=True), examples[0], reports[0]),
         Deduplicate(
             DedupeOptions(caption_similarity=0.8),
             stored.LAYOUT,
@@ -73,20 +77,26 @@ def run_plane(folder: pathlib.Path, flags: tuple[str, ...]) -> dict[str, str]:
             store.Folders(examples[1], examples[2], reports[2]),
         ),
     ]
-    for part in parts:
+    for stage in stages[:parts]:
         with apache_beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
-            pipeline | part
+            pipeline | stage
     return {**stored.checksums(folder), **stored.checksums(folder, "manifest.json")}
 
 
-PORTABLE = ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")
-
-
-@pytest.mark.parametrize("flags", [PORTABLE], ids=["portable runner over gRPC"])
-def test_another_engine_gives_the_same_bytes(tmp_path, flags):
+def test_the_portable_runner_over_grpc_gives_the_same_bytes(tmp_path):
     expected = run_plane(tmp_path / "in_process", ("--runner=FnApiRunner",))
-    assert run_plane(tmp_path / "engine", flags) == expected
+    assert run_plane(tmp_path / "engine", PORTABLE) == expected
     assert len(expected) == 21
+
+
+@pytest.mark.slow
+def test_two_dask_workers_give_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the workers are other processes
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        built = run_plane(tmp_path / "dask", (*DASK, f"--dask_client_address={cluster.scheduler_address}"), parts=1)
+        distributed.default_client().close()  # Beam's, which would wait for the cluster to come back
+    assert built == run_plane(tmp_path / "in_process", ("--runner=FnApiRunner",), parts=1)
+    assert len(built) == 7
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from beam import augment, dedupe, pictures, store
 from beam.dedupe import fingerprints, report
@@ -194,3 +194,15 @@ def test_pictures_of_sixteen_bits_are_told_apart():
     assert (fingerprints.hash_difference(first, second) or 0) > OPTIONS.image_distance
     shallow = fingerprints.fingerprint(row("8", scene(1).convert("L")), False, OPTIONS)
     assert first.pixels == shallow.pixels
+
+
+def test_mirror_images_are_alike_on_request(tmp_path):
+    rows = [
+        row("left", scene(600), "a longer caption"),
+        row("right", ImageOps.mirror(scene(600)), "short"),
+        *UNLIKE[:8],
+    ]
+    asked = run(rows, tmp_path / "asked", dataclasses.replace(OPTIONS, flips=True))
+    assert asked["dropped"] == {"near_duplicate": 1}
+    assert "right" not in read(tmp_path / "asked" / "out")
+    assert run(rows, tmp_path / "not")["dropped"] == {}  # control
