@@ -39,6 +39,8 @@ def fit(
         if config.pretrained:
             checkpoint = pretrained.load(config.pretrained)
             pretrained.require_same_vocabulary(checkpoint, vocabulary, config.pretrained.parts)
+            for difference in pretrained.differing_inputs(checkpoint, config.objective, config.pretrained.parts):
+                print(f"      note: {difference}", flush=True)
             pretrained.restore(objective.variables, checkpoint, config.pretrained.parts, config.objective)
     batches = Batches(train_shards, tokenizer, config, objective.views)
     held_out = None

@@ -5,7 +5,8 @@ import hashlib
 import os
 from collections.abc import Iterator
 
-from models import settings
+from models import pretrained, settings
+from models.checks import require
 from models.pretrained.formats import newest_version
 from pipeline.ingest_settings import IngestSettings
 from pipeline.settings import PipelineSettings, VocabularySettings
@@ -28,6 +29,29 @@ def pin(run: PipelineSettings) -> PipelineSettings:
         pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
         training = dataclasses.replace(training, pretrained=pretrained)
     return dataclasses.replace(run, vocabulary=vocabulary, training=training)
+
+
+def require_fit(run: PipelineSettings) -> None:
+    """Holds the pretrained checkpoint, which is read for it, against towers and vocabulary, before anything runs.
+
+    Prints a line for each way in which pictures or texts are prepared otherwise than the checkpoint's were.
+
+    Raises:
+      ValueError: training would refuse it, or its text tower would get a vocabulary of the run's own.
+    """
+    chosen, vocabulary = run.training.pretrained, run.vocabulary.path
+    if chosen is None:
+        return
+    if "text_tower" in chosen.parts:
+        fix = "name the model file of the checkpoint (docs/checkpoints.md), or leave text_tower out of Pretrained.parts"
+        require(
+            bool(vocabulary), "Vocabulary.path", vocabulary, "the vocabulary that the text tower was trained with", fix
+        )
+    checkpoint = pretrained.load(chosen)
+    pretrained.require_fit(checkpoint, run.training.objective, chosen.parts)
+    pretrained.require_same_vocabulary(checkpoint, vocabulary, chosen.parts)
+    for difference in pretrained.differing_inputs(checkpoint, run.training.objective, chosen.parts):
+        print(f"note: {difference}", flush=True)
 
 
 def pin_ingest(ingest: IngestSettings) -> IngestSettings:

@@ -10,15 +10,27 @@ if TYPE_CHECKING:
     from models.pretrained.checkpoint import Checkpoint
     from models.pretrained.errors import PretrainedError
     from models.pretrained.formats import load, read, write
-    from models.pretrained.restoration import require_same_vocabulary, restore
+    from models.pretrained.restoration import differing_inputs, require_fit, require_same_vocabulary, restore
 
-__all__ = ["Checkpoint", "PretrainedError", "load", "read", "require_same_vocabulary", "restore", "write"]
+__all__ = [
+    "Checkpoint",
+    "PretrainedError",
+    "differing_inputs",
+    "load",
+    "read",
+    "require_fit",
+    "require_same_vocabulary",
+    "restore",
+    "write",
+]
 
 _MODULES = {
     "Checkpoint": "checkpoint",
     "PretrainedError": "errors",
+    "differing_inputs": "restoration",
     "load": "formats",
     "read": "formats",
+    "require_fit": "restoration",
     "require_same_vocabulary": "restoration",
     "restore": "restoration",
     "write": "formats",

@@ -18,7 +18,11 @@ from models import configuration
 from models.pretrained import formats
 from models.pretrained.checkpoint import Checkpoint
 
-_FROM = flags.DEFINE_string("from", None, "An .npz of big_vision, a Hugging Face folder, or a SavedModel of ours.")
+_FROM = flags.DEFINE_string(
+    "from",
+    None,
+    "An .npz of big_vision, a Hugging Face folder, a SavedModel of ours, or a folder of pushed ones (the newest).",
+)
 _TO = flags.DEFINE_string("to", None, "A file ending in .npz, or a folder; convert only.")
 _FORMAT = flags.DEFINE_enum("format", None, formats.FOLDER_FORMATS, "Of the folder --to.")
 _VOCABULARY = flags.DEFINE_string("vocabulary", None, "A SentencePiece model, where --from has none.")
@@ -41,16 +45,17 @@ def main(argv: list[str]) -> None:
         if converts:
             formats.require_target(_TO.value, _FORMAT.value)
         start = time.monotonic()
-        checkpoint = formats.read(_FROM.value, _VOCABULARY.value, _SIZE.value)
+        path = formats.newest_version(_FROM.value)
+        checkpoint = formats.read(path, _VOCABULARY.value, _SIZE.value)
         if not converts:
             print(describe(checkpoint))
             return
-        _progress(f"read {checkpoint.parameters:,} parameters of {_FROM.value} in {time.monotonic() - start:.0f} s")
+        _progress(f"read {checkpoint.parameters:,} parameters of {path} in {time.monotonic() - start:.0f} s")
         written = formats.write(checkpoint, _TO.value, _FORMAT.value)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(
-        f"wrote {_TO.value} ({written}, {checkpoint.parameters:,} parameters) from {_FROM.value}; "
+        f"wrote {_TO.value} ({written}, {checkpoint.parameters:,} parameters) from {path}; "
         f"{_NEXT[written].format(to=_TO.value)}"
     )
 

@@ -51,14 +51,19 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
     width, size, patch = vision.count("hidden_size"), vision.count("image_size"), vision.count("patch_size")
     if text["projection_size"] is not None or text.count("hidden_size") != width:
         text.require("projection_size", width)
-    image_tower = settings.ImageTowerSettings(
-        **vision.transformer(),
-        size=size,
-        patch=patch,
-        interpolation=_interpolation(folder, size),
-        cut_to_patches=size % patch > 0,
-    )
-    text_tower = settings.TextTowerSettings(**text.transformer(), length=text.count("max_position_embeddings"))
+    try:
+        image_tower = settings.ImageTowerSettings(
+            **vision.transformer(),
+            size=size,
+            patch=patch,
+            interpolation=_interpolation(folder, size),
+            cut_to_patches=size % patch > 0,
+        )
+        text_tower = settings.TextTowerSettings(**text.transformer(), length=text.count("max_position_embeddings"))
+    except PretrainedError:
+        raise
+    except ValueError as error:
+        raise PretrainedError(f"{where}: no tower of ours has these numbers: {error}") from error
     return settings.SiglipSettings(image_tower, text_tower), text.count("vocab_size")
 
 
@@ -210,13 +215,17 @@ def _interpolation(folder: str, size: int) -> str:
         "image_std": [_MEAN] * 3,
         "size": {"height": size, "width": size},
         "do_resize": True,
+        "do_center_crop": False,
         "do_rescale": True,
         "do_normalize": True,
     }.items():
-        if given.get(field, rule) != rule:
+        if given.get(field) not in (None, rule):
             raise PretrainedError(
                 f"{folder}/{name}: {field} is {given[field]}, but must be {rule}; correct either file"
             )
+    rescale = given.get("rescale_factor", _RESCALE)
+    if not isinstance(rescale, float) or abs(rescale - _RESCALE) > 1e-6:
+        raise PretrainedError(f"{folder}/{name}: rescale_factor is {rescale!r}, but must be 1/255; correct either file")
     resample = given.get("resample", _RESAMPLE["bicubic"])  # transformers' own default
     for interpolation, number in _RESAMPLE.items():
         if resample == number:

@@ -1,7 +1,7 @@
 """From a checkpoint into the variables of a model that is about to be trained or served."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from models import settings
 from models.optimizers.parameters import name
+from models.pretrained import layout, vocabularies
 from models.pretrained.checkpoint import Checkpoint, require_none
 from models.pretrained.errors import PretrainedError
 from models.settings.pretrained import PARTS
@@ -19,7 +20,25 @@ _ANSWERS = {
     "image_tower": ("activation", "pooling"),
     "text_tower": ("activation", "pooling", "causal", "pad_id"),
 }
+# What changes what a tower is given: a choice, so it is told and not refused.
+_INPUTS = {"image_tower": ("interpolation", "resize", "cut_to_patches"), "text_tower": ("strip_punctuation",)}
 _POSITIONS = "image_tower/position_embedding"
+
+
+def require_fit(checkpoint: Checkpoint, config: settings.ObjectiveSettings, parts: tuple[str, ...]) -> None:
+    """Raises PretrainedError where `restore` would, before there is a model; the vocabulary is taken to fit."""
+    _require_same_settings(config, checkpoint, parts)
+    towers = settings.SiglipSettings(config.image_tower, config.text_tower)
+    expected = layout.shapes(towers, checkpoint.vocabulary_size)
+    _require_same_shapes(checkpoint, expected, {key: value.shape for key, value in checkpoint.weights.items()}, parts)
+
+
+def differing_inputs(checkpoint: Checkpoint, config: settings.ObjectiveSettings, parts: tuple[str, ...]) -> list[str]:
+    """A line for each way in which pictures or texts are prepared otherwise than for the checkpoint."""
+    return [
+        f"{problem}; `python -m models.pretrained inspect --from={checkpoint.source}` prints the checkpoint's"
+        for problem in _differences(_INPUTS, config, checkpoint, parts)
+    ]
 
 
 def restore(
@@ -50,14 +69,8 @@ def restore(
     if _POSITIONS in chosen and _POSITIONS in values:
         has_class = checkpoint.config.image_tower.pooling == "cls"
         values[_POSITIONS] = resize_positions(values[_POSITIONS], chosen[_POSITIONS].shape[1], has_class)
-    problems = []
-    for key in [*chosen, *(key for key in values if key not in chosen)]:
-        here = chosen[key].shape.as_list() if key in chosen else "missing"
-        there = list(values[key].shape) if key in values else "missing"
-        if here != there:
-            problems.append(f"{key} is {there} there and {here} here")
-    fix = "Give the towers the checkpoint's settings and vocabulary, or leave a part out of Pretrained.parts"
-    require_none(checkpoint.source, problems, fix)
+    here = {key: tuple(variable.shape.as_list()) for key, variable in chosen.items()}
+    _require_same_shapes(checkpoint, here, {key: value.shape for key, value in values.items()}, parts)
     for key, variable in chosen.items():
         variable.assign(values[key])
 
@@ -67,12 +80,19 @@ def require_same_vocabulary(checkpoint: Checkpoint, path: str, parts: tuple[str,
     if "text_tower" not in parts or checkpoint.vocabulary is None:
         return
     with tf.io.gfile.GFile(path, "rb") as file:
-        if file.read() != checkpoint.vocabulary:
+        given = file.read()
+    if given != checkpoint.vocabulary:
+        if vocabularies.is_cut_from(checkpoint.vocabulary, given):
             raise PretrainedError(
-                f"{checkpoint.source}: the text tower was trained with another vocabulary than {path}; set "
-                "Vocabulary.path to the checkpoint's (spiece.model, or assets/vocabulary.model of a SavedModel), or "
-                "leave text_tower out of Pretrained.parts"
+                f"{path} has more pieces than {checkpoint.source} has rows for, as mT5's file has; set Vocabulary.path "
+                f"to assets/vocabulary.model of `python -m models.pretrained convert --from={checkpoint.source} "
+                "--to=converted --format=saved_model`"
             )
+        raise PretrainedError(
+            f"{checkpoint.source}: the text tower was trained with another vocabulary than {path}; set "
+            "Vocabulary.path to the checkpoint's (spiece.model, or assets/vocabulary.model of a SavedModel), or "
+            "leave text_tower out of Pretrained.parts"
+        )
 
 
 def resize_positions(positions: np.ndarray, count: int, has_class: bool = False) -> np.ndarray:
@@ -101,11 +121,31 @@ def _part(key: str) -> str:
 
 
 def _require_same_settings(config: Any, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
-    problems = []
-    for tower, fields in _ANSWERS.items():
+    problems = list(_differences(_ANSWERS, config, checkpoint, parts))
+    require_none(checkpoint.source, problems, "Give the towers the checkpoint's settings")
+
+
+def _differences(
+    fields: dict[str, tuple[str, ...]], config: Any, checkpoint: Checkpoint, parts: tuple[str, ...]
+) -> Iterator[str]:
+    for tower, names in fields.items():
         here, there = getattr(config, tower, None), getattr(checkpoint.config, tower)
-        for field in fields if tower in parts and here is not None else ():
+        for field in names if tower in parts and here is not None else ():
             mine, theirs = getattr(here, field), getattr(there, field)
             if mine != theirs:
-                problems.append(f"{tower}'s {field} is {theirs!r} there and {mine!r} here")
-    require_none(checkpoint.source, problems, "Give the towers the checkpoint's settings")
+                yield f"{tower}'s {field} is {theirs!r} there and {mine!r} here"
+
+
+def _require_same_shapes(
+    checkpoint: Checkpoint, ours: layout.Shapes, theirs: layout.Shapes, parts: tuple[str, ...]
+) -> None:
+    """Of the parts, each variable of either side on both; positions of pictures may be more or fewer."""
+    problems = []
+    for key in dict.fromkeys([*ours, *theirs]):
+        here, there = ours.get(key), theirs.get(key)
+        resized = key == _POSITIONS and here and there and here[-1] == there[-1]
+        if _part(key) in parts and here != there and not resized:
+            told = [list(shape) if shape is not None else "missing" for shape in (there, here)]
+            problems.append(f"{key} is {told[0]} there and {told[1]} here")
+    fix = "Give the towers the checkpoint's settings and vocabulary, or leave a part out of Pretrained.parts"
+    require_none(checkpoint.source, problems, fix)

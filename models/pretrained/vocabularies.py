@@ -44,6 +44,14 @@ def fit(model: bytes, rows: int, source: str) -> bytes:
     )
 
 
+def is_cut_from(model: bytes, given: bytes) -> bool:
+    """Whether `fit` makes the model out of the given one."""
+    try:
+        return fit(given, load(model, "").get_piece_size(), "") == model
+    except PretrainedError:
+        return False
+
+
 def pad_id(rows: int) -> int:
     """What a text is filled up with, by the size of the vocabulary: SigLIP 2 uses Gemma's and its padding, 0.
 

@@ -1,9 +1,11 @@
 """A pretrained checkpoint and a vocabulary file are pinned: by version and by content."""
 
 import dataclasses
+import pathlib
 
 import pytest
 
+from models import pretrained
 from models.settings import PretrainedSettings, TrainingSettings
 from pipeline import inputs
 from pipeline.settings import PipelineSettings, VocabularySettings
@@ -54,3 +56,25 @@ def test_a_missing_checkpoint_says_how_to_make_one(tmp_path):
 
 def test_what_names_no_file_is_left_as_it_is():
     assert inputs.pin(PipelineSettings()) == PipelineSettings()
+
+
+def test_a_checkpoint_that_training_would_refuse_is_refused_before_anything_runs(tmp_path, capsys):
+    folder = pathlib.Path(__file__).parents[1] / "fixtures" / "hugging_face_siglip"
+    checkpoint = pretrained.read(str(folder))
+    objective = dataclasses.replace(TrainingSettings().objective, **vars(checkpoint.config))
+    run = PipelineSettings(
+        training=TrainingSettings(objective=objective, pretrained=PretrainedSettings(path=str(folder))),
+        vocabulary=VocabularySettings(path=str(folder / "spiece.model")),
+    )
+    inputs.require_fit(run)
+    assert "note" not in capsys.readouterr().out
+
+    with pytest.raises(ValueError, match=r"Vocabulary\.path is ''"):
+        inputs.require_fit(dataclasses.replace(run, vocabulary=VocabularySettings()))
+    other = dataclasses.replace(run.training, objective=TrainingSettings().objective)
+    with pytest.raises(pretrained.PretrainedError, match=r"is .* there and .* here"):
+        inputs.require_fit(dataclasses.replace(run, training=other))
+    bilinear = dataclasses.replace(objective.image_tower, interpolation="bilinear")
+    changed = dataclasses.replace(objective, image_tower=bilinear)
+    inputs.require_fit(dataclasses.replace(run, training=dataclasses.replace(run.training, objective=changed)))
+    assert "note: image_tower's interpolation is 'bicubic' there and 'bilinear' here" in capsys.readouterr().out

@@ -197,6 +197,13 @@ def test_the_multilingual_vocabularys_extra_pieces_are_left_out(tmp_path):
     extra = b"".join(_piece(f"▁<extra_id_{i}>".encode()) for i in range(3))
     fitted = vocabularies.fit(model + extra, 86, "a file")
     assert fitted == model
+    loaded = dataclasses.replace(pretrained.read(str(FIXTURE)), vocabulary=model)
+    (tmp_path / "uncut.model").write_bytes(model + extra)
+    with pytest.raises(pretrained.PretrainedError, match=r"has more pieces than .*; set Vocabulary.path to assets/"):
+        pretrained.require_same_vocabulary(loaded, str(tmp_path / "uncut.model"), ("text_tower",))
+    (tmp_path / "other.model").write_bytes(model + _piece("▁cat".encode()))
+    with pytest.raises(pretrained.PretrainedError, match="was trained with another vocabulary than"):
+        pretrained.require_same_vocabulary(loaded, str(tmp_path / "other.model"), ("text_tower",))
     with pytest.raises(pretrained.PretrainedError, match=r"has 89 pieces, but .* has 85 rows"):
         vocabularies.fit(model + extra, 85, "a file")
     with pytest.raises(pretrained.PretrainedError, match=r"has 87 pieces, but .* has 86 rows"):

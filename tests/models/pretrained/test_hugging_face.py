@@ -143,6 +143,8 @@ def test_a_config_of_another_model_names_the_field(folder, fields, message):
             {"image_mean": [0.48, 0.46, 0.41]},
             r"image_mean is \[0.48, 0.46, 0.41\], but must be",
         ),
+        ("preprocessor_config.json", {"rescale_factor": 1 / 127.5}, "rescale_factor is .*, but must be 1/255"),
+        ("preprocessor_config.json", {"do_center_crop": True}, "do_center_crop is True, but must be False"),
         ("preprocessor_config.json", {"resample": 1}, r"resample is 1, but must be 2 \(bilinear\) or 3"),
         ("tokenizer_config.json", {"pad_token": "<none>"}, "pad_token is '<none>', which the vocabulary has not"),
         ("tokenizer_config.json", {"do_lower_case": False}, "do_lower_case is False, but our tokenizer always does"),

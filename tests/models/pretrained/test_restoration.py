@@ -64,6 +64,25 @@ def test_another_tower_is_refused_and_nothing_is_set(tower, change, message):
         np.testing.assert_array_equal(value, before[key])
 
 
+def test_another_tower_is_refused_before_there_is_a_model():
+    deeper = dataclasses.replace(CONFIG, image_tower=dataclasses.replace(CONFIG.image_tower, depth=3))
+    with pytest.raises(pretrained.PretrainedError, match=r"block_2/attention_norm/gamma is missing there"):
+        pretrained.require_fit(checkpoint(), deeper, PARTS)
+    pretrained.require_fit(checkpoint(), deeper, ("text_tower", "scalars"))
+    larger = dataclasses.replace(CONFIG, image_tower=dataclasses.replace(CONFIG.image_tower, size=64))
+    pretrained.require_fit(checkpoint(), larger, PARTS)
+
+
+def test_other_inputs_than_the_checkpoints_are_told():
+    other = dataclasses.replace(CONFIG.image_tower, interpolation="bicubic", resize="letterbox")
+    told = pretrained.differing_inputs(checkpoint(), dataclasses.replace(CONFIG, image_tower=other), PARTS)
+    assert [line.split(";")[0] for line in told] == [
+        "image_tower's interpolation is 'bilinear' there and 'bicubic' here",
+        "image_tower's resize is 'squash' there and 'letterbox' here",
+    ]
+    assert pretrained.differing_inputs(checkpoint(), CONFIG, PARTS) == []
+
+
 def test_another_vocabulary_is_refused():
     objective = objectives.create(CONFIG, WORDS + 1)
     with pytest.raises(
