@@ -1,4 +1,4 @@
-"""Every command of README and docs/data.md names a target, a module, flags and files that exist; others run them."""
+"""Every command of README and docs/ names a target, a module, flags and files that exist; others run them."""
 
 import importlib.util
 import pathlib
@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("beam", "components", "models", "pipeline")
-PAGES = (ROOT / "README.md", ROOT / "docs" / "data.md")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
 COMMANDS = [
     line.split("  #")[0].strip()

@@ -61,11 +61,12 @@ def main(argv: list[str]) -> None:
 
 
 def describe(checkpoint: Checkpoint) -> str:
-    """What a checkpoint holds, as gin that makes such towers."""
+    """What a checkpoint holds, as gin that makes such towers, whatever the objective."""
     vocabulary = "its vocabulary" if checkpoint.vocabulary is not None else "no vocabulary"
+    towers = [configuration.to_gin(tower) for tower in (checkpoint.config.image_tower, checkpoint.config.text_tower)]
     return (
         f"# {checkpoint.source}: {checkpoint.parameters:,} parameters in {len(checkpoint.weights)} variables, "
-        f"{checkpoint.vocabulary_size:,} pieces, {vocabulary}\n{configuration.to_gin(checkpoint.config)}"
+        f"{checkpoint.vocabulary_size:,} pieces, {vocabulary}\n" + "\n".join(towers)
     )
 
 

@@ -36,7 +36,7 @@ def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(
 def test_every_gin_file_of_the_top_level_resolves(name, tmp_path, capsys):
     own = ["JsonlSource.path = 'pairs.jsonl'"]
     published = ["Pretrained.path = 'siglip-base'", "Vocabulary.path = 'siglip-base/spiece.model'"]
-    bindings = {"own_data.gin": own, "finetune.gin": own + published}.get(name, [])
+    bindings = {"own_data.gin": own, "finetune.gin": own + published, "lock.gin": own + published[:1]}.get(name, [])
     local_runner.run([str(ROOT / "gin" / name)], bindings, str(tmp_path), dry_run=True)
     printed = capsys.readouterr().out
     assert re.search(r"Evaluator +<- (ImageTextGen|Deduper), LastBlessedModel, Trainer", printed)

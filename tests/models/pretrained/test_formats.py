@@ -131,8 +131,10 @@ def test_converted_on_the_command_line_it_is_served(tmp_path):
     assert "80,938 parameters" in shown
     assert "no vocabulary" in shown
     text = shown.split("\n", 1)[1]
-    shown_config = configuration.parse(text, settings.SiglipSettings)
-    assert shown_config == as_big_vision(pretrained.read(str(FIXTURE)).config)
+    for objective, kind in (("Siglip", settings.SiglipSettings), ("Siglit", settings.SiglitSettings)):
+        towers = f"{objective}.image_tower = @ImageTower()\n{objective}.text_tower = @TextTower()\n{text}"
+        shown, expected = configuration.parse(towers, kind), as_big_vision(pretrained.read(str(FIXTURE)).config)
+        assert (shown.image_tower, shown.text_tower) == (expected.image_tower, expected.text_tower)
 
 
 SERVED = {"to": "{new}", "format": "saved_model"}
