@@ -30,8 +30,13 @@ class Project:
         if shuffle_captions:
             random.Random(0).shuffle(captions)
         rows = [
-            {"image_base64": base64.b64encode(picture).decode(), "caption": caption, "class_name": colour}
-            for picture, caption, colour in zip(pictures, captions, colours, strict=True)
+            {
+                "image_base64": base64.b64encode(picture).decode(),
+                "caption": caption,
+                "class_name": colour,
+                "language": tag,
+            }
+            for picture, caption, colour, tag in zip(pictures, captions, colours, ["en", "de"] * 120, strict=True)
         ]
         self.data.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -51,6 +56,7 @@ class Project:
             "Training.steps = 200",
             "Ingest.shards = 2",
             "Ingest.eval_share = 2",
+            "Gate.slice_by = ('language',)",
             "Gate.min_value = {'image_to_text_recall_at_5': 0.4, 'text_to_image_recall_at_5': 0.4}",
             *more,
         ]

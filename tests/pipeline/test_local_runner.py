@@ -38,6 +38,12 @@ def test_a_trained_model_is_blessed_and_pushed(project):
     assert summary["ingest"]["read"] == 240
     assert summary["ingest"]["captions_in_several_splits"] == 0
     assert summary["anomalies"] == []
+    slices = summary["slices"]
+    assert set(slices) == {"all rows", "language = en", "language = de"}
+    assert (
+        slices["language = en"]["example_count"] + slices["language = de"]["example_count"]
+        == slices["all rows"]["example_count"]
+    )
 
     model = tf.saved_model.load(summary["pushed"])
     pictures, captions, _ = zip(*shape_pairs()[::5], strict=True)

@@ -52,3 +52,15 @@ def test_parameters_are_as_many_as_published(model, published):
     shapes = layout.shapes(settings.SiglipSettings(image_tower, text_tower), words)
     position_ids = image_tower.patches + length  # integers 0, 1, 2, ..., which KerasHub counts as weights
     assert sum(int(np.prod(shape)) for shape in shapes.values()) + position_ids == published
+
+
+def test_the_multilingual_bottleneck_saves_what_the_paper_says():
+    """mSigLIP, arXiv 2303.15343: N x K and K x W numbers, K = 96, in place of N x W for each of N = 250,000 pieces."""
+
+    def embedding(bottleneck: int) -> int:
+        tower = settings.TextTowerSettings(**SIZES["base"], length=64, bottleneck=bottleneck)
+        shapes = layout.shapes(settings.SiglipSettings(settings.ImageTowerSettings(**SIZES["base"]), tower), 250_000)
+        return sum(int(np.prod(shape)) for name, shape in shapes.items() if name.startswith("text_tower/token_"))
+
+    assert embedding(0) == 250_000 * 768
+    assert embedding(96) == 250_000 * 96 + 96 * 768
