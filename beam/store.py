@@ -14,8 +14,8 @@ from beam.records import ImageText
 
 MANIFEST_FILE = "manifest.json"
 SAMPLES_FILE = "samples.json"
-_SHARED, _SHARED_FIRST = "shared", "shared_first"
 """Of stages that show what they did: pictures as data: addresses."""
+_SHARED, _SHARED_FIRST = "shared", "shared_first"  # names that captions in several splits are counted by
 
 
 class Folders(NamedTuple):

@@ -112,6 +112,7 @@ class WriteShards(beam.PTransform):
             sizes = rows | "Size" >> beam.Map(_size, layout) | beam.CombinePerKey(sum)
             once = rows.pipeline | "Once" >> beam.Create([layout])
             counts = beam.pvalue.AsSingleton(once | "Counts" >> beam.Map(_counts, beam.pvalue.AsDict(sizes)))
+        # Without the rest of the row, since it waits here until there are counts.
         pictures = pictured | "Picture" >> beam.Map(lambda row: (row.split_key, row.key, row.image))
         members = [
             pictures | "PlacePicture" >> beam.Map(_place_picture, layout, counts),

@@ -37,10 +37,7 @@ def fit(
     with devices.strategy.scope():
         objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
         if config.pretrained:
-            checkpoint = pretrained.load(config.pretrained)
-            pretrained.require_same_vocabulary(checkpoint, vocabulary, config.pretrained.parts)
-            for difference in pretrained.differing_inputs(checkpoint, config.objective, config.pretrained.parts):
-                print(f"      note: {difference}", flush=True)
+            checkpoint = pretrained.load_fitting(config.pretrained, config.objective, vocabulary)
             pretrained.restore(objective.variables, checkpoint, config.pretrained.parts, config.objective)
     batches = Batches(train_shards, tokenizer, config, objective.views)
     held_out = None

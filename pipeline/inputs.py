@@ -34,8 +34,6 @@ def pin(run: PipelineSettings) -> PipelineSettings:
 def require_fit(run: PipelineSettings) -> None:
     """Holds the pretrained checkpoint, which is read for it, against towers and vocabulary, before anything runs.
 
-    Prints a line for each way in which pictures or texts are prepared otherwise than the checkpoint's were.
-
     Raises:
       ValueError: training would refuse it, or its text tower would get a vocabulary of the run's own.
     """
@@ -47,11 +45,7 @@ def require_fit(run: PipelineSettings) -> None:
         require(
             bool(vocabulary), "Vocabulary.path", vocabulary, "the vocabulary that the text tower was trained with", fix
         )
-    checkpoint = pretrained.load(chosen)
-    pretrained.require_fit(checkpoint, run.training.objective, chosen.parts)
-    pretrained.require_same_vocabulary(checkpoint, vocabulary, chosen.parts)
-    for difference in pretrained.differing_inputs(checkpoint, run.training.objective, chosen.parts):
-        print(f"note: {difference}", flush=True)
+    pretrained.load_fitting(chosen, run.training.objective, vocabulary)
 
 
 def pin_ingest(ingest: IngestSettings) -> IngestSettings:

@@ -46,9 +46,9 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     output_dir = os.path.join(output_dir, settings.name)
     if not dry_run:  # what can be refused at once, before TFX is loaded
         settings = inputs.pin(settings)
-        inputs.require_fit(settings)
         progress.require_writable(output_dir)
         settings.ingest.source.fingerprint()
+        inputs.require_fit(settings)
 
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.pretrained.checkpoint import Checkpoint
     from models.pretrained.errors import PretrainedError
-    from models.pretrained.formats import load, read, write
+    from models.pretrained.formats import load, load_fitting, read, write
     from models.pretrained.restoration import differing_inputs, require_fit, require_same_vocabulary, restore
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PretrainedError",
     "differing_inputs",
     "load",
+    "load_fitting",
     "read",
     "require_fit",
     "require_same_vocabulary",
@@ -29,6 +30,7 @@ _MODULES = {
     "PretrainedError": "errors",
     "differing_inputs": "restoration",
     "load": "formats",
+    "load_fitting": "formats",
     "read": "formats",
     "require_fit": "restoration",
     "require_same_vocabulary": "restoration",

@@ -71,7 +71,7 @@ def require_same_shapes(where: str, expected: layout.Shapes, found: layout.Shape
     require_none(
         where,
         [
-            f"{name} is {_shown(found.get(name))}, not {_shown(expected.get(name))}"
+            f"{name} is {shown(found.get(name))}, not {shown(expected.get(name))}"
             for name in [*expected, *(name for name in found if name not in expected)]
             if found.get(name) != expected.get(name)
         ],
@@ -86,5 +86,6 @@ def require_none(where: str, problems: list[str], fix: str) -> None:
         raise PretrainedError(f"{where} does not fit: {'; '.join(problems[:_SHOWN])}{more}. {fix}")
 
 
-def _shown(shape: layout.Shape | None) -> str:
+def shown(shape: layout.Shape | None) -> str:
+    """A shape, or that there is none, as messages have it."""
     return "missing" if shape is None else str(list(shape))

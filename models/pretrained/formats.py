@@ -3,7 +3,7 @@
 import os
 
 from models import settings
-from models.pretrained import big_vision, hugging_face, saved_model, whole
+from models.pretrained import big_vision, hugging_face, restoration, saved_model, whole
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
 
@@ -14,6 +14,29 @@ FOLDER_FORMATS = ("saved_model", "hugging_face")
 def load(config: settings.PretrainedSettings) -> Checkpoint:
     """Reads the checkpoint that training starts from; of a folder of pushed models, the newest. Errors are `read`'s."""
     return read(newest_version(config.path))
+
+
+def load_fitting(
+    chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings, vocabulary: str
+) -> Checkpoint:
+    """Reads the checkpoint that an objective starts from, and holds it against towers and vocabulary.
+
+    Prints a line for each way in which pictures or texts are prepared otherwise than the checkpoint's were.
+
+    Args:
+      chosen: the checkpoint, and which parts of it.
+      config: of the objective.
+      vocabulary: path of the SentencePiece model that the run uses.
+
+    Raises:
+      PretrainedError: it cannot be read, or `restoration.restore` would refuse it.
+    """
+    checkpoint = load(chosen)
+    restoration.require_same_vocabulary(checkpoint, vocabulary, chosen.parts)
+    restoration.require_fit(checkpoint, config, chosen.parts)
+    for difference in restoration.differing_inputs(checkpoint, config, chosen.parts):
+        print(f"note: {difference}", flush=True)
+    return checkpoint
 
 
 def newest_version(path: str) -> str:

@@ -51,20 +51,19 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
     width, size, patch = vision.count("hidden_size"), vision.count("image_size"), vision.count("patch_size")
     if text["projection_size"] is not None or text.count("hidden_size") != width:
         text.require("projection_size", width)
+    image = {
+        **vision.transformer(),
+        "size": size,
+        "patch": patch,
+        "interpolation": _interpolation(folder, size),
+        "cut_to_patches": size % patch > 0,
+    }
+    words = {**text.transformer(), "length": text.count("max_position_embeddings")}
     try:
-        image_tower = settings.ImageTowerSettings(
-            **vision.transformer(),
-            size=size,
-            patch=patch,
-            interpolation=_interpolation(folder, size),
-            cut_to_patches=size % patch > 0,
-        )
-        text_tower = settings.TextTowerSettings(**text.transformer(), length=text.count("max_position_embeddings"))
-    except PretrainedError:
-        raise
+        towers = settings.ImageTowerSettings(**image), settings.TextTowerSettings(**words)
     except ValueError as error:
         raise PretrainedError(f"{where}: no tower of ours has these numbers: {error}") from error
-    return settings.SiglipSettings(image_tower, text_tower), text.count("vocab_size")
+    return settings.SiglipSettings(*towers), text.count("vocab_size")
 
 
 def fields(checkpoint: Checkpoint) -> dict[str, Any]:

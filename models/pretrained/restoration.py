@@ -10,7 +10,7 @@ import tensorflow as tf
 from models import settings
 from models.optimizers.parameters import name
 from models.pretrained import layout, vocabularies
-from models.pretrained.checkpoint import Checkpoint, require_none
+from models.pretrained.checkpoint import Checkpoint, require_none, shown
 from models.pretrained.errors import PretrainedError
 from models.settings.pretrained import PARTS
 
@@ -145,7 +145,6 @@ def _require_same_shapes(
         here, there = ours.get(key), theirs.get(key)
         resized = key == _POSITIONS and here and there and here[-1] == there[-1]
         if _part(key) in parts and here != there and not resized:
-            told = [list(shape) if shape is not None else "missing" for shape in (there, here)]
-            problems.append(f"{key} is {told[0]} there and {told[1]} here")
+            problems.append(f"{key} is {shown(there)} there and {shown(here)} here")
     fix = "Give the towers the checkpoint's settings and vocabulary, or leave a part out of Pretrained.parts"
     require_none(checkpoint.source, problems, fix)
