@@ -113,7 +113,7 @@ class Augment(beam.PTransform):
         answers = (
             held_out | beam.FlatMap(filters.all_captions) | beam.Distinct() | beam.Map(lambda caption: (caption, 1))
         )
-        by_caption = variants.rows | beam.Map(lambda row: (filters.first_caption(row)[0], row.by_reference()))
+        by_caption = variants.rows | beam.Map(lambda row: (filters.first_caption(row), row.by_reference()))
         news = (
             {"rows": by_caption, "held_out": answers}
             | beam.CoGroupByKey()

@@ -135,9 +135,9 @@ def _number(normalised: str) -> int:
     return salted_hash(normalised, "caption")
 
 
-def first_caption(row: ImageText) -> list[str]:
+def first_caption(row: ImageText) -> str:
     """The first caption as duplicates are told apart: as the vocabulary sees it, less case and spaces."""
-    return [_normalised(row.caption)]
+    return _normalised(row.caption)
 
 
 def all_captions(row: ImageText) -> list[str]:

@@ -1,6 +1,7 @@
 """What flows through the data plane: an image-text pair, or a row that was dropped and why."""
 
 import dataclasses
+import functools
 import hashlib
 
 import tensorflow as tf
@@ -45,9 +46,14 @@ class ImageText:
         """What decides the split: rows of one group are held out together."""
         return self.group or self.key
 
+    @functools.cached_property
+    def reference(self) -> bytes:
+        """What stands for the picture: its length, 8 bytes, and a hash, 16 bytes."""
+        return len(self.image).to_bytes(8, "big") + hashlib.blake2b(self.image, digest_size=16).digest()
+
     def by_reference(self) -> "ImageText":
         """The row with 24 bytes in its picture's place: what a stage shuffles that looks at no pixels."""
-        return dataclasses.replace(self, image=picture_reference(self.image))
+        return dataclasses.replace(self, image=self.reference)
 
     def to_example(self) -> bytes:
         """The row as a serialized tf.Example; equal rows give equal bytes."""
@@ -117,13 +123,8 @@ def content_key(image: bytes, caption: str) -> str:
     return hashlib.sha256(image + b"\0" + caption.encode()).hexdigest()[:24]
 
 
-def picture_reference(image: bytes) -> bytes:
-    """What stands for an encoded picture: its length, 8 bytes, and a hash, 16 bytes."""
-    return len(image).to_bytes(8, "big") + hashlib.blake2b(image, digest_size=16).digest()
-
-
 def referenced_bytes(reference: bytes) -> int:
-    """The length of the picture that a reference stands for."""
+    """The length of the picture that an `ImageText.reference` stands for."""
     return int.from_bytes(reference[:8], "big")
 
 

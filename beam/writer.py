@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from beam.records import ImageText, Rejected, picture_reference, referenced_bytes, salted_hash
+from beam.records import ImageText, Rejected, referenced_bytes, salted_hash
 
 REJECT_SHARDS = 1
 _OTHER_BYTES = 250  # of a stored row, about: the names of its features and TFRecord's checksums
+_BLOCK = 1 << 20  # bytes hashed at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ class WriteShards(beam.PTransform):
             once = rows.pipeline | "Once" >> beam.Create([layout])
             counts = beam.pvalue.AsSingleton(once | "Counts" >> beam.Map(_counts, beam.pvalue.AsDict(sizes)))
         # Without the rest of the row, since it waits here until there are counts.
-        pictures = pictured | "Picture" >> beam.Map(lambda row: (row.split_key, row.key, row.image))
+        pictures = pictured | "Picture" >> beam.Map(lambda row: (row.split_key, row.key, row.reference, row.image))
         members = [
             pictures | "PlacePicture" >> beam.Map(_place_picture, layout, counts),
             rows | "PlaceRow" >> beam.Map(_place_row, layout, counts),
@@ -125,7 +126,7 @@ class WriteShards(beam.PTransform):
 
 
 _Place = tuple[str, int]  # split and number of a shard
-_Picture = tuple[str, bytes]  # its row's key, and itself encoded
+_Picture = tuple[str, bytes, bytes]  # its row's key, its reference, and itself encoded
 _Member = ImageText | _Picture | None
 
 
@@ -147,9 +148,11 @@ def _place_row(row: ImageText, layout: Layout, counts: dict[str, int]) -> tuple[
     return _place(row.split_key, row.key, layout, counts), row
 
 
-def _place_picture(row: tuple[str, str, bytes], layout: Layout, counts: dict[str, int]) -> tuple[_Place, _Member]:
-    split_key, key, image = row
-    return _place(split_key, key, layout, counts), (key, image)
+def _place_picture(
+    picture: tuple[str, str, bytes, bytes], layout: Layout, counts: dict[str, int]
+) -> tuple[_Place, _Member]:
+    split_key, key, reference, image = picture
+    return _place(split_key, key, layout, counts), (key, reference, image)
 
 
 def _every_shard(split: str, counts: dict[str, int]) -> Iterator[tuple[_Place, _Member]]:
@@ -164,17 +167,19 @@ def _write_shard(group: tuple[_Place, Iterable[_Member]], folder: str, layout: L
         if isinstance(member, ImageText):
             rows.append(member)
         elif member:
-            key, image = member
-            pictures[key, picture_reference(image)] = image
+            key, reference, image = member
+            pictures[key, reference] = image
     rows.sort(key=lambda row: layout.order_of(row.key))
     path = os.path.join(folder, f"Split-{split}", layout.file_name(number, counts[split]))
     with WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
         for row in rows:
             writer.write(dataclasses.replace(row, image=pictures[row.key, row.image]).to_example())
+    digest, size = hashlib.sha256(), 0
     with tf.io.gfile.GFile(path, "rb") as file:
-        content = file.read()
-    relative = os.path.relpath(path, folder)
-    return Shard(split, relative, len(rows), len(content), hashlib.sha256(content).hexdigest())
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+    return Shard(split, os.path.relpath(path, folder), len(rows), size, digest.hexdigest())
 
 
 class WriteRejects(beam.PTransform):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from models import crops, data, features, images, settings
-from models.objectives.objective import IMAGE_EMBEDDING, TOKEN_IDS, Views, boxes_of
+from models.objectives.objective import IMAGE_EMBEDDING, SEEDS, Views, boxes_of
 from models.rand_augment import rand_augment
 from models.tokenizer import Tokenizer
 
@@ -52,7 +52,7 @@ class Batches:
         Args:
           paths: TFRecord shards of serialized tf.Example, gzipped where the name ends in .gz.
           tokenizer: makes the token ids.
-          config: the image tower's size and way to resize, shuffle buffer, shards at once, cache, augmentation and
+          config: how pictures are prepared, shuffle buffer, shards at once, cache, augmentation and
             seed; batch size, for the check.
           views: what the objective wants to see of each pair.
 
@@ -72,9 +72,10 @@ class Batches:
           start: pass, group and row to go on from, as the last batch that was used gave it.
 
         Returns:
-          {"token_ids": int32 [b, L], "position": int64 [3]}, for each of the views' images NAME: uint8 [b, S, S, 3],
-          and where it is cropped NAME_boxes: float32 [b, 4], drawn anew at each visit; a row's box does not depend on
-          the batch it falls into. Where the views ask for it, "image_embedding": float32 [b, D].
+          {"position": int64 [3]}, for each of the views' texts NAME: int32 [b, L], for each of their images NAME: uint8
+          [b, S, S, 3], and where it is cropped NAME_boxes: float32 [b, 4]. Where the views ask for them, "seeds": int32
+          [b, 2], and "image_embedding": float32 [b, D]. What is drawn, is drawn anew at each visit of a row, and does
+          not depend on the batch it falls into.
         """
         if self._config.cache:
             decoded = self._from_memory(reader, start)
@@ -97,16 +98,21 @@ class Batches:
         decoded = {_CAPTIONS: captions, _COUNT: tf.shape(captions)[0]}
         if self._views.images:
             image = data.parse([example], (features.IMAGE,))[features.IMAGE][0]
-            decoded[_PIXELS] = images.decode_and_resize(image, self._config.objective.image_tower)
+            decoded[_PIXELS] = images.decode_and_resize(image, self._config.objective.image_input)
         if self._views.image_embedding:
             decoded[IMAGE_EMBEDDING] = data.parse_embeddings([example], self._views.image_embedding)[0]
         return decoded
 
     def _augment(self, row: dict[str, tf.Tensor], reader: Reader, position: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The row as it is seen at this visit: one of its captions, and its picture once a view."""
-        draw = tf.random.stateless_uniform([], self._seed(reader, position, 2, 0), alg="philox")
-        caption = tf.cast(draw * tf.cast(row[_COUNT], tf.float32), tf.int32)
-        seen = {TOKEN_IDS: row[_CAPTIONS][tf.minimum(caption, row[_COUNT] - 1)]}
+        """The row as it is seen at this visit: a caption for each text, and its picture once a view."""
+        seen = {}
+        for view, name in enumerate(self._views.texts):
+            draw = tf.random.stateless_uniform([], self._seed(reader, position, 2, view), alg="philox")
+            caption = tf.cast(draw * tf.cast(row[_COUNT], tf.float32), tf.int32)
+            seen[name] = row[_CAPTIONS][tf.minimum(caption, row[_COUNT] - 1)]
+        if self._views.seeds:
+            seed = self._seed(reader, position, 3, 0)
+            seen[SEEDS] = tf.random.stateless_uniform([2], seed, None, None, tf.int32, alg="philox")
         if IMAGE_EMBEDDING in row:
             seen[IMAGE_EMBEDDING] = row[IMAGE_EMBEDDING]
         for view, (name, own) in enumerate(self._views.images.items()):

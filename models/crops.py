@@ -40,7 +40,9 @@ def random_box(config: settings.AugmentationSettings, seed: tf.Tensor) -> tf.Ten
 def crop(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     """Each image's box, resized back bilinearly; float32 [N, S, S, 3] in [-1, 1] -> the same shape; white outside.
 
-    Two matrix products, which XLA compiles for every device; tf.image.crop_and_resize, which this equals, it does not.
+    Antialiased: where a box is larger than the picture, each pixel is the mean of those that fall into it. Two matrix
+    products, which XLA compiles for every device; tf.image.crop_and_resize, which this equals inside a picture, it does
+    not.
     """
     size = images.shape[1]
     rows, rows_inside = _bilinear_weights(boxes[:, 0], boxes[:, 2], size)
@@ -57,4 +59,7 @@ def _bilinear_weights(start: tf.Tensor, end: tf.Tensor, size: int) -> tuple[tf.T
     source = (start[:, None] + (end - start)[:, None] * steps) * (size - 1)
     inside = tf.cast(tf.logical_and(source >= 0, source <= size - 1), tf.float32)
     distance = tf.abs(source[:, :, None] - tf.range(size, dtype=tf.float32))
-    return tf.maximum(1.0 - distance, 0.0) * inside[:, :, None], inside
+    shrinking = tf.maximum(tf.abs(end - start), 1.0)[:, None, None]
+    weights = tf.maximum(1.0 - distance / shrinking, 0.0)
+    weights = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=2, keepdims=True))
+    return weights * inside[:, :, None], inside

@@ -61,7 +61,7 @@ class ServedModel(tf.Module):
         }
 
     def _embed_image(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        return self.objective.embed_image(images.decode_batch(image_bytes, self.objective.config.image_tower))
+        return self.objective.embed_image(images.decode_batch(image_bytes, self.objective.config.image_input))
 
     def _embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
         return self.objective.embed_text(token_ids)

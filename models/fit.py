@@ -33,12 +33,12 @@ def fit(
     keras.utils.set_random_seed(config.seed)
     tf.config.experimental.enable_op_determinism()
 
-    tokenizer = Tokenizer(vocabulary, config.objective.text_tower)
+    tokenizer = Tokenizer(vocabulary, config.objective.text_input)
     with devices.strategy.scope():
         objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
         if config.pretrained:
             checkpoint = pretrained.load_fitting(config.pretrained, config.objective, vocabulary)
-            pretrained.restore(objective.variables, checkpoint, config.pretrained.parts, config.objective)
+            pretrained.restore(objective.variables, checkpoint, config.pretrained.parts)
     batches = Batches(train_shards, tokenizer, config, objective.views)
     held_out = None
     if config.logging.held_out_every:

@@ -65,11 +65,12 @@ def of_micro_batches(
     stacked = {name: array.stack() for name, array in arrays.items()}
     features = {name: tf.reshape(v, [count * first[name].shape[0], *v.shape[2:]]) for name, v in stacked.items()}
 
-    names = sorted(features)
+    names = sorted(name for name, value in features.items() if value.dtype.is_floating)
+    learned = {name: features[name] for name in names}
     with tf.GradientTape() as tape:
-        tape.watch(features)
+        tape.watch(learned)
         loss, metrics = objective.loss(features, collectives)
-    by_feature, direct = tape.gradient(loss, (features, list(variables)), unconnected_gradients="zero")
+    by_feature, direct = tape.gradient(loss, (learned, list(variables)), unconnected_gradients="zero")
     upstream = {name: tf.reshape(by_feature[name], stacked[name].shape) for name in names}
 
     def backward(k: tf.Tensor, sums: list[tf.Tensor]) -> tuple[object, ...]:

@@ -58,7 +58,7 @@ class HeldOut:
             self._pictures = data.parse_embeddings(serialized, dim)
         else:
             encoded = data.parse(serialized, (features.IMAGE,))[features.IMAGE]
-            self._pictures = images.decode_batch(encoded, objective.config.image_tower)
+            self._pictures = images.decode_batch(encoded, objective.config.image_input)
 
         def embed(pictures: tf.Tensor, token_ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
             image, text = pictures if dim else objective.embed_image(pictures), objective.embed_text(token_ids)

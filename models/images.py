@@ -11,16 +11,16 @@ from models import settings
 _KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # what tf.image.resize calls each, when it antialiases
 
 
-def decode_and_resize(image_bytes: tf.Tensor, tower: settings.ImageTowerSettings) -> tf.Tensor:
-    """String [] (JPEG, PNG, GIF or BMP) -> uint8 [S, S, 3], S the tower's size.
+def decode_and_resize(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
+    """String [] (JPEG, PNG, GIF or BMP) -> uint8 [S, S, 3], S its side.
 
     Raises:
       InvalidArgumentError: it cannot be decoded.
     """
     decoded = tf.io.decode_image(image_bytes, channels=0, expand_animations=False)
-    resized = _RESIZES[tower.resize](_composite_on_white(decoded), tower.size, tower.interpolation)
+    resized = _RESIZES[prepared.resize](_composite_on_white(decoded), prepared.size, prepared.interpolation)
     pixels = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-    return tf.ensure_shape(pixels, [tower.size, tower.size, 3])
+    return tf.ensure_shape(pixels, [prepared.size, prepared.size, 3])
 
 
 def _squash(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
@@ -60,7 +60,7 @@ def to_unit_range(pixels: tf.Tensor) -> tf.Tensor:
 
 
 @tf.function
-def decode_batch(image_bytes: tf.Tensor, tower: settings.ImageTowerSettings) -> tf.Tensor:
+def decode_batch(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
     """String [N] -> float32 [N, S, S, 3] in [-1, 1], for serving.
 
     Raises:
@@ -68,12 +68,14 @@ def decode_batch(image_bytes: tf.Tensor, tower: settings.ImageTowerSettings) -> 
     """
     count = tf.size(image_bytes, out_type=tf.int64)
     rows = tf.data.Dataset.range(count).map(
-        lambda row: (row, decode_and_resize(image_bytes[row], tower)), num_parallel_calls=tf.data.AUTOTUNE
+        lambda row: (row, decode_and_resize(image_bytes[row], prepared)), num_parallel_calls=tf.data.AUTOTUNE
     )
     # A decoder's own error names no row. Leaving broken rows out, then asking which are missing, does.
     rows = rows.ignore_errors()
     decoded_rows = tf.TensorArray(tf.int64, size=0, dynamic_size=True, element_shape=[])
-    decoded_pixels = tf.TensorArray(tf.uint8, size=0, dynamic_size=True, element_shape=[tower.size, tower.size, 3])
+    decoded_pixels = tf.TensorArray(
+        tf.uint8, size=0, dynamic_size=True, element_shape=[prepared.size, prepared.size, 3]
+    )
     for row, pixels in rows:
         decoded_rows = decoded_rows.write(decoded_rows.size(), row)
         decoded_pixels = decoded_pixels.write(decoded_pixels.size(), pixels)

@@ -25,12 +25,12 @@ class Tokenizer(tf.Module):
     Make it after the random seed is set: TensorFlow frees the resources of eager ops when a seed is set.
     """
 
-    def __init__(self, model_path: str, config: settings.TextTowerSettings) -> None:
+    def __init__(self, model_path: str, config: settings.TextInput) -> None:
         """Reads a SentencePiece model: VocabularyTrainer's, or a published one, such as SigLIP's 32,000 pieces.
 
         Args:
           model_path: of the file.
-          config: length, pad id, and the end of sentence where the tower looks for it.
+          config: length, pad id, and what the tower takes for the end of sentence.
 
         Raises:
           ValueError: it is no SentencePiece model, has no end of sentence, or gives it or the padding another id.
@@ -59,7 +59,7 @@ class Tokenizer(tf.Module):
         return self(text)
 
 
-def _require_ids(path: str, model: bytes, config: settings.TextTowerSettings) -> tuple[int, int]:
+def _require_ids(path: str, model: bytes, config: settings.TextInput) -> tuple[int, int]:
     """The id of the end of sentence, and the number of pieces."""
     pieces = sentencepiece.SentencePieceProcessor()
     try:
@@ -69,9 +69,9 @@ def _require_ids(path: str, model: bytes, config: settings.TextTowerSettings) ->
     eos_id, size = pieces.eos_id(), pieces.get_piece_size()
     if eos_id < 0:
         raise ValueError(f"{path} has no end of sentence; train it with an eos_id, as VocabularyTrainer does")
-    if config.pooling == "eos" and config.eos_id != eos_id:
+    if config.expected_eos_id not in (None, eos_id):
         raise ValueError(
-            f"TextTower.eos_id is {config.eos_id}, but {path} ends sentences with {eos_id}; set it to that"
+            f"TextTower.eos_id is {config.expected_eos_id}, but {path} ends sentences with {eos_id}; set it to that"
         )
     fits = sorted({eos_id, pieces.pad_id()} - {-1})  # SigLIP's published vocabularies pad with their end of sentence
     if config.pad_id not in fits:

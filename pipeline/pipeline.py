@@ -182,9 +182,10 @@ def local_locations(output_dir: str) -> Locations:
 
 
 def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
-    if not (training.objective.reads_embeddings and training.pretrained):
+    tower = training.objective.embeds_beforehand
+    if tower is None or training.pretrained is None:
         return None
-    return EmbeddingSettings(training.objective.image_tower, training.pretrained, training.runtime.compute_dtype)
+    return EmbeddingSettings(tower, training.pretrained, training.runtime.compute_dtype)
 
 
 def _to_json(options: Any) -> str:

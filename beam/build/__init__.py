@@ -106,6 +106,6 @@ def _corpus_filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
     if options.captions.max_repeats:
         chosen.append(("RepeatedCaptions", filters.RepeatedCaptions(options.captions.max_repeats)))
     if options.unique_captions:
-        by_caption = stages.KeepFirst(lambda row: filters.first_caption(row)[0], "duplicate_caption", group_stays=True)
+        by_caption = stages.KeepFirst(filters.first_caption, "duplicate_caption", group_stays=True)
         chosen.append(("UniqueCaptions", by_caption))
     return chosen

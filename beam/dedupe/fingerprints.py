@@ -57,7 +57,7 @@ def node_of(row: ImageText, evaluation_set: str = "") -> int:
 def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluation_set: str = "") -> Fingerprint:
     """Decodes the picture and hashes what the options compare."""
     picture = pictures.on_white(row.image)
-    (caption,) = filters.first_caption(row)
+    caption = filters.first_caption(row)
     pixels = _digest(repr(picture.size).encode() + picture.tobytes())
     values = {
         "bytes": lambda: _digest(row.image),

@@ -17,6 +17,7 @@ Metrics = dict[str, tf.Tensor]
 IMAGES = "images"
 TOKEN_IDS = "token_ids"
 IMAGE_EMBEDDING = "image_embedding"
+SEEDS = "seeds"
 
 
 def boxes_of(view: str) -> str:
@@ -26,22 +27,29 @@ def boxes_of(view: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """What of each pair a batch must hold, besides `token_ids`, int32 [N, L].
+    """What of each pair a batch must hold.
 
     Attributes:
       images: {name: augmentation}: the picture once for each, float32 [N, S, S, 3] in [-1, 1], every one augmented by
         itself; None augments as Training.augmentation says. Where it is empty, no picture is read or decoded.
+      texts: names: a caption of the picture for each, drawn for each by itself, int32 [N, L] token ids.
+      seeds: add SEEDS, int32 [N, 2], another for each visit of each pair, so that what an objective draws in the step,
+        such as masks, is the same where a run was resumed.
       image_embedding: D of embeddings that lie in the shards, float32 [N, D], unit norm; 0 reads none.
     """
 
     images: Mapping[str, AugmentationSettings | None] = dataclasses.field(default_factory=lambda: {IMAGES: None})
+    texts: tuple[str, ...] = (TOKEN_IDS,)
+    seeds: bool = False
     image_embedding: int = 0
 
 
 class Objective(Protocol):
     """Owns its towers, turns a batch into a loss, and gives the two embeddings that are exported.
 
-    The loss is in two parts, so that a batch can be embedded piece by piece and yet be compared as a whole.
+    The loss is in two parts, so that a batch can be embedded piece by piece and yet be compared as a whole: `features`
+    is all that needs one pair only, `loss` what compares pairs, in whichever layers: a fusion of hard negatives belongs
+    into it. How many towers there are, and what they share, is the objective's own affair.
     """
 
     config: ObjectiveSettings
@@ -66,7 +74,7 @@ class Objective(Protocol):
         """Floating-point operations of a training step over `batch_size` pairs (models.flops)."""
 
     def features(self, batch: Batch) -> Features:
-        """What the loss compares, each [N, ...]; a row depends on its own pair only."""
+        """What the loss needs, each [N, ...]: differentiable, or whole numbers; a row depends on its own pair only."""
 
     def loss(self, features: Features, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
         """This replica's share of the loss, whose sum over replicas is the loss, and scalars of the whole batch."""

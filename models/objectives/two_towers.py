@@ -13,7 +13,7 @@ from models.text_tower import TextTower
 class TwoTowers(keras.layers.Layer):
     """An image and a text tower, whose features are their unit-norm embeddings, float32."""
 
-    def __init__(self, config: settings.ObjectiveSettings, vocabulary_size: int, remat: bool, name: str) -> None:
+    def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: bool, name: str) -> None:
         super().__init__(name=name)
         self.views = Views()
         self.config = config

@@ -99,9 +99,12 @@ def read(
 
 
 def write(pairs: Iterable[Pair], weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A format's tensors from our weights; the pairs must name each weight once."""
+    """A format's tensors from our weights; ValueError where the pairs do not name each weight once."""
     pairs = list(pairs)
-    assert sorted(name for pair in pairs for name in pair.ours) == sorted(weights)
+    named = [name for pair in pairs for name in pair.ours]
+    if sorted(named) != sorted(weights):
+        different = sorted(set(named) ^ set(weights)) or "one is named twice"
+        raise ValueError(f"the format's tensors must be made of each weight once, but: {different}")
     return {pair.theirs: pair.to_theirs(weights) for pair in pairs}
 
 

@@ -31,6 +31,11 @@ def load_fitting(
     Raises:
       PretrainedError: it cannot be read, or `restoration.restore` would refuse it.
     """
+    if not isinstance(config, settings.TwoTowersSettings):
+        raise PretrainedError(
+            f"Training.pretrained is {chosen.path}, but {type(config).__name__.removesuffix('Settings')} has no image "
+            "tower and text tower that it could fill; set Training.pretrained = None"
+        )
     checkpoint = load(chosen)
     restoration.require_same_vocabulary(checkpoint, vocabulary, chosen.parts)
     restoration.require_fit(checkpoint, config, chosen.parts)

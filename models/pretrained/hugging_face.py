@@ -72,7 +72,7 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
         if preprocessor := hugging_face_config.preprocessor(checkpoint):
             files["preprocessor_config.json"] = preprocessor
         if checkpoint.vocabulary is not None:
-            files |= hugging_face_tokenizer.write_vocabulary(checkpoint, unfinished)
+            files |= hugging_face_tokenizer.write_vocabulary(checkpoint, checkpoint.vocabulary, unfinished)
         for name, content in files.items():
             with open(os.path.join(unfinished, name), "w", encoding="utf-8") as file:
                 json.dump(content, file, indent=2, sort_keys=True)

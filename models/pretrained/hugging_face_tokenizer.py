@@ -55,14 +55,13 @@ def with_tokenizer(
     return dataclasses.replace(config, text_tower=text)
 
 
-def write_vocabulary(checkpoint: Checkpoint, folder: str) -> dict[str, dict[str, Any]]:
-    """Writes the vocabulary; returns the JSON files that make transformers tokenize as we serve.
+def write_vocabulary(checkpoint: Checkpoint, vocabulary: bytes, folder: str) -> dict[str, dict[str, Any]]:
+    """Writes the checkpoint's vocabulary; returns the JSON files that make transformers tokenize as we serve.
 
     SiglipTokenizer removes punctuation, always. Siglip2Tokenizer, for Gemma's vocabulary, does not (transformers 5).
     """
-    assert checkpoint.vocabulary is not None
     text = checkpoint.config.text_tower
-    pieces = vocabularies.load(checkpoint.vocabulary, checkpoint.source)
+    pieces = vocabularies.load(vocabulary, checkpoint.source)
     special = {
         "eos_token": pieces.id_to_piece(pieces.eos_id()),
         "unk_token": pieces.id_to_piece(pieces.unk_id()),
@@ -75,6 +74,6 @@ def write_vocabulary(checkpoint: Checkpoint, folder: str) -> dict[str, dict[str,
         how = {"tokenizer_class": _SIGLIP_2, "add_bos_token": False, "add_eos_token": True, "padding_side": "right"}
         name = _VOCABULARIES[1]
     with open(os.path.join(folder, name), "wb") as file:
-        file.write(checkpoint.vocabulary)
+        file.write(vocabulary)
     config = {**special, **how, "model_max_length": text.length, "processor_class": "SiglipProcessor"}
     return {_CONFIG: config, "special_tokens_map.json": special}

@@ -25,7 +25,7 @@ _INPUTS = {"image_tower": ("interpolation", "resize", "cut_to_patches"), "text_t
 _POSITIONS = "image_tower/position_embedding"
 
 
-def require_fit(checkpoint: Checkpoint, config: settings.ObjectiveSettings, parts: tuple[str, ...]) -> None:
+def require_fit(checkpoint: Checkpoint, config: settings.TwoTowersSettings, parts: tuple[str, ...]) -> None:
     """Raises PretrainedError where `restore` would, before there is a model; the vocabulary is taken to fit."""
     _require_same_settings(config, checkpoint, parts)
     towers = settings.SiglipSettings(config.image_tower, config.text_tower)
@@ -33,7 +33,7 @@ def require_fit(checkpoint: Checkpoint, config: settings.ObjectiveSettings, part
     _require_same_shapes(checkpoint, expected, {key: value.shape for key, value in checkpoint.weights.items()}, parts)
 
 
-def differing_inputs(checkpoint: Checkpoint, config: settings.ObjectiveSettings, parts: tuple[str, ...]) -> list[str]:
+def differing_inputs(checkpoint: Checkpoint, config: settings.TwoTowersSettings, parts: tuple[str, ...]) -> list[str]:
     """A line for each way in which pictures or texts are prepared otherwise than for the checkpoint."""
     return [
         f"{problem}; `python -m models.pretrained inspect --from={checkpoint.source}` prints the checkpoint's"
@@ -45,7 +45,7 @@ def restore(
     variables: Sequence[tf.Variable],
     checkpoint: Checkpoint,
     parts: tuple[str, ...] = PARTS,
-    config: settings.ObjectiveSettings | settings.EmbeddingSettings | None = None,
+    config: settings.TwoTowersSettings | settings.EmbeddingSettings | None = None,
 ) -> None:
     """Sets variables to the checkpoint's values; each variable of the parts, and each value, exactly once.
 

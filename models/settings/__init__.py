@@ -1,7 +1,14 @@
 """What gin can tune about learning: frozen dataclasses, checked as they are made."""
 
 from models.settings.augmentation import AugmentationSettings
-from models.settings.objectives import ObjectiveSettings, SiglipSettings, SiglitSettings, SoftmaxSettings
+from models.settings.inputs import ImageInput, TextInput
+from models.settings.objectives import (
+    ObjectiveSettings,
+    SiglipSettings,
+    SiglitSettings,
+    SoftmaxSettings,
+    TwoTowersSettings,
+)
 from models.settings.optimizers import (
     AdafactorSettings,
     AdamWSettings,
@@ -20,6 +27,7 @@ __all__ = [
     "AugmentationSettings",
     "CheckpointSettings",
     "EmbeddingSettings",
+    "ImageInput",
     "ImageTowerSettings",
     "LionSettings",
     "LoggingSettings",
@@ -31,7 +39,9 @@ __all__ = [
     "SiglipSettings",
     "SiglitSettings",
     "SoftmaxSettings",
+    "TextInput",
     "TextTowerSettings",
     "TrainingSettings",
     "TransformerSettings",
+    "TwoTowersSettings",
 ]

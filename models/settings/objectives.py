@@ -1,15 +1,45 @@
 """What is trained: one settings class an objective."""
 
+import abc
 import dataclasses
 
 from models.checks import require_positive, require_types
 from models.configuration import configurable
+from models.settings.inputs import ImageInput, TextInput
 from models.settings.towers import ImageTowerSettings, TextTowerSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class ObjectiveSettings:
-    """What every objective has.
+class ObjectiveSettings(abc.ABC):
+    """What the rest of the system asks of any objective's settings, whatever it is made of."""
+
+    def __post_init__(self) -> None:
+        require_types(self)
+
+    @property
+    @abc.abstractmethod
+    def image_input(self) -> ImageInput:
+        """How pictures are prepared, in training and in serving."""
+
+    @property
+    @abc.abstractmethod
+    def text_input(self) -> TextInput:
+        """How texts are prepared, in training and in serving."""
+
+    @property
+    def locked(self) -> tuple[str, ...]:
+        """Towers that never learn, and so must come from Training.pretrained."""
+        return ()
+
+    @property
+    def embeds_beforehand(self) -> ImageTowerSettings | None:
+        """The locked tower whose embeddings, computed before training, are read in place of pictures."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoTowersSettings(ObjectiveSettings):
+    """An image tower and a text tower, which a pretrained checkpoint can fill.
 
     Attributes:
       image_tower: the Vision Transformer.
@@ -19,23 +49,18 @@ class ObjectiveSettings:
     image_tower: ImageTowerSettings = ImageTowerSettings()
     text_tower: TextTowerSettings = TextTowerSettings()
 
-    def __post_init__(self) -> None:
-        require_types(self)
+    @property
+    def image_input(self) -> ImageInput:
+        return self.image_tower
 
     @property
-    def locked(self) -> tuple[str, ...]:
-        """Towers that never learn, and so must come from Training.pretrained."""
-        return ()
-
-    @property
-    def reads_embeddings(self) -> bool:
-        """Whether training reads the embeddings of pictures, computed beforehand, in place of pictures."""
-        return False
+    def text_input(self) -> TextInput:
+        return self.text_tower
 
 
 @configurable("Siglip")
 @dataclasses.dataclass(frozen=True)
-class SiglipSettings(ObjectiveSettings):
+class SiglipSettings(TwoTowersSettings):
     """Two towers and a pairwise sigmoid loss (arXiv 2303.15343).
 
     Attributes:
@@ -70,13 +95,13 @@ class SiglitSettings(SiglipSettings):
         return ("image_tower",)
 
     @property
-    def reads_embeddings(self) -> bool:
-        return self.precomputed
+    def embeds_beforehand(self) -> ImageTowerSettings | None:
+        return self.image_tower if self.precomputed else None
 
 
 @configurable("Softmax")
 @dataclasses.dataclass(frozen=True)
-class SoftmaxSettings(ObjectiveSettings):
+class SoftmaxSettings(TwoTowersSettings):
     """Two towers and CLIP's softmax loss, the baseline of the SigLIP paper (section 3.1).
 
     Attributes:

@@ -114,6 +114,11 @@ class TextTowerSettings(TransformerSettings):
     pad_id: int = 1
     eos_id: int = 0
 
+    @property
+    def expected_eos_id(self) -> int | None:
+        """Of the vocabulary: `eos_id` where the tower looks for it."""
+        return self.eos_id if self.pooling == "eos" else None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "length")

@@ -116,7 +116,7 @@ class TrainingSettings:
             "set Training.pretrained = @Pretrained() and Pretrained.path",
         )
         require(
-            not self.objective.reads_embeddings or self.augmentation == AugmentationSettings(),
+            self.objective.embeds_beforehand is None or self.augmentation == AugmentationSettings(),
             "Training.augmentation",
             self.augmentation,
             "off: embeddings are of whole pictures",

@@ -128,13 +128,13 @@ def test_stored_embeddings_are_read_in_place_of_pictures(vocabulary, tmp_path):
         rows.append(example.SerializeToString())
     shards = write_shards(tmp_path, 1, rows)
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
-    batch = next(iter(Batches(shards, tokenizer, CONFIG, Views({}, 2)).read(48)))
+    batch = next(iter(Batches(shards, tokenizer, CONFIG, Views({}, image_embedding=2)).read(48)))
     assert set(batch) == {"image_embedding", "token_ids", "position"}
     captions = tokenizer(tf.constant([caption for _, caption, _ in shape_pairs()[:48]])).numpy()
     for embedding, tokens in zip(batch["image_embedding"].numpy(), batch["token_ids"].numpy(), strict=True):
         np.testing.assert_array_equal(captions[int(embedding[0])], tokens)
     with pytest.raises(tf.errors.InvalidArgumentError, match="image_embedding"):
-        next(iter(Batches(shards, tokenizer, CONFIG, Views({}, 3)).read(48)))
+        next(iter(Batches(shards, tokenizer, CONFIG, Views({}, image_embedding=3)).read(48)))
 
 
 @pytest.mark.parametrize("cache", [False, True])

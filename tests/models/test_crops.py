@@ -48,7 +48,8 @@ def test_every_other_picture_is_mirrored_and_its_box_is_the_same():
 
 def test_crops_are_those_of_tensorflows_crop_and_resize_compiled_or_not():
     pixels = tf.random.stateless_uniform([3, 16, 16, 3], [1, 2], -1, 1)
-    boxes = tf.constant(drawn(settings.AugmentationSettings(0.5, 1.2, flip=True), 3))
+    boxes = tf.constant(drawn(settings.AugmentationSettings(0.5, 1.0, flip=True), 3))
+    boxes += tf.constant([[0.0], [0.4], [-0.4]])  # inside, and partly outside
     expected = tf.image.crop_and_resize(pixels, boxes, tf.range(3), [16, 16], extrapolation_value=crops.WHITE)
     np.testing.assert_allclose(crops.crop(pixels, boxes), expected, atol=2e-5)
     np.testing.assert_allclose(tf.function(crops.crop, jit_compile=True)(pixels, boxes), expected, atol=2e-5)
@@ -56,6 +57,18 @@ def test_crops_are_those_of_tensorflows_crop_and_resize_compiled_or_not():
     np.testing.assert_allclose(crops.crop(pixels, whole), pixels, atol=1e-5)
     mirror = tf.constant([[0.0, 1.0, 1.0, 0.0]] * 3)
     np.testing.assert_allclose(crops.crop(pixels, mirror), pixels[:, :, ::-1], atol=1e-5)
+
+
+def test_a_picture_that_is_shrunk_is_filtered():
+    checkered = tf.tile(tf.cast((tf.range(32)[:, None] + tf.range(32)) % 2, tf.float32)[None, :, :, None], [1, 1, 1, 3])
+    box = tf.constant([[-16 / 31, -16 / 31, 46 / 31, 46 / 31]])  # every other pixel
+    shrunk = crops.crop(checkered, box)[0].numpy()
+    assert (shrunk[:8] == crops.WHITE).all()
+    assert abs(shrunk[9:23, 9:23] - 0.5).max() < 0.02
+    unfiltered = tf.image.crop_and_resize(checkered, box, [0], [32, 32])[0, 9:23, 9:23].numpy()
+    assert abs(unfiltered - 0.5).max() > 0.4  # control: what is filtered out
+    far = crops.crop(checkered, tf.constant([[3.0, 3.0, 4.0, 4.0]]))
+    np.testing.assert_array_equal(far, np.full((1, 32, 32, 3), crops.WHITE))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from models import settings
+from models import flops, settings
 from tests.models import abstract_step
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -53,6 +53,17 @@ def test_each_size_has_the_published_number_of_parameters(size):
         text = dataclasses.replace(objective.text_tower, length=length)
         ids = objective.image_tower.patches + length
         assert counted(objective.image_tower) + counted(text, words, dim) + 2 + ids == published
+
+
+@pytest.mark.parametrize("size", PARAMETERS)
+def test_the_table_of_the_docs_says_so_too(size):
+    objective = abstract_step.load(size).objective
+    image, text = PARAMETERS[size]
+    tower, dim = objective.image_tower, objective.image_tower.width
+    operations = round((flops.image_tower(tower) + flops.text_tower(objective.text_tower, dim)) / 1e9)
+    row = f"| `{size}.gin` | {tower.patch}, {tower.size} | {objective.text_tower.length} "
+    row += f"| {image:,} | {text:,} | {image + text + 2:,} | {operations} |"
+    assert row in (ROOT / "docs" / "checkpoints.md").read_text()
 
 
 @pytest.mark.parametrize(
