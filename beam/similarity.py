@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
 
 from beam import stages
+from beam.exported_model import ExportedModel
 from beam.records import ImageText
 
 
@@ -46,30 +46,15 @@ class _Score(beam.DoFn):
         self._rules = rules
 
     def setup(self) -> None:
-        import tensorflow as tf
-        import tensorflow_text  # noqa: F401  (its ops are in the graph)
-
-        self._model = tf.saved_model.load(self._rules.model)
+        self._model = ExportedModel(self._rules.model, self._rules.batch_size)
         self._progress = stages.Progress("scored")
 
     def process(self, batch: list[ImageText]) -> Iterator[tuple[ImageText, list[str]]]:
         captions = [(row.caption, *row.more_captions) for row in batch]
         of_row = np.repeat(np.arange(len(batch)), [len(some) for some in captions])
-        images = self._embed("embed_image", "image_bytes", "image_embedding", [row.image for row in batch])
-        texts = self._embed("embed_text", "text", "text_embedding", [one.encode() for some in captions for one in some])
+        images = self._model.embed_images([row.image for row in batch])
+        texts = self._model.embed_texts([one for some in captions for one in some])
         cosines = np.sum(images[of_row] * texts, axis=1)
         for number, row in enumerate(batch):
             yield row, ["low_similarity" if one < self._rules.minimum else "" for one in cosines[of_row == number]]
         self._progress.add(len(batch))
-
-    def _embed(self, signature: str, name: str, output: str, values: list[bytes]) -> np.ndarray:
-        """Always in batches of one shape: a row's embedding must not depend on how many share its batch."""
-        import tensorflow as tf
-
-        size, embed, found = self._rules.batch_size, self._model.signatures[signature], []
-        for start in range(0, len(values), size):
-            some = values[start : start + size]
-            padded = some + [some[-1]] * (size - len(some))
-            answer: dict[str, Any] = embed(**{name: tf.constant(padded)})
-            found.append(answer[output].numpy()[: len(some)])
-        return np.concatenate(found)

@@ -21,6 +21,9 @@ def pin(run: PipelineSettings) -> PipelineSettings:
       ValueError: a file is missing, or is not the one whose hash the settings give.
     """
     run = dataclasses.replace(run, ingest=pin_ingest(run.ingest))
+    if run.deduper and run.deduper.embedding_model:
+        model = _pinned_model("Deduper.embedding_model", run.deduper.embedding_model)
+        run = dataclasses.replace(run, deduper=dataclasses.replace(run.deduper, embedding_model=model))
     vocabulary, training = run.vocabulary, run.training
     if vocabulary.path:
         vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
@@ -52,13 +55,16 @@ def pin_ingest(ingest: IngestSettings) -> IngestSettings:
     """Fills in which version of a model the similarity filter uses; raises ValueError where there is none."""
     if ingest.similarity is None:
         return ingest
-    path = newest_version(ingest.similarity.model)
-    if not os.path.isfile(os.path.join(path, "saved_model.pb")):
-        raise ValueError(
-            f"Similarity.model is {ingest.similarity.model!r}, but holds no SavedModel; name one, such as "
-            "'output/quickstart/serving'"
-        )
-    return dataclasses.replace(ingest, similarity=dataclasses.replace(ingest.similarity, model=path))
+    model = _pinned_model("Similarity.model", ingest.similarity.model)
+    return dataclasses.replace(ingest, similarity=dataclasses.replace(ingest.similarity, model=model))
+
+
+def _pinned_model(name: str, path: str) -> str:
+    """The newest version of an exported model."""
+    newest = newest_version(path)
+    if not os.path.isfile(os.path.join(newest, "saved_model.pb")):
+        raise ValueError(f"{name} is {path!r}, but holds no SavedModel; name one, such as 'output/quickstart/serving'")
+    return newest
 
 
 def _sha256(named: VocabularySettings | settings.PretrainedSettings, path: str) -> str:

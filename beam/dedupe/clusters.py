@@ -1,6 +1,7 @@
 """Edges -> clusters: the connected components of what is alike."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -18,6 +19,13 @@ def stars(edges: np.ndarray) -> np.ndarray:
     _, component = sparse.csgraph.connected_components(graph, directed=False)
     _, smallest = np.unique(component, return_index=True)  # nodes are sorted, so the first is the smallest
     return np.stack([nodes, nodes[smallest[component]]], axis=1)
+
+
+def to_smallest(group: tuple[Any, Iterable[int]]) -> Iterator[np.ndarray]:
+    """An edge from each node of a value to the smallest, so that a million copies give a million edges and no more."""
+    nodes = np.unique(np.fromiter(group[1], np.uint64))
+    if len(nodes) > 1:
+        yield np.stack([nodes[1:], np.broadcast_to(nodes[0], len(nodes) - 1)], axis=1)
 
 
 class Clusters(beam.CombineFn):

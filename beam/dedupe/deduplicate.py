@@ -11,7 +11,7 @@ from beam import stages, store, writer
 from beam.dedupe import report
 from beam.dedupe.clusters import Clusters
 from beam.dedupe.edges import Edges
-from beam.dedupe.fingerprints import Fingerprint, fingerprint, hash_difference
+from beam.dedupe.fingerprints import Fingerprint, Fingerprints, hash_difference
 from beam.dedupe.options import DedupeOptions
 from beam.reader import ReadShards
 from beam.records import ImageText, Outcome, Rejected
@@ -43,16 +43,16 @@ class Deduplicate(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         options, layout, folders = self._options, self._layout, self._folders
 
-        def of_corpus(row: ImageText) -> Fingerprint:
-            return fingerprint(row, layout.split_of(row.split_key) != _TRAIN, options)
+        def held_out(row: ImageText) -> bool:
+            return layout.split_of(row.split_key) != _TRAIN
 
         rows = pipeline | "Read" >> ReadShards(folders.source) | beam.ParDo(stages.ReportProgress("compared"))
-        corpus = rows | "Fingerprint" >> beam.Map(of_corpus)
+        corpus = rows | "Fingerprint" >> Fingerprints(held_out, options)
         sets, pictures = [], [rows]
         for name, folder in sorted(options.evaluation_sets.items()):
             read = pipeline | f"Read {name}" >> ReadShards(folder)
             pictures.append(read)
-            sets.append(read | f"Fingerprint {name}" >> beam.Map(fingerprint, True, options, name))
+            sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, options, name))
         prints = [corpus, *sets] | "Fingerprints" >> beam.Flatten()
 
         edges = prints | Edges(options)

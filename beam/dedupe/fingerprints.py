@@ -2,21 +2,25 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import apache_beam as beam
 import datasketch
 import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 
-from beam import filters, pictures
+from beam import filters, pictures, stages
+from beam.dedupe import signatures
 from beam.dedupe.options import DedupeOptions
+from beam.exported_model import ExportedModel
 from beam.records import ImageText, salted_hash
 
 COLOUR_GRID = 4
 PERMUTATIONS = 64
 _MINHASH_SEED = 1
+_EMBEDDED = 64  # pictures at a time
 
 
 class Fingerprint(NamedTuple):
@@ -34,7 +38,8 @@ class Fingerprint(NamedTuple):
       looks: (hash, colours) of the picture, and of its mirror image where flips count; () where pictures are not
         compared. The hash has 8 bytes, the first one the highest; colours, 48 bytes, are the means of 4 x 4 parts, or
         b"" where they do not count.
-      signature: MinHash of the caption, or b"".
+      caption_signature: MinHash of the caption, or b"".
+      embedding_signature: of the picture's embedding, or b"" (beam.dedupe.signatures).
     """
 
     node: int
@@ -46,7 +51,8 @@ class Fingerprint(NamedTuple):
     exact: tuple[str, ...]
     pixels: str
     looks: tuple[tuple[bytes, bytes], ...]
-    signature: bytes
+    caption_signature: bytes
+    embedding_signature: bytes = b""
 
 
 def node_of(row: ImageText, evaluation_set: str = "") -> int:
@@ -54,9 +60,56 @@ def node_of(row: ImageText, evaluation_set: str = "") -> int:
     return salted_hash(row.split_key, f"node/{evaluation_set}") >> 1  # Beam's whole numbers have a sign
 
 
+class Fingerprints(beam.PTransform):
+    """PCollection[ImageText] -> PCollection[Fingerprint], of the corpus or of an evaluation set."""
+
+    def __init__(self, held_out: Callable[[ImageText], bool], options: DedupeOptions, evaluation_set: str = "") -> None:
+        super().__init__()
+        self._held_out, self._options, self._evaluation_set = held_out, options, evaluation_set
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        held_out, options, evaluation_set = self._held_out, self._options, self._evaluation_set
+        if not options.embedding_similarity:
+            return rows | beam.Map(lambda row: fingerprint(row, held_out(row), options, evaluation_set))
+        batches = rows | beam.BatchElements(min_batch_size=_EMBEDDED, max_batch_size=_EMBEDDED)
+        embedded = batches | "Embed" >> beam.ParDo(_Embed(options.embedding_model))
+        return embedded | beam.Map(
+            lambda pair: fingerprint(pair[0], held_out(pair[0]), options, evaluation_set)._replace(
+                embedding_signature=pair[1]
+            )
+        )
+
+
+class _Embed(beam.DoFn):
+    """Rows -> each with its embedding's signature."""
+
+    def __init__(self, model: str) -> None:
+        self._folder = model
+
+    def setup(self) -> None:
+        self._model, self._progress = ExportedModel(self._folder, _EMBEDDED), stages.Progress("embedded")
+        self._signatures: signatures.EmbeddingSignatures | None = None
+
+    def process(self, batch: list[ImageText]) -> Iterator[tuple[ImageText, bytes]]:
+        embeddings = self._model.embed_images([row.image for row in batch])
+        self._signatures = self._signatures or signatures.EmbeddingSignatures(embeddings.shape[1])
+        yield from ((row, self._signatures(one)) for row, one in zip(batch, embeddings, strict=True))
+        self._progress.add(len(batch))
+
+
 def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluation_set: str = "") -> Fingerprint:
-    """Decodes the picture and hashes what the options compare."""
-    picture = pictures.on_white(row.image)
+    """Decodes the picture and hashes what the options compare.
+
+    Raises:
+      ValueError: the picture cannot be decoded, as may be in an evaluation set that others have made.
+    """
+    try:
+        picture = pictures.on_white(row.image)
+    except Exception as error:  # whatever a broken picture makes a decoder raise
+        raise ValueError(
+            f"{row.position}: the picture ({len(row.image)} bytes) cannot be decoded ({error}), so that nothing can be "
+            "compared with it; remove the row, or build the set with `python -m beam.build`, which does"
+        ) from error
     caption = filters.first_caption(row)
     pixels = _digest(repr(picture.size).encode() + picture.tobytes())
     values = {
@@ -76,7 +129,7 @@ def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluati
         exact=tuple(f"{kind}:{values[kind]()}" for kind in options.exact),
         pixels=pixels,
         looks=tuple(_looks(picture, options)),
-        signature=caption_signature(caption) if options.caption_similarity else b"",
+        caption_signature=caption_signature(caption) if options.caption_similarity else b"",
     )
 
 

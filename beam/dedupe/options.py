@@ -23,6 +23,9 @@ class DedupeOptions:
       flips: compare each picture's mirror image, too, where hashes are compared.
       caption_similarity: Jaccard similarity of two captions' words and word pairs, as MinHash estimates it, from
         which on they are alike; 0 does not look at it.
+      embedding_model: folder of a SavedModel with the signature embed_image, where embeddings are compared.
+      embedding_similarity: cosine of two pictures' embeddings, as 1,024 random planes estimate it (to .01 at .95), from
+        which on they are alike; 0 does not look at it.
       keep_captions: captions of dropped rows that the row kept gets as further ones, at most.
       evaluation_sets: {name: folder of Examples}; whatever is alike to a row of these is dropped.
       agreeing_bands: parts of the hash that near ones must share to be compared: more of them take more shuffle and
@@ -35,6 +38,8 @@ class DedupeOptions:
     colour_tolerance: int = 80
     flips: bool = False
     caption_similarity: float = 0.0
+    embedding_model: str = ""
+    embedding_similarity: float = 0.0
     keep_captions: int = 0
     evaluation_sets: dict[str, str] = dataclasses.field(default_factory=dict)
     agreeing_bands: int = 2
@@ -46,14 +51,21 @@ class DedupeOptions:
             ("image_distance", -1 <= self.image_distance <= 16, "in [0, 16], or -1 for none"),
             ("colour_tolerance", 0 <= self.colour_tolerance <= 255, "in [0, 255]"),
             ("caption_similarity", 0 <= self.caption_similarity <= 1, "in [0, 1]"),
+            ("embedding_similarity", 0 <= self.embedding_similarity <= 1, "in [0, 1]"),
+            (
+                "embedding_model",
+                bool(self.embedding_model) == (self.embedding_similarity > 0),
+                "a SavedModel's folder where embedding_similarity is above 0, and '' where it is not",
+            ),
             ("keep_captions", self.keep_captions >= 0, "a whole number of 0 or more"),
             ("evaluation_sets", all(name.isidentifier() for name in self.evaluation_sets), "{letters and _: folder}"),
             ("agreeing_bands", 1 <= self.agreeing_bands <= 3, "1, 2 or 3"),
             ("max_bucket", self.max_bucket >= 2, "a whole number of 2 or more"),
         ]
         checks.require_rules("Deduper", self, rules)
-        if not self.exact and self.image_distance < 0 and not self.caption_similarity:
-            raise ValueError("Deduper compares nothing; set Deduper.exact, image_distance or caption_similarity")
+        similarities = self.caption_similarity or self.embedding_similarity
+        if not self.exact and self.image_distance < 0 and not similarities:
+            raise ValueError("Deduper compares nothing; set Deduper.exact, image_distance or a similarity")
 
     @property
     def compares_colours(self) -> bool:

@@ -169,6 +169,13 @@ def test_same_bytes_with_any_number_of_workers_and_order(tmp_path):
     assert checksums("b", rows[::-1], "--direct_num_workers=4", "--direct_running_mode=multi_threading") == once
 
 
+def test_an_evaluation_picture_that_cannot_be_decoded_is_named(tmp_path):
+    folder = write(tmp_path / "evaluation", [UNLIKE[0], dataclasses.replace(UNLIKE[1], image=b"GIF89a, it says")])
+    options = dataclasses.replace(OPTIONS, evaluation_sets={"coco": folder})
+    with pytest.raises(Exception, match=r"evaluation/Split-\w+/data_tfrecord.*:1: the picture \(15 bytes\) cannot be"):
+        run(UNLIKE[2:20], tmp_path, options)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -1,0 +1,95 @@
+"""Pictures whose embeddings are alike, by any exported model, though neither hashes nor colours are."""
+
+import dataclasses
+import pathlib
+
+import pytest
+import tensorflow as tf
+
+from beam import dedupe
+from beam.dedupe import signatures
+from models import configuration
+from pipeline import inputs
+from pipeline.settings import PipelineSettings
+from tests.beam import stored
+from tests.beam.dedupe.test_deduplicate import UNLIKE, row, run, scene
+from tests.beam.stored import read
+
+
+def save_model(path: pathlib.Path) -> str:
+    """Embeds a picture as its grey 6 x 6 thumbnail, whichever way round it is."""
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+        def embed_image(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            def thumbnail(image: tf.Tensor) -> tf.Tensor:
+                pixels = tf.cast(tf.io.decode_image(image, channels=3, expand_animations=False), tf.float32)
+                small = tf.image.resize(pixels, [6, 6], antialias=True)
+                both_ways = tf.reduce_mean(small + small[:, ::-1], axis=-1)
+                return tf.reshape(both_ways - tf.reduce_mean(both_ways), [36])
+
+            found = tf.map_fn(thumbnail, image_bytes, fn_output_signature=tf.float32)
+            return {"image_embedding": tf.nn.l2_normalize(found, axis=-1)}
+
+    model = Model()
+    tf.saved_model.save(model, str(path), {"embed_image": model.embed_image})
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory) -> dedupe.DedupeOptions:
+    model = save_model(tmp_path_factory.mktemp("model") / "7")
+    return dedupe.DedupeOptions(exact=(), image_distance=-1, embedding_model=model, embedding_similarity=0.95)
+
+
+MIRRORED = [
+    row("left", scene(600), "a longer caption"),
+    row("right", scene(600).transpose(0), "short"),
+    *UNLIKE[:70],  # more than are embedded at a time, with the two
+    *(row(f"further-{i}", scene(900 + i)) for i in range(40)),
+]
+
+
+def test_what_only_the_embedding_finds_alike_goes(options, tmp_path):
+    assert run(MIRRORED, tmp_path, options)["dropped"] == {"near_duplicate": 1}
+    assert {one.key for one in MIRRORED} - set(read(tmp_path / "out")) == {"right"}
+
+
+def test_control_no_cosine_reaches_a_threshold_of_one(options, tmp_path):
+    strict = dataclasses.replace(options, embedding_similarity=1.0)
+    assert run([*UNLIKE, row("left", scene(600))], tmp_path / "all", strict)["dropped"] == {}
+    hashes = dedupe.DedupeOptions(image_distance=6)
+    assert run(MIRRORED, tmp_path / "hashes", hashes)["dropped"] == {}
+
+
+def test_same_bytes_in_any_order_and_with_more_workers(options, tmp_path):
+    run(MIRRORED, tmp_path / "a", options)
+    run(MIRRORED[::-1], tmp_path / "b", options, "--direct_num_workers=4", "--direct_running_mode=multi_threading")
+    assert stored.checksums(tmp_path / "a" / "out") == stored.checksums(tmp_path / "b" / "out")
+
+
+def test_an_evaluation_set_is_embedded_too(options, tmp_path):
+    folder = stored.write(tmp_path / "evaluation", [row("set", scene(600).transpose(0)), *UNLIKE[20:]])
+    decontaminated = dataclasses.replace(options, evaluation_sets={"coco": folder})
+    manifest = run([row("planted", scene(600)), *UNLIKE[:20]], tmp_path, decontaminated)
+    assert manifest["dropped"] == {"contaminated_coco": 1}
+
+
+def test_the_newest_version_is_pinned_and_a_missing_model_is_named(options):
+    pushed = dataclasses.replace(options, embedding_model=str(pathlib.Path(options.embedding_model).parent))
+    run_of = PipelineSettings(deduper=pushed)
+    assert inputs.pin(run_of).deduper == options
+    assert "Deduper.embedding_similarity = 0.95" in configuration.to_gin(run_of)
+    with pytest.raises(ValueError, match=r"Deduper.embedding_model is 'nowhere', but holds no SavedModel"):
+        inputs.pin(PipelineSettings(deduper=dataclasses.replace(options, embedding_model="nowhere")))
+
+
+@pytest.mark.parametrize("fields", [{"embedding_similarity": 0.9}, {"embedding_model": "x"}])
+def test_model_and_threshold_go_together(fields):
+    with pytest.raises(ValueError, match=r"Deduper.embedding_model is '.*', but must be a SavedModel's folder where"):
+        dedupe.DedupeOptions(**fields)
+
+
+def test_equal_embeddings_agree_in_all_and_opposite_ones_in_none():
+    assert signatures.agreement_at(1.0) == 1.0
+    assert signatures.agreement_at(0.0) == 0.5

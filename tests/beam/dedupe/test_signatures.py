@@ -1,0 +1,110 @@
+"""Pairs of alike signatures are found without comparing all with all, and hardly any is lost."""
+
+import json
+import pathlib
+import tempfile
+
+import apache_beam
+import numpy as np
+import pytest
+
+from beam.dedupe import signatures
+from beam.dedupe.fingerprints import caption_signature
+
+ROWS, DIM = 400, 32
+
+
+def test_bands_are_as_wide_as_the_threshold_allows():
+    assert signatures.band_width(64, 0.8) == 4
+    assert signatures.band_width(64, 0.5) == 2
+    assert signatures.band_width(64, 1.0) == 64
+    for agreement in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95):
+        for count in (64, signatures.PLANES):
+            width = signatures.band_width(count, agreement)
+            assert (1 - agreement**width) ** (count // width) <= 1e-3
+            wider = width + 1
+            assert (1 - agreement**wider) ** (count // wider) > 1e-3 or count // wider < 2
+
+
+def embeddings() -> np.ndarray:
+    """[ROWS, DIM], unit norm; each of the second half lies near one of the first, at cosines from .8 to 1."""
+    draw = np.random.default_rng(0)
+    first = unit(draw.normal(size=(ROWS // 2, DIM)))
+    away = draw.normal(size=first.shape)
+    away = unit(away - first * (first * away).sum(axis=1, keepdims=True))
+    cosines = np.linspace(0.8, 1.0, len(first))[:, None]
+    return np.concatenate([first, cosines * first + np.sqrt(1 - cosines**2) * away]).astype(np.float32)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def captions() -> list[str]:
+    """Of twenty words each; each of the second half shares all but up to six with one of the first."""
+    words = np.random.default_rng(0).integers(0, 5000, (ROWS // 2, 20))
+    changed = words.copy()
+    for number, row in enumerate(changed):
+        row[: number % 7] = 9000 + np.arange(number % 7)
+    return [" ".join(f"w{word}" for word in row) for row in (*words, *changed)]
+
+
+def estimates(made: list[bytes], elements: signatures.Elements) -> np.ndarray:
+    """All pairs' share of equal elements."""
+    values = np.stack([elements(one) for one in made])
+    return np.stack([(values == one).mean(axis=1) for one in values])
+
+
+def found_edges(made: list[bytes], transform: signatures.SimilarSignatures) -> set[tuple[int, int]]:
+    rows = [(one, number) for number, one in enumerate(made)]
+    with tempfile.TemporaryDirectory() as folder:
+        with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
+            edges = pipeline | apache_beam.Create(rows) | transform
+            (
+                edges
+                | apache_beam.Map(lambda part: json.dumps(part.tolist()))
+                | apache_beam.io.WriteToText(f"{folder}/edges")
+            )
+        lines = [line for path in pathlib.Path(folder).iterdir() for line in path.read_text().splitlines()]
+    return {tuple(sorted(edge)) for line in lines for edge in json.loads(line)}
+
+
+@pytest.mark.parametrize("threshold", [0.9, 0.95])
+def test_near_embeddings_are_found_as_by_comparing_all_with_all(threshold):
+    rows = embeddings()
+    sign = signatures.EmbeddingSignatures(DIM)
+    made = [sign(row) for row in rows]
+    agreement = signatures.agreement_at(threshold)
+    shares = estimates(made, signatures.plane_elements)
+    errors = np.abs(np.cos(np.pi * (1 - shares)) - rows @ rows.T)
+    assert errors.max() < 0.25  # five standard deviations, of the cosines around 0
+    assert errors[rows @ rows.T > 0.94].max() < 0.04
+    expected = {(a, b) for a, b in np.argwhere(shares >= agreement).tolist() if a < b}
+    assert len(expected) > 40
+    transform = signatures.SimilarSignatures(signatures.plane_elements, signatures.PLANES, agreement, 4096)
+    assert found_edges(made, transform) == expected
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.8])
+def test_near_captions_are_found_as_by_comparing_all_with_all(threshold):
+    made = [caption_signature(caption) for caption in captions()]
+    shares = estimates(made, signatures.minhash_elements)
+    expected = {(a, b) for a, b in np.argwhere(shares >= threshold).tolist() if a < b}
+    assert len(expected) > 60
+    transform = signatures.SimilarSignatures(signatures.minhash_elements, 64, threshold, 4096)
+    assert found_edges(made, transform) == expected
+
+
+def test_control_bands_that_are_too_wide_lose_pairs(monkeypatch):
+    made = [caption_signature(caption) for caption in captions()]
+    expected = (estimates(made, signatures.minhash_elements) >= 0.5).sum()
+    monkeypatch.setattr(signatures, "band_width", lambda *_: 16)
+    transform = signatures.SimilarSignatures(signatures.minhash_elements, 64, 0.5, 4096)
+    assert len(found_edges(made, transform)) < 0.9 * (expected - ROWS) / 2
+
+
+def test_an_embeddings_signature_is_always_the_same():
+    one, other = signatures.EmbeddingSignatures(DIM), signatures.EmbeddingSignatures(DIM)
+    for row in embeddings()[:5]:
+        assert one(row) == other(row)
+        assert len(one(row)) == signatures.PLANES // 8
