@@ -31,11 +31,11 @@ def photos(count: int, side: int) -> list[bytes]:
     return found
 
 
-def write_tar(path: pathlib.Path, rows: int, side: int) -> None:
-    """A WebDataset of `photos`, in which no two rows share a caption."""
+def write_tar(path: pathlib.Path, rows: int, side: int, first: int = 0) -> None:
+    """A WebDataset of `photos`, in which no two rows share a caption; they are numbered from `first` on."""
     pictures = photos(_PICTURES, side)
     with tarfile.open(path, "w") as tar:
-        for number in range(rows):
+        for number in range(first, first + rows):
             image = pictures[number % _PICTURES]
             for name, content in ((f"{number}.jpg", image), (f"{number}.txt", b"picture %d" % number)):
                 member = tarfile.TarInfo(name)
@@ -56,16 +56,19 @@ def _bare_loop(tar_path: pathlib.Path, target: pathlib.Path) -> None:
                 writer.write(ImageText(member.name, image, "picture", "", "").to_example())
 
 
-def _build(tar_path: pathlib.Path, target: pathlib.Path) -> None:
+def build(tar_path: pathlib.Path, target: pathlib.Path, *flags: str) -> None:
+    """Builds shards of tar files, as `python -m beam.build` does, with these flags of Beam."""
     import apache_beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
-    from beam import build, writer
+    from beam import writer
+    from beam.build import Build, BuildOptions
     from beam.sources.webdataset import WebDatasetSource
 
     layout = writer.Layout({"train": 8, "eval": 1, "test": 1}, 1, "bench", shard_bytes=128 << 20, compression="")
-    with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
-        options = build.BuildOptions(layout, unique_captions=True)
-        pipeline | build.Build(WebDatasetSource(str(tar_path)), options, str(target), str(target))
+    with apache_beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *flags])) as pipeline:
+        options = BuildOptions(layout, unique_captions=True)
+        pipeline | Build(WebDatasetSource(str(tar_path)), options, str(target), str(target))
 
 
 def run(rounds: int = 5) -> tuple[str, Ratio]:
@@ -80,7 +83,7 @@ def run(rounds: int = 5) -> tuple[str, Ratio]:
 
             def ours() -> None:
                 start = time.perf_counter()
-                _build(folder / "a.tar", folder / "built")
+                build(folder / "a.tar", folder / "built")
                 times.append(time.perf_counter() - start)
 
             found = ratio(

@@ -26,10 +26,10 @@ _BATCH = 8
 
 
 def load(size: str) -> settings.TrainingSettings:
-    """SigLIP of that size, as its gin file has it."""
+    """SigLIP of that size, as its gin file has it; in float32, as building leaves bfloat16 copies of weights behind."""
     files = [str(GIN / "model" / f"{size}.gin"), str(GIN / "objective" / "siglip.gin")]
     bindings = [f"Training.batch_size = {_BATCH}", "Training.runtime = @Runtime()", "Runtime.remat = True",
-                "Runtime.compute_dtype = 'bfloat16'", "Training.optimizer = @Adafactor()"]  # fmt: skip
+                "Training.optimizer = @Adafactor()"]  # fmt: skip
     (config,) = configuration.load(files, bindings, [settings.TrainingSettings])
     return config
 
