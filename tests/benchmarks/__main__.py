@@ -7,7 +7,7 @@ import sys
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import build, loss_memory, near_duplicates, quickstart, shuffle, steps
+from tests.benchmarks import build, loss_memory, near_duplicates, quickstart, shuffle, steps, workers
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     if options.only in (None, "data"):
         line, built = build.run()
         print(line, flush=True)
-        ratios = [built, *near_duplicates.run(min(options.rounds, 7))]
+        ratios = [built, workers.run(), *near_duplicates.run(min(options.rounds, 7))]
         print("\n".join(f"  {found}" for found in ratios), flush=True)
         print(shuffle.run(), flush=True)
         exceeded += sum(not found.kept for found in ratios)
