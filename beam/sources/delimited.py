@@ -6,9 +6,8 @@ import io
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from apache_beam.io.filesystems import FileSystems
-
 from beam.records import Rejected
+from beam.sources import files
 from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 
@@ -43,9 +42,9 @@ class CsvSource(RowSource):
     def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
         csv.field_size_limit(_MAX_FIELD)
         quoting: Any = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
-        with FileSystems.open(split) as file:
+        with files.opened(split) as file:
             # Bytes that are not UTF-8 become lone surrogates, which cost their own row only.
-            text = io.TextIOWrapper(io.BufferedReader(_Raw(file)), "utf-8-sig", "surrogateescape", newline="")
+            text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
             reader = csv.reader(text, delimiter=self.delimiter, quotechar=self.quote or None, quoting=quoting)
             header = list(self.header)
             while True:
@@ -68,19 +67,3 @@ class CsvSource(RowSource):
             detail = f"{len(fields)} fields, but the header has {len(header)}: {', '.join(header)}"
             raise InvalidRow("invalid_csv", detail)
         return {name: value or None for name, value in zip(header, fields, strict=True)}
-
-
-class _Raw(io.RawIOBase):
-    """What Beam opens, as io wants it."""
-
-    def __init__(self, file: Any) -> None:
-        super().__init__()
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        read = self._file.read(len(buffer))
-        buffer[: len(read)] = read
-        return len(read)

@@ -5,8 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from apache_beam.io.filesystems import FileSystems
-
+from beam.sources import files
 from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 
@@ -23,7 +22,7 @@ class JsonlSource(RowSource):
     spread: ClassVar[bool] = True
 
     def raw_rows(self, split: str) -> Iterator[RawRow]:
-        with FileSystems.open(split) as file:
+        with files.opened(split) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield RawRow(split, number, line)

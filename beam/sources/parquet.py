@@ -1,6 +1,5 @@
 """Parquet: img2dataset's layout (columns url, caption, key, status, jpg), Hugging Face's, and plain ones."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
 from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.files import named_damage
 from beam.sources.rows import RowSource
 
 _BATCH = 64  # rows decoded at a time
@@ -29,7 +29,7 @@ class ParquetSource(RowSource):
 
     def splits(self, file: str) -> Iterator[tuple[str, int, int]]:
         """(file, row group, its first row) each."""
-        with FileSystems.open(file) as opened, _named_damage():
+        with FileSystems.open(file) as opened, named_damage():
             metadata = parquet.ParquetFile(opened).metadata
             first = 1
             for group in range(metadata.num_row_groups):
@@ -38,7 +38,7 @@ class ParquetSource(RowSource):
 
     def raw_rows(self, split: tuple[str, int, int]) -> Iterator[RawRow]:
         file, group, number = split
-        with FileSystems.open(file) as opened, _named_damage():
+        with FileSystems.open(file) as opened, named_damage():
             reader = parquet.ParquetFile(opened)
             names = self.column_names() | _IMG2DATASET
             wanted = [name for name in reader.schema_arrow.names if name in names]
@@ -65,14 +65,3 @@ def _rows(batch: pyarrow.RecordBatch) -> Iterator[dict[str, Any] | UnicodeDecode
                 yield row
             except UnicodeDecodeError as error:
                 yield error
-
-
-@contextlib.contextmanager
-def _named_damage() -> Iterator[None]:
-    """Tells a broken page, for which pyarrow raises an OSError of its own, from a disk that fails."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise EOFError(str(error)) from error
-        raise
