@@ -1,6 +1,7 @@
 """Deduplicate: of rows that are alike one is kept; what is alike to an evaluation set is dropped whole."""
 
 import dataclasses
+import heapq
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import apache_beam as beam
 import numpy as np
 
 from beam import stages, store, writer
+from beam.decode import DecodeCheck, PictureRules
 from beam.dedupe import report
 from beam.dedupe.clusters import Clusters
 from beam.dedupe.edges import Edges
@@ -17,6 +19,7 @@ from beam.reader import ReadShards
 from beam.records import ImageText, Outcome, Rejected
 
 _TRAIN = "train"
+_CHECK = DecodeCheck(PictureRules(min_side=1))
 
 
 class Decision(NamedTuple):
@@ -50,7 +53,7 @@ class Deduplicate(beam.PTransform):
         corpus = rows | "Fingerprint" >> Fingerprints(held_out, options)
         sets, pictures = [], [rows]
         for name, folder in sorted(options.evaluation_sets.items()):
-            read = pipeline | f"Read {name}" >> ReadShards(folder)
+            read = pipeline | f"Read {name}" >> ReadShards(folder) | f"Check {name}" >> beam.Map(_decodable)
             pictures.append(read)
             sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, options, name))
         prints = [corpus, *sets] | "Fingerprints" >> beam.Flatten()
@@ -60,9 +63,8 @@ class Deduplicate(beam.PTransform):
         by_node = prints | "ByNode" >> beam.Map(lambda one: (one.node, one))
         clustered = {"root": stars, "rows": by_node} | "Root" >> beam.CoGroupByKey() | beam.FlatMap(_with_root)
         best = clustered | "Best" >> beam.CombinePerKey(_Best())
-        others = clustered | "Captions" >> beam.CombinePerKey(_Captions(options.keep_captions))
         decisions = (
-            {"best": best, "captions": others, "rows": clustered}
+            {"best": best, "rows": clustered}
             | "Cluster" >> beam.CoGroupByKey()
             | "Decide" >> beam.FlatMap(_decisions, options.keep_captions)
         )
@@ -96,27 +98,19 @@ class _Best(beam.CombineFn):
         return accumulator
 
 
-class _Captions(beam.CombineFn):
-    """The distinct captions of the rows with the smallest ranks, as many as asked for and one more."""
+def _decodable(row: ImageText) -> ImageText:
+    """A row of an evaluation set, which others may have made, with its picture as the build would have stored it.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-
-    def create_accumulator(self) -> dict[str, tuple]:
-        return {}
-
-    def add_input(self, accumulator: dict[str, tuple], one: Fingerprint) -> dict[str, tuple]:
-        return self.merge_accumulators([accumulator, {one.caption: one.rank}])
-
-    def merge_accumulators(self, accumulators: Iterable[dict[str, tuple]]) -> dict[str, tuple]:
-        ranks: dict[str, tuple] = {}
-        for accumulator in accumulators:
-            for caption, rank in accumulator.items():
-                ranks[caption] = min(rank, ranks.get(caption, rank))
-        return dict(sorted(ranks.items(), key=lambda item: (item[1], item[0]))[: self._most + 1])
-
-    def extract_output(self, accumulator: dict[str, tuple]) -> list[str]:
-        return list(accumulator)
+    Raises:
+      ValueError: the picture cannot be decoded, so that nothing could be compared with it.
+    """
+    outcome = _CHECK(row)
+    if isinstance(outcome, Rejected):
+        raise ValueError(
+            f"Deduper.evaluation_sets: {row.position}: {outcome.reason} ({outcome.detail}), so that nothing can be "
+            "compared with it; remove the row, or make the set with `python -m beam.build`, which does"
+        )
+    return outcome
 
 
 def _pairs(stars: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -131,14 +125,42 @@ def _with_root(group: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[tuple[in
 
 def _decisions(group: tuple[int, dict[str, Iterable[Any]]], most: int) -> Iterator[tuple[str, Decision]]:
     (best,) = group[1]["best"]
-    (captions,) = group[1]["captions"]
+    captions = _captions_to_take(best, group[1]["rows"], most) if most else {}
     for one in group[1]["rows"]:
         if one.evaluation_set:
             continue
         if one.node != best.node:
             yield one.key, Decision(Rejected(one.key, one.position, *_reason(one, best)), best.position)
-        elif one.key == best.key:
-            yield one.key, Decision(None, best.position, tuple(c for c in captions if c != best.caption)[:most])
+        elif one.key in captions:
+            yield one.key, Decision(None, best.position, captions[one.key])
+
+
+def _captions_to_take(best: Fingerprint, rows: Iterable[Fingerprint], most: int) -> dict[str, tuple[str, ...]]:
+    """{key: captions}: for the best row of each language that stays, those of that language of the best that go.
+
+    What a row that stays has itself is none of them. Memory does not grow with the cluster.
+    """
+    takers: dict[str, Fingerprint] = {}
+    own: set[str] = set()
+    for one in rows:
+        if one.node == best.node:
+            own.update(one.captions)
+            takers[one.language] = min(one, takers.get(one.language, one), key=lambda each: each.rank)
+    found: dict[str, dict[str, tuple]] = {language: {} for language in takers}
+    for one in rows:
+        if one.node == best.node or one.language not in found:
+            continue
+        ranks = found[one.language]
+        for caption in one.captions:
+            if caption not in own:
+                ranks[caption] = min(one.rank, ranks.get(caption, one.rank))
+        if len(ranks) > 100 * most:
+            found[one.language] = _smallest(ranks, most)
+    return {one.key: tuple(_smallest(found[language], most)) for language, one in takers.items() if found[language]}
+
+
+def _smallest(ranks: dict[str, tuple], most: int) -> dict[str, tuple]:
+    return dict(heapq.nsmallest(most, ranks.items(), key=lambda item: (item[1], item[0])))
 
 
 def _reason(one: Fingerprint, best: Fingerprint) -> tuple[str, str]:

@@ -29,10 +29,11 @@ class Fingerprint(NamedTuple):
     Attributes:
       node: of the graph of what is alike; rows of a group share one.
       rank: what is kept of a cluster is the smallest: an evaluation set's row, then a held-out one, then the one with
-        the most pixels, then with the longest caption, then the smallest key.
+        the most pixels, then with the longest caption, then the smallest key, set and position.
       key, position: of the row.
       evaluation_set: name of the set the row belongs to, "" for a row of the corpus.
-      caption: as written.
+      language: of the captions.
+      captions: all of them, as written, where rows that stay may take them over; else ().
       exact: what the row may have in common with others to the bit, "kind:value".
       pixels: hash of the decoded picture.
       looks: (hash, colours) of the picture, and of its mirror image where flips count; () where pictures are not
@@ -43,11 +44,12 @@ class Fingerprint(NamedTuple):
     """
 
     node: int
-    rank: tuple[int, int, int, str]
+    rank: tuple[int, int, int, str, str, str]
     key: str
     position: str
     evaluation_set: str
-    caption: str
+    language: str
+    captions: tuple[str, ...]
     exact: tuple[str, ...]
     pixels: str
     looks: tuple[tuple[bytes, bytes], ...]
@@ -98,18 +100,8 @@ class _Embed(beam.DoFn):
 
 
 def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluation_set: str = "") -> Fingerprint:
-    """Decodes the picture and hashes what the options compare.
-
-    Raises:
-      ValueError: the picture cannot be decoded, as may be in an evaluation set that others have made.
-    """
-    try:
-        picture = pictures.on_white(row.image)
-    except Exception as error:  # whatever a broken picture makes a decoder raise
-        raise ValueError(
-            f"{row.position}: the picture ({len(row.image)} bytes) cannot be decoded ({error}), so that nothing can be "
-            "compared with it; remove the row, or build the set with `python -m beam.build`, which does"
-        ) from error
+    """Decodes the picture and hashes what the options compare."""
+    picture = pictures.on_white(row.image)
     caption = filters.first_caption(row)
     pixels = _digest(repr(picture.size).encode() + picture.tobytes())
     values = {
@@ -121,11 +113,12 @@ def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluati
     place = 0 if evaluation_set else 1 if held_out else 2
     return Fingerprint(
         node=node_of(row, evaluation_set),
-        rank=(place, -picture.width * picture.height, -len(caption), row.key),
+        rank=(place, -picture.width * picture.height, -len(caption), row.key, evaluation_set, row.position),
         key=row.key,
         position=row.position,
         evaluation_set=evaluation_set,
-        caption=row.caption,
+        language=row.language,
+        captions=(row.caption, *row.more_captions) if options.keep_captions else (),
         exact=tuple(f"{kind}:{values[kind]()}" for kind in options.exact),
         pixels=pixels,
         looks=tuple(_looks(picture, options)),

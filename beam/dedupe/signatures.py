@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.metrics import Metrics
 
+from beam import stages
 from beam.dedupe.clusters import to_smallest
 
 PLANES = 1024
 _SEED = 1
+_CHUNK = 10_000  # signatures taken apart at a time
 _MISSED = 1e-3  # of pairs that agree as much as they must, and no more
 
 Elements = Callable[[bytes], np.ndarray]
@@ -102,11 +105,14 @@ def _similar(
     group: tuple[tuple[int, bytes], Iterable[tuple[bytes, int]]], elements: Elements, agreement: float, max_bucket: int
 ) -> Iterator[np.ndarray]:
     members = sorted(group[1])
-    if len(members) < 2:
-        return
-    values = np.stack([elements(signature) for signature, _ in members])
-    nodes = np.array([node for _, node in members], np.uint64)
-    for shift in range(1, min(len(members), max_bucket + 1)):
-        alike = (values[:-shift] == values[shift:]).mean(axis=1) >= agreement
-        if alike.any():
-            yield np.stack([nodes[:-shift][alike], nodes[shift:][alike]], axis=1)
+    if len(members) > max_bucket + 1:
+        Metrics.counter(stages.COUNTERS, "signatures_in_buckets_cut_short").inc(len(members) - max_bucket - 1)
+    for start in range(0, len(members) - 1, _CHUNK):
+        some = members[start : start + _CHUNK + max_bucket]
+        values = np.stack([elements(signature) for signature, _ in some])
+        nodes = np.array([node for _, node in some], np.uint64)
+        for shift in range(1, min(len(some), max_bucket + 1)):
+            count = min(_CHUNK, len(some) - shift)
+            alike = (values[:count] == values[shift : shift + count]).mean(axis=1) >= agreement
+            if alike.any():
+                yield np.stack([nodes[:count][alike], nodes[shift : shift + count][alike]], axis=1)

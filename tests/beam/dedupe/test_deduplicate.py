@@ -126,6 +126,23 @@ def test_captions_of_dropped_rows_are_kept_where_asked(tmp_path, run_once):
     assert not any(one.more_captions for one in read(run_once[0] / "out").values())  # where it is not asked
 
 
+def test_captions_are_taken_over_in_their_own_language_and_none_that_stays(tmp_path):
+    large, small = scene(1), scene(1).resize((60, 50))
+    stay = [row("a-en", large, "dog", group="a", language="en"), row("a-fr", large, "chien", group="a", language="fr")]
+    go = [
+        row("b-en", small, "hound", group="b", language="en"),
+        row("b-de", small, "Hund", group="b", language="de"),
+        row("b-fr", small, "chien", group="b", language="fr", more_captions=("le chien",)),
+        row("c-fr", small, "dog", group="c", language="fr"),
+    ]
+    one_split = [*stay, *go, *UNLIKE[:8]]
+    run(one_split, tmp_path, dataclasses.replace(OPTIONS, keep_captions=3))
+    kept = {key: one.more_captions for key, one in read(tmp_path / "out").items() if not key.startswith("unlike")}
+    if "a-en" in kept:  # unless the hash holds another group out
+        assert kept == {"a-en": ("hound",), "a-fr": ("le chien",)}
+    assert not any("Hund" in more for more in kept.values())
+
+
 def test_captions_alike(tmp_path):
     text = "two dogs run over a green field after a yellow ball in the evening sun of a long summer day"
     rows = [row("a", scene(1), text), row("b", scene(2), text.upper()), row("c", scene(3), text + " again")]
@@ -169,10 +186,20 @@ def test_same_bytes_with_any_number_of_workers_and_order(tmp_path):
     assert checksums("b", rows[::-1], "--direct_num_workers=4", "--direct_running_mode=multi_threading") == once
 
 
+def test_of_two_sets_with_the_same_picture_the_first_by_name_is_the_reason_in_any_order(tmp_path):
+    for name, rows in (("a", [UNLIKE[0], *UNLIKE[10:20]]), ("b", [*UNLIKE[20:], UNLIKE[0]])):
+        write(tmp_path / name, rows)
+    for turn, names in enumerate(("ab", "ba")):
+        sets = {name: str(tmp_path / name) for name in names}
+        options = dataclasses.replace(OPTIONS, evaluation_sets=sets)
+        rows = [dataclasses.replace(UNLIKE[0], key="planted"), *UNLIKE[1:10]]
+        assert run(rows[:: 1 - 2 * turn], tmp_path / names, options)["dropped"] == {"contaminated_a": 1}
+
+
 def test_an_evaluation_picture_that_cannot_be_decoded_is_named(tmp_path):
     folder = write(tmp_path / "evaluation", [UNLIKE[0], dataclasses.replace(UNLIKE[1], image=b"GIF89a, it says")])
     options = dataclasses.replace(OPTIONS, evaluation_sets={"coco": folder})
-    with pytest.raises(Exception, match=r"evaluation/Split-\w+/data_tfrecord.*:1: the picture \(15 bytes\) cannot be"):
+    with pytest.raises(Exception, match=r"evaluation/Split-\w+/data_tfrecord.*:1: image_undecodable \(15 bytes: "):
         run(UNLIKE[2:20], tmp_path, options)
 
 

@@ -95,6 +95,20 @@ def test_near_captions_are_found_as_by_comparing_all_with_all(threshold):
     assert found_edges(made, transform) == expected
 
 
+def test_a_crowded_band_is_compared_in_parts_and_cut_short_is_counted(monkeypatch):
+    made = [caption_signature(caption) for caption in captions()]
+    everything = ((0, b""), [(one, number) for number, one in enumerate(made)])
+
+    def pairs(max_bucket: int) -> list:
+        found = signatures._similar(everything, signatures.minhash_elements, 0.5, max_bucket)
+        return sorted(tuple(map(int, edge)) for part in found for edge in part)
+
+    at_once = pairs(4096)
+    monkeypatch.setattr(signatures, "_CHUNK", 64)
+    assert pairs(4096) == at_once
+    assert set(pairs(20)) < set(at_once)
+
+
 def test_control_bands_that_are_too_wide_lose_pairs(monkeypatch):
     made = [caption_signature(caption) for caption in captions()]
     expected = (estimates(made, signatures.minhash_elements) >= 0.5).sum()
