@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 class ExportedModel:
-    """A SavedModel with the signatures embed_image and embed_text; make one a worker."""
+    """A SavedModel with the signatures that are used of embed_image and embed_text; each worker makes its own."""
 
     def __init__(self, folder: str, batch_size: int = 64) -> None:
         """Loads the model.
@@ -34,5 +34,6 @@ class ExportedModel:
         for start in range(0, len(values), self._batch_size):
             some = values[start : start + self._batch_size]
             padded = some + [some[-1]] * (self._batch_size - len(some))
-            found.append(embed(**{name: tf.constant(padded)})[output].numpy()[: len(some)])
+            embeddings = tf.nn.l2_normalize(embed(**{name: tf.constant(padded)})[output], axis=-1)
+            found.append(embeddings.numpy()[: len(some)])
         return np.concatenate(found)

@@ -19,11 +19,13 @@ class SimilarityRules:
       model: folder of a SavedModel with the signatures embed_image and embed_text.
       minimum: smallest cosine; captions below are "low_similarity".
       batch_size: pictures and captions embedded at a time.
+      sha256: of the model; the runner fills it in, so that a model that has changed is another run.
     """
 
     model: str
     minimum: float
     batch_size: int = 64
+    sha256: str = ""
 
 
 class SimilarCaptions(beam.PTransform):

@@ -199,7 +199,8 @@ class WriteRejects(beam.PTransform):
 def _write_rejects(group: tuple[int, Iterable[Rejected | None]], folder: str) -> str:
     number, members = group
     path = os.path.join(folder, f"rejects-{number:05d}-of-{REJECT_SHARDS:05d}.jsonl")
-    lines = sorted(json.dumps(dataclasses.asdict(row), sort_keys=True) for row in members if row is not None)
+    rows = sorted((row for row in members if row is not None), key=lambda row: (row.position, row.reason, row.detail))
+    lines = [json.dumps(dataclasses.asdict(row), sort_keys=True) for row in rows]
     write_text(path, "".join(line + "\n" for line in lines))
     return path
 

@@ -27,7 +27,8 @@ def random_box(config: settings.AugmentationSettings, seed: tf.Tensor) -> tf.Ten
     more = tf.random.stateless_uniform([2], seed + tf.constant([2**60, 0], tf.int64), alg="philox")
     if config.min_area < 1:
         area = config.min_area + (1.0 - config.min_area) * draws[0]
-        ratio = tf.exp(math.log(config.max_aspect) * (2.0 * more[0] - 1.0))
+        longest = tf.minimum(math.log(config.max_aspect), -tf.math.log(area))  # of what still lies in the picture
+        ratio = tf.exp(longest * (2.0 * more[0] - 1.0))
         sides = tf.minimum(tf.sqrt(area * tf.stack([1.0 / ratio, ratio])), 1.0)
     else:
         sides = tf.fill([2], config.min_crop + (config.max_crop - config.min_crop) * draws[0])

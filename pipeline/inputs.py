@@ -5,6 +5,8 @@ import hashlib
 import os
 from collections.abc import Iterator
 
+from tensorflow.core.protobuf import saved_model_pb2
+
 from models import pretrained, settings
 from models.checks import require
 from models.pretrained.formats import newest_version
@@ -22,8 +24,10 @@ def pin(run: PipelineSettings) -> PipelineSettings:
     """
     run = dataclasses.replace(run, ingest=pin_ingest(run.ingest))
     if run.deduper and run.deduper.embedding_model:
-        model = _pinned_model("Deduper.embedding_model", run.deduper.embedding_model)
-        run = dataclasses.replace(run, deduper=dataclasses.replace(run.deduper, embedding_model=model))
+        path = _newest_model("Deduper.embedding_model", run.deduper.embedding_model, ("embed_image",))
+        found = _pinned("Deduper.embedding_sha256", run.deduper.embedding_sha256, path)
+        deduper = dataclasses.replace(run.deduper, embedding_model=path, embedding_sha256=found)
+        run = dataclasses.replace(run, deduper=deduper)
     vocabulary, training = run.vocabulary, run.training
     if vocabulary.path:
         vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
@@ -55,37 +59,49 @@ def pin_ingest(ingest: IngestSettings) -> IngestSettings:
     """Fills in which version of a model the similarity filter uses; raises ValueError where there is none."""
     if ingest.similarity is None:
         return ingest
-    model = _pinned_model("Similarity.model", ingest.similarity.model)
-    return dataclasses.replace(ingest, similarity=dataclasses.replace(ingest.similarity, model=model))
+    path = _newest_model("Similarity.model", ingest.similarity.model, ("embed_image", "embed_text"))
+    found = _pinned("Similarity.sha256", ingest.similarity.sha256, path)
+    return dataclasses.replace(ingest, similarity=dataclasses.replace(ingest.similarity, model=path, sha256=found))
 
 
-def _pinned_model(name: str, path: str) -> str:
-    """The newest version of an exported model."""
+def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
+    """The newest version of an exported model that has these signatures."""
     newest = newest_version(path)
-    if not os.path.isfile(os.path.join(newest, "saved_model.pb")):
-        raise ValueError(f"{name} is {path!r}, but holds no SavedModel; name one, such as 'output/quickstart/serving'")
+    file = os.path.join(newest, "saved_model.pb")
+    example = "name one, such as 'output/quickstart/serving'"
+    if not os.path.isfile(file):
+        raise ValueError(f"{name} is {path!r}, but holds no SavedModel; {example}")
+    model = saved_model_pb2.SavedModel()
+    with open(file, "rb") as opened:
+        model.ParseFromString(opened.read())
+    missing = sorted({*signatures} - {key for graph in model.meta_graphs for key in graph.signature_def})
+    if missing:
+        raise ValueError(f"{name} is {path!r}, but that has no signature {', '.join(missing)}; {example}")
     return newest
 
 
 def _sha256(named: VocabularySettings | settings.PretrainedSettings, path: str) -> str:
     name = type(named).__name__.removesuffix("Settings")
-    files = sorted(_files(path))
-    if not files:
+    if not any(_files(path)):
         raise ValueError(
             f"{name}.path is {named.path!r}, but there is no such file (in {os.getcwd()}); name one that is there, or "
             "make it first: `make quickstart` publishes to output/quickstart/serving"
         )
+    return _pinned(f"{name}.sha256", named.sha256, path)
+
+
+def _pinned(name: str, expected: str, path: str) -> str:
+    """The hash of a file or folder; ValueError where another one is expected."""
     digest = hashlib.sha256()
-    for file in files:
+    for file in sorted(_files(path)):
         digest.update(os.path.relpath(file, path).encode() + b"\0")
         with open(file, "rb") as opened:
             while block := opened.read(_BLOCK):
                 digest.update(block)
     found = digest.hexdigest()
-    if named.sha256 not in ("", found):
+    if expected not in ("", found):
         raise ValueError(
-            f"{name}.sha256 is {named.sha256!r}, but {path} has {found!r}; name the file that the hash is of, or "
-            f"remove {name}.sha256"
+            f"{name} is {expected!r}, but {path} has {found!r}; name the file that the hash is of, or remove {name}"
         )
     return found
 

@@ -54,6 +54,8 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     with open(os.path.join(output_dir, store.MANIFEST_FILE)) as file:
         manifest: dict[str, Any] = json.load(file)
     writer.write_text(os.path.join(output_dir, "config.gin"), configuration.to_gin(ingest))
+    if not manifest["read"]:
+        raise ValueError(f"the files of source {ingest.source.name} hold no row; name others")
     if not manifest["written"]:
         raise ValueError(f"no row was kept: {_counts(manifest)}; see {output_dir}/{manifest['reject_files'][0]}")
     print(f"Built {output_dir} in {time.monotonic() - start:.0f} s: {_counts(manifest)}")
@@ -68,9 +70,14 @@ def _counts(manifest: dict[str, Any]) -> str:
 
 
 def _require_no_data_set(folder: str, manifest: str) -> None:
-    """The manifest is written last: with none, what lies here was left by a run that was stopped, and goes."""
-    if os.path.exists(os.path.join(folder, manifest)):
-        raise ValueError(f"--output_dir={folder} holds a data set already; name another folder, or remove it")
+    """The manifest is written last: with none, or where no row was kept, what lies here is of no use, and goes."""
+    path = os.path.join(folder, manifest)
+    if os.path.exists(path):
+        with open(path) as file:
+            written = json.load(file)["written"]
+        if written:
+            raise ValueError(f"--output_dir={folder} holds a data set already; name another folder, or remove it")
+        os.remove(path)
     for name in ("data_tfrecord-*", ".unfinished-*"):
         for path in glob.glob(os.path.join(glob.escape(folder), "Split-*", name)):
             os.remove(path)

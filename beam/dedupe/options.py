@@ -24,6 +24,7 @@ class DedupeOptions:
       caption_similarity: Jaccard similarity of two captions' words and word pairs, as MinHash estimates it, from
         which on they are alike; 0 does not look at it.
       embedding_model: folder of a SavedModel with the signature embed_image, where embeddings are compared.
+      embedding_sha256: of that model; the runner fills it in, so that a model that has changed is another run.
       embedding_similarity: cosine of two pictures' embeddings, as 1,024 random planes estimate it (to .01 at .95), from
         which on they are alike; 0 does not look at it.
       keep_captions: captions of dropped rows that the row kept gets as further ones, at most.
@@ -39,6 +40,7 @@ class DedupeOptions:
     flips: bool = False
     caption_similarity: float = 0.0
     embedding_model: str = ""
+    embedding_sha256: str = ""
     embedding_similarity: float = 0.0
     keep_captions: int = 0
     evaluation_sets: dict[str, str] = dataclasses.field(default_factory=dict)

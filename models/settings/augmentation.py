@@ -19,7 +19,7 @@ class AugmentationSettings:
       max_crop: largest side; above 1 the picture is padded with white, which shrinks it.
       min_area: RandomResizedCrop: smallest share of the picture's area, drawn up to 1; 1 switches it off.
       max_aspect: RandomResizedCrop: largest ratio of the crop's longer to its shorter side.
-      flip: mirror every other picture; "left" and "right" of captions, and text in pictures, become wrong.
+      flip: mirror a picture or not, at even odds; "left" and "right" of captions, and text in pictures, become wrong.
       rand_augment_layers: operations in a row on each picture (arXiv 1909.13719); 0 switches it off.
       rand_augment_magnitude: how strong they are, from 0 to 10.
     """

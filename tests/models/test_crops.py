@@ -37,6 +37,13 @@ def test_random_resized_crops_keep_area_and_aspect_and_stay_inside():
     assert 0.4 < (height > width).mean() < 0.6
 
 
+def test_a_wide_aspect_takes_nothing_from_the_smallest_area():
+    top, left, bottom, right = drawn(settings.AugmentationSettings(min_area=0.3, max_aspect=10.0), 400).T
+    height, width = bottom - top, right - left
+    assert (height * width).min() > 0.299
+    assert np.maximum(height / width, width / height).max() > 2.5
+
+
 def test_every_other_picture_is_mirrored_and_its_box_is_the_same():
     plain, flipped = drawn(SQUARES), drawn(settings.AugmentationSettings(0.5, 1.2, flip=True))
     mirrored = flipped[:, 1] > flipped[:, 3]
