@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tensorflow.core.protobuf import saved_model_pb2
 
+from beam.dedupe import DedupeOptions
 from models import pretrained, settings
 from models.checks import require
 from models.pretrained.formats import newest_version
@@ -23,11 +24,8 @@ def pin(run: PipelineSettings) -> PipelineSettings:
       ValueError: a file is missing, or is not the one whose hash the settings give.
     """
     run = dataclasses.replace(run, ingest=pin_ingest(run.ingest))
-    if run.deduper and run.deduper.embedding_model:
-        path = _newest_model("Deduper.embedding_model", run.deduper.embedding_model, ("embed_image",))
-        found = _pinned("Deduper.embedding_sha256", run.deduper.embedding_sha256, path)
-        deduper = dataclasses.replace(run.deduper, embedding_model=path, embedding_sha256=found)
-        run = dataclasses.replace(run, deduper=deduper)
+    if run.deduper:
+        run = dataclasses.replace(run, deduper=pin_deduper(run.deduper))
     vocabulary, training = run.vocabulary, run.training
     if vocabulary.path:
         vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
@@ -62,6 +60,15 @@ def pin_ingest(ingest: IngestSettings) -> IngestSettings:
     path = _newest_model("Similarity.model", ingest.similarity.model, ("embed_image", "embed_text"))
     found = _pinned("Similarity.sha256", ingest.similarity.sha256, path)
     return dataclasses.replace(ingest, similarity=dataclasses.replace(ingest.similarity, model=path, sha256=found))
+
+
+def pin_deduper(deduper: DedupeOptions) -> DedupeOptions:
+    """Fills in which version of a model the Deduper uses; raises ValueError where there is none."""
+    if not deduper.embedding_model:
+        return deduper
+    path = _newest_model("Deduper.embedding_model", deduper.embedding_model, ("embed_image",))
+    found = _pinned("Deduper.embedding_sha256", deduper.embedding_sha256, path)
+    return dataclasses.replace(deduper, embedding_model=path, embedding_sha256=found)
 
 
 def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:

@@ -39,10 +39,11 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     start = time.monotonic()
     progress.quiet_terminal()
     print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
-    from pipeline import inputs
+    from pipeline import beam_flags, inputs
     from pipeline.settings import PipelineSettings
 
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
+    beam_flags.tell_unknown(settings.beam_args)
     output_dir = os.path.join(output_dir, settings.name)
     if not dry_run:  # what can be refused at once, before TFX is loaded
         settings = inputs.pin(settings)

@@ -1,19 +1,30 @@
 """Builds a data set without TFX: `python -m beam.build --gin_file=gin/data/jsonl.gin --output_dir=output/data`.
 
-The gin is the pipeline's; of it, what hangs on Pipeline.ingest and Pipeline.beam_args is used.
+The gin is the pipeline's; of it, what hangs on Pipeline.ingest, deduper, augmenter and beam_args is used. Where it
+names more than one part of the data plane, each has a folder of its own: built, deduplicated, augmented.
 """
+
+from __future__ import annotations
 
 import glob
 import json
 import os
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from absl import app, flags
 
 from models import configuration
 from pipeline import gin_flags, progress
+
+if TYPE_CHECKING:
+    import apache_beam
+
+    from pipeline.settings import PipelineSettings
+
+_GIN_FILE, _MANIFEST_FILE = "config.gin", "manifest.json"
 
 
 def main(argv: list[str]) -> None:
@@ -35,32 +46,87 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     start = time.monotonic()
     progress.quiet_terminal()
     print("Loading TensorFlow and Beam", flush=True)
-    import apache_beam
-
-    from beam import build, store, writer
-    from pipeline import inputs
+    from pipeline import beam_flags
     from pipeline.settings import PipelineSettings
 
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
-    ingest = inputs.pin_ingest(settings.ingest)
-    ingest.source.fingerprint()
+    beam_flags.tell_unknown(settings.beam_args)
+    parts = _parts(settings)
     progress.require_writable(output_dir)
-    _require_no_data_set(output_dir, store.MANIFEST_FILE)
+    folders = [output_dir] if len(parts) == 1 else [os.path.join(output_dir, name) for name in parts]
+    _require_no_data_set(folders[-1])
 
-    print(f"Building {output_dir} from {ingest.source.name}", flush=True)
+    manifest: dict[str, Any] = {}
+    for number, (name, folder) in enumerate(zip(parts, folders, strict=True), start=1):
+        gin, make_stage = parts[name]
+        print(f"[{number}/{len(parts)}] {folder}", flush=True)
+        manifest = _finished(folder, gin) or _run_part(make_stage(folders[number - 2], folder), settings, folder, gin)
+        if not manifest["read"]:
+            raise ValueError(f"the files of source {settings.ingest.source.name} hold no row; name others")
+        if not manifest["written"]:
+            raise ValueError(f"no row was kept: {_counts(manifest)}; see {folder}/{manifest['reject_files'][0]}")
+        print(f"      {_counts(manifest)}", flush=True)
+    print(f"Built {folders[-1]} in {time.monotonic() - start:.0f} s: {_counts(manifest)}")
+    print(f"Look at it: python -m beam.inspect {folders[-1]}")
+    return manifest
+
+
+Part = tuple[str, Callable[[str, str], "apache_beam.PTransform"]]
+"""Of a part of the plane, the resolved gin and what makes it of two folders: where it reads, and where it writes."""
+
+
+def _parts(settings: PipelineSettings) -> dict[str, Part]:
+    """The parts that the gin names, in order; raises ValueError where an input is missing."""
+    from beam import augment, build, dedupe, reader, store
+    from pipeline import inputs
+
+    ingest = inputs.pin_ingest(settings.ingest)
+    options, gin = ingest.options(), f"# Of input {ingest.source.fingerprint()}\n{configuration.to_gin(ingest)}"
+    parts: dict[str, Part] = {"built": (gin, lambda _, to: build.Build(ingest.source, options, to, to))}
+    if settings.deduper:
+        deduper = inputs.pin_deduper(settings.deduper)
+        try:
+            [reader.shards(folder) for folder in deduper.evaluation_sets.values()]
+        except FileNotFoundError as error:
+            raise ValueError(f"Deduper.evaluation_sets: {error}") from error
+        gin += "\n" + configuration.to_gin(deduper)
+        parts["deduplicated"] = (
+            gin,
+            lambda source, to: dedupe.Deduplicate(deduper, options.layout, store.Folders(source, to, to)),
+        )
+    if augmenter := settings.augmenter:
+        gin += "\n" + configuration.to_gin(augmenter)
+        parts["augmented"] = (
+            gin,
+            lambda source, to: augment.Augment(augmenter, options.layout, store.Folders(source, to, to)),
+        )
+    return parts
+
+
+def _run_part(stage: apache_beam.PTransform, settings: PipelineSettings, folder: str, gin: str) -> dict[str, Any]:
+    """Runs one part; returns its manifest, which is written last."""
+    import apache_beam
+
+    from beam import store, writer
+
+    _require_no_data_set(folder)
+    writer.write_text(os.path.join(folder, _GIN_FILE), gin)
     arguments = apache_beam.options.pipeline_options.PipelineOptions(list(settings.beam_args))
     with apache_beam.Pipeline(options=arguments) as pipeline:
-        pipeline | build.Build(ingest.source, ingest.options(), output_dir, output_dir)
-    with open(os.path.join(output_dir, store.MANIFEST_FILE)) as file:
+        pipeline | stage
+    with open(os.path.join(folder, store.MANIFEST_FILE)) as file:
         manifest: dict[str, Any] = json.load(file)
-    writer.write_text(os.path.join(output_dir, "config.gin"), configuration.to_gin(ingest))
-    if not manifest["read"]:
-        raise ValueError(f"the files of source {ingest.source.name} hold no row; name others")
-    if not manifest["written"]:
-        raise ValueError(f"no row was kept: {_counts(manifest)}; see {output_dir}/{manifest['reject_files'][0]}")
-    print(f"Built {output_dir} in {time.monotonic() - start:.0f} s: {_counts(manifest)}")
-    print(f"Look at it: python -m beam.inspect {output_dir}")
     return manifest
+
+
+def _finished(folder: str, gin: str) -> dict[str, Any] | None:
+    """The manifest of a part that an earlier run of the same gin has finished."""
+    try:
+        with open(os.path.join(folder, _GIN_FILE)) as config, open(os.path.join(folder, _MANIFEST_FILE)) as file:
+            manifest: dict[str, Any] = json.load(file)
+            return manifest if config.read() == gin and manifest["written"] else None
+    except FileNotFoundError:
+        return None
 
 
 def _counts(manifest: dict[str, Any]) -> str:
@@ -69,9 +135,9 @@ def _counts(manifest: dict[str, Any]) -> str:
     return f"{manifest['read']:,} rows read, {manifest['written']:,} kept ({splits}); dropped: {dropped}"
 
 
-def _require_no_data_set(folder: str, manifest: str) -> None:
+def _require_no_data_set(folder: str) -> None:
     """The manifest is written last: with none, or where no row was kept, what lies here is of no use, and goes."""
-    path = os.path.join(folder, manifest)
+    path = os.path.join(folder, _MANIFEST_FILE)
     if os.path.exists(path):
         with open(path) as file:
             written = json.load(file)["written"]

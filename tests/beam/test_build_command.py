@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -151,3 +152,40 @@ def test_the_contact_sheet_shows_the_pictures_and_a_changed_shard_is_found(tmp_p
         inspect.run(str(built), pictures=5, verify=True)
     with pytest.raises(ValueError, match=r"has no manifest.json; name a folder that python -m beam.build has written"):
         inspect.run(str(tmp_path), pictures=5)
+
+
+def test_all_parts_that_the_gin_names_are_run_and_a_stopped_run_goes_on(tmp_path, capsys):
+    pairs = [*rows(), (rows()[0][0], "a second row with the picture of the first")]
+    path = write_tars(tmp_path, pairs, 1)
+    more = [
+        "Pipeline.deduper = @Deduper()",
+        "Deduper.image_distance = -1",
+        "Pipeline.augmenter = @Augmenter()",
+        "Augmenter.views = ('grey',)",
+    ]
+    folder = tmp_path / "plane"
+    manifest = command.run(TARS, [path, NO_LIMIT, *more], str(folder))
+    told = capsys.readouterr().out
+    assert [f"[{number}/3]" in told for number in (1, 2, 3)] == [True] * 3
+    assert f"python -m beam.inspect {folder}/augmented" in told
+    parts = {name: json.loads((folder / name / "manifest.json").read_text())
+             for name in ("built", "deduplicated", "augmented")}  # fmt: skip
+    assert parts["deduplicated"]["dropped"]["duplicate"] == 1
+    assert parts["augmented"] == manifest
+    assert manifest["written"] > parts["deduplicated"]["written"]
+
+    before, when = shards(folder / "augmented"), (folder / "built" / "manifest.json").stat().st_mtime_ns
+    shutil.rmtree(folder / "augmented")
+    command.run(TARS, [path, NO_LIMIT, *more], str(folder))
+    assert shards(folder / "augmented") == before
+    assert (folder / "built" / "manifest.json").stat().st_mtime_ns == when
+    shutil.rmtree(folder / "augmented")
+    with pytest.raises(ValueError, match="built holds a data set already"):  # of other input
+        command.run(TARS, [write_tars(tmp_path, pairs[1:], 1), NO_LIMIT, *more], str(folder))
+
+
+def test_a_build_that_kept_nothing_does_not_block_the_next(tmp_path):
+    path = write_tars(tmp_path, rows(), 1)
+    with pytest.raises(ValueError, match="no row was kept"):
+        command.run(TARS, [path, NO_LIMIT, "Pictures.min_side = 4000"], str(tmp_path / "built"))
+    assert command.run(TARS, [path, NO_LIMIT], str(tmp_path / "built"))["written"] == 61

@@ -14,6 +14,7 @@ from beam.dedupe.deduplicate import Deduplicate
 from beam.dedupe.options import DedupeOptions
 from beam.sources import OpenMojiSource
 from models import configuration
+from pipeline import beam_flags
 from pipeline.settings import PipelineSettings
 from tests.beam import stored
 from tests.pictures import shape_pairs
@@ -27,28 +28,15 @@ def beam_args(engine: str) -> tuple[str, ...]:
     return configuration.load(files, [], [PipelineSettings])[0].beam_args
 
 
-def unknown(flags: tuple[str, ...]) -> list[str]:
-    known = {
-        option
-        for options in PipelineOptions.__subclasses__()
-        for action in _actions(options)
-        for option in action.option_strings
-    }
-    return [flag for flag in flags if flag.split("=")[0] not in known]
-
-
-def _actions(options: type[PipelineOptions]) -> list:
-    import apache_beam.options.pipeline_options as module
-
-    parser = module._BeamArgumentParser(allow_abbrev=False)
-    options._add_argparse_args(parser) if "_add_argparse_args" in vars(options) else None
-    return parser._actions
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_beam_knows_every_flag(engine):
-    assert not unknown(beam_args(engine))
-    assert unknown(("--runer=FnApiRunner",))  # control
+    assert not beam_flags.unknown(beam_args(engine))
+
+
+def test_a_flag_that_beam_would_ignore_is_told(capsys):
+    beam_flags.tell_unknown(("--runner=FnApiRunner", "--direct_num_wrkers=3"))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "Pipeline.beam_args has '--direct_num_wrkers=3', which Beam" in line
 
 
 PARTS = ("built", "deduplicated", "augmented")
