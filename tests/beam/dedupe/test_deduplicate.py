@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from beam import augment, dedupe, pictures, store
+from beam import dedupe, pictures, store
 from beam.dedupe import fingerprints, report
 from beam.records import ImageText
 from tests.beam import stored
+from tests.beam.dedupe import quality
 from tests.beam.stored import LAYOUT, by_split, read, write
 from tests.pictures import encode
 
@@ -127,7 +128,7 @@ def test_captions_of_dropped_rows_are_kept_where_asked(tmp_path, run_once):
 
 
 def test_captions_are_taken_over_in_their_own_language_and_none_that_stays(tmp_path):
-    large, small = scene(1), scene(1).resize((60, 50))
+    large, small = scene(700), scene(700).resize((60, 50))
     stay = [row("a-en", large, "dog", group="a", language="en"), row("a-fr", large, "chien", group="a", language="fr")]
     go = [
         row("b-en", small, "hound", group="b", language="en"),
@@ -151,37 +152,23 @@ def test_captions_alike(tmp_path):
 
 
 def test_planted_evaluation_pictures_are_found(tmp_path, capsys):
-    draw = augment.random.Random(0)
-    evaluation = [row(f"set-{i}", scene(1000 + i)) for i in range(24)]
+    evaluation = [row(f"set-{i}", scene(1000 + i, (128, 128))) for i in range(24)]
     folder = write(tmp_path / "evaluation", evaluation)
-    views = ("jpeg", "colour", "blur", "grey")
+    changes = {name: change for name, change in quality.TRANSFORMS.items() if name != "flip"}
+    names = [list(changes)[i % len(changes)] for i in range(18)]
     planted = [
-        dataclasses.replace(
-            one, key=f"planted-{i}", image=pictures.view(one.image, views[i % len(views)], draw), caption=f"planted {i}"
-        )
-        for i, one in enumerate(evaluation[:16])
+        row(f"planted-{i}", changes[name](scene(1000 + i, (128, 128))), f"planted {i}") for i, name in enumerate(names)
     ]
     options = dataclasses.replace(OPTIONS, image_distance=8, colour_tolerance=255, evaluation_sets={"coco": folder})
     manifest = run([*UNLIKE, *planted], tmp_path, options)
     missed = set(read(tmp_path / "out")) - {one.key for one in UNLIKE}
-    names = sorted(views[int(key.removeprefix("planted-")) % len(views)] for key in missed)
+    kinds = sorted(names[int(key.removeprefix("planted-"))] for key in missed)
     with capsys.disabled():
-        print(f"\ndecontamination: {len(planted) - len(missed)} of {len(planted)} planted found, missed: {names}")
+        print(f"\ndecontamination: {len(planted) - len(missed)} of {len(planted)} planted found, missed: {kinds}")
     assert manifest["dropped"] == {"contaminated_coco": len(planted) - len(missed)}
-    assert len(missed) <= 1
+    assert set(kinds) <= {"border of 3%", "crop of 3%"}  # what moves every edge is all that may be missed
     assert set(read(tmp_path / "out")) >= {one.key for one in UNLIKE}
-    assert facts(tmp_path, report.CLUSTERS_FILE)["evaluation_sets"] == {"coco": {"rows": 24, "found": 16 - len(missed)}}
-
-
-def test_same_bytes_with_any_number_of_workers_and_order(tmp_path):
-    rows = [*UNLIKE[:12], *(row(f"copy-{i}", scene(i).resize((60, 50))) for i in range(8))]
-
-    def checksums(name: str, rows: list[ImageText], *flags: str) -> dict[str, str]:
-        run(rows, tmp_path / name, OPTIONS, *flags)
-        return stored.checksums(tmp_path / name / "out")
-
-    once = checksums("a", rows)
-    assert checksums("b", rows[::-1], "--direct_num_workers=4", "--direct_running_mode=multi_threading") == once
+    assert facts(tmp_path, report.CLUSTERS_FILE)["evaluation_sets"] == {"coco": {"rows": 24, "found": 18 - len(missed)}}
 
 
 def test_of_two_sets_with_the_same_picture_the_first_by_name_is_the_reason_in_any_order(tmp_path):
