@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.settings import PipelineSettings
 
-_GIN_FILE, _MANIFEST_FILE = "config.gin", "manifest.json"
+_GIN_FILE = "config.gin"
 
 
 def main(argv: list[str]) -> None:
@@ -77,7 +77,7 @@ Part = tuple[str, Callable[[str, str], "apache_beam.PTransform"]]
 
 def _parts(settings: PipelineSettings) -> dict[str, Part]:
     """The parts that the gin names, in order; raises ValueError where an input is missing."""
-    from beam import augment, build, dedupe, reader, store
+    from beam import augment, build, dedupe, store
     from pipeline import inputs
 
     ingest = inputs.pin_ingest(settings.ingest)
@@ -85,10 +85,7 @@ def _parts(settings: PipelineSettings) -> dict[str, Part]:
     parts: dict[str, Part] = {"built": (gin, lambda _, to: build.Build(ingest.source, options, to, to))}
     if settings.deduper:
         deduper = inputs.pin_deduper(settings.deduper)
-        try:
-            [reader.shards(folder) for folder in deduper.evaluation_sets.values()]
-        except FileNotFoundError as error:
-            raise ValueError(f"Deduper.evaluation_sets: {error}") from error
+        deduper.evaluation_shards()
         gin += "\n" + configuration.to_gin(deduper)
         parts["deduplicated"] = (
             gin,
@@ -107,13 +104,20 @@ def _run_part(stage: apache_beam.PTransform, settings: PipelineSettings, folder:
     """Runs one part; returns its manifest, which is written last."""
     import apache_beam
 
-    from beam import store, writer
+    from beam import writer
 
     _require_no_data_set(folder)
     writer.write_text(os.path.join(folder, _GIN_FILE), gin)
     arguments = apache_beam.options.pipeline_options.PipelineOptions(list(settings.beam_args))
     with apache_beam.Pipeline(options=arguments) as pipeline:
         pipeline | stage
+    return _manifest(folder)
+
+
+def _manifest(folder: str) -> dict[str, Any]:
+    """What a part has written last; raises FileNotFoundError."""
+    from beam import store
+
     with open(os.path.join(folder, store.MANIFEST_FILE)) as file:
         manifest: dict[str, Any] = json.load(file)
     return manifest
@@ -122,8 +126,8 @@ def _run_part(stage: apache_beam.PTransform, settings: PipelineSettings, folder:
 def _finished(folder: str, gin: str) -> dict[str, Any] | None:
     """The manifest of a part that an earlier run of the same gin has finished."""
     try:
-        with open(os.path.join(folder, _GIN_FILE)) as config, open(os.path.join(folder, _MANIFEST_FILE)) as file:
-            manifest: dict[str, Any] = json.load(file)
+        manifest = _manifest(folder)
+        with open(os.path.join(folder, _GIN_FILE)) as config:
             return manifest if config.read() == gin and manifest["written"] else None
     except FileNotFoundError:
         return None
@@ -137,11 +141,11 @@ def _counts(manifest: dict[str, Any]) -> str:
 
 def _require_no_data_set(folder: str) -> None:
     """The manifest is written last: with none, or where no row was kept, what lies here is of no use, and goes."""
-    path = os.path.join(folder, _MANIFEST_FILE)
+    from beam import store
+
+    path = os.path.join(folder, store.MANIFEST_FILE)
     if os.path.exists(path):
-        with open(path) as file:
-            written = json.load(file)["written"]
-        if written:
+        if _manifest(folder)["written"]:
             raise ValueError(f"--output_dir={folder} holds a data set already; name another folder, or remove it")
         os.remove(path)
     for name in ("data_tfrecord-*", ".unfinished-*"):

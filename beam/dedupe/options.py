@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from beam import checks
+from beam import checks, reader
 
 EXACT = ("bytes", "pixels", "caption", "pair")
 """What two rows may have in common to the bit: the encoded picture, its pixels, the normalised caption, or pixels and
@@ -68,6 +68,13 @@ class DedupeOptions:
         similarities = self.caption_similarity or self.embedding_similarity
         if not self.exact and self.image_distance < 0 and not similarities:
             raise ValueError("Deduper compares nothing; set Deduper.exact, image_distance or a similarity")
+
+    def evaluation_shards(self) -> list[str]:
+        """Paths of the shards of all evaluation sets, set by set; raises ValueError where a set has none."""
+        try:
+            return [path for _, folder in sorted(self.evaluation_sets.items()) for path in reader.shards(folder)]
+        except FileNotFoundError as error:
+            raise ValueError(f"Deduper.evaluation_sets: {error}") from error
 
     @property
     def compares_colours(self) -> bool:

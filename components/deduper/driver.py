@@ -5,7 +5,7 @@ import json
 
 import tensorflow as tf
 
-from beam import reader
+from beam import dedupe
 from components import data_stage, fingerprint_driver
 
 
@@ -13,11 +13,7 @@ class Driver(fingerprint_driver.Driver):
     """Adds path, size and time of every shard of the evaluation sets."""
 
     def fingerprint(self, properties: dict[str, str]) -> str:
-        sets = json.loads(properties[data_stage.OPTIONS_KEY])["evaluation_sets"]
-        try:
-            paths = [path for _, folder in sorted(sets.items()) for path in reader.shards(folder)]
-        except FileNotFoundError as error:
-            raise ValueError(f"Deduper.evaluation_sets: {error}") from error
-        stats = [(path, tf.io.gfile.stat(path)) for path in paths]
+        options = dedupe.DedupeOptions(**json.loads(properties[data_stage.OPTIONS_KEY]))
+        stats = [(path, tf.io.gfile.stat(path)) for path in options.evaluation_shards()]
         files = [f"{path} {stat.length} {stat.mtime_nsec}" for path, stat in stats]
         return hashlib.sha256("\n".join(files).encode()).hexdigest()
