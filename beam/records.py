@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from models import features
 
-_TEXTS = (*features.TEXT, features.MORE_CAPTIONS, features.GROUP, features.VARIANT)
+_TEXTS = (*features.TEXT, features.MORE_CAPTIONS, features.GROUP, features.VARIANT, features.EVALUATION_SET)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class ImageText:
       more_captions: others of the same picture; training draws one at each visit, all else uses the first.
       group: what the rows of one picture share, such as its captions in several languages, or "".
       variant: what the Augmenter did to make this row out of another, or "".
+      evaluation_set: the set that a model is evaluated on with this row, or "".
     """
 
     key: str
@@ -40,6 +41,7 @@ class ImageText:
     more_captions: tuple[str, ...] = ()
     group: str = ""
     variant: str = ""
+    evaluation_set: str = ""
 
     @property
     def split_key(self) -> str:
@@ -70,6 +72,8 @@ class ImageText:
             values[features.GROUP] = [self.group.encode()]
         if self.variant:
             values[features.VARIANT] = [self.variant.encode()]
+        if self.evaluation_set:
+            values[features.EVALUATION_SET] = [self.evaluation_set.encode()]
         if self.more_captions:
             values[features.MORE_CAPTIONS] = [caption.encode() for caption in self.more_captions]
         feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for name, v in values.items()}
@@ -95,6 +99,7 @@ class ImageText:
             more_captions=tuple(texts.get(features.MORE_CAPTIONS, ())),
             group=texts.get(features.GROUP, [""])[0],
             variant=texts.get(features.VARIANT, [""])[0],
+            evaluation_set=texts.get(features.EVALUATION_SET, [""])[0],
         )
 
 

@@ -1,6 +1,7 @@
 """Checks of settings: each names the received value, the rule and the fix."""
 
 import dataclasses
+import types
 import typing
 from typing import Any
 
@@ -58,6 +59,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(
             _fits(key, arguments[0]) and _fits(item, arguments[1]) for key, item in value.items()
         )
+    if origin is types.UnionType:
+        return any(_fits(value, argument) for argument in arguments)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

@@ -79,20 +79,25 @@ def to_gin(*settings: Any) -> str:
     return "\n".join(blocks)
 
 
-def _append_block(settings: Any, blocks: list[str]) -> None:
-    name, lines, nested = _NAMES[type(settings)], [], []
+def _append_block(settings: Any, blocks: list[str], scope: str = "") -> None:
+    name, lines, nested = f"{scope}{_NAMES[type(settings)]}", [], []
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if type(value) in _NAMES:
-            nested.append(value)
-            lines.append(f"{name}.{field.name} = @{_NAMES[type(value)]}()")
+            nested.append((value, scope))
+            shown = f"@{scope}{_NAMES[type(value)]}()"
+        elif isinstance(value, tuple) and value and all(type(item) in _NAMES for item in value):
+            scopes = [f"{scope}{field.name}_{number}/" for number in range(len(value))]
+            nested += zip(value, scopes, strict=True)
+            shown = f"({' '.join(f'@{s}{_NAMES[type(v)]}(),' for v, s in zip(value, scopes, strict=True))})"
         else:
-            lines.append(f"{name}.{field.name} = {value!r}")
+            shown = repr(value)
+        lines.append(f"{name}.{field.name} = {shown}")
     block = "\n".join(lines) + "\n"
     if lines and block not in blocks:
         blocks.append(block)
-    for value in nested:
-        _append_block(value, blocks)
+    for value, inner in nested:
+        _append_block(value, blocks, inner)
 
 
 def _referenced() -> set[str]:
@@ -108,7 +113,11 @@ def _refuse_unused(made: Iterable[Any], replaced: set[str]) -> None:
         if selector in replaced:
             continue
         for parameter in parameters:
-            if parameter not in used.get((scope, selector), {}):
+            if not any(
+                parameter in read
+                for (where, what), read in used.items()
+                if what == selector and f"{where}/".startswith(f"{scope}/" if scope else "")
+            ):
                 short = f"{scope}/" if scope else ""
                 name = short.rstrip("/") if selector == "gin.macro" else f"{short}{selector.split('.')[-1]}.{parameter}"
                 roots = ", ".join(sorted(_NAMES[type(one)] for one in made))

@@ -22,6 +22,10 @@ What the Augmenter has made out of another row says so:
 
     variant     what was done, such as "crop, swap"; the row lies in the group of the one it was made of
 
+Rows that a model is evaluated on say which set they belong to, and are of one caption each:
+
+    evaluation_set  its name; "eval" is the pipeline's own split
+
 Where a locked tower has embedded the pictures (ImageEmbedder), rows have, in place of `image`:
 
     image_embedding  D floats, of unit norm
@@ -37,9 +41,11 @@ CLASS_NAME = "class_name"
 MORE_CAPTIONS = "more_captions"
 GROUP = "group"
 VARIANT = "variant"
+EVALUATION_SET = "evaluation_set"
 IMAGE_EMBEDDING = "image_embedding"
 
 ALL = (KEY, IMAGE, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)
 TEXT = (KEY, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)
 
 UNKNOWN_LANGUAGE = "und"
+OWN_SET = "eval"

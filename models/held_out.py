@@ -6,8 +6,9 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from models import data, features, images, retrieval
+from models import data, features, images
 from models.distribution import Distribution
+from models.evaluation import retrieval
 from models.objectives import Objective
 from models.tokenizer import Tokenizer
 

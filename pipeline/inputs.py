@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tensorflow.core.protobuf import saved_model_pb2
 
+from beam import reader
 from beam.dedupe import DedupeOptions
 from models import pretrained, settings
 from models.checks import require
@@ -34,6 +35,18 @@ def pin(run: PipelineSettings) -> PipelineSettings:
         pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
         training = dataclasses.replace(training, pretrained=pretrained)
     return dataclasses.replace(run, vocabulary=vocabulary, training=training)
+
+
+def require_evaluation_sets(run: PipelineSettings) -> None:
+    """Looks at what is behind every evaluation set, before anything runs; raises ValueError where it is missing."""
+    for one in run.evaluation_sets:
+        try:
+            if one.source:
+                one.source.fingerprint()
+            if one.examples:
+                reader.shards(one.examples)
+        except (ValueError, FileNotFoundError) as error:
+            raise ValueError(f"EvaluationSet {one.name!r}: {error}") from error
 
 
 def require_fit(run: PipelineSettings) -> None:

@@ -49,6 +49,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
         settings = inputs.pin(settings)
         progress.require_writable(output_dir)
         settings.ingest.source.fingerprint()
+        inputs.require_evaluation_sets(settings)
         inputs.require_fit(settings)
 
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner

@@ -12,15 +12,18 @@ from tfx import v1 as tfx
 from beam import sources
 from components.augmenter.component import Augmenter
 from components.deduper.component import Deduper
+from components.evaluation_suite.component import EvaluationSuite
 from components.image_embedder.component import ImageEmbedder
 from components.image_text_gen.component import ImageTextGen
 from components.infra_validator.component import InfraValidator
 from components.metrics import eval_config
+from components.model_packager.component import ModelPackager
 from components.model_resolver import LatestOtherBlessedModelStrategy
 from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import configuration, features
+from models.evaluation import metrics
 from models.settings import EmbeddingSettings, TrainingSettings
 from pipeline.settings import PipelineSettings
 
@@ -86,15 +89,24 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         steps=settings.training.steps,
         checkpoints=locations.checkpoints,
     )
-    model = trainer.outputs["model"]
+    # What is evaluated is what is served: labels, warm-up and fewer bits come before the gate.
+    suite = EvaluationSuite(examples=examples, sets=_evaluation_sets(settings))
+    packager = ModelPackager(
+        model=trainer.outputs["model"],
+        suite=suite.outputs["suite"],
+        classes=suite.outputs["report"],
+        label_sets=_label_sets(settings),
+        weights=settings.packaging.weights,
+    )
+    model = packager.outputs["packaged"]
 
     last_blessed = _last_blessed_model(model, locations)
     evaluator = tfx.components.Evaluator(
-        examples=examples,
+        examples=suite.outputs["suite"],
         model=model,
         baseline_model=last_blessed.outputs["model"],
-        eval_config=eval_config.create(settings.gate.min_value, settings.gate.max_drop, settings.gate.slice_by),
-        example_splits=["eval"],
+        eval_config=eval_config.create(_gate(settings)),
+        example_splits=[one.name for one in settings.all_evaluation_sets],
     )
     infra_validator = InfraValidator(
         model=model,
@@ -119,6 +131,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
             "model_run": trainer.outputs["model_run"],
             "evaluation": evaluator.outputs["evaluation"],
             "model_blessing": evaluator.outputs["blessing"],
+            "suite_report": suite.outputs["report"],
             "infra_blessing": infra_validator.outputs["blessing"],
             "pushed_model": pusher.outputs["pushed_model"],
             **reports,
@@ -137,6 +150,8 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
             vocabulary,
             *between,
             trainer,
+            suite,
+            packager,
             last_blessed,
             evaluator,
             infra_validator,
@@ -186,6 +201,37 @@ def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
     if tower is None or training.pretrained is None:
         return None
     return EmbeddingSettings(tower, training.pretrained, training.runtime.compute_dtype)
+
+
+def _evaluation_sets(settings: PipelineSettings) -> str:
+    sets = {
+        one.name: {
+            "source": sources.to_json(one.source) if one.source else "",
+            "examples": one.examples,
+            "classes": one.classes,
+            "all_captions": one.all_captions,
+        }
+        for one in settings.all_evaluation_sets
+    }
+    return json.dumps(sets, sort_keys=True)
+
+
+def _label_sets(settings: PipelineSettings) -> str:
+    """Those of the evaluation sets, whose labels are known once they are read, and those to be served only."""
+    sets = {one.name: {"labels": one.classes, "templates": one.templates} for one in settings.all_evaluation_sets}
+    sets |= {one.name: {"labels": one.labels, "templates": one.templates} for one in settings.packaging.label_sets}
+    return json.dumps(sets, sort_keys=True)
+
+
+def _gate(settings: PipelineSettings) -> eval_config.Gate:
+    gate = settings.gate
+    return eval_config.Gate(
+        gate.min_value,
+        gate.max_drop,
+        gate.slice_by,
+        [one.name for one in settings.all_evaluation_sets if not one.retrieval],
+        metrics.Confidence(gate.confidence, gate.slice_confidence),
+    )
 
 
 def _to_json(options: Any) -> str:

@@ -7,8 +7,9 @@ from beam.dedupe import DedupeOptions
 from models import features
 from models.checks import require, require_positive, require_types
 from models.configuration import configurable
-from models.retrieval import METRIC_NAMES
+from models.evaluation.rules import Rule
 from models.settings import TrainingSettings
+from pipeline.evaluation_settings import EvaluationSetSettings, GateSettings, PackagingSettings
 from pipeline.ingest_settings import IngestSettings
 
 configurable("Augmenter")(AugmentOptions)
@@ -40,44 +41,6 @@ class VocabularySettings:
         require(
             self.size > 300, "Vocabulary.size", self.size, "above 300", "256 bytes and the control pieces count too"
         )
-
-
-@configurable("Gate")
-@dataclasses.dataclass(frozen=True)
-class GateSettings:
-    """What a model must reach, on the eval split, to be blessed and pushed.
-
-    Attributes:
-      min_value: {metric: smallest value}.
-      max_drop: {metric: largest fall against the last blessed model}.
-      slice_by: features that metrics are also reported by.
-    """
-
-    min_value: dict[str, float] = dataclasses.field(default_factory=dict)
-    max_drop: dict[str, float] = dataclasses.field(default_factory=dict)
-    slice_by: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        require_types(self)
-        for field in ("min_value", "max_drop"):
-            for metric in getattr(self, field):
-                require(
-                    metric in METRIC_NAMES, f"Gate.{field}", metric, f"one of {', '.join(METRIC_NAMES)}", "correct it"
-                )
-        require(
-            bool(self.min_value),
-            "Gate.min_value",
-            self.min_value,
-            "not empty",
-            "name at least one metric, or every model would pass",
-        )
-        for field in ("min_value", "max_drop"):
-            for metric, value in getattr(self, field).items():
-                require(
-                    0 <= value <= 1, f"Gate.{field}[{metric!r}]", value, "in [0, 1]", "metrics are shares, not percent"
-                )
-        for name in self.slice_by:
-            require(name in features.TEXT, "Gate.slice_by", name, f"one of {', '.join(features.TEXT)}", "correct it")
 
 
 @configurable("ServingCheck")
@@ -129,6 +92,7 @@ class PipelineSettings:
       name: of the pipeline, in metadata.
       deduper: @Deduper(), where of rows that are alike only one is kept; None leaves it out.
       augmenter: @Augmenter(), where rows are made of others before training; None leaves it out.
+      evaluation_sets: (@a/EvaluationSet(), @b/EvaluationSet()): what the model is evaluated on beside the eval split.
       beam_args: flags of every Beam pipeline.
     """
 
@@ -138,6 +102,8 @@ class PipelineSettings:
     vocabulary: VocabularySettings = VocabularySettings()
     augmenter: AugmentOptions | None = None
     training: TrainingSettings = TrainingSettings()
+    evaluation_sets: tuple[EvaluationSetSettings, ...] = ()
+    packaging: PackagingSettings = PackagingSettings()
     gate: GateSettings = GateSettings(min_value={"image_to_text_recall_at_1": 0.1})
     serving_check: ServingCheckSettings = ServingCheckSettings()
     report: ReportSettings = ReportSettings()
@@ -146,3 +112,17 @@ class PipelineSettings:
     def __post_init__(self) -> None:
         require_types(self)
         require(self.name.isidentifier(), "Pipeline.name", self.name, "letters, digits and _", "rename it")
+        names = [one.name for one in self.evaluation_sets]
+        rule, fix = "sets of different names", "set EvaluationSet.name of each, by its scope"
+        require(len(set(names)) == len(names), "Pipeline.evaluation_sets", names, rule, fix)
+        known = {features.OWN_SET, *names}
+        for text in (*self.gate.min_value, *self.gate.max_drop):
+            asked = Rule.parse(text).evaluation_set
+            require(asked in known, "Gate: the set", asked, f"one of {', '.join(sorted(known))}", "correct it")
+
+    @property
+    def all_evaluation_sets(self) -> tuple[EvaluationSetSettings, ...]:
+        """Those given, and before them the eval split by its first captions, where no set is called "eval"."""
+        given = self.evaluation_sets
+        has_own = any(one.name == features.OWN_SET for one in given)
+        return given if has_own else (EvaluationSetSettings(all_captions=False), *given)

@@ -8,6 +8,8 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
+from models import features
+
 _REPORT_EXECUTION = "components.run_report.component.RunReport"
 
 
@@ -43,12 +45,14 @@ def latest_report(metadata: metadata_store_pb2.ConnectionConfig) -> str:
 def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, float]) -> str:
     """The gate, the metrics, the timings, where things are, and the command to type next."""
     test, rows = facts["test"], facts["ingest"]
-    lines = ["", f"{'metric':<28}{'test':>8}{'eval':>8}{'chance':>8}{'gate':>8}"]
+    lines = ["", f"{'metric':<36}{'test':>7}{'eval':>7}{'interval':>15}{'chance':>8}{'gate':>7}"]
     for line in facts["gate"]:
-        name = line["metric"]
-        values = (test["metrics"][name], line["value"], line["chance"], line["min_value"])
-        shown = "".join(f"{'' if value is None else format(value, '.3f'):>8}" for value in values)
-        lines.append(f"{name.replace('_', ' '):<28}{shown}".rstrip())
+        own = line["place"] == features.OWN_SET
+        name = line["metric"].replace("_", " ") + ("" if own else f": {line['place']}")
+        interval = f"{line['low']:.3f}-{line['high']:.3f}" if line["low"] is not None else ""
+        shown = [_number(test["metrics"][line["metric"]]) if own else "", _number(line["value"])]
+        rest = [_number(line["chance"]), _number(line["min_value"])]
+        lines.append(f"{name:<36}{shown[0]:>7}{shown[1]:>7}{interval:>15}{rest[0]:>8}{rest[1]:>7}".rstrip())
     lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {_reasons(rows)}."]
     if facts["dedupe"]:
         lines.append(f"Deduper: {facts['dedupe']['written']:,} kept, dropped: {_reasons(facts['dedupe'])}.")
@@ -68,6 +72,10 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         lines += ["Gate:   NOT BLESSED, nothing was pushed:", *(f"          {reason}" for reason in facts["failures"])]
         lines += ["Next:   open the report; a model that learns too little may need more Training.steps or more data"]
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else format(value, ".3f")
 
 
 def _reasons(manifest: Mapping[str, Any]) -> str:

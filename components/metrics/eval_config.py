@@ -1,76 +1,119 @@
 """The gate as a TFMA EvalConfig: value thresholds, change thresholds and slices."""
 
+import dataclasses
+import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from google.protobuf import wrappers_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.metrics import tfma_metrics
+from models import features
+from models.evaluation import metrics
+from models.evaluation.metrics import CLASSES, PICTURES
+from models.evaluation.rules import Rule
 
 SIGNATURE = "evaluate"
 CANDIDATE, BASELINE = "candidate", "baseline"
-PICTURES, CLASSES = "pictures", "zero_shot_classes"
 
 # How far above chance a smallest value must lie. A recall of few pictures is noisy, so that it needs more.
 _RECALL_OVER_CHANCE, _ACCURACY_OVER_CHANCE = 3.0, 1.4
 
 
-def create(
-    min_value: Mapping[str, float], max_drop: Mapping[str, float], slice_by: Sequence[str]
-) -> config_pb2.EvalConfig:
-    """Makes the configuration.
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """What blesses a model.
 
-    Args:
-      min_value: {metric: smallest value that is blessed}.
-      max_drop: {metric: largest fall against the last blessed model that is blessed}; ignored while there is none.
-      slice_by: features to slice by, beside the overall slice. Thresholds hold for the overall slice.
+    Attributes:
+      min_value: {rule: smallest value}; the lower end of the metric's interval must reach it.
+      max_drop: {rule: largest fall against the last blessed model}; ignored while there is none. The model is blocked
+        where the whole interval of the change lies below it: where the fall is larger beyond the noise of the set.
+      slice_by: features that every set is also reported by.
+      not_retrieved: evaluation sets whose captions are not looked for, such as those of classes.
+      confidence: of the intervals.
     """
-    thresholds = {
-        metric: _overall(
-            config_pb2.MetricThreshold(
-                value_threshold=_at_least(min_value[metric]) if metric in min_value else None,
-                change_threshold=_falls_at_most(max_drop[metric]) if metric in max_drop else None,
-            )
-        )
-        for metric in sorted({*min_value, *max_drop})
+
+    min_value: Mapping[str, float]
+    max_drop: Mapping[str, float]
+    slice_by: Sequence[str] = ()
+    not_retrieved: Sequence[str] = ()
+    confidence: metrics.Confidence = metrics.Confidence()
+
+
+def create(gate: Gate) -> config_pb2.EvalConfig:
+    """Makes the configuration."""
+    thresholds: dict[str, list[config_pb2.PerSliceMetricThreshold]] = defaultdict(list)
+    sliced = set(gate.slice_by)
+    for text, value in sorted(gate.min_value.items()):
+        rule = Rule.parse(text)
+        sliced |= {rule.feature} - {""}
+        thresholds[f"{rule.metric}_low"].append(_threshold(rule, value_threshold=_at_least(value)))
+    for text, drop in sorted(gate.max_drop.items()):
+        rule = Rule.parse(text)
+        sliced |= {rule.feature} - {""}
+        bound = f"{rule.metric}_{'slice_' if rule.feature else ''}change_high"
+        thresholds[bound].append(_threshold(rule, change_threshold=_falls_at_most(drop)))
+    for (evaluation_set, count), needed in needed_counts(gate.min_value).items():
+        thresholds[count].append(_threshold(Rule(count, evaluation_set), value_threshold=_at_least(needed)))
+    config = {
+        "not_retrieved": list(gate.not_retrieved),
+        "confidence": gate.confidence.overall,
+        "slice_confidence": gate.confidence.slices,
     }
-    for count, needed in needed_counts(min_value).items():
-        thresholds[count] = _overall(config_pb2.MetricThreshold(value_threshold=_at_least(needed)))
-    metrics = [
-        config_pb2.MetricConfig(class_name=tfma_metrics.ImageTextMetrics.__name__, module=tfma_metrics.__name__),
-        config_pb2.MetricConfig(class_name="ExampleCount"),
-    ]
+    image_text = config_pb2.MetricConfig(
+        class_name=tfma_metrics.ImageTextMetrics.__name__, module=tfma_metrics.__name__, config=json.dumps(config)
+    )
+    each_set = features.EVALUATION_SET
     return config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(name=CANDIDATE, signature_name=SIGNATURE),
             config_pb2.ModelSpec(name=BASELINE, signature_name=SIGNATURE, is_baseline=True),
         ],
-        slicing_specs=[config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[key]) for key in slice_by)],
-        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics, per_slice_thresholds=thresholds)],
+        slicing_specs=[
+            config_pb2.SlicingSpec(feature_keys=[each_set]),
+            *(config_pb2.SlicingSpec(feature_keys=[each_set, feature]) for feature in sorted(sliced)),
+        ],
+        metrics_specs=[
+            config_pb2.MetricsSpec(
+                metrics=[image_text, config_pb2.MetricConfig(class_name="ExampleCount")],
+                per_slice_thresholds={
+                    name: config_pb2.PerSliceMetricThresholds(thresholds=rules)
+                    for name, rules in sorted(thresholds.items())
+                },
+            )
+        ],
     )
 
 
-def needed_counts(min_value: Mapping[str, float]) -> dict[str, int]:
-    """The smallest evaluation set on which the smallest values mean something: {"pictures": number, ...}.
+def needed_counts(min_value: Mapping[str, float]) -> dict[tuple[str, str], int]:
+    """The smallest evaluation sets on which the smallest values mean something: {(set, "pictures"): number, ...}.
 
     Chance is k / pictures for recall at k and 1 / classes for zero-shot accuracy; below these counts an untrained model
     could pass, so the gate blocks.
     """
-    counts = {PICTURES: 1}
-    for metric, value in min_value.items():
-        if "_recall_at_" in metric and value > 0:
-            pictures = math.ceil(_RECALL_OVER_CHANCE * int(metric.rsplit("_", 1)[1]) / value)
-            counts[PICTURES] = max(counts[PICTURES], pictures)
-        elif metric == "zero_shot_accuracy" and value > 0:
-            counts[CLASSES] = math.ceil(_ACCURACY_OVER_CHANCE / value)
+    counts: dict[tuple[str, str], int] = {}
+    for text, value in min_value.items():
+        rule = Rule.parse(text)
+        if rule.feature or value <= 0:
+            continue
+        if "_recall_at_" in rule.metric:
+            count, over_chance = PICTURES, _RECALL_OVER_CHANCE * int(rule.metric.rsplit("_", 1)[1])
+        else:
+            count, over_chance = CLASSES, _ACCURACY_OVER_CHANCE * (5 if "top_5" in rule.metric else 1)
+        key = (rule.evaluation_set, count)
+        counts[key] = max(counts.get(key, 1), math.ceil(over_chance / value))
     return counts
 
 
-def _overall(threshold: config_pb2.MetricThreshold) -> config_pb2.PerSliceMetricThresholds:
-    """A threshold for the overall slice only: TFMA would hold a plain one against every slice."""
-    only = config_pb2.PerSliceMetricThreshold(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
-    return config_pb2.PerSliceMetricThresholds(thresholds=[only])
+def _threshold(rule: Rule, **threshold: object) -> config_pb2.PerSliceMetricThreshold:
+    """A threshold for the rule's slices only: TFMA would hold a plain one against every slice."""
+    slices = config_pb2.SlicingSpec(
+        feature_values={features.EVALUATION_SET: rule.evaluation_set},
+        feature_keys=[rule.feature] if rule.feature else [],
+    )
+    return config_pb2.PerSliceMetricThreshold(slicing_specs=[slices], threshold=config_pb2.MetricThreshold(**threshold))
 
 
 def _at_least(value: float) -> config_pb2.GenericValueThreshold:

@@ -1,9 +1,9 @@
-"""The TFMA metric: collects embeddings over all bundles and workers, then asks models.retrieval.
+"""The TFMA metric: collects the model's outputs over all bundles and workers, then asks models.evaluation.
 
 Importing tensorflow_text here is what lets a worker load a SavedModel with its ops.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -12,17 +12,41 @@ import tensorflow_text  # noqa: F401
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from models import retrieval
+from models.evaluation import metrics
+from models.evaluation.collector import Collector
 
-_OUTPUTS = ("image_embedding", "text_embedding", "class_embedding", "caption", "class_name", "picture")
-Accumulator = dict[str, list[np.ndarray]]
+Accumulator = list[Collector]  # one for each model
 
 
 class ImageTextMetrics(metric_types.Metric):
-    """All of retrieval.METRIC_NAMES for a slice; candidates of a retrieval are in the same slice."""
+    """All of models.evaluation.metrics.NAMES for a slice; candidates of a retrieval are in the same slice.
 
-    def __init__(self, name: str = "image_text") -> None:
-        super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
+    Changes are of the candidate against the baseline, in the metrics of the candidate; those of the baseline are 0, so
+    that TFMA's difference of the two, which it holds against a change threshold, is the bound of the change.
+    """
+
+    def __init__(
+        self,
+        name: str = "image_text",
+        not_retrieved: Sequence[str] = (),
+        confidence: float = 0.95,
+        slice_confidence: float = 0.999,
+    ) -> None:
+        """Makes the metric.
+
+        Args:
+          name: of the metric.
+          not_retrieved: evaluation sets whose captions are not looked for, such as those of classes.
+          confidence: of intervals.
+          slice_confidence: of the bound of a change in a slice.
+        """
+        super().__init__(
+            metric_util.merge_per_key_computations(_computations),
+            name=name,
+            not_retrieved=list(not_retrieved),
+            confidence=confidence,
+            slice_confidence=slice_confidence,
+        )
 
 
 metric_types.register_metric(ImageTextMetrics)
@@ -30,6 +54,9 @@ metric_types.register_metric(ImageTextMetrics)
 
 def _computations(
     name: str,
+    not_retrieved: Sequence[str],
+    confidence: float,
+    slice_confidence: float,
     eval_config: config_pb2.EvalConfig | None = None,
     model_name: str = "",
     output_name: str = "",
@@ -38,50 +65,62 @@ def _computations(
     # example_weighted=None (its default is False) is how TFMA looks a threshold's metric up.
     keys = [
         metric_types.MetricKey(name=metric, model_name=model_name, output_name=output_name, example_weighted=None)
-        for metric in retrieval.METRIC_NAMES
+        for metric in metrics.NAMES
     ]
-    return [metric_types.MetricComputation(keys=keys, preprocessors=None, combiner=_Combiner(keys, model_name))]
+    specs = eval_config.model_specs if eval_config else []
+    baselines = [spec.name for spec in specs if spec.is_baseline]
+    is_baseline = model_name in baselines
+    models = [model_name] if is_baseline else [model_name, *baselines]
+    combiner = _Combiner(
+        keys, models, is_baseline, frozenset(not_retrieved), metrics.Confidence(confidence, slice_confidence)
+    )
+    return [metric_types.MetricComputation(keys=keys, preprocessors=None, combiner=combiner)]
 
 
 class _Combiner(beam.CombineFn):
-    """Keeps float32 embeddings of every row of a slice, 3 x D x 4 bytes a row."""
+    """Keeps the embeddings of every row of a slice for each of its models."""
 
-    def __init__(self, keys: list[metric_types.MetricKey], model_name: str) -> None:
-        self._keys = keys
-        self._model_name = model_name
+    def __init__(
+        self,
+        keys: list[metric_types.MetricKey],
+        models: list[str],
+        is_baseline: bool,
+        not_retrieved: frozenset[str],
+        confidence: metrics.Confidence,
+    ) -> None:
+        self._keys, self._models, self._is_baseline = keys, models, is_baseline
+        self._not_retrieved, self._confidence = not_retrieved, confidence
 
     def create_accumulator(self) -> Accumulator:
-        return {name: [] for name in _OUTPUTS}
+        return [Collector() for _ in self._models]
 
     def add_input(self, accumulator: Accumulator, element: metric_types.StandardMetricInputs) -> Accumulator:
-        outputs = element.get_predictions(model_name=self._model_name)
-        for name in _OUTPUTS:
-            value = np.asarray(outputs[name])
-            accumulator[name].append(value.reshape([1, -1] if name.endswith("embedding") else [1]))
+        for model, collector in zip(self._models, accumulator, strict=True):
+            outputs = element.get_predictions(model_name=model)
+            collector.add({name: _as_batch(name, value) for name, value in outputs.items()})
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Accumulator]) -> Accumulator:
         merged = self.create_accumulator()
         for accumulator in accumulators:
-            for name in _OUTPUTS:
-                merged[name].extend(accumulator[name])
+            for collector, other in zip(merged, accumulator, strict=True):
+                collector.merge(other)
         return merged
 
     def compact(self, accumulator: Accumulator) -> Accumulator:
-        return {name: [np.concatenate(parts)] if parts else [] for name, parts in accumulator.items()}
+        for collector in accumulator:
+            collector.compact()
+        return accumulator
 
     def extract_output(self, accumulator: Accumulator) -> dict[metric_types.MetricKey, float]:
-        values = all_metrics({name: np.concatenate(parts) for name, parts in accumulator.items() if parts})
+        candidate, *baselines = (collector.rows(self._not_retrieved) for collector in accumulator)
+        values = metrics.measure(candidate, next(iter(baselines), None), self._confidence)
+        if self._is_baseline:
+            values |= {name: 0.0 for name in values if "_change" in name}
         return {key: values[key.name] for key in self._keys}
 
 
-def all_metrics(outputs: dict[str, np.ndarray]) -> dict[str, float]:
-    """Every metric of retrieval.METRIC_NAMES from the outputs of the `evaluate` signature."""
-    captions, class_names, pictures = (
-        np.asarray(outputs[name]).astype(bytes) for name in ("caption", "class_name", "picture")
-    )
-    return {
-        "pictures": float(len(np.unique(pictures))),
-        **retrieval.recall_at_k(outputs["image_embedding"], outputs["text_embedding"], captions, pictures),
-        **retrieval.zero_shot_accuracy(outputs["image_embedding"], outputs["class_embedding"], class_names),
-    }
+def _as_batch(name: str, value: Any) -> np.ndarray:
+    """One row's output as a batch of one, whether TFMA has left its axis or not."""
+    array = np.asarray(value)
+    return array.reshape([1, -1] if name.endswith(("embedding", "similarity")) else [1])

@@ -13,6 +13,7 @@ _INPUT_TYPES = {
     "ingest_report": artifacts.DataReport,
     "dedupe_report": artifacts.DataReport,
     "augment_report": artifacts.DataReport,
+    "suite_report": artifacts.DataReport,
     "anomalies": standard_artifacts.ExampleAnomalies,
     "vocabulary": artifacts.Vocabulary,
     "model": standard_artifacts.Model,

@@ -20,9 +20,12 @@ from tfx.utils import path_utils
 
 from beam import writer
 from beam.dedupe.report import CLUSTERS_FILE
+from beam.evaluation_sets import CLASSES_FILE
 from beam.store import MANIFEST_FILE, SAMPLES_FILE
 from components.infra_validator.executor import CHECK_FILE
+from components.model_packager import executor as packager
 from components.run_report import figures, gate, held_out
+from models import features
 from models.training_log import LOG_FILE
 
 REPORT_KEY = "report"
@@ -92,6 +95,7 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         exec_properties[GALLERY_KEY],
     )
     serving = _read_json(uri("infra_blessing"), CHECK_FILE)
+    packaging = _read_json(uri("model"), packager.PACKAGING_FILE)
     pushed = input_dict["pushed_model"][0]
     log = _read_lines(uri("model_run"), LOG_FILE)
     blessed = input_dict["model_blessing"][0].get_int_custom_property("blessed") == 1
@@ -108,6 +112,8 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "pushed": pushed.get_string_custom_property("pushed_destination"),
         "model": model,
         "gate": [{**dataclasses.asdict(line), "failures": line.failures} for line in evaluation.lines],
+        "evaluation_sets": _evaluation_sets(uri("suite_report")),
+        "packaging": packaging,
         "slices": evaluation.slices,
         "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
         "ingest": _read_json(uri("ingest_report"), MANIFEST_FILE),
@@ -121,7 +127,10 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
     }
     page = {
         "curves": figures.training_curves(log),
-        "bars": figures.metric_bars(evaluation.lines, test.metrics),
+        "bars": figures.metric_bars(
+            [line for line in evaluation.lines if line.place == features.OWN_SET], test.metrics
+        ),
+        "packaging_cost": packager.cost_text(packaging) if "cost" in packaging else "",
         "gallery": test.gallery,
         "pairs": optional("dedupe_report", SAMPLES_FILE, []),
         "variants": optional("augment_report", SAMPLES_FILE, []),
@@ -131,6 +140,15 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return summary, page
+
+
+def _evaluation_sets(folder: str) -> dict[str, dict[str, Any]]:
+    """{set: rows, what was dropped and how many classes}."""
+    facts = {}
+    for name, classes in _read_json(folder, CLASSES_FILE).items():
+        manifest = _read_json(os.path.join(folder, name), MANIFEST_FILE)
+        facts[name] = {"rows": manifest["written"], "dropped": manifest["dropped"], "classes": len(classes)}
+    return facts
 
 
 def _anomalies(folder: str) -> list[str]:

@@ -30,8 +30,7 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> str:
 
 
 def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
-    """Each metric on the test and eval split beside the last blessed model and chance."""
-    lines = [line for line in lines if line.value == line.value]
+    """Each metric on the test and eval split, this with its interval, beside last blessed model and chance."""
     figure = matplotlib.figure.Figure(figsize=(9.6, 0.55 * len(lines) + 0.9), layout="constrained")
     axis = figure.subplots()
     labelled: set[str] = set()
@@ -46,6 +45,8 @@ def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
         ends = [row - 0.4, row + 0.4]
         axis.barh(row - 0.2, headline[line.metric], height=0.36, color=_BLUE, label=once("test split"))
         axis.barh(row + 0.2, line.value, height=0.36, color="#9fbbe6", label=once("eval split (gate)"))
+        ends_of_interval = [[line.value - line.low], [line.high - line.value]]
+        axis.errorbar(line.value, row + 0.2, xerr=ends_of_interval, color="#3d5f99", lw=1.2, capsize=3)
         axis.plot([line.chance] * 2, ends, color="black", lw=1.5, label=once("chance"))
         if line.min_value is not None:
             axis.plot([line.min_value] * 2, ends, color=_ORANGE, lw=1.5, ls="--", label=once("gate"))

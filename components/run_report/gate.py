@@ -1,4 +1,4 @@
-"""What the Evaluator decided, read back from its artifacts: every threshold, with the value that met it or did not."""
+"""What the Evaluator decided, read back from its artifacts: every rule, with the value that met it or did not."""
 
 import dataclasses
 import math
@@ -8,35 +8,52 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.metrics import eval_config
-from models import retrieval
+from models import features
+from models.evaluation import metrics
 
-OVERALL = "all rows"
+_Slice = tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One metric of the gate; None where there is no such value or rule."""
+    """A metric of a slice; None where there is no such value or rule.
 
+    Attributes:
+      place: the evaluation set, and the slice of it, such as "eval" or "coco, language = de".
+      low, high: ends of the value's interval.
+      change_low, change_high: ends of the interval of the change against the last blessed model.
+    """
+
+    place: str
     metric: str
     value: float
+    low: float
+    high: float
     chance: float
-    min_value: float | None
-    last_blessed: float | None
-    max_drop: float | None
+    min_value: float | None = None
+    last_blessed: float | None = None
+    change_low: float | None = None
+    change_high: float | None = None
+    max_drop: float | None = None
 
     @property
     def failures(self) -> list[str]:
         """Why this metric blocks the model; empty where it does not."""
+        what = self.metric if self.place == features.OWN_SET else f"{self.metric} of {self.place}"
         reasons = []
-        if self.min_value is not None and not self.value >= self.min_value:
-            reasons.append(f"{self.metric} is {self.value:.3f}, but must be at least {self.min_value:.3f}")
-        if self.max_drop is not None and self.last_blessed is not None:
-            change = self.value - self.last_blessed
-            if not change >= -self.max_drop:
-                reasons.append(
-                    f"{self.metric} changed by {change:+.3f} against the last blessed model ({self.last_blessed:.3f}), "
-                    f"but may fall by at most {self.max_drop:.3f}"
-                )
+        if self.min_value is not None and not self.low >= self.min_value:
+            reasons.append(
+                f"{what} is {self.value:.3f} ({self.low:.3f} to {self.high:.3f}), but all of that must be at least "
+                f"{self.min_value:.3f}"
+            )
+        if self.max_drop is None or self.last_blessed is None or self.change_high is None:
+            return reasons
+        if not self.change_high >= -self.max_drop:
+            reasons.append(
+                f"{what} changed by {self.value - self.last_blessed:+.3f} ({self.change_low:+.3f} to "
+                f"{self.change_high:+.3f}) against the last blessed model ({self.last_blessed:.3f}), but may fall "
+                f"by at most {self.max_drop:.3f}"
+            )
         return reasons
 
 
@@ -45,9 +62,9 @@ class Evaluation:
     """The Evaluator's outcome.
 
     Attributes:
-      slices: {slice: {metric: value}} of the candidate; OVERALL comes first.
-      lines: the overall metrics, with thresholds and the last blessed model.
-      too_few: why the eval split is too small for the thresholds to mean anything; empty where it is not.
+      slices: {set or slice: {metric: value}} of the candidate; the pipeline's own set comes first.
+      lines: every metric of every set, and of the slices what there is a rule on.
+      too_few: why a set is too small for the thresholds to mean anything; empty where none is.
     """
 
     slices: dict[str, dict[str, float]]
@@ -66,50 +83,85 @@ def read(evaluation_path: str) -> Evaluation:
     config = tfma.load_eval_result(evaluation_path).config
     has_baseline = any(spec.is_baseline for spec in config.model_specs)
     slices = _by_slice(tfma.load_eval_result(evaluation_path, model_name=eval_config.CANDIDATE if has_baseline else ""))
-    baseline: dict[str, float] = {}
+    baseline: dict[_Slice, dict[str, float]] = {}
     if has_baseline:
-        baseline = _by_slice(tfma.load_eval_result(evaluation_path, model_name=eval_config.BASELINE))[OVERALL]
-    overall = slices[OVERALL]
-    by_chance = retrieval.chance(int(overall[eval_config.PICTURES]), int(overall["zero_shot_classes"]))
-    thresholds = {
-        metric: rules.thresholds[0].threshold for metric, rules in config.metrics_specs[0].per_slice_thresholds.items()
-    }
-    lines = [
-        _line(metric, overall[metric], by_chance[metric], baseline.get(metric), thresholds)
-        for metric in retrieval.METRIC_NAMES
-        if metric in by_chance
-    ]
-    min_value = {line.metric: line.min_value for line in lines if line.min_value is not None}
-    too_few = [
-        f"the eval split has {overall[name]:.0f} {what}, but Gate.min_value lies well above chance from {needed} on"
-        for name, needed in eval_config.needed_counts(min_value).items()
-        for what in [{eval_config.PICTURES: "pictures", eval_config.CLASSES: "zero-shot classes"}[name]]
-        if overall[name] < needed
-    ]
-    return Evaluation(slices, lines, too_few)
+        baseline = _by_slice(tfma.load_eval_result(evaluation_path, model_name=eval_config.BASELINE))
+    thresholds = config.metrics_specs[0].per_slice_thresholds
+    lines, too_few = [], []
+    for key, values in slices.items():
+        by_chance = metrics.chance(int(values[metrics.PICTURES]), int(values[metrics.CLASSES]))
+        for metric in metrics.SHARES:
+            line = _line(key, metric, values, by_chance[metric], baseline.get(key, {}).get(metric), thresholds)
+            asked = line.min_value is not None or line.max_drop is not None
+            if asked or (len(key) == 1 and not math.isnan(line.value)):
+                lines.append(line)
+        for count, what in ((metrics.PICTURES, "pictures"), (metrics.CLASSES, "zero-shot classes")):
+            needed = _rule(thresholds, count, key)
+            if needed and values[count] < needed.value_threshold.lower_bound.value:
+                too_few.append(
+                    f"{_name(key)} has {values[count]:.0f} {what}, but Gate.min_value lies well above chance from "
+                    f"{needed.value_threshold.lower_bound.value:.0f} on"
+                )
+    return Evaluation({_name(key): values for key, values in slices.items()}, lines, too_few)
 
 
 def _line(
+    key: _Slice,
     metric: str,
-    value: float,
+    values: Mapping[str, float],
     by_chance: float,
     last_blessed: float | None,
-    thresholds: Mapping[str, config_pb2.MetricThreshold],
+    thresholds: Mapping[str, config_pb2.PerSliceMetricThresholds],
 ) -> Line:
-    threshold = thresholds.get(metric, config_pb2.MetricThreshold())
-    at_least = threshold.value_threshold.lower_bound.value if threshold.HasField("value_threshold") else None
-    drop = -threshold.change_threshold.absolute.value if threshold.HasField("change_threshold") else None
-    return Line(metric, value, by_chance, at_least, last_blessed, drop)
+    bound = f"{metric}_{'slice_' if len(key) > 1 else ''}change_high"
+    at_least, drop = _rule(thresholds, f"{metric}_low", key), _rule(thresholds, bound, key)
+    compared = last_blessed is not None
+    return Line(
+        _name(key),
+        metric,
+        values[metric],
+        values[f"{metric}_low"],
+        values[f"{metric}_high"],
+        by_chance,
+        at_least.value_threshold.lower_bound.value if at_least else None,
+        last_blessed,
+        values[f"{metric}_change_low"] if compared else None,
+        values[bound] if compared else None,
+        -drop.change_threshold.absolute.value if drop and drop.HasField("change_threshold") else None,
+    )
 
 
-def _by_slice(result: tfma.EvalResult) -> dict[str, dict[str, float]]:
-    slices: dict[str, dict[str, float]] = {}
-    for key, outputs in sorted(result.slicing_metrics, key=lambda item: item[0]):
-        name = ", ".join(f"{feature} = {value or 'none'}" for feature, value in key) or OVERALL
-        metrics: dict[str, float] = {}
+def _rule(
+    thresholds: Mapping[str, config_pb2.PerSliceMetricThresholds], metric: str, key: _Slice
+) -> config_pb2.MetricThreshold | None:
+    """The threshold on a metric that this slice is held to."""
+    given = dict(key)
+    for one in thresholds[metric].thresholds if metric in thresholds else ():
+        for spec in one.slicing_specs:
+            named = {*spec.feature_keys, *spec.feature_values}
+            if named == set(given) and all(given[name] == value for name, value in spec.feature_values.items()):
+                return one.threshold
+    return None
+
+
+def _by_slice(result: tfma.EvalResult) -> dict[_Slice, dict[str, float]]:
+    """Sets in the order of their names, the pipeline's own first, each before its slices."""
+    slices: dict[_Slice, dict[str, float]] = {}
+    for key, outputs in result.slicing_metrics:
+        metrics_here: dict[str, float] = {}
         for by_sub_key in outputs.values():
             for values in by_sub_key.values():
                 for metric, value in values.items():
-                    metrics[metric] = float(value.get("doubleValue", math.nan))
-        slices[name] = metrics
-    return slices
+                    metrics_here[metric] = float(value.get("doubleValue", math.nan))
+        slices[tuple((feature, str(value)) for feature, value in key)] = metrics_here
+    return dict(sorted(slices.items(), key=lambda item: _order(item[0])))
+
+
+def _order(key: _Slice) -> tuple[bool, str, int, _Slice]:
+    name = dict(key)[features.EVALUATION_SET]
+    return name != features.OWN_SET, name, len(key), key
+
+
+def _name(key: _Slice) -> str:
+    rest = [f"{feature} = {value or 'none'}" for feature, value in key if feature != features.EVALUATION_SET]
+    return ", ".join([dict(key)[features.EVALUATION_SET], *rest])

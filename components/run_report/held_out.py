@@ -8,8 +8,9 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
 
 from beam import thumbnails
-from components.metrics import tfma_metrics
-from models import data, features, retrieval
+from models import data, features
+from models.evaluation import metrics
+from models.evaluation.collector import Collector
 
 _BATCH = 64
 _NEAREST = 5
@@ -49,27 +50,27 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> HeldOut
     The gallery takes the first rows in the shards' order, which is the order of a hash: no one has picked them.
     """
     model = tf.saved_model.load(model_path)
-    parts: dict[str, list[np.ndarray]] = {}
+    collector = Collector()
+    captions: list[str] = []
+    shown_as: list[bytes] = []
     pictures: list[bytes] = []
     for examples in data.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
-        for name, value in model.signatures["evaluate"](examples=examples).items():
-            parts.setdefault(name, []).append(value.numpy())
+        outputs = {name: value.numpy() for name, value in model.signatures["evaluate"](examples=examples).items()}
+        collector.add(outputs)
+        captions.extend(caption.decode() for caption in outputs["caption"])
+        shown_as.extend(outputs["picture"])
         pictures.extend(data.parse(examples, (features.IMAGE,))[features.IMAGE].numpy()[: gallery - len(pictures)])
-    outputs = {name: np.concatenate(values) for name, values in parts.items()}
-    metrics = tfma_metrics.all_metrics(outputs)
-    rows = len(outputs["caption"])
-    shown_as = outputs["picture"]
-    probability = _probability(model, pictures, list(outputs["caption"]))
-    captions = [caption.decode() for caption in outputs["caption"]]
+    measured = metrics.measure(collector.rows())
+    probability = _probability(model, pictures, captions)
+    own = np.array(shown_as)
     exhibits = [
-        _exhibit(picture, captions[i], captions, shown_as == shown_as[i], probability[i])
-        for i, picture in enumerate(pictures)
+        _exhibit(picture, captions[i], captions, own == own[i], probability[i]) for i, picture in enumerate(pictures)
     ]
-    chance = retrieval.chance(int(metrics["pictures"]), int(metrics["zero_shot_classes"]))
-    return HeldOut(rows, metrics, chance, exhibits)
+    chance = metrics.chance(int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES]))
+    return HeldOut(len(captions), measured, chance, exhibits)
 
 
-def _probability(model: tf.Module, pictures: list[bytes], captions: list[bytes]) -> np.ndarray:
+def _probability(model: tf.Module, pictures: list[bytes], captions: list[str]) -> np.ndarray:
     answer = model.signatures["serving_default"](image_bytes=tf.constant(pictures), labels=tf.constant(captions))
     return answer["probability"].numpy()
 

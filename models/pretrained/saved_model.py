@@ -7,7 +7,8 @@ import tempfile
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from models import configuration, export, objectives, settings
+from models import compression, configuration, export, objectives, settings
+from models.objectives import Objective
 from models.pretrained import whole
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
@@ -52,22 +53,47 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
             shutil.rmtree(folder.rstrip("/") + ".unfinished", ignore_errors=True)
 
 
+def rebuild(folder: str) -> tuple[Objective, Tokenizer, str]:
+    """The objective that a SavedModel was written from, whichever it is, its tokenizer, and its gin.
+
+    Raises:
+      PretrainedError: a file is missing or damaged, or the weights are compressed.
+    """
+    config, runtime, gin_text = _settings(folder)
+    tokenizer = Tokenizer(_vocabulary_file(folder), config.text_input)
+    objective = objectives.create(config, tokenizer.vocabulary_size, runtime)
+    weights = _weights(folder)
+    for variable in objective.variables:
+        name = variable.name.split(":")[0]
+        if name not in weights:
+            raise PretrainedError(f"{folder} has no variable {name}; name a model that this version has trained")
+        variable.assign(weights[name])
+    return objective, tokenizer, gin_text
+
+
 def _config(folder: str) -> settings.SiglipSettings:
-    path = os.path.join(folder, "assets.extra", export.GIN_FILE)
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        trained = any(line.startswith("Training.") for line in text.splitlines())
-        objective = (
-            configuration.parse(text, settings.TrainingSettings).objective
-            if trained
-            else configuration.parse(text, settings.SiglipSettings)
-        )
-    except (OSError, ValueError) as error:
-        raise PretrainedError(f"{path} cannot be read ({error}); name a model that this project has trained") from error
+    objective, _, _ = _settings(folder)
     if not isinstance(objective, settings.SiglipSettings):
+        path = _gin_path(folder)
         raise PretrainedError(f"{path}: the objective is {type(objective).__name__}, but must be SiglipSettings")
     return settings.SiglipSettings(objective.image_tower, objective.text_tower)
+
+
+def _settings(folder: str) -> tuple[settings.ObjectiveSettings, settings.RuntimeSettings, str]:
+    path = _gin_path(folder)
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            text = file.read()
+        if any(line.startswith("Training.") for line in text.splitlines()):
+            training = configuration.parse(text, settings.TrainingSettings)
+            return training.objective, training.runtime, text
+        return configuration.parse(text, settings.SiglipSettings), settings.RuntimeSettings(), text
+    except (tf.errors.OpError, ValueError) as error:
+        raise PretrainedError(f"{path} cannot be read ({error}); name a model that this project has trained") from error
+
+
+def _gin_path(folder: str) -> str:
+    return os.path.join(folder, export.EXTRA, export.GIN_FILE)
 
 
 def _weights(folder: str) -> dict:
@@ -81,15 +107,26 @@ def _weights(folder: str) -> dict:
             for attribute in node.attributes
             if attribute.name == "VARIABLE_VALUE"
         }
-        return {name: reader.get_tensor(key) for name, key in keys.items()}
+        weights = {name: reader.get_tensor(key) for name, key in keys.items()}
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise PretrainedError(f"{folder}/variables cannot be read ({error}); take the SavedModel again") from error
+    compressed = [name for name in weights if name.endswith(f"/{compression.SUFFIX}")]
+    if compressed:
+        raise PretrainedError(
+            f"{folder} has weights in fewer bits, such as {compressed[0]}, which nothing can go on from; name the "
+            "model that the Trainer has written"
+        )
+    return weights
 
 
 def _vocabulary(folder: str) -> bytes:
+    with tf.io.gfile.GFile(_vocabulary_file(folder), "rb") as file:
+        return file.read()
+
+
+def _vocabulary_file(folder: str) -> str:
     assets = os.path.join(folder, "assets")
-    names = os.listdir(assets) if os.path.isdir(assets) else []
+    names = tf.io.gfile.listdir(assets) if tf.io.gfile.isdir(assets) else []
     if len(names) != 1:
         raise PretrainedError(f"{assets} has {len(names)} files, but must have the vocabulary alone; take it again")
-    with open(os.path.join(assets, names[0]), "rb") as file:
-        return file.read()
+    return os.path.join(assets, names[0])

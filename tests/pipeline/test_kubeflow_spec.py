@@ -34,6 +34,8 @@ def test_the_dag_compiles_to_a_spec_that_kfp_parses(tmp_path):
         "ImageTextGen",
         "VocabularyTrainer",
         "Trainer",
+        "EvaluationSuite",
+        "ModelPackager",
         "Evaluator",
         "InfraValidator",
         "Pusher",

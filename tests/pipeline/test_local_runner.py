@@ -5,17 +5,19 @@ The tests of this module build on one another, in this order.
 
 import re
 
+import ml_metadata
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401
 
+from pipeline import override, pipeline
 from tests.pictures import shape_pairs
 from tests.pipeline.conftest import Project
 
 EVERYTHING = {
     "ImageTextGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "VocabularyTrainer", "Trainer",
-    "Evaluator", "InfraValidator", "Pusher", "RunReport",
+    "EvaluationSuite", "ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport",
 }  # fmt: skip
 
 
@@ -32,17 +34,17 @@ def test_control_an_untrained_model_is_not_blessed_and_nothing_is_pushed(project
 def test_a_trained_model_is_blessed_and_pushed(project):
     summary = project.run()
     assert summary["blessed"], summary["failures"]
-    assert project.executed() == {"Trainer", "Evaluator", "InfraValidator", "Pusher", "RunReport"}
+    assert project.executed() == {"Trainer", "ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport"}
     assert summary["pushed"].startswith(str(project.output))
     assert len(project.pushed()) == 1
     assert summary["ingest"]["read"] == 240
     assert summary["ingest"]["captions_in_several_splits"] == 0
     assert summary["anomalies"] == []
     slices = summary["slices"]
-    assert set(slices) == {"all rows", "language = en", "language = de"}
+    assert set(slices) == {"eval", "eval, language = en", "eval, language = de"}
     assert (
-        slices["language = en"]["example_count"] + slices["language = de"]["example_count"]
-        == slices["all rows"]["example_count"]
+        slices["eval, language = en"]["example_count"] + slices["eval, language = de"]["example_count"]
+        == slices["eval"]["example_count"]
     )
 
     model = tf.saved_model.load(summary["pushed"])
@@ -74,6 +76,10 @@ def test_nothing_changed_is_served_from_cache(project):
     [
         ("Report.title = 'Shapes'", {"RunReport"}),
         ("ServingCheck.rows = 4", {"InfraValidator", "Pusher", "RunReport"}),
+        (
+            "Packaging.label_sets = (@LabelSet(),)\nLabelSet.name = 'hues'\nLabelSet.labels = ('red', 'blue')",
+            {"ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport"},
+        ),
         ("Gate.max_drop = {'text_to_image_recall_at_1': 0.1}", {"Evaluator", "Pusher", "RunReport"}),
         ("Training.seed = 0", set()),
     ],
@@ -98,6 +104,15 @@ def test_control_a_worse_second_model_is_not_pushed_over_a_better_one(project):
     assert alone["blessed"]
 
 
+@pytest.mark.slow
+def test_the_next_model_is_compared_with_one_published_by_hand(tmp_path):
+    project = Project(tmp_path)
+    assert not project.run("Training.steps = 0")["blessed"]
+    override.publish_blocked(str(project.output), "to start from")
+    summary = project.run("Training.steps = 0", "Training.seed = 5")
+    assert all(line["last_blessed"] is not None for line in summary["gate"])
+
+
 def test_changed_input_is_read_again(project):
     with project.data.open("a") as file:
         file.write('{"caption": "a row without an image"}\n')
@@ -113,8 +128,21 @@ def test_control_the_shipped_gate_blocks_an_eval_split_too_small_to_judge(tmp_pa
     small = Project(tmp_path)
     summary = small.run("Training.steps = 0", "Training.seed = 2", "Ingest.eval_share = 1", shipped)
     assert not summary["blessed"]
-    assert "the eval split has 22 pictures" in summary["failures"][0]
+    assert "eval has 22 pictures" in summary["failures"][0]
     assert small.pushed() == []
+
+    # By hand it can be published, once, and the metadata say who and why.
+    path = override.publish_blocked(str(small.output), "a demonstration")
+    assert tf.saved_model.load(path).signatures["embed_text"](text=tf.constant(["red"]))
+    store = ml_metadata.MetadataStore(pipeline.local_locations(str(small.output)).metadata)
+    (execution,) = store.get_executions_by_type("siglip_tfx.ManualBlessing")
+    assert execution.properties["reason"].string_value == "a demonstration"
+    assert execution.properties["user"].string_value
+    (by_hand,) = [one for one in store.get_artifacts_by_type("ModelBlessing") if one.uri.endswith("blessed_by_hand")]
+    assert by_hand.custom_properties["override_reason"].string_value == "a demonstration"
+    with pytest.raises(ValueError, match="is blessed already"):
+        override.publish_blocked(str(small.output), "again")
+    assert len(small.pushed()) == 1
 
 
 @pytest.mark.slow

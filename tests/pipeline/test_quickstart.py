@@ -9,7 +9,7 @@ import pytest
 import resvg_py
 
 from beam.sources import openmoji
-from models import retrieval
+from models.evaluation import metrics
 from pipeline import local_runner
 from tests.pipeline.conftest import ROOT
 
@@ -27,7 +27,7 @@ def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(
     for metric in ("image_to_text_recall_at_5", "text_to_image_recall_at_5"):
         assert summary["test"]["metrics"][metric] < 4 * summary["test"]["chance"][metric]
     thresholds = {line["metric"]: line["min_value"] for line in summary["gate"] if line["min_value"] is not None}
-    chance = retrieval.chance(summary["slices"]["all rows"]["pictures"], 5)
+    chance = metrics.chance(summary["slices"]["eval"]["pictures"], 5)
     assert thresholds.keys() <= chance.keys()
     assert all(value > 1.4 * chance[metric] for metric, value in thresholds.items())
 
@@ -39,7 +39,7 @@ def test_every_gin_file_of_the_top_level_resolves(name, tmp_path, capsys):
     bindings = {"own_data.gin": own, "finetune.gin": own + published, "lock.gin": own + published[:1]}.get(name, [])
     local_runner.run([str(ROOT / "gin" / name)], bindings, str(tmp_path), dry_run=True)
     printed = capsys.readouterr().out
-    assert re.search(r"Evaluator +<- (ImageTextGen|Deduper), LastBlessedModel, Trainer", printed)
+    assert re.search(r"Evaluator +<- EvaluationSuite, LastBlessedModel, ModelPackager", printed)
     assert re.search(r"Sigli[pt].logit_bias = -10.0", printed)
     assert not list(tmp_path.iterdir())
 

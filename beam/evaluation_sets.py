@@ -1,0 +1,128 @@
+"""Evaluation sets side by side, as splits of one folder of Examples: rows of one caption that name their set."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+
+import apache_beam as beam
+
+from beam import filters, reader, stages, store, writer
+from beam.decode import DecodeCheck, PictureRules
+from beam.records import ImageText, Outcome, Rejected
+from beam.sources import Source
+
+CLASSES_FILE = "classes.json"
+_SHARDS, _SHARD_BYTES, _SALT = 2, 128 << 20, "evaluation"
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSet:
+    """Where the rows of a set come from, and what of them is asked.
+
+    Attributes:
+      origin: a source, or paths of shards that a stage before has written.
+      classes: labels in order; () takes those that occur in the rows, sorted.
+      all_captions: ask every caption of a picture, not the first alone.
+    """
+
+    origin: Source | list[str]
+    classes: tuple[str, ...] = ()
+    all_captions: bool = True
+
+
+class WriteEvaluationSets(beam.PTransform):
+    """Pipeline -> PCollection of the one {set: class names} (dict), after everything is written.
+
+    Set S lies in `examples_folder`/Split-S, its manifest and rejects in `report_folder`/S; classes.json beside them has
+    what is returned.
+    """
+
+    def __init__(self, sets: Mapping[str, EvaluationSet], examples_folder: str, report_folder: str) -> None:
+        super().__init__()
+        self._sets, self._examples, self._report = sets, examples_folder, report_folder
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        classes = []
+        for name, one in self._sets.items():
+            flow = pipeline | f"Read {name}" >> _ReadSet(name, one)
+            layout = writer.Layout({name: 1}, _SHARDS, _SALT, shard_bytes=_SHARD_BYTES)
+            flow | f"Store {name}" >> store.Store(layout, self._examples, os.path.join(self._report, name))
+            named = flow.rows | f"Classes {name}" >> beam.FlatMap(_class_of, name)
+            classes.append(named | f"Distinct {name}" >> beam.Distinct())
+        listed = {name: list(one.classes) for name, one in self._sets.items()}
+        empty = pipeline | "Anchor" >> beam.Create([("", "")])
+        return (
+            (*classes, empty)
+            | "All" >> beam.Flatten()
+            | "Together" >> beam.combiners.ToList()
+            | "WriteClasses" >> beam.Map(_write_classes, listed, self._report)
+        )
+
+
+class _ReadSet(beam.PTransform):
+    def __init__(self, name: str, one: EvaluationSet) -> None:
+        super().__init__()
+        self._name, self._set = name, one
+
+    @beam.typehints.no_annotations  # Flow is no PCollection, which Beam would warn about
+    def expand(self, pipeline: beam.Pipeline) -> store.Flow:
+        name, one = self._name, self._set
+        if isinstance(one.origin, list):
+            read = pipeline | beam.Create(one.origin) | beam.Reshuffle() | beam.FlatMap(reader.read_shard)
+        else:
+            read = pipeline | "Source" >> one.origin.read()
+        outcomes = read | beam.ParDo(stages.ReportProgress(f"{name}:"))
+        kept = [outcomes | "Came" >> stages.Separate()]
+        for label, decide in (
+            ("CaptionCheck", filters.CaptionCheck()),
+            ("DecodeCheck", DecodeCheck(PictureRules())),
+            ("ClassCheck", _ClassCheck(one.classes)),
+        ):
+            kept.append(kept[-1].rows | label >> stages.Filter(decide))
+        pictured = kept[-1].rows | "Pictured" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
+        by_reference = kept[-1].rows | "ByReference" >> beam.Map(ImageText.by_reference)
+        kept.append(by_reference | "UniqueKeys" >> stages.KeepFirst(lambda row: row.key, "duplicate_key"))
+        rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
+        rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
+        more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
+        came = (outcomes, more) | "Read" >> beam.Flatten()
+        return store.Flow(came, pictured, rows, rejected, removed=pipeline | "NoCaption" >> beam.Create([]))
+
+
+class _ClassCheck:
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self._classes = frozenset(classes)
+
+    def __call__(self, row: ImageText) -> Outcome:
+        if self._classes and row.class_name and row.class_name not in self._classes:
+            return Rejected(row.key, row.position, "unknown_class", f"{row.class_name!r} is not in the set's classes")
+        return row
+
+
+def _one_caption_each(row: ImageText, name: str, all_captions: bool) -> Iterator[ImageText]:
+    """The row, and one more in its group for each further caption."""
+    yield dataclasses.replace(row, more_captions=(), evaluation_set=name, group=row.split_key)
+    yield from _further(row, name, all_captions)
+
+
+def _further(row: ImageText, name: str, all_captions: bool) -> Iterator[ImageText]:
+    for number, caption in enumerate(row.more_captions if all_captions else (), start=1):
+        alone = dataclasses.replace(row, caption=caption, more_captions=(), evaluation_set=name)
+        yield dataclasses.replace(alone, key=f"{row.key}#{number}", group=row.split_key)
+
+
+def _class_of(row: ImageText, name: str) -> Iterator[tuple[str, str]]:
+    if row.class_name:
+        yield name, row.class_name
+
+
+def _write_classes(pairs: list[tuple[str, str]], listed: dict[str, list[str]], folder: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {name: [] for name in listed}
+    for name, class_name in sorted(pairs):
+        if name:
+            found[name].append(class_name)
+    classes = {name: listed[name] or found[name] for name in listed}
+    path = os.path.join(folder, CLASSES_FILE)
+    writer.write_text(path, json.dumps(classes, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    return classes

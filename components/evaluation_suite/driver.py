@@ -1,0 +1,25 @@
+"""EvaluationSuite's driver: looks at what is behind the sets."""
+
+import hashlib
+import json
+
+import tensorflow as tf
+
+from beam import reader, sources
+from components import fingerprint_driver
+
+SETS_KEY = "sets"
+
+
+class Driver(fingerprint_driver.Driver):
+    """Adds the fingerprint of each source, and path, size and time of each shard of each folder."""
+
+    def fingerprint(self, properties: dict[str, str]) -> str:
+        facts = []
+        for name, one in sorted(json.loads(properties[SETS_KEY]).items()):
+            if one["source"]:
+                facts.append(f"{name} {sources.from_json(one['source']).fingerprint()}")
+            for path in reader.shards(one["examples"]) if one["examples"] else []:
+                stat = tf.io.gfile.stat(path)
+                facts.append(f"{name} {path} {stat.length} {stat.mtime_nsec}")
+        return hashlib.sha256("\n".join(facts).encode()).hexdigest()

@@ -1,0 +1,35 @@
+"""The metrics of a SavedModel on the shards of a split, in this process."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
+
+from models import data
+from models.evaluation import metrics
+from models.evaluation.collector import Collector
+
+_BATCH = 64
+_TEXTS = 256
+
+
+def measure(model_path: str, split: str, max_rows: int) -> dict[str, float]:
+    """Every metric of models.evaluation.metrics.NAMES on at most `max_rows` rows, in the shards' order."""
+    model = tf.saved_model.load(model_path)
+    collector = Collector()
+    for examples in data.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
+        collector.add({name: value.numpy() for name, value in model.signatures["evaluate"](examples=examples).items()})
+    return metrics.measure(collector.rows())
+
+
+def text_embedder(model_path: str) -> Callable[[Sequence[str]], np.ndarray]:
+    """Texts -> their embeddings by the model's signature embed_text, float32 [N, D]."""
+    embed = tf.saved_model.load(model_path).signatures["embed_text"]
+
+    def embed_texts(texts: Sequence[str]) -> np.ndarray:
+        blocks = (texts[start : start + _TEXTS] for start in range(0, len(texts), _TEXTS))
+        return np.concatenate([embed(text=tf.constant(list(block)))["text_embedding"].numpy() for block in blocks])
+
+    return embed_texts

@@ -1,0 +1,37 @@
+"""Warm-up requests, which TensorFlow Serving answers before it calls a version ready: assets.extra/..."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from components.infra_validator.serving_requests import predict_request
+from models import export, features
+
+FILE = "tf_serving_warmup_requests"
+LARGEST_BATCH = 32
+
+
+def write(saved_model: str, rows: Mapping[str, tf.Tensor], label_sets: Iterable[str]) -> None:
+    """Writes a request of one row and one of all rows for each signature but `evaluate`, which nobody waits for.
+
+    Args:
+      saved_model: its folder.
+      rows: {features.IMAGE, features.CAPTION: string [N]}.
+      label_sets: names of the sets that have a signature.
+    """
+    folder = os.path.join(saved_model, export.EXTRA)
+    with tf.io.TFRecordWriter(os.path.join(folder, FILE)) as file:
+        for count in sorted({1, len(rows[features.IMAGE])}):
+            pictures, texts = (list(rows[name].numpy()[:count]) for name in (features.IMAGE, features.CAPTION))
+            inputs = {
+                "embed_image": {"image_bytes": pictures},
+                "embed_text": {"text": texts},
+                "serving_default": {"image_bytes": pictures, "labels": texts},
+                **{export.CLASSIFY + name: {"image_bytes": pictures} for name in label_sets},
+            }
+            for signature, values in inputs.items():
+                log = prediction_log_pb2.PredictionLog()
+                log.predict_log.request.CopyFrom(predict_request("", signature, values))
+                file.write(log.SerializeToString())

@@ -1,0 +1,83 @@
+"""Weight-only compression of what is exported: a smaller file and less memory, weights read as float32 in the graph."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+SUFFIX = "compressed"
+DTYPES = ("float32", "bfloat16", "int8")
+_MATRIX, _TABLE = "kernel", "embeddings"  # as Keras' layers call them
+
+
+class CompressedWeights(tf.Module):
+    """The matrices of an objective's layers in fewer bits, put in the place of its own while a function is traced.
+
+    int8: symmetric, one float32 scale for each output channel (for each row of an embedding table). bfloat16: rounded.
+    """
+
+    def __init__(self, objective: Any, dtype: str) -> None:
+        super().__init__(name=SUFFIX)
+        places: list[tuple[Any, str]] = []  # (layer, attribute)
+        self.stored: list[tuple[tf.Variable, ...]] = []
+        replaced = set()
+        for layer in objective.submodules:
+            for attribute in (_MATRIX, _TABLE):
+                variable = vars(layer).get(attribute)
+                if isinstance(variable, tf.Variable):
+                    axis = 0 if attribute == _TABLE else -1
+                    places.append((layer, attribute))
+                    self.stored.append(_stored(variable, dtype, axis))
+                    replaced.add(variable.ref())
+        self._places = lambda: places  # not tracked, or the layers would be saved with their own weights
+        self.kept = [variable for variable in objective.variables if variable.ref() not in replaced]
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While this is entered, the layers read these weights."""
+        places = zip(self._places(), self.stored, strict=True)
+        replaced = [
+            (layer, "call", _Lookup(stored)) if attribute == _TABLE else (layer, attribute, _read(stored))
+            for (layer, attribute), stored in places
+        ]
+        own = [vars(layer).pop(attribute, None) for layer, attribute, _ in replaced]
+        try:  # past Keras' own bookkeeping, which would take the weight for gone
+            for layer, attribute, value in replaced:
+                vars(layer)[attribute] = value
+            yield
+        finally:
+            for (layer, attribute, _), value in zip(replaced, own, strict=True):
+                del vars(layer)[attribute]
+                if value is not None:
+                    vars(layer)[attribute] = value
+
+
+class _Lookup:
+    """Reads the rows that are asked for, not the whole table."""
+
+    def __init__(self, stored: tuple[tf.Variable, ...]) -> None:
+        self._stored = stored
+
+    def __call__(self, ids: tf.Tensor) -> tf.Tensor:
+        return _read(tuple(tf.gather(part, ids) for part in self._stored))
+
+
+def _stored(variable: tf.Variable, dtype: str, axis: int) -> tuple[tf.Variable, ...]:
+    name = f"{variable.name.split(':')[0]}/{SUFFIX}"
+    if dtype == "bfloat16":
+        return (tf.Variable(tf.cast(variable, tf.bfloat16), trainable=False, name=name),)
+    values = variable.numpy()
+    others = tuple(i for i in range(values.ndim) if i != axis % values.ndim)
+    scale = np.maximum(np.abs(values).max(axis=others, keepdims=True), 1e-12) / 127.0
+    whole = np.clip(np.rint(values / scale), -127, 127).astype(np.int8)
+    return (
+        tf.Variable(whole, trainable=False, name=name),
+        tf.Variable(scale.astype(np.float32), trainable=False, name=f"{name}_scale"),
+    )
+
+
+def _read(stored: tuple[Any, ...]) -> tf.Tensor:
+    values = tf.cast(stored[0], tf.float32)
+    return values if len(stored) == 1 else values * stored[1]

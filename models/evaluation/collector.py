@@ -1,0 +1,66 @@
+"""Gathers what the signature `evaluate` says of rows, in any bundles and order, for `metrics.measure`."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from models.evaluation import retrieval
+from models.evaluation.calibration import PairCounts
+from models.evaluation.metrics import Rows
+
+_KEPT = ("image_embedding", "text_embedding", "caption", "picture", "class_index", "logit_scale", "logit_bias")
+_RANK, _CLASSES = "class_rank", "classes"
+Array = np.ndarray
+
+
+class Collector:
+    """Keeps 2 x D float32 and two texts a row; of its K class similarities only what follows from them."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Array]] = {name: [] for name in (*_KEPT, _RANK, _CLASSES)}
+        self._class_counts = PairCounts()
+        self._sets: set[bytes] = set()
+
+    def add(self, outputs: Mapping[str, Array]) -> None:
+        """Adds the outputs of a batch, each [N, ...]."""
+        for name in _KEPT:
+            self._parts[name].append(np.asarray(outputs[name]))
+        self._sets.update(np.asarray(outputs["evaluation_set"]).astype(bytes).tolist())
+        similarity = np.asarray(outputs["class_similarity"], np.float64)
+        index = np.asarray(outputs["class_index"])
+        known = ~np.isnan(similarity)
+        right = index[:, None] == np.arange(similarity.shape[1])
+        self._parts[_RANK].append(retrieval.rank(np.where(known, similarity, -np.inf), right))
+        self._parts[_CLASSES].append(np.sum(known, axis=1))
+        labelled = known & (index >= 0)[:, None]
+        logits = np.asarray(outputs["logit_scale"])[:, None] * similarity + np.asarray(outputs["logit_bias"])[:, None]
+        self._class_counts.add(logits[labelled], right[labelled])
+
+    def merge(self, other: "Collector") -> None:
+        """Adds what another one has gathered."""
+        for name, parts in other._parts.items():
+            self._parts[name].extend(parts)
+        self._sets |= other._sets
+        self._class_counts.merge(other._class_counts)
+
+    def compact(self) -> None:
+        """Joins the parts, so that they travel as one array each."""
+        self._parts = {name: [np.concatenate(parts)] if parts else [] for name, parts in self._parts.items()}
+
+    def rows(self, not_retrieved: frozenset[str] = frozenset()) -> Rows:
+        """All rows; the captions of the sets `not_retrieved` are not looked for."""
+        self.compact()
+        values = {name: parts[0] for name, parts in self._parts.items()}
+        return Rows(
+            image=values["image_embedding"],
+            text=values["text_embedding"],
+            caption=values["caption"].astype(bytes),
+            picture=values["picture"].astype(bytes),
+            class_index=values["class_index"],
+            class_rank=values[_RANK],
+            classes=int(values[_CLASSES].max()),
+            class_counts=self._class_counts,
+            scale=float(values["logit_scale"][0]),
+            bias=float(values["logit_bias"][0]),
+            retrieves=not {name.decode() for name in self._sets} & not_retrieved,
+        )

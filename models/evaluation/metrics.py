@@ -1,0 +1,139 @@
+"""All metrics of an evaluation set, or of a slice of it, by name."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from models.evaluation import bootstrap, calibration, retrieval
+from models.evaluation.calibration import PairCounts
+
+ACCURACIES = ("zero_shot_accuracy", "zero_shot_top_5_accuracy", "zero_shot_mean_per_class_accuracy")
+SHARES = (*retrieval.RECALLS, *ACCURACIES)
+"""Metrics in [0, 1], more of which is better: what a gate can be set on. Each has an interval."""
+CALIBRATIONS = tuple(f"{pairs}_{name}" for pairs in ("caption", "class") for name in calibration.NAMES)
+PICTURES, CLASSES = "pictures", "zero_shot_classes"
+NAMES = (
+    *(name + end for name in SHARES for end in ("", "_low", "_high")),
+    *(name + end for name in SHARES for end in ("_change", "_change_low", "_change_high", "_slice_change_high")),
+    *CALIBRATIONS,
+    PICTURES,
+    CLASSES,
+)
+Array = np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """What a model says of rows.
+
+    Attributes:
+      image, text: float [N, D], unit norm.
+      caption, picture: bytes [N], as `retrieval.Pairs.of` takes them.
+      class_index: int [N], the class of each row, -1 where it has none.
+      class_rank: int [N], how many wrong classes score at least as high as the right one.
+      classes: how many classes there are to choose from.
+      class_counts: of pairs of pictures and classes.
+      scale, bias: logit = scale * (image . text) + bias.
+      retrieves: whether the captions of these rows are looked for.
+      calibrates: whether all pairs of pictures and captions are counted for it, which takes most of the time.
+    """
+
+    image: Array
+    text: Array
+    caption: Array
+    picture: Array
+    class_index: Array
+    class_rank: Array
+    classes: int
+    class_counts: PairCounts
+    scale: float
+    bias: float
+    retrieves: bool = True
+    calibrates: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Confidence:
+    """Of the intervals.
+
+    Attributes:
+      overall: of the whole of an evaluation set.
+      slices: of the change in a slice, of which there may be many, so that one of them falls by chance.
+    """
+
+    overall: float = 0.95
+    slices: float = 0.999
+
+
+def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidence | None = None) -> dict[str, float]:
+    """Every metric of NAMES; NaN where the rows have nothing to measure it on.
+
+    M_low and M_high bound the metric M. M_change is how far the candidate lies above the baseline on the same rows;
+    M_change_low and M_change_high bound it, taking into account that both have seen the same rows, and
+    M_slice_change_high at the confidence of slices.
+    """
+    confidence = confidence or Confidence()
+    names, picture = np.unique(candidate.picture, return_inverse=True)
+    count = len(names)
+    figures, calibrated = _figures(candidate, picture, count)
+    before = _figures(baseline, picture, count)[0] if baseline else {}
+    values = _at_once(figures, count)
+    values_before = _at_once(before, count)
+    samples = bootstrap.resample(figures, count)
+    samples_before = bootstrap.resample(before, count)
+    metrics = dict.fromkeys(NAMES, float("nan"))
+    for name, value in values.items():
+        margin = bootstrap.margin(samples[name], count, confidence.overall)
+        metrics |= {name: value, f"{name}_low": max(0.0, value - margin), f"{name}_high": min(1.0, value + margin)}
+        if name in before:
+            change, changes = value - values_before[name], samples[name] - samples_before[name]
+            margin = bootstrap.margin(changes, count, confidence.overall)
+            metrics |= {f"{name}_change": change, f"{name}_change_low": change - margin}
+            metrics[f"{name}_change_high"] = change + margin
+            metrics[f"{name}_slice_change_high"] = change + bootstrap.margin(changes, count, confidence.slices)
+    return {**metrics, **calibrated, PICTURES: float(count), CLASSES: float(candidate.classes)}
+
+
+def chance(pictures: int, classes: int) -> dict[str, float]:
+    """What random embeddings would score on `pictures` with distinct captions, as many each, and on `classes`.
+
+    Of image to text it is the upper bound, which one caption a picture reaches.
+    """
+    nan = float("nan")
+    by_chance = {
+        name: min(1.0, int(name.rsplit("_", 1)[1]) / pictures) if pictures else nan for name in retrieval.RECALLS
+    }
+    by_chance |= dict.fromkeys(ACCURACIES, 1.0 / classes if classes else nan)
+    return {**by_chance, "zero_shot_top_5_accuracy": min(1.0, 5.0 / classes) if classes else nan}
+
+
+def _figures(rows: Rows, picture: Array, count: int) -> tuple[dict[str, bootstrap.Statistic], dict[str, float]]:
+    figures: dict[str, bootstrap.Statistic] = {}
+    captions = PairCounts()
+    if rows.retrieves:
+        pairs = retrieval.Pairs.of(rows.image, rows.text, rows.caption, rows.picture)
+        ranks = retrieval.ranks(pairs, captions if rows.calibrates else None, rows.scale, rows.bias)
+        for k in retrieval.RECALL_AT:
+            by_picture = bootstrap.share(ranks.image_to_text < k, np.arange(count), count)
+            figures[f"image_to_text_recall_at_{k}"] = by_picture
+            figures[f"text_to_image_recall_at_{k}"] = bootstrap.share(ranks.text_to_image < k, picture, count)
+    labelled = rows.class_index >= 0
+    if labelled.any() and rows.classes > 1:
+        rank, shown = rows.class_rank[labelled], picture[labelled]
+        figures["zero_shot_accuracy"] = bootstrap.share(rank < 1, shown, count)
+        figures["zero_shot_top_5_accuracy"] = bootstrap.share(rank < 5, shown, count)
+        by_class = bootstrap.mean_over_classes(rank < 1, rows.class_index[labelled], shown)
+        figures["zero_shot_mean_per_class_accuracy"] = by_class
+    calibrated = {
+        f"{pairs}_{name}": value
+        for pairs, counts in (("caption", captions), ("class", rows.class_counts))
+        for name, value in counts.figures().items()
+    }
+    return figures, calibrated
+
+
+def _at_once(figures: Mapping[str, bootstrap.Statistic], pictures: int) -> dict[str, float]:
+    """Each figure of the rows as they are."""
+    everything = np.ones([1, pictures])
+    return {name: float(figure(everything)[0]) for name, figure in figures.items()}

@@ -1,0 +1,45 @@
+"""Sets of labels whose embeddings are computed once: what zero-shot classification chooses among."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+TextEmbedder = Callable[[Sequence[str]], np.ndarray]
+"""Texts -> float32 [N, D], unit norm."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSet:
+    """Labels and their embeddings.
+
+    Attributes:
+      labels: K texts, each once.
+      templates: texts with {} in the place of a label.
+      embedding: float32 [K, D], unit norm.
+    """
+
+    labels: tuple[str, ...]
+    templates: tuple[str, ...]
+    embedding: np.ndarray
+
+    def to_json(self) -> str:
+        """The set as `labels/<name>.json` has it."""
+        return json.dumps(
+            {"labels": self.labels, "templates": self.templates, "embeddings": self.embedding.tolist()},
+            ensure_ascii=False,
+        )
+
+
+def embed(labels: Sequence[str], templates: Sequence[str], embed_text: TextEmbedder) -> LabelSet:
+    """Embeds the labels: the mean over templates of unit-norm embeddings, made unit norm (CLIP, section 3.1.4)."""
+    prompts = [template.replace("{}", label) for label in labels for template in templates]
+    mean = embed_text(prompts).reshape([len(labels), len(templates), -1]).mean(axis=1, dtype=np.float64)
+    unit = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    return LabelSet(tuple(labels), tuple(templates), unit.astype(np.float32))
+
+
+def widest(label_sets: Mapping[str, LabelSet]) -> int:
+    """The labels of the largest set; 1 where there is none."""
+    return max((len(one.labels) for one in label_sets.values()), default=1)

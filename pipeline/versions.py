@@ -1,0 +1,114 @@
+"""Published versions of a model: numbered folders, of which servers take the highest."""
+
+import dataclasses
+import datetime
+import json
+import os
+import shutil
+import time
+
+ORIGIN_FILE = "published.json"
+_MODEL_FILE = "saved_model.pb"
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """A published model.
+
+    Attributes:
+      number: its name; servers take the highest.
+      path: its folder.
+      published: when, in seconds since 1970.
+      bytes: of all its files.
+      label_sets: names of its signatures classify_NAME.
+      origin: what `publish` has noted, such as {"version": 7, "reason": ...}; empty where the pipeline has pushed it.
+    """
+
+    number: int
+    path: str
+    published: float
+    bytes: int
+    label_sets: tuple[str, ...]
+    origin: dict[str, object]
+
+
+def read(model_dir: str) -> list[Version]:
+    """Every complete version, the oldest first.
+
+    Raises:
+      ValueError: there is none.
+    """
+    names = os.listdir(model_dir) if os.path.isdir(model_dir) else []
+    numbers = sorted(int(name) for name in names if name.isdigit())
+    found = [_version(os.path.join(model_dir, str(number)), number) for number in numbers]
+    complete = [one for one in found if os.path.isfile(os.path.join(one.path, _MODEL_FILE))]
+    if not complete:
+        raise ValueError(
+            f"--model_dir={model_dir} holds no published version; name the folder that the pipeline printed"
+        )
+    return complete
+
+
+def publish(model: str, model_dir: str, origin: dict[str, object]) -> str:
+    """Copies a SavedModel to a new version, above all others; it appears whole or not at all.
+
+    Args:
+      model: folder of the SavedModel.
+      model_dir: the folder of versions.
+      origin: what is noted with it.
+
+    Returns:
+      The folder of the new version.
+    """
+    numbers = [int(name) for name in os.listdir(model_dir) if name.isdigit()] if os.path.isdir(model_dir) else []
+    number = max([int(time.time()), *(one + 1 for one in numbers)])
+    note = {**origin, "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+    os.makedirs(model_dir, exist_ok=True)
+    unfinished = os.path.join(model_dir, f".unfinished-{number}")  # no number: servers do not see it
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(model, unfinished)
+    extra = os.path.join(unfinished, "assets.extra")
+    os.makedirs(extra, exist_ok=True)
+    with open(os.path.join(extra, ORIGIN_FILE), "w") as file:
+        json.dump(note, file, indent=1)
+    path = os.path.join(model_dir, str(number))
+    os.rename(unfinished, path)
+    return path
+
+
+def roll_back(model_dir: str, to: int | None, reason: str) -> tuple[Version, Version, str]:
+    """Publishes an older version anew; returns the one that was served, the one it goes back to, and the new folder.
+
+    Raises:
+      ValueError: there is no such version, or none before the served one.
+    """
+    known = read(model_dir)
+    served = known[-1]
+    if to is None:
+        # What was rolled back from is not gone back to; a roll back of a roll back goes further back.
+        current = int(str(served.origin.get("version", served.number)))
+        older = [one for one in known if one.number < current and not one.origin]
+        if not older:
+            raise ValueError(f"version {served.number} has none before it in {model_dir}; nothing was changed")
+        target = older[-1]
+    else:
+        target = {one.number: one for one in known}.get(to, served)
+        if target is served:
+            numbers = ", ".join(str(one.number) for one in known[:-1]) or "none"
+            raise ValueError(f"--to={to} is no version before the served one; use one of {numbers}")
+    number = int(str(target.origin.get("version", target.number)))
+    origin = {"version": number, "instead_of": served.number, "reason": reason}
+    return served, target, publish(target.path, model_dir, origin)
+
+
+def _version(path: str, number: int) -> Version:
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    extra = os.path.join(path, "assets.extra")
+    labels = os.path.join(extra, "labels")
+    label_sets = sorted(name.removesuffix(".json") for name in os.listdir(labels)) if os.path.isdir(labels) else []
+    origin: dict[str, object] = {}
+    if os.path.isfile(os.path.join(extra, ORIGIN_FILE)):
+        with open(os.path.join(extra, ORIGIN_FILE)) as file:
+            origin = json.load(file)
+    size = sum(os.path.getsize(file) for file in files)
+    return Version(number, path, os.path.getmtime(path), size, tuple(label_sets), origin)

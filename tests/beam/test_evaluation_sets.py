@@ -1,0 +1,96 @@
+"""Sets of several origins become splits whose rows name their set and have one caption each; no row is lost."""
+
+import base64
+import json
+import pathlib
+
+import apache_beam
+import pytest
+
+from beam import reader, store, writer
+from beam.build import Build, BuildOptions
+from beam.evaluation_sets import EvaluationSet, WriteEvaluationSets
+from beam.sources import JsonlSource
+from tests.pictures import shape_pairs
+
+PAIRS = shape_pairs()[::20]
+FLAGS = ["--runner=FnApiRunner"]
+
+
+def source(folder, rows: list[dict]) -> JsonlSource:
+    folder.mkdir()
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return JsonlSource(path=str(path))
+
+
+def row(number: int, **more) -> dict:
+    picture, caption, colour = PAIRS[number]
+    return {"image_base64": base64.b64encode(picture).decode(), "captions": [caption, "second", "third"],
+            "key": f"k{number}", "class_name": colour, **more}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    broken = [{"image_base64": "anVuaw==", "caption": "junk", "key": "junk"}, {"caption": "no picture"}]
+    rows = [row(i) for i in range(6)]
+    clean, origin = (source(folder / name, of) for name, of in (("clean", rows), ("all", [*rows, row(0), *broken])))
+    with apache_beam.Pipeline(options=apache_beam.options.pipeline_options.PipelineOptions(FLAGS)) as pipeline:
+        options = BuildOptions(writer.Layout({"eval": 1}, 1, "x"))
+        pipeline | Build(clean, options, str(folder / "built"), str(folder / "report"))
+    shards = reader.shards(str(folder / "built"))
+    sets = {
+        "eval": EvaluationSet(shards, all_captions=False),
+        "coco": EvaluationSet(origin),
+        "named": EvaluationSet(origin, classes=("zebra", PAIRS[1][2]), all_captions=False),
+    }
+    for place in ("a", "b"):
+        with apache_beam.Pipeline(options=apache_beam.options.pipeline_options.PipelineOptions(FLAGS)) as pipeline:
+            pipeline | WriteEvaluationSets(sets, str(folder / place), str(folder / f"{place}-report"))
+    return folder
+
+
+def rows_of(folder, name: str) -> list:
+    paths = [path for path in reader.shards(str(folder)) if f"/Split-{name}/" in path]
+    return sorted((row for path in paths for row in reader.read_shard(path)), key=lambda row: row.key)
+
+
+def manifest(folder, name: str) -> dict:
+    return json.loads((folder / "a-report" / name / store.MANIFEST_FILE).read_text())
+
+
+def test_each_caption_is_a_row_of_the_pictures_group(written):
+    coco = rows_of(written / "a", "coco")
+    assert len(coco) == 18
+    assert {one.evaluation_set for one in coco} == {"coco"}
+    of_first = [one for one in coco if one.group == "k0"]
+    assert [one.key for one in of_first] == ["k0", "k0#1", "k0#2"]
+    assert [one.caption for one in of_first] == [PAIRS[0][1], "second", "third"]
+    assert {one.image for one in of_first} == {PAIRS[0][0]}
+    own = rows_of(written / "a", "eval")
+    assert [one.caption for one in own] == [PAIRS[i][1] for i in range(6)]
+    assert {one.evaluation_set for one in own} == {"eval"}
+
+
+def test_what_cannot_be_evaluated_is_counted_and_kept_by_reason(written):
+    coco = manifest(written, "coco")
+    assert coco["dropped"] == {"duplicate_key": 1, "image_missing": 1, "image_undecodable": 1}
+    assert coco["read"] == coco["written"] + 3 == 21  # 9 rows, and 12 more captions of those kept
+    named = manifest(written, "named")
+    others = sum(PAIRS[i][2] != PAIRS[1][2] for i in range(6))
+    assert named["dropped"]["unknown_class"] >= others
+    assert named["read"] == named["written"] + sum(named["dropped"].values())
+    rejects = (written / "a-report" / "named" / "rejects-00000-of-00001.jsonl").read_text()
+    assert f"'{PAIRS[0][2]}' is not in the set's classes" in rejects
+
+
+def test_classes_are_those_named_or_those_that_occur(written):
+    classes = json.loads((written / "a-report" / "classes.json").read_text())
+    assert classes["named"] == ["zebra", PAIRS[1][2]]
+    assert classes["eval"] == sorted({PAIRS[i][2] for i in range(6)})
+
+
+def test_the_same_sets_are_the_same_bytes(written):
+    first, second = (reader.shards(str(written / place)) for place in ("a", "b"))
+    assert [pathlib.Path(path).read_bytes() for path in first] == [pathlib.Path(path).read_bytes() for path in second]

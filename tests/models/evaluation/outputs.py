@@ -1,0 +1,29 @@
+"""What `evaluate` may say of rows, drawn at random."""
+
+import numpy as np
+
+
+def unit(generator: np.random.Generator, rows: int, dim: int) -> np.ndarray:
+    values = generator.normal(size=(rows, dim)).astype(np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def random_outputs(
+    rows: int, dim: int, seed: int, captions: int, classes: int = 3, pictures: int = 0
+) -> dict[str, np.ndarray]:
+    """Rows of `pictures` pictures (as many as rows, where 0), with a class of `classes`, or none, each."""
+    generator = np.random.default_rng(seed)
+    shown = generator.integers(0, pictures, rows) if pictures else np.arange(rows)
+    image = unit(generator, max(rows, pictures), dim)[shown]
+    index = generator.integers(-1, classes, max(rows, pictures))[shown].astype(np.int32)
+    return {
+        "image_embedding": image,
+        "text_embedding": unit(generator, rows, dim),
+        "caption": np.array([f"caption {i}" for i in generator.integers(0, captions, rows)]).astype(bytes),
+        "picture": np.array([f"picture {i}" for i in shown]).astype(bytes),
+        "evaluation_set": np.array([b"eval"] * rows),
+        "class_similarity": image @ unit(generator, classes, dim).T,
+        "class_index": index,
+        "logit_scale": np.full(rows, 8.0, np.float32),
+        "logit_bias": np.full(rows, -2.0, np.float32),
+    }
