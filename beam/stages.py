@@ -1,16 +1,15 @@
 """How a stage keeps or drops: every dropped row has a reason, a counter and a line in the reject sidecar."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from beam.progress import Progress
 from beam.records import ImageText, Outcome, Rejected
 
 COUNTERS = "siglip_tfx"
-_PROGRESS_SECONDS = 3.0
 
 
 class Kept(NamedTuple):
@@ -22,22 +21,6 @@ class Kept(NamedTuple):
     rows: beam.PCollection
     rejected: beam.PCollection
     removed: beam.PCollection | None = None
-
-
-class Progress:
-    """Prints now and then how many rows this worker has seen and how fast."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._rows = what, 0
-        self._start = self._printed = time.monotonic()
-
-    def add(self, rows: int) -> None:
-        """Counts rows."""
-        self._rows += rows
-        now = time.monotonic()
-        if now - self._printed > _PROGRESS_SECONDS:
-            self._printed = now
-            print(f"      {self._what} {self._rows:,} rows, {self._rows / (now - self._start):,.0f} rows/s", flush=True)
 
 
 class ReportProgress(beam.DoFn):

@@ -8,10 +8,10 @@ from beam import pictures
 _SIDE = 96
 
 
-def data_address(picture: bytes) -> str:
-    """An encoded picture -> the data: address of a PNG of at most 96 x 96 pixels."""
+def data_address(picture: bytes, image_format: str = "PNG", side: int = _SIDE) -> str:
+    """An encoded picture -> the data: address of a PNG or JPEG of at most `side` x `side` pixels."""
     small = pictures.on_white(picture)
-    small.thumbnail((_SIDE, _SIDE))
+    small.thumbnail((side, side))
     encoded = io.BytesIO()
-    small.save(encoded, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
+    small.save(encoded, image_format, quality=85)
+    return f"data:image/{image_format.lower()};base64," + base64.b64encode(encoded.getvalue()).decode()

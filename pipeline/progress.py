@@ -87,8 +87,12 @@ def peak_memory_bytes() -> int:
     return max(own, children) * 1024  # Linux counts kilobytes
 
 
-def require_writable(folder: str) -> None:
-    """Makes the folder; raises ValueError that says what is wrong and what to do where nothing can be written there."""
+def require_writable(folder: str, flag: str = "output_dir") -> None:
+    """Makes the folder that a flag names.
+
+    Raises:
+      ValueError: nothing can be written there; the message says why and what to do.
+    """
     try:
         os.makedirs(folder, exist_ok=True)
         probe = os.path.join(folder, ".writable")
@@ -97,5 +101,5 @@ def require_writable(folder: str) -> None:
         os.remove(probe)
     except OSError as error:
         raise ValueError(
-            f"--output_dir={folder} cannot be written ({error.strerror}); name a folder of your own"
+            f"--{flag}={folder} cannot be written ({error.strerror}); name a folder of your own"
         ) from error

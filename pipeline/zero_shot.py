@@ -1,13 +1,13 @@
 """Asks a pushed model: `python -m pipeline.zero_shot --model_dir DIR --image FILE --labels "cat,dog,pizza"`."""
 
 import json
-import os
 import re
 import sys
 
 from absl import app, flags
 
 from pipeline import progress
+from pipeline.saved_model import find_version
 
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."
@@ -34,23 +34,6 @@ def main(argv: list[str]) -> None:
         print(image)
         for label, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
             print(f"  {probability:.4f}  {label}")
-
-
-def find_version(model_dir: str) -> str:
-    """The SavedModel's folder: `model_dir` itself, or its highest-numbered subfolder.
-
-    Raises:
-      ValueError: there is no SavedModel.
-    """
-    if os.path.isfile(os.path.join(model_dir, "saved_model.pb")):
-        return model_dir
-    versions = [name for name in os.listdir(model_dir) if name.isdigit()] if os.path.isdir(model_dir) else []
-    complete = [name for name in versions if os.path.isfile(os.path.join(model_dir, name, "saved_model.pb"))]
-    if not complete:
-        raise ValueError(
-            f"--model_dir={model_dir} holds no SavedModel; run `make quickstart` and take the path it prints"
-        )
-    return os.path.join(model_dir, max(complete, key=int))
 
 
 def ask(saved_model: str, images: list[str], labels: list[str]) -> dict[str, dict[str, float]]:

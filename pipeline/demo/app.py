@@ -1,0 +1,103 @@
+"""The page: a picture and labels in, probabilities out; a text in, the nearest pictures out. It needs no script."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import flask
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, RequestEntityTooLarge
+
+from beam import thumbnails
+from beam.decode import PictureRules
+from beam.records import ImageText
+from pipeline.demo import guard
+from pipeline.demo.index import THUMBNAIL_SIDE, Index
+from pipeline.demo.model import Model
+from pipeline.demo.pictures import BadPicture, checked
+
+_MAX_LABELS = 100
+_FOUND = 24
+_FORM_BYTES = 1 << 20  # what a form may hold beside its picture
+
+
+def create(model: Model, name: str, index: Index | None, rules: PictureRules, host: str) -> flask.Flask:
+    """The page as a WSGI application.
+
+    Args:
+      model: answers.
+      name: of the model, shown.
+      index: pictures that can be searched, or None.
+      rules: limits of a picture that is uploaded.
+      host: that the server listens at.
+    """
+    app = flask.Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=rules.max_bytes + _FORM_BYTES, PROPAGATE_EXCEPTIONS=False)
+    guard.protect(app, host)
+
+    def page(**shown: Any) -> str:
+        return flask.render_template("page.html", name=name, index=index, rules=rules, typed=_typed(), **shown)
+
+    @app.get("/")
+    def start() -> str:
+        return page()
+
+    @app.post("/ask")
+    def ask() -> str:
+        labels = _labels(flask.request.form.get("labels", ""))
+        picture = _uploaded(rules)
+        by_label = dict(zip(labels, model.probabilities(picture.image, labels), strict=True))
+        bars = sorted(by_label.items(), key=lambda item: -item[1])
+        shown = thumbnails.data_address(picture.image, "JPEG", THUMBNAIL_SIDE)
+        return page(bars=bars, picture=shown, picture_name=picture.key)
+
+    @app.post("/search")
+    def search() -> str:
+        text = flask.request.form.get("text", "").strip()
+        if index is None:
+            raise BadRequest("No pictures are indexed. Start the demo with --images or --examples.")
+        if not text:
+            raise BadRequest("Type what the pictures should show.")
+        return page(found=index.search(model.embed_text(text), _FOUND))
+
+    @app.errorhandler(HTTPException)
+    def tell(error: HTTPException) -> tuple[str, int]:
+        if isinstance(error, BadRequest | RequestEntityTooLarge | InternalServerError):
+            return page(problem=_message(error, rules)), error.code or 500
+        return flask.render_template("refusal.html", problem=_message(error, rules)), error.code or 500
+
+    return app
+
+
+def _typed() -> Mapping[str, str]:
+    """The texts of the form, to be shown again; none where the form was too large to be read."""
+    try:
+        return flask.request.form
+    except RequestEntityTooLarge:
+        return {}
+
+
+def _labels(typed: str) -> list[str]:
+    labels = list(dict.fromkeys(label.strip() for label in re.split(r"[,\r\n]", typed) if label.strip()))
+    if not labels:
+        raise BadRequest("Type at least one label, such as: cat, dog.")
+    if len(labels) > _MAX_LABELS:
+        raise BadRequest(f"{len(labels)} labels are more than {_MAX_LABELS}. Ask in parts.")
+    return labels
+
+
+def _uploaded(rules: PictureRules) -> ImageText:
+    file = flask.request.files.get("image")
+    if file is None or not file.filename:
+        raise BadRequest("Choose a picture first.")
+    try:
+        return checked(file.filename, file.read(), rules)
+    except BadPicture as problem:
+        raise BadRequest(str(problem)) from problem
+
+
+def _message(error: HTTPException, rules: PictureRules) -> str:
+    if isinstance(error, RequestEntityTooLarge):
+        return f"This is too large: a picture may have {rules.max_bytes / 1e6:.0f} MB. Choose a smaller one."
+    if isinstance(error, InternalServerError):
+        return "The demo failed, which it should not. The terminal that it runs in says where."
+    return error.description or error.name
