@@ -52,8 +52,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]
         raise ValueError(
-            f"--host={host} --port={port} cannot be listened at ({error.strerror}); name another, or --port=0"
+            f"--host={host} --port={port} cannot be listened at ({reason}); name another, or --port=0"
         ) from error
 
 
@@ -79,6 +80,7 @@ def _serve(saved_model: str, listening: socket.socket) -> None:
     server = make_server(_HOST.value, port, wsgi, threaded=True, fd=listening.fileno())
     print(f"{saved_model} is at {_address(_HOST.value, port)} (Ctrl-C stops it)", flush=True)
     server.serve_forever()
+    print("\nStopped")
 
 
 def _address(host: str, port: int) -> str:
