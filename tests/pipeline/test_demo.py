@@ -1,0 +1,315 @@
+"""The page by its WSGI application, with an untrained model; test_demo_browser.py has it in a browser."""
+
+import io
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from beam.decode import PictureRules
+from beam.records import ImageText
+from pipeline import zero_shot
+from pipeline.demo import app, index, pictures
+from pipeline.demo.model import Model
+from tests.beam import stored
+from tests.pictures import encode, shape_pairs
+from tests.pipeline.conftest import ROOT
+
+RULES = PictureRules(min_side=1, max_bytes=1_000_000, max_pixels=10_000)
+SHAPES = shape_pairs()[:40]
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def model(exported) -> Model:
+    return Model(exported)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    """40 shapes in two folders, one of them twice, and two files that are no picture."""
+    path = tmp_path_factory.mktemp("pictures")
+    (path / "deep").mkdir()
+    for number, (picture, _, _) in enumerate(SHAPES):
+        (path / ("deep" if number % 2 else ".") / f"{number:02}.PNG").write_bytes(picture)
+    (path / "twice.png").write_bytes(SHAPES[0][0])
+    (path / "broken.jpg").write_bytes(b"no picture")
+    (path / "notes.txt").write_text("no picture")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def built(model, folder) -> tuple[index.Index, list[str]]:
+    return index.build(pictures.Folder(folder), model, RULES)
+
+
+@pytest.fixture(scope="module")
+def client(model, built):
+    return app.create(model, "the model", built[0], RULES, "127.0.0.1").test_client()
+
+
+def ask(client, image: bytes, labels: str, name: str = "shape.png"):
+    return client.post("/ask", data={"image": (io.BytesIO(image), name), "labels": labels})
+
+
+def problem(answer) -> str:
+    """The one problem that a page tells."""
+    (told,) = re.findall(r'role="alert">(.*?)</p>', answer.text)
+    assert "Traceback" not in answer.text
+    return told
+
+
+def test_bars_are_what_zero_shot_answers(client, exported, tmp_path):
+    (tmp_path / "shape.png").write_bytes(SHAPES[3][0])
+    labels = ["a red disc", "a blue ring", "a cross"]
+    expected = zero_shot.ask(exported, [str(tmp_path / "shape.png")], labels)[str(tmp_path / "shape.png")]
+    page = ask(client, SHAPES[3][0], "a red disc, a blue ring\r\n\r\na cross,, a cross ,").text
+    shown = re.findall(
+        r'<span dir="auto">(.*?)</span> <b>(.*?)</b>\s*<svg aria-hidden="true"><rect width="(.*?)%"', page
+    )
+    assert [label for label, _, _ in shown] == sorted(labels, key=expected.get, reverse=True)
+    for label, probability, width in shown:
+        assert float(probability) == pytest.approx(expected[label], abs=1e-4)
+        assert float(width) == pytest.approx(100 * expected[label], abs=0.01)
+
+
+def test_search_finds_what_comparing_with_each_picture_finds(client, model, folder):
+    text = "a small red disc at the top"
+    source = [(name, image) for name, _, image in pictures.Folder(folder) if name not in ("broken.jpg", "twice.png")]
+    similarity = model.embed_images([image for _, image in source]) @ model.embed_text(text)
+    expected = [source[row][0] for row in np.argsort(-similarity)[:24]]
+    page = client.post("/search", data={"text": text}).text
+    assert re.findall(r'alt="(.*?)"><span', page) == expected
+    assert f"{similarity.max():.3f}" in page
+    assert f'value="{text}"' in page
+
+
+def test_a_picture_is_the_nearest_to_itself(model, built):
+    for image, _, _ in SHAPES[:3]:
+        (nearest, similarity), (_, second) = built[0].search(model.embed_images([image])[0], 2)
+        assert similarity == pytest.approx(1, abs=1e-5)
+        assert similarity > second
+        assert nearest.thumbnail.startswith("data:image/jpeg;base64,")
+
+
+def test_an_index_takes_each_picture_once_and_names_those_it_cannot_use(built):
+    found, problems = built
+    assert len(found) == len({image for image, _, _ in SHAPES}) == 40
+    (told,) = problems
+    assert told.startswith("broken.jpg: this is no whole picture in JPEG, PNG")
+
+
+def test_everything_shown_is_escaped(model, tmp_path):
+    entry = index.Entry(f'{SCRIPT}"onerror="', SCRIPT, "data:,")
+    found = index.Index([entry], np.ones((1, 32), np.float32))
+    client = app.create(model, SCRIPT, found, RULES, "127.0.0.1").test_client()
+    pages = [
+        client.get("/"),
+        ask(client, SHAPES[0][0], f"{SCRIPT}, </textarea>", SCRIPT),
+        ask(client, b"broken", SCRIPT, SCRIPT),
+        client.post("/search", data={"text": f'{SCRIPT}"onfocus="'}),
+        client.get(f"/{SCRIPT}"),
+        client.get("/", headers={"Host": SCRIPT}),
+    ]
+    assert [page.status_code for page in pages] == [200, 200, 400, 200, 404, 421]
+    for page in pages:
+        assert "alert(1)" in page.text or page.status_code == 404
+        assert "<script>" not in page.text
+        assert not re.search(r'"\s*on\w+="', page.text)
+        assert page.text.count("</textarea>") == (page.status_code in (200, 400))
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "status", "message"),
+    [
+        (b"", "cat", 400, "shape.png: the picture has 0 bytes; choose another"),
+        (b"no picture", "cat", 400, "shape.png: this is no whole picture in JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"),
+        (SHAPES[0][0][:60], "cat", 400, "shape.png: this is no whole picture"),
+        (encode(Image.new("RGB", (200, 100))), "cat", 400, "shape.png: 200 x 100 is more than 10000 pixels"),
+        (bytes(1_000_001), "cat", 400, "shape.png: 1000001 bytes are more than 1000000; choose another"),
+        (bytes(3_000_000), "cat", 413, "This is too large: a picture may have 1 MB. Choose a smaller one."),
+        (SHAPES[0][0], " ,\n, ", 400, "Type at least one label, such as: cat, dog."),
+        (SHAPES[0][0], ",".join(map(str, range(101))), 400, "101 labels are more than 100. Ask in parts."),
+    ],
+)
+def test_what_cannot_be_asked_is_told(client, image, labels, status, message):
+    answer = ask(client, image, labels)
+    assert answer.status_code == status
+    assert message in problem(answer)
+    if status == 400:
+        assert f">{labels}</textarea>" in answer.text
+
+
+def test_what_is_not_given_is_told(client, model):
+    assert problem(client.post("/ask", data={"labels": "cat"})) == "Choose a picture first."
+    assert problem(client.post("/search", data={"text": " "})) == "Type what the pictures should show."
+    assert client.get("/ask").status_code == 405
+    without = app.create(model, "m", None, RULES, "127.0.0.1").test_client()
+    assert "<code>--images FOLDER</code>" in without.get("/").text
+    assert "Start the demo with --images" in problem(without.post("/search", data={"text": "cat"}))
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+def test_pictures_of_other_formats_are_read(client, image_format):
+    answer = ask(client, encode(Image.open(io.BytesIO(SHAPES[0][0])).convert("RGB"), image_format), "cat")
+    assert (answer.status_code, answer.text.count("<rect")) == (200, 1)
+
+
+def test_a_failure_shows_no_traceback(model, monkeypatch, capsys):
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(model, "embed_text", fail)
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    found = index.Index([index.Entry("a", "", "data:,")], np.ones((1, 32), np.float32))
+    answer = app.create(model, "m", found, RULES, "h").test_client().post("/search", data={"text": "cat"})
+    assert answer.status_code == 500
+    assert problem(answer).startswith("The demo failed")
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),  # curl
+        ({"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8000"}, 200),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Host": "[::1]:8000", "Origin": "http://[::1]:8000"}, 200),
+        ({"Host": "192.0.2.7:8000", "Origin": "http://192.0.2.7:8000"}, 200),
+        ({"Host": "my-box:8000", "Origin": "http://my-box:8000"}, 200),  # what --host says
+        ({"Host": "evil.example:8000", "Origin": "http://evil.example:8000"}, 421),  # DNS rebinding
+        ({"Host": "127.0.0.1.evil.example"}, 421),
+        ({"Host": "localhost.evil.example"}, 421),
+        ({"Host": "["}, 421),
+        ({"Host": ""}, 421),
+        ({"Host": "localhost:8000", "Origin": "http://evil.example"}, 403),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:9000"}, 403),
+        ({"Host": "localhost:8000", "Origin": "null"}, 403),
+        ({"Host": "localhost:8000", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "localhost:8000", "Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_other_sites_are_refused(model, built, headers, status):
+    client = app.create(model, "m", built[0], RULES, "my-box").test_client()
+    answer = client.post("/search", data={"text": "cat"}, headers=headers)
+    assert answer.status_code == status
+    assert ('class="found"' in answer.text) == (status == 200)
+    read = client.get("/", headers={name: value for name, value in headers.items() if name == "Host"})
+    assert read.status_code == (421 if status == 421 else 200)
+
+
+def test_a_page_needs_nothing_from_elsewhere(client):
+    page = client.get("/")
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    for text in (page.text, client.get("/static/page.css").text, client.get("/static/page.js").text):
+        assert len(text) > 1000
+        assert not re.search(r"https?://|url\(|@import|\sstyle=|\son\w+=", text)
+
+
+def test_rows_of_stored_shards_are_indexed_with_their_captions(model, tmp_path):
+    rows = [ImageText(f"key-{n}", image, caption, "", "test") for n, (image, caption, _) in enumerate(SHAPES)]
+    examples = stored.write(tmp_path, rows)
+    assert len(index.build(pictures.Examples(examples), model, RULES)[0]) == 40
+    held_out = stored.by_split(rows)["test"]
+    found, problems = index.build(pictures.Examples(f"{examples}/Split-test/"), model, RULES)
+    assert 0 < len(found) == len(held_out) < 40
+    assert not problems
+    for row in held_out:
+        assert found.search(model.embed_images([row.image])[0], 1)[0][0].caption == row.caption
+
+
+def test_sources_that_cannot_be_read_say_so(model, tmp_path):
+    with pytest.raises(ValueError, match=r"--images=.*/none is no folder; name a folder of files in JPEG"):
+        pictures.Folder(str(tmp_path / "none"))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"no picture of .* can be used: broken.png: this is no whole picture"):
+        index.build(pictures.Folder(str(tmp_path)), model, RULES)
+    with pytest.raises(ValueError, match=r"--examples=.* has no TFRecord shard; name a folder such as"):
+        pictures.Examples(str(tmp_path))
+    for name, content in {"cut.tfrecord": b"no shard at all", "other.tfrecord": None}.items():
+        shard = tmp_path / name / name
+        shard.parent.mkdir()
+        if content is None:
+            with tf.io.TFRecordWriter(str(shard)) as writer:
+                writer.write(tf.train.Example().SerializeToString())
+        else:
+            shard.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} is damaged, or its rows are not this project's"):
+            index.build(pictures.Examples(str(shard.parent)), model, RULES)
+
+
+def test_a_file_name_that_is_no_text_can_be_shown(model, tmp_path):
+    pathlib.Path(f"{tmp_path}/\udcff.png").write_bytes(SHAPES[0][0])
+    found, _ = index.build(pictures.Folder(str(tmp_path)), model, RULES)
+    client = app.create(model, "m", found, RULES, "127.0.0.1").test_client()
+    assert "\ufffd.png" in client.post("/search", data={"text": "cat"}).text
+
+
+def test_an_index_that_is_kept_is_taken_while_nothing_has_changed(built, exported, folder, tmp_path):
+    made_of = index.fingerprint(pictures.Folder(folder), exported, RULES)
+    assert index.Index.load(str(tmp_path), made_of) is None
+    built[0].save(str(tmp_path), made_of)
+    assert [path.name for path in tmp_path.iterdir()] == [index.INDEX_FILE]
+    kept = index.Index.load(str(tmp_path), index.fingerprint(pictures.Folder(folder), exported, RULES))
+    query = np.ones(32, np.float32)
+    assert kept.search(query, 40) == built[0].search(query, 40)
+    other_rules = index.fingerprint(pictures.Folder(folder), exported, PictureRules())
+    assert index.Index.load(str(tmp_path), other_rules) is None
+    (tmp_path / index.INDEX_FILE).write_bytes((tmp_path / index.INDEX_FILE).read_bytes()[:1000])
+    assert index.Index.load(str(tmp_path), made_of) is None
+
+
+def test_what_an_index_is_made_of_changes_with_each_file(exported, tmp_path):
+    file = tmp_path / "a.png"
+    file.write_bytes(b"1")
+    first = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
+    file.write_bytes(b"22")
+    second = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
+    assert first != second
+    assert index.fingerprint(pictures.Folder(str(tmp_path)), str(tmp_path), RULES) != second
+
+
+def test_a_model_with_more_signatures_is_asked_too(model, exported, tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": tf.ones([tf.size(inputs), 1]), "classes": inputs[:, None]}
+
+    loaded = tf.saved_model.load(exported)
+    signatures = {**loaded.signatures, "classify_emoji": classify}
+    tf.saved_model.save(loaded, str(tmp_path / "more"), signatures=signatures)
+    more, labels = Model(str(tmp_path / "more")), ["a red disc", "a blue ring"]
+    assert more.probabilities(SHAPES[0][0], labels) == model.probabilities(SHAPES[0][0], labels)
+
+
+def test_a_model_of_others_is_refused(tmp_path):
+    other = tf.Module()
+    other.embed_image = tf.function(lambda image_bytes: image_bytes, [tf.TensorSpec([None], tf.string)])
+    tf.saved_model.save(other, str(tmp_path), signatures={"embed_image": other.embed_image})
+    with pytest.raises(ValueError, match="has no signature embed_text, serving_default, but embed_image; name a model"):
+        Model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model_dir=none"], "error: --model_dir=none holds no SavedModel"),
+        (["--model_dir={model}", "--host=192.0.2.7"], "error: --host=192.0.2.7 --port=8000 cannot be listened at"),
+        (["--model_dir=x", "--images=a", "--examples=b"], "--images and --examples are two things to search; name one"),
+        (["--model_dir=x", "--index_dir=a"], "--index_dir keeps an index; name what to search"),
+        (["--model_dir=x", "--port=70000"], "flag --port=70000"),
+    ],
+)
+def test_bad_arguments_are_told_at_once(exported, arguments, message):
+    command = [sys.executable, "-m", "pipeline.demo", *(argument.format(model=exported) for argument in arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
