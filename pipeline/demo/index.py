@@ -16,6 +16,7 @@ from pipeline.demo.model import Model
 from pipeline.demo.pictures import BadPicture, Source, checked
 
 _BATCH = 32
+_STORED_SIDE = 768  # pixels; larger than any tower sees, and small enough to decode a batch at once
 THUMBNAIL_SIDE = 192  # pixels of a thumbnail, for screens that show two a point
 INDEX_FILE = "pictures.npz"
 
@@ -67,7 +68,7 @@ class Index:
 
 
 def build(source: Source, model: Model, rules: PictureRules) -> tuple[Index, list[str]]:
-    """Embeds every picture of a source; of those that are the same byte for byte, the first.
+    """Embeds every picture of a source, large ones shrunk; of those that are the same byte for byte, the first.
 
     Returns:
       The index, and a line for each picture that cannot be used.
@@ -90,6 +91,7 @@ def build(source: Source, model: Model, rules: PictureRules) -> tuple[Index, lis
 def _batches(
     source: Source, rules: PictureRules, problems: list[str], progress: Progress
 ) -> Iterator[list[tuple[Entry, bytes]]]:
+    rules = dataclasses.replace(rules, stored_side=_STORED_SIDE)
     seen: set[bytes] = set()
     batch: list[tuple[Entry, bytes]] = []
     for name, caption, image in source:

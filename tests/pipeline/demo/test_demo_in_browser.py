@@ -1,18 +1,13 @@
 """The page in headless Chromium, used as a person does, wide and as narrow as a phone."""
 
-import os
 import pathlib
-import re
-import signal
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
 from tests.pictures import shape_pairs
-from tests.pipeline.browser import CHROMIUM, Browser, wait_for
-from tests.pipeline.conftest import ROOT
+from tests.pipeline.demo.browser import CHROMIUM, Browser, wait_for
+from tests.pipeline.demo.command import running
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,24 +28,10 @@ def folder(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def address(exported, folder, tmp_path_factory):
-    """Of the command, which runs meanwhile; in the end Ctrl-C stops it."""
-    command = [sys.executable, "-m", "pipeline.demo", f"--model_dir={exported}", f"--images={folder}", "--port=0"]
-    kept = tmp_path_factory.mktemp("kept")
-    with subprocess.Popen(
-        [*command, f"--index_dir={kept}", "--max_megabytes=1"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        printed = []
-        for line in process.stdout:
-            printed.append(line)
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                break
-        assert f"Indexed 31 pictures of {folder}" in "".join(printed)
-        yield found.group()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-        assert process.stdout.read() == "\nStopped\n"
-    assert os.listdir(kept) == ["pictures.npz"]
+def address(exported, folder):
+    with running(f"--model_dir={exported}", f"--images={folder}", "--max_megabytes=1") as (address, printed):
+        assert f"Indexed 31 pictures of {folder}" in printed
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -1,51 +1,21 @@
-"""The page by its WSGI application, with an untrained model; test_demo_browser.py has it in a browser."""
+"""The page by its WSGI application, with an untrained model; test_demo_in_browser.py has it in a browser."""
 
 import io
-import pathlib
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from beam.decode import PictureRules
-from beam.records import ImageText
 from pipeline import zero_shot
 from pipeline.demo import app, index, pictures
-from pipeline.demo.model import Model
-from tests.beam import stored
-from tests.pictures import encode, shape_pairs
+from tests.pictures import encode
 from tests.pipeline.conftest import ROOT
+from tests.pipeline.demo.conftest import RULES, SHAPES
 
-RULES = PictureRules(min_side=1, max_bytes=1_000_000, max_pixels=10_000)
-SHAPES = shape_pairs()[:40]
 SCRIPT = "<script>alert(1)</script>"
-
-
-@pytest.fixture(scope="module")
-def model(exported) -> Model:
-    return Model(exported)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> str:
-    """40 shapes in two folders, one of them twice, and two files that are no picture."""
-    path = tmp_path_factory.mktemp("pictures")
-    (path / "deep").mkdir()
-    for number, (picture, _, _) in enumerate(SHAPES):
-        (path / ("deep" if number % 2 else ".") / f"{number:02}.PNG").write_bytes(picture)
-    (path / "twice.png").write_bytes(SHAPES[0][0])
-    (path / "broken.jpg").write_bytes(b"no picture")
-    (path / "notes.txt").write_text("no picture")
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def built(model, folder) -> tuple[index.Index, list[str]]:
-    return index.build(pictures.Folder(folder), model, RULES)
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +57,6 @@ def test_search_finds_what_comparing_with_each_picture_finds(client, model, fold
     assert re.findall(r'alt="(.*?)"><span', page) == expected
     assert f"{similarity.max():.3f}" in page
     assert f'value="{text}"' in page
-
-
-def test_a_picture_is_the_nearest_to_itself(model, built):
-    for image, _, _ in SHAPES[:3]:
-        (nearest, similarity), (_, second) = built[0].search(model.embed_images([image])[0], 2)
-        assert similarity == pytest.approx(1, abs=1e-5)
-        assert similarity > second
-        assert nearest.thumbnail.startswith("data:image/jpeg;base64,")
-
-
-def test_an_index_takes_each_picture_once_and_names_those_it_cannot_use(built):
-    found, problems = built
-    assert len(found) == len({image for image, _, _ in SHAPES}) == 40
-    (told,) = problems
-    assert told.startswith("broken.jpg: this is no whole picture in JPEG, PNG")
 
 
 def test_everything_shown_is_escaped(model, tmp_path):
@@ -214,87 +169,11 @@ def test_a_page_needs_nothing_from_elsewhere(client):
         assert not re.search(r"https?://|url\(|@import|\sstyle=|\son\w+=", text)
 
 
-def test_rows_of_stored_shards_are_indexed_with_their_captions(model, tmp_path):
-    rows = [ImageText(f"key-{n}", image, caption, "", "test") for n, (image, caption, _) in enumerate(SHAPES)]
-    examples = stored.write(tmp_path, rows)
-    assert len(index.build(pictures.Examples(examples), model, RULES)[0]) == 40
-    held_out = stored.by_split(rows)["test"]
-    found, problems = index.build(pictures.Examples(f"{examples}/Split-test/"), model, RULES)
-    assert 0 < len(found) == len(held_out) < 40
-    assert not problems
-    for row in held_out:
-        assert found.search(model.embed_images([row.image])[0], 1)[0][0].caption == row.caption
-
-
-def test_sources_that_cannot_be_read_say_so(model, tmp_path):
-    with pytest.raises(ValueError, match=r"--images=.*/none is no folder; name a folder of files in JPEG"):
-        pictures.Folder(str(tmp_path / "none"))
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"no picture of .* can be used: broken.png: this is no whole picture"):
-        index.build(pictures.Folder(str(tmp_path)), model, RULES)
-    with pytest.raises(ValueError, match=r"--examples=.* has no TFRecord shard; name a folder such as"):
-        pictures.Examples(str(tmp_path))
-    for name, content in {"cut.tfrecord": b"no shard at all", "other.tfrecord": None}.items():
-        shard = tmp_path / name / name
-        shard.parent.mkdir()
-        if content is None:
-            with tf.io.TFRecordWriter(str(shard)) as writer:
-                writer.write(tf.train.Example().SerializeToString())
-        else:
-            shard.write_bytes(content)
-        with pytest.raises(ValueError, match=f"{name} is damaged, or its rows are not this project's"):
-            index.build(pictures.Examples(str(shard.parent)), model, RULES)
-
-
 def test_a_file_name_that_is_no_text_can_be_shown(model, tmp_path):
-    pathlib.Path(f"{tmp_path}/\udcff.png").write_bytes(SHAPES[0][0])
+    (tmp_path / "\udcff.png").write_bytes(SHAPES[0][0])
     found, _ = index.build(pictures.Folder(str(tmp_path)), model, RULES)
     client = app.create(model, "m", found, RULES, "127.0.0.1").test_client()
     assert "\ufffd.png" in client.post("/search", data={"text": "cat"}).text
-
-
-def test_an_index_that_is_kept_is_taken_while_nothing_has_changed(built, exported, folder, tmp_path):
-    made_of = index.fingerprint(pictures.Folder(folder), exported, RULES)
-    assert index.Index.load(str(tmp_path), made_of) is None
-    built[0].save(str(tmp_path), made_of)
-    assert [path.name for path in tmp_path.iterdir()] == [index.INDEX_FILE]
-    kept = index.Index.load(str(tmp_path), index.fingerprint(pictures.Folder(folder), exported, RULES))
-    query = np.ones(32, np.float32)
-    assert kept.search(query, 40) == built[0].search(query, 40)
-    other_rules = index.fingerprint(pictures.Folder(folder), exported, PictureRules())
-    assert index.Index.load(str(tmp_path), other_rules) is None
-    (tmp_path / index.INDEX_FILE).write_bytes((tmp_path / index.INDEX_FILE).read_bytes()[:1000])
-    assert index.Index.load(str(tmp_path), made_of) is None
-
-
-def test_what_an_index_is_made_of_changes_with_each_file(exported, tmp_path):
-    file = tmp_path / "a.png"
-    file.write_bytes(b"1")
-    first = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
-    file.write_bytes(b"22")
-    second = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
-    assert first != second
-    assert index.fingerprint(pictures.Folder(str(tmp_path)), str(tmp_path), RULES) != second
-
-
-def test_a_model_with_more_signatures_is_asked_too(model, exported, tmp_path):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
-    def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"scores": tf.ones([tf.size(inputs), 1]), "classes": inputs[:, None]}
-
-    loaded = tf.saved_model.load(exported)
-    signatures = {**loaded.signatures, "classify_emoji": classify}
-    tf.saved_model.save(loaded, str(tmp_path / "more"), signatures=signatures)
-    more, labels = Model(str(tmp_path / "more")), ["a red disc", "a blue ring"]
-    assert more.probabilities(SHAPES[0][0], labels) == model.probabilities(SHAPES[0][0], labels)
-
-
-def test_a_model_of_others_is_refused(tmp_path):
-    other = tf.Module()
-    other.embed_image = tf.function(lambda image_bytes: image_bytes, [tf.TensorSpec([None], tf.string)])
-    tf.saved_model.save(other, str(tmp_path), signatures={"embed_image": other.embed_image})
-    with pytest.raises(ValueError, match="has no signature embed_text, serving_default, but embed_image; name a model"):
-        Model(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""40 shapes, indexed with an untrained model."""
+
+import pytest
+
+from beam.decode import PictureRules
+from pipeline.demo import index, pictures
+from pipeline.demo.model import Model
+from tests.pictures import shape_pairs
+
+RULES = PictureRules(min_side=1, max_bytes=1_000_000, max_pixels=10_000)
+SHAPES = shape_pairs()[:40]
+
+
+@pytest.fixture(scope="session")
+def model(exported) -> Model:
+    return Model(exported)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> str:
+    """The shapes in two folders, one of them twice, and two files that are no picture."""
+    path = tmp_path_factory.mktemp("pictures")
+    (path / "deep").mkdir()
+    for number, (picture, _, _) in enumerate(SHAPES):
+        (path / ("deep" if number % 2 else ".") / f"{number:02}.PNG").write_bytes(picture)
+    (path / "twice.png").write_bytes(SHAPES[0][0])
+    (path / "broken.jpg").write_bytes(b"no picture")
+    (path / "notes.txt").write_text("no picture")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def built(model, folder) -> tuple[index.Index, list[str]]:
+    return index.build(pictures.Folder(folder), model, RULES)
