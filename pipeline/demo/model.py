@@ -20,9 +20,14 @@ class Model:
           saved_model: its folder.
 
         Raises:
-          ValueError: it lacks a signature that the page asks.
+          ValueError: it is damaged, or lacks a signature that the page asks.
         """
-        self._model, self._lock = tf.saved_model.load(saved_model), threading.Lock()
+        self._lock = threading.Lock()
+        try:
+            self._model = tf.saved_model.load(saved_model)
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{saved_model} cannot be loaded ({reason}); push or export the model again") from error
         found = sorted(self._model.signatures)
         if missing := [name for name in _SIGNATURES if name not in found]:
             raise ValueError(

@@ -136,13 +136,16 @@ class Foreign(tf.Module):
         return {"classes": inputs[:, None], "scores": tf.ones([tf.size(inputs), 1])}
 
 
-def test_a_model_may_have_more_signatures_but_not_less(tmp_path):
+def test_a_model_may_have_more_signatures_but_not_less_and_must_be_whole(tmp_path):
     served = Foreign()
     less = {"embed_image": served.embed_image, "classify_emoji": served.classify}
     tf.saved_model.save(served, str(tmp_path / "less"), signatures=less)
     with pytest.raises(
         ValueError, match="no signature embed_text, serving_default, but classify_emoji, embed_image; name a model"
     ):
+        Model(str(tmp_path / "less"))
+    (tmp_path / "less" / "saved_model.pb").write_bytes(b"cut")
+    with pytest.raises(ValueError, match=r"less cannot be loaded \(.*\); push or export the model again"):
         Model(str(tmp_path / "less"))
     more = {**less, "embed_text": served.embed_text, "serving_default": served.zero_shot}
     tf.saved_model.save(served, str(tmp_path / "more"), signatures=more)
