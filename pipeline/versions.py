@@ -38,13 +38,27 @@ def read(model_dir: str) -> list[Version]:
     Raises:
       ValueError: there is none.
     """
+    return [_version(os.path.join(model_dir, str(number)), number) for number in _complete(model_dir)]
+
+
+def newest(model_dir: str) -> str:
+    """The folder of a SavedModel: `model_dir` itself, or its highest complete version.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if os.path.isfile(os.path.join(model_dir, _MODEL_FILE)):
+        return model_dir
+    return os.path.join(model_dir, str(_complete(model_dir)[-1]))
+
+
+def _complete(model_dir: str) -> list[int]:
     names = os.listdir(model_dir) if os.path.isdir(model_dir) else []
     numbers = sorted(int(name) for name in names if name.isdigit())
-    found = [_version(os.path.join(model_dir, str(number)), number) for number in numbers]
-    complete = [one for one in found if os.path.isfile(os.path.join(one.path, _MODEL_FILE))]
+    complete = [number for number in numbers if os.path.isfile(os.path.join(model_dir, str(number), _MODEL_FILE))]
     if not complete:
         raise ValueError(
-            f"--model_dir={model_dir} holds no published version; name the folder that the pipeline printed"
+            f"--model_dir={model_dir} holds no SavedModel; run `make quickstart` and take the path it prints"
         )
     return complete
 

@@ -6,8 +6,7 @@ import sys
 
 from absl import app, flags
 
-from pipeline import progress
-from pipeline.saved_model import find_version
+from pipeline import progress, versions
 
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."
@@ -23,7 +22,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
     try:
         answers = ask(
-            find_version(_MODEL_DIR.value), _IMAGE.value, [label.strip() for label in _LABELS.value.split(",")]
+            versions.newest(_MODEL_DIR.value), _IMAGE.value, [label.strip() for label in _LABELS.value.split(",")]
         )
     except ValueError as error:
         sys.exit(f"error: {error}")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from pipeline import progress
-from pipeline.saved_model import find_version
+from pipeline import progress, versions
 
 if TYPE_CHECKING:
     from beam.decode import PictureRules
@@ -39,7 +38,7 @@ def main(argv: list[str]) -> None:
     if _INDEX_DIR.value and not (_IMAGES.value or _EXAMPLES.value):
         raise app.UsageError("--index_dir keeps an index; name what to search by --images or --examples")
     try:
-        saved_model = find_version(_MODEL_DIR.value)
+        saved_model = versions.newest(_MODEL_DIR.value)
         with _listen(_HOST.value, _PORT.value) as listening:
             _serve(saved_model, listening)
     except ValueError as error:

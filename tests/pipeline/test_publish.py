@@ -58,7 +58,7 @@ def test_a_roll_back_of_a_roll_back_goes_further_back_and_then_says_that_there_i
     ("arguments", "message"),
     [
         (["rollback", "--to=77"], "--to=77 is no version before the served one; use one of 10, 20"),
-        (["list", "--model_dir=/nothing/here"], "--model_dir=/nothing/here holds no published version"),
+        (["list", "--model_dir=/nothing/here"], "--model_dir=/nothing/here holds no SavedModel"),
         (["override", "--pipeline_dir=/nothing/here"], "--reason is missing"),
         (["override", "--pipeline_dir=/nothing/here", "--reason=x"], "/nothing/here holds no metadata.sqlite"),
         (["forward"], "name what to do: list, rollback, override"),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pipeline import zero_shot
+from pipeline import versions, zero_shot
 from tests.pictures import shape_pairs
 from tests.pipeline.conftest import ROOT
 
@@ -18,11 +18,11 @@ def picture(tmp_path) -> str:
 
 
 def test_the_newest_complete_version_counts(exported, tmp_path):
-    assert zero_shot.find_version(exported) == exported
-    assert zero_shot.find_version(str(pathlib.Path(exported).parent)) == exported
+    assert versions.newest(exported) == exported
+    assert versions.newest(str(pathlib.Path(exported).parent)) == exported
     (tmp_path / "9").mkdir()  # a push that has not ended: no saved_model.pb yet
     with pytest.raises(ValueError, match="holds no SavedModel; run `make quickstart`"):
-        zero_shot.find_version(str(tmp_path))
+        versions.newest(str(tmp_path))
 
 
 def test_probabilities_by_picture_and_label(exported, picture):
