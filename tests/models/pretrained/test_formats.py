@@ -122,7 +122,7 @@ def test_converted_on_the_command_line_it_is_served(tmp_path):
 
     (tmp_path / "picture.png").write_bytes(expected["png"].tobytes())
     labels = ["A photo of a cat.", "two red rings"]
-    answer = zero_shot.ask(str(served), [str(tmp_path / "picture.png")], labels)
+    answer = zero_shot.ask(zero_shot.make_client(str(served), None, None), [str(tmp_path / "picture.png")], labels)
     assert set(answer[str(tmp_path / "picture.png")]) == set(labels)
 
     run("convert", f"--from={served}", f"--to={weights}", check=True)

@@ -1,0 +1,164 @@
+"""Three ways to ask an exported model, one interface: in this process, over gRPC, and over REST."""
+
+import base64
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import requests
+
+MODEL_NAME = "siglip"
+TIMEOUT_SECONDS = 60.0
+_NO_LIMITS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+# TF Serving's REST leaves out the name of an output that is the only one.
+_ONLY_OUTPUTS = {"embed_image": "image_embedding", "embed_text": "text_embedding"}
+
+
+class Refused(ValueError):
+    """The model took none of the request, as it cannot use some of it.
+
+    Attributes:
+      rows: those it named, from 0; empty where it named none. Of many, the first twenty.
+    """
+
+    def __init__(self, message: str) -> None:
+        asserted = re.search(r"assertion failed: \[(.*)\]", message)
+        super().__init__(asserted.group(1) if asserted else message)
+        named = re.search(r"these rows .*?\[([\d ]+)", message)
+        self.rows = [int(row) for row in named.group(1).split()] if named else []
+
+
+class NoAnswer(RuntimeError):
+    """The server is not there, is too slow, or failed; says which."""
+
+
+class Client(Protocol):
+    """What asks a model."""
+
+    def predict(self, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> dict[str, np.ndarray]:
+        """Asks for a signature's outputs.
+
+        Args:
+          signature: its name.
+          inputs: {input: string [N], N its own}.
+
+        Raises:
+          Refused: an input cannot be used.
+          NoAnswer: the server gave none.
+        """
+
+
+class LocalClient:
+    """The SavedModel in this process; it is loaded at the first question."""
+
+    def __init__(self, path: str) -> None:
+        """Remembers the SavedModel's folder."""
+        self._path = path
+
+    def predict(self, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+
+        try:
+            outputs = self._model.signatures[signature](**{name: tf.constant(list(inputs[name])) for name in inputs})
+        except tf.errors.InvalidArgumentError as error:
+            raise Refused(error.message) from error
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
+
+        return tf.saved_model.load(self._path)
+
+
+class GrpcClient:
+    """TF Serving's Predict over gRPC, without TLS."""
+
+    def __init__(self, address: str, model_name: str = MODEL_NAME, timeout: float = TIMEOUT_SECONDS) -> None:
+        """Connects at the first question.
+
+        Args:
+          address: HOST:PORT.
+          model_name: as the server calls the model.
+          timeout: seconds that an answer may take.
+        """
+        self._address = address
+        self._model_name = model_name
+        self.timeout = timeout
+
+    def predict(self, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> dict[str, np.ndarray]:
+        import grpc
+        import tensorflow as tf
+
+        try:
+            response = self._stub.Predict(predict_request(self._model_name, signature, inputs), timeout=self.timeout)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
+                raise Refused(error.details()) from error
+            raise NoAnswer(
+                f"{self._address} did not answer {signature} of model {self._model_name!r}: "
+                f"{error.code().name}, {error.details()}"
+            ) from error
+        return {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
+
+    @functools.cached_property
+    def _stub(self) -> Any:
+        import grpc
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+        return prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(self._address, _NO_LIMITS))
+
+
+def predict_request(model_name: str, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> Any:
+    """A TF Serving PredictRequest of string inputs."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = signature
+    for name, values in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(list(values), dtype=tf.string, shape=[len(values)]))
+    return request
+
+
+class RestClient:
+    """TF Serving's REST predict: columns of base64, as inputs may differ in length and need not be UTF-8."""
+
+    def __init__(self, url: str, model_name: str = MODEL_NAME, timeout: float = TIMEOUT_SECONDS) -> None:
+        """Connects at the first question.
+
+        Args:
+          url: such as http://localhost:8501.
+          model_name: as the server calls the model.
+          timeout: seconds that an answer may take.
+        """
+        self._url = f"{url.rstrip('/')}/v1/models/{model_name}:predict"
+        self._session = requests.Session()
+        self._timeout = timeout
+
+    def predict(self, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> dict[str, np.ndarray]:
+        columns = {
+            name: [{"b64": base64.b64encode(value).decode()} for value in values] for name, values in inputs.items()
+        }
+        body: Any = {"signature_name": signature, "inputs": columns}
+        try:
+            response = self._session.post(self._url, json=body, timeout=self._timeout)
+            answer = response.json()
+        except requests.RequestException as error:
+            raise NoAnswer(f"{self._url} did not answer {signature}: {error}") from error
+        if response.status_code == requests.codes.bad_request:
+            raise Refused(answer["error"])
+        if not response.ok:
+            raise NoAnswer(f"{self._url} did not answer {signature}: {response.status_code}, {answer.get('error')}")
+        outputs = answer["outputs"]
+        named = outputs if isinstance(outputs, dict) else {_ONLY_OUTPUTS[signature]: outputs}
+        return {name: _to_array(value) for name, value in named.items()}
+
+
+def _to_array(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array

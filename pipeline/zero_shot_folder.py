@@ -1,0 +1,105 @@
+"""Zero-shot answers for every picture below a folder, as JSON Lines."""
+
+import json
+import os
+from collections.abc import Sequence
+
+import tqdm
+
+from components.serving_clients import Client, Refused
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+NO_PICTURE = "not a picture in JPEG, PNG, GIF or BMP"
+
+
+def ask(client: Client, folder: str, labels: list[str], output: str, batch_size: int) -> str:
+    """Writes one line a picture, in the order of their paths, to `output`, which appears whole or not at all.
+
+    A line is {"image": path below the folder, "probability": {label: share}}, or {"image": ..., "error": why not}. What
+    is no picture, or cannot be read, stops nothing. A run that was killed leaves `output` as it was, and starts anew.
+
+    Args:
+      client: of the model.
+      folder: looked through with all that is below it, for files that are called like a picture.
+      labels: texts.
+      output: path of the file.
+      batch_size: pictures in a request.
+
+    Returns:
+      What was done, in one line.
+
+    Raises:
+      ValueError: the folder holds no such file, or the output cannot be written.
+      serving_clients.NoAnswer: the server gave none.
+    """
+    images, others = _find(folder)
+    if not images:
+        raise ValueError(f"--folder={folder} holds no file that ends with {', '.join(SUFFIXES)}; name another")
+    unfinished, broken = f"{output}.unfinished", 0
+    try:
+        file = open(unfinished, "w")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise ValueError(f"--output={output} cannot be written ({error.strerror}); name another") from error
+    try:
+        with file, tqdm.tqdm(total=len(images), unit=" pictures", smoothing=0.1) as bar:
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                for answer in _answer(client, folder, batch, labels):
+                    broken += "error" in answer
+                    file.write(json.dumps(answer) + "\n")
+                bar.update(len(batch))
+                bar.set_postfix(broken=broken)
+        os.replace(unfinished, output)
+    except BaseException:
+        os.remove(unfinished)
+        raise
+    return (
+        f"{output}: {len(images) - broken:,} pictures answered, {broken:,} broken, {others:,} other files left out; "
+        f"errors: grep '\"error\"' {output}"
+    )
+
+
+def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[str]) -> list[dict[str, float]]:
+    """{label: probability} of each picture.
+
+    Raises:
+      serving_clients.Refused: some are no pictures.
+      serving_clients.NoAnswer: the server gave none.
+    """
+    inputs = {"image_bytes": pictures, "labels": [label.encode(errors="surrogateescape") for label in labels]}
+    rows = client.predict("serving_default", inputs)["probability"].tolist()
+    return [dict(zip(labels, row, strict=True)) for row in rows]
+
+
+def _find(folder: str) -> tuple[list[str], int]:
+    """Paths below the folder of what is called like a picture, sorted, and the number of other files."""
+    found = [
+        os.path.relpath(os.path.join(parent, name), folder) for parent, _, names in os.walk(folder) for name in names
+    ]
+    images = sorted(path for path in found if path.lower().endswith(SUFFIXES))
+    return images, len(found) - len(images)
+
+
+def _answer(client: Client, folder: str, images: Sequence[str], labels: Sequence[str]) -> list[dict[str, object]]:
+    answers: dict[str, dict[str, object]] = {}
+    contents = {}
+    for image in images:
+        try:
+            with open(os.path.join(folder, image), "rb") as file:
+                contents[image] = file.read()
+        except OSError as error:
+            answers[image] = {"error": f"cannot be read: {error.strerror}"}
+    while contents:
+        left = list(contents)
+        try:
+            found = probabilities(client, list(contents.values()), labels)
+        except Refused as refused:
+            if not refused.rows:
+                raise
+            for row in refused.rows:  # the others are asked about again
+                answers[left[row]] = {"error": NO_PICTURE}
+                del contents[left[row]]
+            continue
+        answers |= {image: {"probability": shares} for image, shares in zip(left, found, strict=True)}
+        break
+    return [{"image": image, **answers[image]} for image in images]

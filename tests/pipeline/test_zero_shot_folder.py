@@ -1,0 +1,131 @@
+"""Answers for a folder: one line a picture, broken ones included, and a file that appears whole or not at all."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from components.serving_clients import LocalClient, NoAnswer, Refused
+from pipeline import zero_shot_folder
+from tests.pictures import shape_pairs
+from tests.pipeline.conftest import ROOT
+
+LABELS = ["a red disc", "a blue ring", "ρόδα"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven pictures, three files that are called so, and a text."""
+    pictures = tmp_path / "pictures"
+    (pictures / "below").mkdir(parents=True)
+    for number, (picture, _, _) in enumerate(shape_pairs()[:7]):
+        (pictures / ("below" if number % 2 else ".") / f"{number}.PNG").write_bytes(picture)
+    (pictures / "below" / "3a.png").write_bytes(b"no picture")
+    (pictures / "2a.png").write_bytes(b"")
+    (pictures / "gone.jpg").symlink_to("nowhere")
+    (pictures / "notes.txt").write_text("no picture, and not called like one")
+    return pictures
+
+
+class Fake:
+    """Answers at once; what does not start like a PNG is refused, as a server does it."""
+
+    def __init__(self, fails_at: int = 10**9) -> None:
+        self.requests = 0
+        self.fails_at = fails_at
+
+    def predict(self, _, inputs):
+        self.requests += 1
+        if self.requests >= self.fails_at:
+            raise NoAnswer("the server went away")
+        pictures = inputs["image_bytes"]
+        if broken := [row for row, picture in enumerate(pictures) if not picture.startswith(b"\x89PNG")]:
+            rows = " ".join(map(str, broken))
+            raise Refused(f"assertion failed: [image_bytes: these rows (from 0) are not pictures: [{rows}] of 3]")
+        return {"probability": np.full((len(pictures), len(inputs["labels"])), 0.5)}
+
+
+def read(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_every_picture_has_a_line_and_broken_ones_stop_nothing(folder, tmp_path, capsys, batch_size):
+    output = tmp_path / "answers.jsonl"
+    line = zero_shot_folder.ask(Fake(), str(folder), LABELS, str(output), batch_size)
+    assert line.startswith(f"{output}: 7 pictures answered, 3 broken, 1 other files left out")
+    rows = read(output)
+    assert [row["image"] for row in rows] == sorted(row["image"] for row in rows)
+    errors = {row["image"]: row["error"] for row in rows if "error" in row}
+    assert errors == {
+        "2a.png": zero_shot_folder.NO_PICTURE,
+        "below/3a.png": zero_shot_folder.NO_PICTURE,
+        "gone.jpg": "cannot be read: No such file or directory",
+    }
+    assert all(set(row["probability"]) == set(LABELS) for row in rows if "error" not in row)
+    shown = capsys.readouterr().err
+    assert re.search(r"10/10 \[\d+:\d+<\d+:\d+, .*pictures/s, broken=3\]", shown)
+
+
+def test_the_answers_are_those_of_one_request(exported, folder, tmp_path):
+    client = LocalClient(exported)
+    zero_shot_folder.ask(client, str(folder), LABELS, str(tmp_path / "answers.jsonl"), 4)
+    rows = [row for row in read(tmp_path / "answers.jsonl") if "probability" in row]
+    pictures = [(folder / row["image"]).read_bytes() for row in rows]
+    together = zero_shot_folder.probabilities(client, pictures, LABELS)
+    assert [row["probability"] for row in rows] == [pytest.approx(shares, abs=1e-6) for shares in together]
+
+
+def test_a_run_that_fails_leaves_the_file_of_the_one_before(folder, tmp_path):
+    output = tmp_path / "answers.jsonl"
+    output.write_text("before")
+    with pytest.raises(NoAnswer, match="went away"):
+        zero_shot_folder.ask(Fake(fails_at=3), str(folder), LABELS, str(output), 2)
+    assert output.read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "pictures"]
+
+
+def test_a_run_that_was_killed_starts_anew(folder, tmp_path):
+    """Killed in its second request: no file; then the same command writes what a run that was not killed writes."""
+    output, expected = tmp_path / "answers.jsonl", tmp_path / "expected.jsonl"
+    script = (
+        "import os, signal, sys\n"
+        "import numpy as np\n"
+        "from pipeline import zero_shot_folder\n"
+        "class Killed:\n"
+        "    requests = 0\n"
+        "    def predict(self, _, inputs):\n"
+        "        self.requests += 1\n"
+        "        if self.requests == 2:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return {'probability': np.ones((len(inputs['image_bytes']), 1))}\n"
+        "zero_shot_folder.ask(Killed(), sys.argv[1], ['a'], sys.argv[2], 1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(folder), str(output)], cwd=ROOT, capture_output=True)
+    assert done.returncode == -9, done.stderr
+    assert not output.exists()
+    assert output.with_suffix(".jsonl.unfinished").exists()
+    for path in (output, expected):
+        zero_shot_folder.ask(Fake(), str(folder), LABELS, str(path), 2)
+    assert output.read_bytes() == expected.read_bytes()
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_a_server_that_refuses_without_naming_a_row_is_no_endless_loop(folder, tmp_path):
+    class Refusing:
+        def predict(self, *_):
+            raise Refused("something else")
+
+    with pytest.raises(Refused, match="something else"):
+        zero_shot_folder.ask(Refusing(), str(folder), LABELS, str(tmp_path / "answers.jsonl"), 2)
+
+
+def test_nothing_to_ask_about_and_nowhere_to_write_are_told(folder, tmp_path):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="none holds no file that ends with"):
+        zero_shot_folder.ask(Fake(), str(tmp_path / "none"), LABELS, str(tmp_path / "answers.jsonl"), 2)
+    with pytest.raises(ValueError, match=r"answers\.jsonl cannot be written"):
+        zero_shot_folder.ask(Fake(), str(folder), LABELS, str(tmp_path / "nowhere" / "answers.jsonl"), 2)

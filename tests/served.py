@@ -1,0 +1,39 @@
+"""Model servers for tests: as InfraValidator starts them, and within the test's own process."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from tfx.components.infra_validator.model_server_clients import tensorflow_serving_client
+
+from components.infra_validator import model_server, process_runner
+from components.serving_clients import MODEL_NAME
+
+
+@contextlib.contextmanager
+def process_server(saved_model: str) -> Iterator[process_runner.ProcessRunner]:
+    """Serves the SavedModel from a process of its own; gives the runner once it is loaded."""
+    runner = process_runner.ProcessRunner(MODEL_NAME, saved_model)
+    try:
+        runner.Start()
+        runner.WaitUntilRunning(time.time() + 120)
+        _wait_until_loaded(runner.GetEndpoint())
+        yield runner
+    finally:
+        runner.Stop()
+
+
+@contextlib.contextmanager
+def thread_server(saved_model: str) -> Iterator[str]:
+    """Serves the SavedModel from this process; gives its address once it is loaded."""
+    server, port = model_server.start(MODEL_NAME, saved_model)
+    try:
+        _wait_until_loaded(f"127.0.0.1:{port}")
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None)
+
+
+def _wait_until_loaded(address: str) -> None:
+    client = tensorflow_serving_client.TensorFlowServingClient(address, MODEL_NAME)
+    client.WaitUntilModelLoaded(time.time() + 120, polling_interval_sec=0.1)
