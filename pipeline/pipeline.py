@@ -108,12 +108,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         eval_config=eval_config.create(_gate(settings)),
         example_splits=[one.name for one in settings.all_evaluation_sets],
     )
-    infra_validator = InfraValidator(
-        model=model,
-        examples=examples,
-        rows=settings.serving_check.rows,
-        max_load_seconds=settings.serving_check.max_load_seconds,
-    )
+    infra_validator = InfraValidator(model=model, examples=examples, settings=_to_json(settings.serving_check))
     pusher = tfx.components.Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],

@@ -4,6 +4,7 @@ import dataclasses
 
 from beam.augment import AugmentOptions
 from beam.dedupe import DedupeOptions
+from components.infra_validator.settings import ServingCheckSettings
 from models import features
 from models.checks import require, require_positive, require_types
 from models.configuration import configurable
@@ -14,6 +15,7 @@ from pipeline.ingest_settings import IngestSettings
 
 configurable("Augmenter")(AugmentOptions)
 configurable("Deduper")(DedupeOptions)
+configurable("ServingCheck")(ServingCheckSettings)
 
 
 @configurable("Vocabulary")
@@ -41,24 +43,6 @@ class VocabularySettings:
         require(
             self.size > 300, "Vocabulary.size", self.size, "above 300", "256 bytes and the control pieces count too"
         )
-
-
-@configurable("ServingCheck")
-@dataclasses.dataclass(frozen=True)
-class ServingCheckSettings:
-    """What InfraValidator asks of the served model.
-
-    Attributes:
-      rows: pairs in a request.
-      max_load_seconds: time the server may take to start and load.
-    """
-
-    rows: int = 8
-    max_load_seconds: float = 120.0
-
-    def __post_init__(self) -> None:
-        require_types(self)
-        require_positive(self, "rows", "max_load_seconds")
 
 
 @configurable("Report")

@@ -17,23 +17,50 @@ def process_server(saved_model: str) -> Iterator[process_runner.ProcessRunner]:
     try:
         runner.Start()
         runner.WaitUntilRunning(time.time() + 120)
-        _wait_until_loaded(runner.GetEndpoint())
+        wait_until_loaded(runner.GetEndpoint())
         yield runner
     finally:
         runner.Stop()
 
 
+class ThreadRunner:
+    """Serves from this process, which spares a start of TensorFlow; what InfraValidator has of a runner."""
+
+    def __init__(self, saved_model: str) -> None:
+        self._saved_model = saved_model
+
+    def Start(self) -> None:
+        self._server, self._port = model_server.start(MODEL_NAME, self._saved_model)
+
+    def WaitUntilRunning(self, deadline: float) -> None:
+        pass
+
+    def GetEndpoint(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    def GetLogs(self) -> str:
+        return ""
+
+    def Stop(self) -> None:
+        self._server.stop(grace=None)
+
+    def memory(self) -> None:
+        return None
+
+
 @contextlib.contextmanager
 def thread_server(saved_model: str) -> Iterator[str]:
     """Serves the SavedModel from this process; gives its address once it is loaded."""
-    server, port = model_server.start(MODEL_NAME, saved_model)
+    runner = ThreadRunner(saved_model)
+    runner.Start()
     try:
-        _wait_until_loaded(f"127.0.0.1:{port}")
-        yield f"127.0.0.1:{port}"
+        wait_until_loaded(runner.GetEndpoint())
+        yield runner.GetEndpoint()
     finally:
-        server.stop(grace=None)
+        runner.Stop()
 
 
-def _wait_until_loaded(address: str) -> None:
+def wait_until_loaded(address: str) -> None:
+    """Returns once the server answers."""
     client = tensorflow_serving_client.TensorFlowServingClient(address, MODEL_NAME)
     client.WaitUntilModelLoaded(time.time() + 120, polling_interval_sec=0.1)

@@ -10,8 +10,7 @@ class InfraValidatorSpec(component_spec.ComponentSpec):
     """A Model and Examples in, TFX's InfraBlessing out."""
 
     PARAMETERS = {
-        executor.ROWS_KEY: component_spec.ExecutionParameter(type=int),
-        executor.MAX_LOAD_SECONDS_KEY: component_spec.ExecutionParameter(type=float),
+        executor.SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         standard_component_specs.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -23,23 +22,23 @@ class InfraValidatorSpec(component_spec.ComponentSpec):
 
 
 class InfraValidator(base_component.BaseComponent):
-    """Serves the model from a clean process and sends real requests over TF Serving's protos.
+    """Serves the model and sends real requests over TF Serving's protos.
 
-    TFX's own InfraValidator knows Docker and Kubernetes only. This one needs neither, and blesses in the same way, so
-    that TFX's Pusher reads its `blessing` (InfraBlessing); serving_check.json beside it holds what was measured.
+    TFX's own InfraValidator serves in Docker or on Kubernetes, by runners that this one uses, too; but it cannot send
+    what our signatures take, measures nothing, and needs one of the two. Both bless in the same way, so that TFX's
+    Pusher reads `blessing` (InfraBlessing); serving_check.json beside it holds what was measured.
     """
 
     SPEC_CLASS = InfraValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, model: BaseChannel, examples: BaseChannel, rows: int, max_load_seconds: float) -> None:
+    def __init__(self, model: BaseChannel, examples: BaseChannel, settings: str) -> None:
         """Makes the component.
 
         Args:
           model: the Model to serve.
           examples: where the pictures and captions of the requests come from (split eval).
-          rows: pairs in a request.
-          max_load_seconds: time the server may take to start and load.
+          settings: the fields of ServingCheckSettings, as JSON.
         """
         key = standard_component_specs
         super().__init__(
@@ -47,8 +46,7 @@ class InfraValidator(base_component.BaseComponent):
                 **{
                     key.MODEL_KEY: model,
                     key.EXAMPLES_KEY: examples,
-                    executor.ROWS_KEY: rows,
-                    executor.MAX_LOAD_SECONDS_KEY: max_load_seconds,
+                    executor.SETTINGS_KEY: settings,
                     key.BLESSING_KEY: channel.Channel(type=standard_artifacts.InfraBlessing),
                 }
             )

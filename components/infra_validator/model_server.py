@@ -39,6 +39,7 @@ class _Server(prediction_service_pb2_grpc.PredictionServiceServicer, model_servi
             self._state = _State.AVAILABLE
         except Exception as error:
             self._error = f"{type(error).__name__}: {error}"
+            print(self._error, file=sys.stderr, flush=True)
             self._state = _State.END
 
     def GetModelStatus(

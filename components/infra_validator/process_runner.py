@@ -8,12 +8,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_runners import base_runner
 
 _POLL_SECONDS = 0.2
 SERVER_SCRIPT = pathlib.Path(__file__).with_name("model_server.py")
+
+
+class Memory(NamedTuple):
+    """Resident bytes of a server."""
+
+    now: int
+    peak: int
 
 
 class ProcessRunner(base_runner.BaseModelServerRunner):
@@ -63,12 +71,11 @@ class ProcessRunner(base_runner.BaseModelServerRunner):
         assert self._port is not None, "call WaitUntilRunning() first"
         return f"127.0.0.1:{self._port}"
 
-    def peak_memory_bytes(self) -> int:
-        """The largest resident size so far."""
+    def memory(self) -> Memory:
         assert self._process is not None, "call Start() first"
         status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
-        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) * 1024
+        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line.endswith(" kB")}
+        return Memory(kilobytes["VmRSS"] * 1024, kilobytes["VmHWM"] * 1024)
 
     def GetLogs(self) -> str | None:
         self._log.seek(0)

@@ -8,49 +8,139 @@ import shutil
 import sys
 import time
 
-import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_service_pb2_grpc
-from tfx.components.infra_validator.model_server_clients import tensorflow_serving_client
 
-from components.infra_validator import executor, process_runner, serving_requests
-from models import export
+from components.infra_validator import process_runner, runners, serving_check
+from components.infra_validator.settings import ServingCheckSettings
+from components.serving_clients import MODEL_NAME, GrpcClient, Refused
+from tests.components.toy_models import (
+    BlindModel,
+    GreedyModel,
+    LeakingModel,
+    LongModel,
+    NanModel,
+    SlowModel,
+    ToyModel,
+)
 from tests.pictures import shape_pairs
-from tests.tiny_model import tiny_objective
+from tests.served import ThreadRunner, wait_until_loaded
 
 PICTURES, CAPTIONS = zip(*[(picture, caption.encode()) for picture, caption, _ in shape_pairs()[:4]], strict=True)
 
 
-def check(path: str, max_load_seconds: float = 120.0) -> dict:
-    return executor.serve_and_check(path, list(PICTURES), list(CAPTIONS), max_load_seconds)
+def check(path, **bounds) -> dict:
+    settings = ServingCheckSettings(**{"leak_requests": 10, **bounds})
+    return serving_check.serve_and_check(str(path), list(PICTURES), list(CAPTIONS), settings)
+
+
+@pytest.fixture
+def in_thread(monkeypatch):
+    """Serves from the test's own process, which saves seconds where memory is not looked at."""
+    monkeypatch.setattr(runners, "create", lambda _, path: ThreadRunner(path))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a toy model; gives the folder."""
+
+    def save(model: ToyModel) -> str:
+        tf.saved_model.save(model, str(tmp_path / "toy"), signatures=model.signatures())
+        return str(tmp_path / "toy")
+
+    return save
 
 
 def test_a_good_model_passes_and_its_cost_is_recorded(exported):
-    measured = check(exported)
+    measured = check(exported, leak_requests=60, max_growth_bytes=30_000_000, max_memory_bytes=1_500_000_000)
     assert measured["problem"] == ""
     assert set(measured["request_seconds"]) == {"embed_image", "embed_text", "serving_default"}
     assert measured["load_seconds"] > 0
+    assert measured["model_bytes"] > 50_000
     assert measured["peak_memory_bytes"] > 50e6
+    assert abs(measured["memory_growth_bytes"]) < 30e6
 
 
-def test_control_a_model_that_answers_nan_is_named(vocabulary, tmp_path):
-    objective, tokenizer = tiny_objective(vocabulary)
-    probe = objective.image_tower.head.probe
-    probe.assign(tf.fill(probe.shape, float("nan")))
-    export.save(objective, tokenizer, "", str(tmp_path / "nan"))
-    assert "embed_image answered norms [nan" in check(str(tmp_path / "nan"))["problem"]
+def test_a_toy_that_does_nothing_wrong_passes(saved, in_thread):
+    """Control: what blocks the toys below is what each does, not what they share."""
+    assert check(saved(ToyModel()))["problem"] == ""
 
 
-def test_control_a_model_that_does_not_load_is_named(exported, tmp_path):
+def test_a_slow_model_is_blocked(saved, in_thread):
+    measured = check(saved(SlowModel(seconds=0.4)), max_latency_seconds=0.3)
+    assert re.fullmatch(
+        r"embed_image takes 0\.\d+ s for 4 rows \(median of 5\), but ServingCheck\.max_latency_seconds is 0\.3; "
+        "train a smaller model, or raise the bound",
+        measured["problem"],
+    )
+    assert measured["request_seconds"]["embed_image"] > 0.4
+
+
+def test_a_model_that_leaks_is_blocked(saved):
+    measured = check(saved(LeakingModel(floats=1_000_000)), leak_requests=60, max_growth_bytes=30_000_000)
+    assert re.fullmatch(
+        r"over 48 requests the server's memory grew by [\d.]+ MB, but ServingCheck\.max_growth_bytes is 30\.0 MB; "
+        "find the leak, or raise the bound",
+        measured["problem"],
+    )
+
+
+def test_a_model_that_takes_too_much_memory_is_blocked(saved):
+    measured = check(saved(GreedyModel(floats=400_000_000)), max_memory_bytes=1_500_000_000)
+    assert re.fullmatch(
+        r"the server took [\d,.]+ MB, but ServingCheck\.max_memory_bytes is 1,500\.0 MB; "
+        "train a smaller model, or raise the bound",
+        measured["problem"],
+    )
+
+
+def test_a_model_of_too_many_bytes_is_blocked_before_it_is_served(exported, monkeypatch):
+    monkeypatch.setattr(runners, "create", None)
+    size = sum(path.stat().st_size for path in pathlib.Path(exported).rglob("*") if path.is_file())
+    measured = check(exported, max_model_bytes=size - 1)
+    assert measured["model_bytes"] == size
+    assert "; train a smaller model, or raise the bound" in measured["problem"]
+    with pytest.raises(TypeError):  # control: one byte more, and a server is made
+        check(exported, max_model_bytes=size)
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (NanModel(row=2), "embed_text answered a text_embedding that is NaN or infinite for rows 2 (from 0)"),
+        (LongModel(), "embed_image answered embeddings of length [2. 2. 2. 2.], but they must have length 1"),
+        (BlindModel(), "embed_image answered a broken picture in row 4 with an embedding"),
+    ],
+)
+def test_a_wrong_answer_is_blocked(saved, in_thread, model, problem):
+    assert check(saved(model))["problem"] == problem
+
+
+def test_a_model_that_does_not_load_is_blocked(exported, tmp_path):
     broken = shutil.copytree(exported, tmp_path / "broken")
     (broken / "saved_model.pb").write_bytes((broken / "saved_model.pb").read_bytes()[:1000])
-    assert check(str(broken))["problem"].startswith("ValidationFailed")
+    problem = check(broken)["problem"]
+    assert problem.startswith("the server could not load the model; its log ends: OSError: Cannot parse file")
 
 
-def test_control_a_server_that_is_too_slow_is_named(exported):
-    assert check(exported, max_load_seconds=0.5)["problem"].startswith("DeadlineExceeded")
+def test_a_server_that_loads_too_slowly_is_blocked(exported):
+    problem = check(exported, max_load_seconds=0.5)["problem"]
+    assert problem.startswith("the server did not load the model in time: ServingCheck.max_load_seconds is 0.5")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"platform": "lambda"}, "ServingCheck.platform is 'lambda', but must be one of process, docker, kubernetes"),
+        ({"max_latency_seconds": 0.0}, "ServingCheck.max_latency_seconds is 0.0, but must be a number above 0"),
+        ({"leak_requests": 3}, "ServingCheck.leak_requests is 3, but must be 10 or more"),
+        ({"tag": ""}, "ServingCheck.tag is '', but must be not empty"),
+    ],
+)
+def test_settings_say_what_is_wrong(values, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ServingCheckSettings(**values)
 
 
 def test_the_model_needs_tensorflow_and_tensorflow_text_only(exported, tmp_path):
@@ -58,27 +148,21 @@ def test_the_model_needs_tensorflow_and_tensorflow_text_only(exported, tmp_path)
     _link_only(tmp_path, {"tensorflow", "tensorflow-text", "tensorflow-serving-api"})
     assert not (tmp_path / "tf_keras").exists()
     assert not (tmp_path / "tfx").exists()
-    runner = process_runner.ProcessRunner("siglip", exported)
+    runner = process_runner.ProcessRunner(MODEL_NAME, exported)
     code = (
         f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); runpy.run_path(sys.argv.pop(1), {{}}, '__main__')"
     )
     runner._command = [
-        sys.executable, "-I", "-S", "-c", code, str(process_runner.SERVER_SCRIPT), "siglip", exported,
+        sys.executable, "-I", "-S", "-c", code, str(process_runner.SERVER_SCRIPT), MODEL_NAME, exported,
     ]  # fmt: skip
     try:
         runner.Start()
         runner.WaitUntilRunning(time.time() + 120)
-        client = tensorflow_serving_client.TensorFlowServingClient(runner.GetEndpoint(), "siglip")
-        client.WaitUntilModelLoaded(time.time() + 120, polling_interval_sec=0.2)
-        with grpc.insecure_channel(runner.GetEndpoint()) as channel:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            request = serving_requests.predict_request(
-                "siglip", "serving_default", {"image_bytes": PICTURES, "labels": CAPTIONS}
-            )
-            served = tf.make_ndarray(stub.Predict(request, timeout=60).outputs["probability"])
-            wrong = serving_requests.predict_request("siglip", "no_such", {"image_bytes": PICTURES})
-            with pytest.raises(grpc.RpcError, match="no signature 'no_such'"):
-                stub.Predict(wrong, timeout=60)
+        wait_until_loaded(runner.GetEndpoint())
+        client = GrpcClient(runner.GetEndpoint())
+        served = client.predict("serving_default", {"image_bytes": PICTURES, "labels": CAPTIONS})["probability"]
+        with pytest.raises(Refused, match="no signature 'no_such'"):
+            client.predict("no_such", {"image_bytes": PICTURES})
     finally:
         runner.Stop()
     here = tf.saved_model.load(exported).signatures["serving_default"](

@@ -1,0 +1,93 @@
+"""Where a model is served for the check: each platform behind TFX's interface for model servers."""
+
+from typing import Protocol
+
+import docker
+from kubernetes import client as kubernetes_client
+from tfx.components.infra_validator import serving_bins
+from tfx.components.infra_validator.model_server_runners import kubernetes_runner, local_docker_runner
+from tfx.proto import infra_validator_pb2
+from tfx.utils import kube_utils
+
+from components.infra_validator import process_runner
+from components.infra_validator.process_runner import Memory
+from components.infra_validator.settings import ServingCheckSettings
+from components.serving_clients import MODEL_NAME
+
+
+class Runner(Protocol):
+    """TFX's interface, and the memory that the server takes."""
+
+    def Start(self) -> None: ...
+    def WaitUntilRunning(self, deadline: float) -> None: ...
+    def GetEndpoint(self) -> str: ...
+    def GetLogs(self) -> str | None: ...
+    def Stop(self) -> None: ...
+
+    def memory(self) -> Memory | None:
+        """None where the platform does not tell."""
+
+
+class DockerRunner(local_docker_runner.LocalDockerRunner):
+    """TFX's, with the container's memory."""
+
+    _peak = 0
+
+    def memory(self) -> Memory:
+        used = self._container.stats(stream=False)["memory_stats"]
+        now = used["usage"] - used.get("stats", {}).get("inactive_file", 0)  # pages of files are no memory of its own
+        self._peak = max(self._peak, now)
+        return Memory(now, self._peak)
+
+
+class KubernetesRunner(kubernetes_runner.KubernetesRunner):
+    """TFX's, with a pod that the API server takes, and the logs of the server's container."""
+
+    def memory(self) -> None:
+        return None
+
+    def GetLogs(self) -> str | None:
+        # TFX asks for the container of the executor's pod, which the server's pod does not have.
+        return self._k8s_core_api.read_namespaced_pod_log(name=self._pod_name, namespace=self._namespace)
+
+    def _BuildPodManifest(self) -> kubernetes_client.V1Pod:
+        pod = super()._BuildPodManifest()
+        for container in pod.spec.containers:
+            # TFX gives a mapping where the API has a list; there are no claims.
+            container.resources.claims = None
+        return pod
+
+
+def create(settings: ServingCheckSettings, model_path: str) -> Runner:
+    """The runner of the platform that the settings name.
+
+    Args:
+      settings: platform, image and bounds.
+      model_path: folder of the SavedModel; for Kubernetes a MODEL_NAME/VERSION that a pod can read.
+
+    Raises:
+      RuntimeError: the platform is not there.
+    """
+    if settings.platform == "process":
+        return process_runner.ProcessRunner(MODEL_NAME, model_path)
+    binary = serving_bins.TensorFlowServing(MODEL_NAME, settings.image, tag=settings.tag)
+    spec = infra_validator_pb2.ServingSpec(model_name=MODEL_NAME)
+    spec.tensorflow_serving.image_name = settings.image
+    spec.tensorflow_serving.tags.append(settings.tag)
+    if settings.platform == "docker":
+        spec.local_docker.SetInParent()
+        try:
+            return DockerRunner(model_path, binary, spec)
+        except docker.errors.DockerException as error:
+            raise RuntimeError(
+                f"ServingCheck.platform is 'docker', but no Docker engine answers ({error}); start it, or set "
+                "ServingCheck.platform = 'process'"
+            ) from error
+    if not kube_utils.is_inside_kfp():
+        raise RuntimeError(
+            "ServingCheck.platform is 'kubernetes', but this is no pod of Kubeflow Pipelines; run the pipeline there, "
+            "or set ServingCheck.platform = 'process'"
+        )
+    spec.kubernetes.service_account_name = settings.service_account
+    spec.kubernetes.serving_pod_overrides.resources.limits["memory"] = str(settings.max_memory_bytes)
+    return KubernetesRunner(model_path, binary, spec)

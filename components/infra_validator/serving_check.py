@@ -1,0 +1,130 @@
+"""The check itself: serve the model, ask it, measure it, stop."""
+
+import os
+import time
+from typing import Any
+
+import tensorflow as tf
+from tfx.components.infra_validator import error_types
+from tfx.components.infra_validator.model_server_clients import tensorflow_serving_client
+
+from components.infra_validator import runners
+from components.infra_validator.serving_requests import (
+    NotServable,
+    check_answers,
+    median_seconds,
+    requests_of,
+    send_mixed,
+)
+from components.infra_validator.settings import ServingCheckSettings
+from components.serving_clients import MODEL_NAME, GrpcClient, NoAnswer, Refused
+
+_POLL_SECONDS = 0.2
+_TIMED = 5
+_LOG_CHARACTERS = 500
+
+
+def serve_and_check(
+    model_path: str, pictures: list[bytes], captions: list[bytes], settings: ServingCheckSettings
+) -> dict[str, Any]:
+    """Starts a server, asks it, stops it.
+
+    Args:
+      model_path: folder of the SavedModel, see `runners.create`.
+      pictures: encoded; the rows of a request.
+      captions: as many.
+      settings: where, and the bounds.
+
+    Returns:
+      {"problem": "" or why the model is not blessed, "platform": ..., "rows": ..., "model_bytes": ...,
+      "load_seconds": ..., "request_seconds": {signature: ...}, "peak_memory_bytes": ..., "memory_growth_bytes": ...};
+      what was not reached, or what the platform does not tell, is missing.
+
+    Raises:
+      RuntimeError: the platform is not there, which says nothing of the model.
+    """
+    check: dict[str, Any] = {"problem": "", "platform": settings.platform, "rows": len(pictures)}
+    check["model_bytes"] = _size(model_path)
+    if check["model_bytes"] > settings.max_model_bytes:
+        check["problem"] = _too_large("the SavedModel has", check["model_bytes"], "max_model_bytes", settings)
+        return check
+    runner = runners.create(settings, model_path)
+    try:
+        _check_served(runner, pictures, captions, settings, check)
+    except NotServable as error:
+        check["problem"] = str(error)
+    except (Refused, NoAnswer) as error:
+        check["problem"] = f"{error}{_log_end(runner)}"
+    except error_types.DeadlineExceeded:
+        bound = f"ServingCheck.max_load_seconds is {settings.max_load_seconds:g}"
+        check["problem"] = f"the server did not load the model in time: {bound}{_log_end(runner)}"
+    except error_types.InfraValidationError:
+        check["problem"] = f"the server could not load the model{_log_end(runner)}"
+    finally:
+        runner.Stop()
+    return check
+
+
+def _check_served(
+    runner: runners.Runner,
+    pictures: list[bytes],
+    captions: list[bytes],
+    settings: ServingCheckSettings,
+    check: dict[str, Any],
+) -> None:
+    start = time.time()
+    deadline = start + settings.max_load_seconds
+    runner.Start()
+    runner.WaitUntilRunning(deadline)
+    status = tensorflow_serving_client.TensorFlowServingClient(runner.GetEndpoint(), MODEL_NAME)
+    status.WaitUntilModelLoaded(deadline, polling_interval_sec=_POLL_SECONDS)
+    check["load_seconds"] = time.time() - start
+
+    client = GrpcClient(runner.GetEndpoint(), timeout=settings.max_load_seconds)
+    check_answers(client, pictures, captions)
+    check["request_seconds"] = {}
+    for signature, inputs in requests_of(pictures, captions).items():
+        seconds = check["request_seconds"][signature] = median_seconds(client, signature, inputs, _TIMED)
+        if seconds > settings.max_latency_seconds:
+            raise NotServable(
+                f"{signature} takes {seconds:.3g} s for {len(pictures)} rows (median of {_TIMED}), but "
+                f"ServingCheck.max_latency_seconds is {settings.max_latency_seconds:g}; train a smaller model, or "
+                "raise the bound"
+            )
+
+    settled = settings.leak_requests // 5
+    send_mixed(client, pictures, captions, settled)
+    before = runner.memory()
+    send_mixed(client, pictures, captions, settings.leak_requests - settled)
+    after = runner.memory()
+    if before is None or after is None:
+        return
+    check["peak_memory_bytes"] = after.peak
+    check["memory_growth_bytes"] = after.now - before.now
+    if after.peak > settings.max_memory_bytes:
+        raise NotServable(_too_large("the server took", after.peak, "max_memory_bytes", settings))
+    if check["memory_growth_bytes"] > settings.max_growth_bytes:
+        what = f"over {settings.leak_requests - settled} requests the server's memory grew by"
+        raise NotServable(_too_large(what, check["memory_growth_bytes"], "max_growth_bytes", settings, "find the leak"))
+
+
+def _too_large(
+    what: str, number: int, bound: str, settings: ServingCheckSettings, fix: str = "train a smaller model"
+) -> str:
+    allowed = getattr(settings, bound)
+    rule = f"ServingCheck.{bound} is {allowed / 1e6:,.1f} MB"
+    return f"{what} {number / 1e6:,.1f} MB, but {rule}; {fix}, or raise the bound"
+
+
+def _size(folder: str) -> int:
+    walked = tf.io.gfile.walk(folder)
+    return sum(tf.io.gfile.stat(os.path.join(parent, name)).length for parent, _, names in walked for name in names)
+
+
+def _log_end(runner: runners.Runner) -> str:
+    """The server's last line, which mostly says why."""
+    try:
+        lines = (runner.GetLogs() or "").strip().splitlines()
+    except Exception as error:  # a container that is gone has no log: another error for each platform
+        lines = [f"none, {error}"]
+    return f"; its log ends: {lines[-1][-_LOG_CHARACTERS:]}" if lines else ""

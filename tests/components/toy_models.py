@@ -1,0 +1,97 @@
+"""Models of a few operations that keep the SavedModel contract, but for one thing each."""
+
+import tensorflow as tf
+
+from models import images
+from tests.tiny_model import OBJECTIVE
+
+
+class ToyModel(tf.Module):
+    """Every picture and every text has the same embedding, [1, 0]; a subclass changes one thing."""
+
+    def signatures(self) -> dict:
+        strings = tf.TensorSpec([None], tf.string)
+        return {
+            "embed_image": tf.function(lambda image_bytes: {"image_embedding": self.image(image_bytes)}, [strings]),
+            "embed_text": tf.function(lambda text: {"text_embedding": self.text(text)}, [strings]),
+            "serving_default": tf.function(self.zero_shot, [strings, strings]),
+        }
+
+    def zero_shot(self, image_bytes, labels):
+        logit = self.image(image_bytes) @ tf.transpose(self.text(labels))
+        return {"probability": tf.sigmoid(logit), "logit": logit}
+
+    def image(self, image_bytes):
+        with tf.control_dependencies([images.decode_batch(image_bytes, OBJECTIVE.image_tower)]):
+            return self.unit(image_bytes)
+
+    def text(self, text):
+        return self.unit(text)
+
+    @staticmethod
+    def unit(rows):
+        return tf.one_hot(tf.zeros_like(rows, tf.int32), 2)
+
+
+class SlowModel(ToyModel):
+    """Takes so long for a request with pictures, whatever the machine."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def image(self, image_bytes):
+        end = tf.timestamp() + self.seconds
+        waited = tf.while_loop(lambda _: tf.timestamp() < end, lambda turns: [turns + 1], [0])
+        with tf.control_dependencies(waited):
+            return super().image(image_bytes)
+
+
+class LeakingModel(ToyModel):
+    """Keeps so many floats more with every request that has pictures."""
+
+    def __init__(self, floats: int) -> None:
+        super().__init__()
+        self.floats = floats
+        self.kept = tf.Variable(tf.ones([1]), shape=[None])
+
+    def image(self, image_bytes):
+        grown = self.kept.assign(tf.concat([self.kept, tf.ones([self.floats])], axis=0), read_value=False)
+        with tf.control_dependencies([grown]):
+            return super().image(image_bytes)
+
+
+class GreedyModel(LeakingModel):
+    """Keeps so many floats from the first request with pictures on."""
+
+    def image(self, image_bytes):
+        rows = tf.size(image_bytes) * 0 + self.floats  # no constant, or the server would fold it as it loads
+        kept = self.kept.assign(tf.fill([rows], 1.0), read_value=False)
+        with tf.control_dependencies([kept]):
+            return ToyModel.image(self, image_bytes)
+
+
+class NanModel(ToyModel):
+    """Answers NaN for one row of the texts."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__()
+        self.row = row
+
+    def text(self, text):
+        wrong = tf.range(tf.size(text)) == self.row
+        return tf.where(wrong[:, None], float("nan"), self.unit(text))
+
+
+class LongModel(ToyModel):
+    """Its pictures' embeddings have length 2."""
+
+    def image(self, image_bytes):
+        return 2 * super().image(image_bytes)
+
+
+class BlindModel(ToyModel):
+    """Embeds what is no picture."""
+
+    def image(self, image_bytes):
+        return self.unit(image_bytes)
