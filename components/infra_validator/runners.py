@@ -1,5 +1,6 @@
 """Where a model is served for the check: each platform behind TFX's interface for model servers."""
 
+import os
 from typing import Protocol
 
 import docker
@@ -83,7 +84,7 @@ def create(settings: ServingCheckSettings, model_path: str) -> Runner:
                 f"ServingCheck.platform is 'docker', but no Docker engine answers ({error}); start it, or set "
                 "ServingCheck.platform = 'process'"
             ) from error
-    if not kube_utils.is_inside_kfp():
+    if not {kube_utils.KFP_POD_NAME, kube_utils.KFP_NAMESPACE} <= os.environ.keys():
         raise RuntimeError(
             "ServingCheck.platform is 'kubernetes', but this is no pod of Kubeflow Pipelines; run the pipeline there, "
             "or set ServingCheck.platform = 'process'"

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_clients import tensorflow_serving_client
 
-from components.infra_validator import runners
+from components.infra_validator import process_runner, runners
 from components.infra_validator.serving_requests import (
     NotServable,
     check_answers,
@@ -82,6 +82,7 @@ def _check_served(
 
     client = GrpcClient(runner.GetEndpoint(), timeout=settings.max_load_seconds)
     check_answers(client, pictures, captions)
+    _measure_memory(runner, settings, check)
     check["request_seconds"] = {}
     for signature, inputs in requests_of(pictures, captions).items():
         seconds = check["request_seconds"][signature] = median_seconds(client, signature, inputs, _TIMED)
@@ -94,18 +95,26 @@ def _check_served(
 
     settled = settings.leak_requests // 5
     send_mixed(client, pictures, captions, settled)
-    before = runner.memory()
+    before = _measure_memory(runner, settings, check)
     send_mixed(client, pictures, captions, settings.leak_requests - settled)
-    after = runner.memory()
+    after = _measure_memory(runner, settings, check)
     if before is None or after is None:
         return
-    check["peak_memory_bytes"] = after.peak
     check["memory_growth_bytes"] = after.now - before.now
-    if after.peak > settings.max_memory_bytes:
-        raise NotServable(_too_large("the server took", after.peak, "max_memory_bytes", settings))
     if check["memory_growth_bytes"] > settings.max_growth_bytes:
         what = f"over {settings.leak_requests - settled} requests the server's memory grew by"
         raise NotServable(_too_large(what, check["memory_growth_bytes"], "max_growth_bytes", settings, "find the leak"))
+
+
+def _measure_memory(
+    runner: runners.Runner, settings: ServingCheckSettings, check: dict[str, Any]
+) -> process_runner.Memory | None:
+    memory = runner.memory()
+    if memory is not None:
+        check["peak_memory_bytes"] = memory.peak
+        if memory.peak > settings.max_memory_bytes:
+            raise NotServable(_too_large("the server took", memory.peak, "max_memory_bytes", settings))
+    return memory
 
 
 def _too_large(

@@ -87,7 +87,7 @@ def test_a_model_that_leaks_is_blocked(saved):
 
 
 def test_a_model_that_takes_too_much_memory_is_blocked(saved):
-    measured = check(saved(GreedyModel(floats=400_000_000)), max_memory_bytes=1_500_000_000)
+    measured = check(saved(GreedyModel(floats=200_000_000)), max_memory_bytes=1_500_000_000)
     assert re.fullmatch(
         r"the server took [\d,.]+ MB, but ServingCheck\.max_memory_bytes is 1,500\.0 MB; "
         "train a smaller model, or raise the bound",
