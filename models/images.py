@@ -70,8 +70,9 @@ def decode_batch(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Te
     rows = tf.data.Dataset.range(count).map(
         lambda row: (row, decode_and_resize(image_bytes[row], prepared)), num_parallel_calls=tf.data.AUTOTUNE
     )
-    # A decoder's own error names no row. Leaving broken rows out, then asking which are missing, does. They are taken as
-    # one batch, as a loop over a dataset costs fifty times what a small picture does; a last row makes it never empty.
+    # A decoder's own error names no row. Leaving broken rows out, then asking which are missing, does. They are taken
+    # as one batch, as a loop over a dataset costs fifty times what a small picture does; a last row keeps it from
+    # being empty.
     side = prepared.size
     last = tf.data.Dataset.from_tensors((count, tf.zeros([side, side, 3], tf.uint8)))
     found = rows.ignore_errors().concatenate(last).batch(count + 1).get_single_element()

@@ -7,13 +7,13 @@ import sys
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.benchmarks import build, loss_memory, near_duplicates, quickstart, shuffle, steps, workers
+from tests.benchmarks import build, loss_memory, near_duplicates, quickstart, serving, shuffle, steps, workers
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each ratio")
-    parser.add_argument("--only", choices=["steps", "memory", "data", "quickstart"], help="run one group")
+    parser.add_argument("--only", choices=["steps", "memory", "data", "quickstart", "serving"], help="run one group")
     options = parser.parse_args()
     exceeded = 0
     if options.only in (None, "steps"):
@@ -32,6 +32,9 @@ def main() -> int:
         exceeded += sum(not found.kept for found in ratios)
     if options.only in (None, "quickstart"):
         print(quickstart.run(), flush=True)
+    if options.only in (None, "serving"):
+        lines, ratios = serving.run(options.rounds)
+        print("\n".join(f"  {line}" for line in [*lines, *ratios]), flush=True)
     return exceeded
 
 

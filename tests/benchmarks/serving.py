@@ -1,0 +1,104 @@
+"""What TF Serving's protos cost: requests over gRPC against the same model called eagerly in this process."""
+
+import dataclasses
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+import tf_keras as keras
+
+from components.serving_clients import GrpcClient
+from components.vocabulary_trainer.executor import train
+from models import export, images, objectives, settings
+from models.tokenizer import Tokenizer
+from tests.benchmarks.measure import Ratio, ratio
+from tests.pictures import shape_pairs
+from tests.served import process_server
+
+_LABELS = 8
+# The quickstart's model.
+_CONFIG = settings.SiglipSettings(
+    settings.ImageTowerSettings(size=48, patch=12, width=128, depth=4, heads=4, mlp_dim=512),
+    settings.TextTowerSettings(length=22, width=128, depth=2, heads=4, mlp_dim=512),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """The quickstart's model, untrained: as Keras objects, and as what was saved of them."""
+
+    objective: objectives.Objective
+    tokenizer: Tokenizer
+    saved_model: str
+
+
+def export_quickstart(folder: str) -> Exported:
+    """Makes it, with a vocabulary of the drawn shapes' captions, below `folder`."""
+    keras.utils.set_random_seed(0)
+    vocabulary = pathlib.Path(folder) / "vocabulary.model"
+    vocabulary.write_bytes(train([caption for _, caption, _ in shape_pairs()], 320))
+    tokenizer = Tokenizer(str(vocabulary), _CONFIG.text_tower)
+    objective = objectives.create(_CONFIG, tokenizer.vocabulary_size)
+    export.save(objective, tokenizer, "", f"{folder}/1")
+    return Exported(objective, tokenizer, f"{folder}/1")
+
+
+def run(rounds: int) -> tuple[list[str], list[Ratio]]:
+    """Lines of p50 and p99, and the ratios of times, for batches of 1 and 32."""
+    lines, ratios = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        exported = export_quickstart(folder)
+        with process_server(exported.saved_model) as runner:
+            client = GrpcClient(runner.GetEndpoint())
+            for rows in (1, 32):
+                for name, (served, eager) in _cases(client, exported, rows).items():
+                    title = f"{name}, {rows} rows"
+                    lines.append(
+                        f"{title}: served {_percentiles(served, 10 * rounds)}, eager {_percentiles(eager, rounds)}"
+                    )
+                    ratios.append(ratio(f"{title}: served over gRPC / eager Keras", served, eager, rounds))
+    return lines, ratios
+
+
+def _cases(
+    client: GrpcClient, exported: Exported, rows: int
+) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+    pictures, captions, _ = zip(*shape_pairs()[:rows], strict=True)
+    texts = [caption.encode() for caption in captions]
+    labels = [caption.encode() for _, caption, _ in shape_pairs()[:_LABELS]]
+    objective, tokenizer = exported.objective, exported.tokenizer
+
+    def embed_image() -> tf.Tensor:
+        return objective.embed_image(images.decode_batch(tf.constant(pictures), _CONFIG.image_input))
+
+    def embed_text(values: list[bytes]) -> tf.Tensor:
+        return objective.embed_text(tokenizer.served(tf.constant(values)))
+
+    return {
+        "embed_image": (
+            lambda: client.predict("embed_image", {"image_bytes": pictures}),
+            lambda: embed_image().numpy(),
+        ),
+        "embed_text": (
+            lambda: client.predict("embed_text", {"text": texts}),
+            lambda: embed_text(texts).numpy(),
+        ),
+        f"zero-shot with {_LABELS} labels": (
+            lambda: client.predict("serving_default", {"image_bytes": pictures, "labels": labels}),
+            lambda: objective.logits(embed_image(), embed_text(labels)).numpy(),
+        ),
+    }
+
+
+def _percentiles(work: Callable[[], object], count: int) -> str:
+    work()
+    milliseconds = []
+    for _ in range(max(count, 2)):
+        start = time.perf_counter()
+        work()
+        milliseconds.append(1000 * (time.perf_counter() - start))
+    cuts = statistics.quantiles(milliseconds, n=100, method="inclusive")
+    return f"p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms"

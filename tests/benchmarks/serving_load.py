@@ -1,0 +1,153 @@
+"""A served model under mixed load: what it answers, how fast, and whether its memory stays where it is.
+
+`python -m tests.benchmarks.serving_load --seconds 600` prints the figures. All is on this machine's loopback.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from PIL import Image
+
+from components.serving_clients import GrpcClient, LocalClient, Refused
+from tests.pictures import encode, shape_pairs
+from tests.served import process_server
+
+_CLIENTS = 2
+_SETTLING_SHARE = 0.2
+Request = tuple[str, Mapping[str, Sequence[bytes]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What came of it; bytes are of the server's resident memory.
+
+    Attributes:
+      seconds: how long it lasted.
+      answered, refused: requests; all of those that were refused had a broken picture, and were told its row.
+      settled_bytes: after the first fifth of the time.
+      largest_bytes: since then.
+      peak_bytes: ever.
+    """
+
+    seconds: float
+    answered: int
+    refused: int
+    settled_bytes: int
+    largest_bytes: int
+    peak_bytes: int
+
+    def __str__(self) -> str:
+        rate = (self.answered + self.refused) / self.seconds
+        memory = [f"{number / 1e6:,.1f}" for number in (self.settled_bytes, self.largest_bytes, self.peak_bytes)]
+        return (
+            f"{self.seconds:.0f} s of mixed load: {self.answered:,} requests answered as locally, {self.refused:,} "
+            f"refused by row, {rate:.1f}/s; memory after a fifth of the time {memory[0]} MB, largest since {memory[1]} "
+            f"MB, peak {memory[2]} MB"
+        )
+
+    @property
+    def growth_bytes(self) -> int:
+        """How far memory rose above what it was after the first fifth of the time."""
+        return self.largest_bytes - self.settled_bytes
+
+
+def requests() -> tuple[list[Request], list[Request]]:
+    """Those that a server answers, of one row and of many, of small and large pictures; and those that it refuses."""
+    pictures, captions, _ = zip(*shape_pairs()[:32], strict=True)
+    texts = [caption.encode() for caption in captions]
+    photo = encode(Image.effect_noise((900, 700), 90).convert("RGB"), "JPEG")
+    strip = encode(Image.linear_gradient("L").resize((10_000, 10)))
+    good: list[Request] = [
+        ("embed_image", {"image_bytes": pictures[:1]}),
+        ("embed_text", {"text": texts[:1]}),
+        ("serving_default", {"image_bytes": pictures[:8], "labels": texts[:5]}),
+        ("embed_image", {"image_bytes": [photo, strip, *pictures]}),
+        ("embed_text", {"text": [*texts, b"", b"x" * 10_000, "😀".encode(), b"\xff"]}),
+        ("serving_default", {"image_bytes": [photo], "labels": texts}),
+    ]
+    return good, [("embed_image", {"image_bytes": [pictures[0], b"broken", photo]})]
+
+
+def run(saved_model: str, seconds: float) -> Load:
+    """Two clients ask for so long, each its next request as soon as it has an answer.
+
+    Raises:
+      AssertionError: an answer is not the local one to 1e-5, or a broken picture was not refused by its row.
+      serving_clients.NoAnswer: the server failed.
+    """
+    good, broken = requests()
+    local = LocalClient(saved_model)
+    expected = [local.predict(*request) for request in good]
+    failures: list[BaseException] = []
+    counts = [[0, 0] for _ in range(_CLIENTS)]
+    with process_server(saved_model) as runner:
+        start = time.monotonic()
+
+        def ask(number: int) -> None:
+            client = GrpcClient(runner.GetEndpoint())
+            try:
+                for turn in itertools.count(number):
+                    if time.monotonic() - start > seconds or failures:
+                        return
+                    if turn % (len(good) + 1) == len(good):
+                        _require_refusal(client, broken[0])
+                        counts[number][1] += 1
+                    else:
+                        which = turn % (len(good) + 1)
+                        _require_same(client.predict(*good[which]), expected[which])
+                        counts[number][0] += 1
+            except BaseException as error:
+                failures.append(error)
+
+        clients = [threading.Thread(target=ask, args=(number,)) for number in range(_CLIENTS)]
+        for client in clients:
+            client.start()
+        samples = []
+        while any(client.is_alive() for client in clients):
+            time.sleep(min(1.0, seconds / 50))
+            if time.monotonic() - start > seconds * _SETTLING_SHARE:
+                samples.append(runner.memory())
+        if failures:
+            raise failures[0]
+    answered, refused = (sum(column) for column in zip(*counts, strict=True))
+    largest = max(sample.now for sample in samples)
+    return Load(seconds, answered, refused, samples[0].now, largest, samples[-1].peak)
+
+
+def _require_same(answer: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+    for name, value in expected.items():
+        np.testing.assert_allclose(answer[name], value, atol=1e-5)
+
+
+def _require_refusal(client: GrpcClient, request: Request) -> None:
+    try:
+        client.predict(*request)
+    except Refused as error:
+        if error.rows == [1]:
+            return
+        raise AssertionError(f"the broken picture in row 1 was refused with: {error}") from error
+    raise AssertionError("a broken picture was answered")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    from tests.benchmarks.serving import export_quickstart
+
+    with tempfile.TemporaryDirectory() as folder:
+        saved_model = export_quickstart(folder).saved_model
+        print(run(saved_model, parser.parse_args().seconds))
+
+
+if __name__ == "__main__":
+    main()
