@@ -1,4 +1,4 @@
-"""What TF Serving's protos cost: requests over gRPC against the same model called eagerly in this process."""
+"""Requests over TF Serving's protos against the same model in this process: as eager Keras, and as a SavedModel."""
 
 import dataclasses
 import pathlib
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras as keras
 
-from components.serving_clients import GrpcClient
+from components.serving_clients import Client, GrpcClient, LocalClient
 from components.vocabulary_trainer.executor import train
 from models import export, images, objectives, settings
 from models.tokenizer import Tokenizer
@@ -19,6 +19,7 @@ from tests.pictures import shape_pairs
 from tests.served import process_server
 
 _LABELS = 8
+_ZERO_SHOT = f"zero-shot with {_LABELS} labels"
 # The quickstart's model.
 _CONFIG = settings.SiglipSettings(
     settings.ImageTowerSettings(size=48, patch=12, width=128, depth=4, heads=4, mlp_dim=512),
@@ -52,23 +53,36 @@ def run(rounds: int) -> tuple[list[str], list[Ratio]]:
     with tempfile.TemporaryDirectory() as folder:
         exported = export_quickstart(folder)
         with process_server(exported.saved_model) as runner:
-            client = GrpcClient(runner.GetEndpoint())
+            clients = {"served": GrpcClient(runner.GetEndpoint()), "SavedModel": LocalClient(exported.saved_model)}
             for rows in (1, 32):
-                for name, (served, eager) in _cases(client, exported, rows).items():
-                    title = f"{name}, {rows} rows"
-                    lines.append(
-                        f"{title}: served {_percentiles(served, 10 * rounds)}, eager {_percentiles(eager, rounds)}"
-                    )
-                    ratios.append(ratio(f"{title}: served over gRPC / eager Keras", served, eager, rounds))
+                ways = {name: _questions(client, rows) for name, client in clients.items()}
+                ways["eager Keras"] = _eager(exported, rows)
+                for question, served in ways["served"].items():
+                    title = f"{question}, {rows} rows"
+                    lines.append(f"{title}: served {_percentiles(served, 10 * rounds)}")
+                    for baseline in ("SavedModel", "eager Keras"):
+                        name = f"{title}: served / {baseline} in this process"
+                        ratios.append(ratio(name, served, ways[baseline][question], rounds))
     return lines, ratios
 
 
-def _cases(
-    client: GrpcClient, exported: Exported, rows: int
-) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+def _inputs(rows: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
     pictures, captions, _ = zip(*shape_pairs()[:rows], strict=True)
-    texts = [caption.encode() for caption in captions]
     labels = [caption.encode() for _, caption, _ in shape_pairs()[:_LABELS]]
+    return list(pictures), [caption.encode() for caption in captions], labels
+
+
+def _questions(client: Client, rows: int) -> dict[str, Callable[[], object]]:
+    pictures, texts, labels = _inputs(rows)
+    return {
+        "embed_image": lambda: client.predict("embed_image", {"image_bytes": pictures}),
+        "embed_text": lambda: client.predict("embed_text", {"text": texts}),
+        _ZERO_SHOT: lambda: client.predict("serving_default", {"image_bytes": pictures, "labels": labels}),
+    }
+
+
+def _eager(exported: Exported, rows: int) -> dict[str, Callable[[], object]]:
+    pictures, texts, labels = _inputs(rows)
     objective, tokenizer = exported.objective, exported.tokenizer
 
     def embed_image() -> tf.Tensor:
@@ -78,18 +92,9 @@ def _cases(
         return objective.embed_text(tokenizer.served(tf.constant(values)))
 
     return {
-        "embed_image": (
-            lambda: client.predict("embed_image", {"image_bytes": pictures}),
-            lambda: embed_image().numpy(),
-        ),
-        "embed_text": (
-            lambda: client.predict("embed_text", {"text": texts}),
-            lambda: embed_text(texts).numpy(),
-        ),
-        f"zero-shot with {_LABELS} labels": (
-            lambda: client.predict("serving_default", {"image_bytes": pictures, "labels": labels}),
-            lambda: objective.logits(embed_image(), embed_text(labels)).numpy(),
-        ),
+        "embed_image": lambda: embed_image().numpy(),
+        "embed_text": lambda: embed_text(texts).numpy(),
+        _ZERO_SHOT: lambda: objective.logits(embed_image(), embed_text(labels)).numpy(),
     }
 
 

@@ -1,0 +1,24 @@
+"""A server under mixed load answers as the local model does, and its memory stays where it is."""
+
+import pytest
+import tensorflow as tf
+
+from tests.benchmarks import serving_load
+from tests.components.toy_models import LeakingModel
+
+
+# In seconds, memory is still settling; in ten minutes, 4 MB were measured.
+@pytest.mark.parametrize(("seconds", "bound"), [(5, 250e6), pytest.param(600, 30e6, marks=pytest.mark.slow)])
+def test_memory_is_steady(exported, seconds, bound):
+    load = serving_load.run(exported, seconds)
+    print(load)
+    assert load.answered >= 2 * 2 * 6  # two clients, two rounds
+    assert load.refused == load.answered / 6
+    assert load.growth_bytes < bound
+
+
+@pytest.mark.slow
+def test_control_a_leak_is_seen(tmp_path):
+    model = LeakingModel(floats=1_000_000)
+    tf.saved_model.save(model, str(tmp_path), signatures=model.signatures())
+    assert serving_load.run(str(tmp_path), 20).growth_bytes > 250e6
