@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.infra_validator.serving_requests import predict_request
+from components.serving_clients import predict_request
 from models import export, features
 
 FILE = "tf_serving_warmup_requests"
