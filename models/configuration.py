@@ -43,7 +43,7 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
     gin.clear_config()
     prefixes = gin_config._LOCATION_PREFIXES
     usual = list(prefixes)
-    replaceable: set[str] = set()  # what earlier files refer to
+    replaceable: set[tuple[str, str]] = set()  # what earlier files refer to
     try:
         for path in files:
             if not os.path.isfile(path):
@@ -100,17 +100,17 @@ def _append_block(settings: Any, blocks: list[str], scope: str = "") -> None:
         _append_block(value, blocks, inner)
 
 
-def _referenced() -> set[str]:
-    """Selectors of what the config refers to with @."""
+def _referenced() -> set[tuple[str, str]]:
+    """(scope, selector) of what the config refers to with @, by itself or in a tuple."""
     values = (value for parameters in gin_config._CONFIG.values() for value in parameters.values())
-    references = (value for value in values if isinstance(value, gin_config.ConfigurableReference))
-    return {reference.configurable.selector for reference in references}
+    single = (one for value in values for one in (value if isinstance(value, tuple) else (value,)))
+    return {one.config_key for one in single if isinstance(one, gin_config.ConfigurableReference)}
 
 
-def _refuse_unused(made: Iterable[Any], replaced: set[str]) -> None:
+def _refuse_unused(made: Iterable[Any], replaced: set[tuple[str, str]]) -> None:
     used = gin_config._OPERATIVE_CONFIG
     for (scope, selector), parameters in gin_config._CONFIG.items():
-        if selector in replaced:
+        if (scope, selector) in replaced:
             continue
         for parameter in parameters:
             if not any(

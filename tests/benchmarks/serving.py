@@ -12,13 +12,13 @@ import tf_keras as keras
 
 from components.serving_clients import Client, GrpcClient, LocalClient
 from components.vocabulary_trainer.executor import train
-from models import export, images, objectives, settings
+from models import export, images, label_sets, objectives, settings
 from models.tokenizer import Tokenizer
 from tests.benchmarks.measure import Ratio, ratio
 from tests.pictures import shape_pairs
 from tests.served import process_server
 
-_LABELS = 8
+_LABELS, _BAKED = 8, "shapes"
 _ZERO_SHOT = f"zero-shot with {_LABELS} labels"
 # The quickstart's model.
 _CONFIG = settings.SiglipSettings(
@@ -43,7 +43,11 @@ def export_quickstart(folder: str) -> Exported:
     vocabulary.write_bytes(train([caption for _, caption, _ in shape_pairs()], 320))
     tokenizer = Tokenizer(str(vocabulary), _CONFIG.text_tower)
     objective = objectives.create(_CONFIG, tokenizer.vocabulary_size)
-    export.save(objective, tokenizer, "", f"{folder}/1")
+    texts = [label.decode() for label in _inputs(1)[2]]
+    baked = label_sets.embed(
+        texts, ("{}",), lambda some: objective.embed_text(tokenizer.served(tf.constant(some))).numpy()
+    )
+    export.save(objective, tokenizer, "", f"{folder}/1", {_BAKED: baked})
     return Exported(objective, tokenizer, f"{folder}/1")
 
 
@@ -63,6 +67,9 @@ def run(rounds: int) -> tuple[list[str], list[Ratio]]:
                     for baseline in ("SavedModel", "eager Keras"):
                         name = f"{title}: served / {baseline} in this process"
                         ratios.append(ratio(name, served, ways[baseline][question], rounds))
+                classify = _classify(clients["served"], rows)
+                name = f"baked labels, {rows} rows: served / {_ZERO_SHOT}, served"
+                ratios.append(ratio(name, classify, ways["served"][_ZERO_SHOT], rounds))
     return lines, ratios
 
 
@@ -79,6 +86,11 @@ def _questions(client: Client, rows: int) -> dict[str, Callable[[], object]]:
         "embed_text": lambda: client.predict("embed_text", {"text": texts}),
         _ZERO_SHOT: lambda: client.predict("serving_default", {"image_bytes": pictures, "labels": labels}),
     }
+
+
+def _classify(client: Client, rows: int) -> Callable[[], object]:
+    pictures, _, _ = _inputs(rows)
+    return lambda: client.predict(export.CLASSIFY + _BAKED, {"image_bytes": pictures})
 
 
 def _eager(exported: Exported, rows: int) -> dict[str, Callable[[], object]]:
