@@ -55,6 +55,7 @@ def test_saved_model_keeps_the_contract(saved):
         settings.RuntimeSettings(strategy="mirrored", devices=("CPU:0",)),
     ],
 )
+@pytest.mark.slow
 def test_a_model_trained_with_another_runtime_is_served_by_its_weights(vocabulary, tmp_path, runtime):
     """A clean process serves float32 or bfloat16 embeddings near those of the same weights in float32."""
     config = dataclasses.replace(CONFIG, steps=10, runtime=runtime)

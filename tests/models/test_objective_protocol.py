@@ -106,6 +106,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(config):
     assert any("words" in name for name in moved)
 
 
+@pytest.mark.slow
 def test_hard_negatives_fused_in_the_loss_are_learned_to_be_told_apart(vocabulary, tmp_path):
     shards = write_shards(tmp_path, 2)
     log = tmp_path / "log"

@@ -52,6 +52,7 @@ def test_a_locked_tower_gets_no_gradient_no_slots_and_never_moves(micro_batches)
     assert any("text_tower" in name for name in optimizer.state())
 
 
+@pytest.mark.slow
 def test_control_an_unlocked_tower_moves():
     objective, _, step = step_of(OBJECTIVE)
     before = objective.image_tower.variables[0].numpy()
@@ -110,6 +111,7 @@ class Remembering(Siglip):
         self.queue.assign(tf.concat([features["image"], self.queue[: -features["image"].shape[0]]], axis=0))
 
 
+@pytest.mark.slow
 def test_state_moves_after_the_weights_is_saved_with_them_and_goes_on_bit_for_bit(vocabulary, tmp_path, monkeypatch):
     monkeypatch.setitem(objectives._OBJECTIVES, RememberingSettings, Remembering)
     shards = write_shards(tmp_path, 3)

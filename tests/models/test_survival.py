@@ -70,6 +70,7 @@ def same(one: Run, other: Run) -> bool:
     return all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
+@pytest.mark.slow
 def test_killed_five_times_at_random_the_weights_are_those_of_the_unbroken_run(unbroken, vocabulary, tmp_path):
     run, moments = Run(tmp_path, vocabulary), random.Random(7)
     before = 0

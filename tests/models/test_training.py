@@ -57,6 +57,7 @@ def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path):
         np.testing.assert_allclose(value, reference[0][name], atol=3e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_float32_weights_and_learns_alike(vocabulary, shards, reference, tmp_path):
     mixed = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(compute_dtype="bfloat16"))
     found = weights(fit(vocabulary, shards, tmp_path, mixed))
@@ -84,6 +85,7 @@ def test_the_log_says_what_a_person_asks(reference):
     assert {"gin", "loss", "held_out/positive_logits", "held_out/text_to_image_recall_at_1"} <= tags
 
 
+@pytest.mark.slow
 def test_mfu_is_of_the_peak_of_all_devices(vocabulary, shards, tmp_path):
     known = dataclasses.replace(CONFIG, steps=12, runtime=settings.RuntimeSettings(peak_flops=1e12))
     fit(vocabulary, shards, tmp_path, known)
@@ -114,6 +116,7 @@ def test_a_loss_that_goes_wrong_stops_with_step_part_and_fix(vocabulary, shards,
         fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, **changes))
 
 
+@pytest.mark.slow
 def test_weights_that_overflow_are_named_and_never_saved(vocabulary, shards, tmp_path):
     """The learning rate is so high that the first update overflows, though loss and gradients of that step are fine."""
     wild = dataclasses.replace(
@@ -162,6 +165,7 @@ def test_a_checkpoint_of_another_model_is_refused_by_name_and_shape(vocabulary, 
         fit(vocabulary, shards, tmp_path, other)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_number_of_readers_is_refused(vocabulary, shards, tmp_path):
     fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5))
     (path,) = tmp_path.glob("checkpoints/step-*/progress.json")

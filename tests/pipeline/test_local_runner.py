@@ -76,11 +76,16 @@ def test_nothing_changed_is_served_from_cache(project):
     [
         ("Report.title = 'Shapes'", {"RunReport"}),
         ("ServingCheck.rows = 4", {"InfraValidator", "Pusher", "RunReport"}),
-        (
+        pytest.param(
             "Packaging.label_sets = (@LabelSet(),)\nLabelSet.name = 'hues'\nLabelSet.labels = ('red', 'blue')",
             {"ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport"},
+            marks=pytest.mark.slow,
         ),
-        ("Gate.max_drop = {'text_to_image_recall_at_1': 0.1}", {"Evaluator", "Pusher", "RunReport"}),
+        pytest.param(
+            "Gate.max_drop = {'text_to_image_recall_at_1': 0.1}",
+            {"Evaluator", "Pusher", "RunReport"},
+            marks=pytest.mark.slow,
+        ),
         ("Training.seed = 0", set()),
     ],
 )
@@ -113,6 +118,7 @@ def test_the_next_model_is_compared_with_one_published_by_hand(tmp_path):
     assert all(line["last_blessed"] is not None for line in summary["gate"])
 
 
+@pytest.mark.slow
 def test_changed_input_is_read_again(project):
     with project.data.open("a") as file:
         file.write('{"caption": "a row without an image"}\n')

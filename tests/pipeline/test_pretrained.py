@@ -38,6 +38,7 @@ def losses(project: Project) -> list[float]:
     return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_locked_tower_gives_the_same_losses_in_the_step_and_computed_once(published, tmp_path):
     once, summary = from_published(published, tmp_path / "once", *LOCKED, "Siglit.precomputed = True")
     assert "ImageEmbedder" in once.executed()
