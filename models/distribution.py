@@ -197,8 +197,10 @@ def _mirrored(config: settings.RuntimeSettings) -> Distribution:
 
 def _multi_worker(config: settings.RuntimeSettings) -> Distribution:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    workers = resolver.cluster_spec().as_dict().get("worker", [])
-    if not workers:
+    cluster = resolver.cluster_spec().as_dict()
+    chiefs = len(cluster.get("chief", []))  # Vertex AI names the first process so, and counts the others from 0
+    processes = chiefs + len(cluster.get("worker", []))
+    if not processes:
         raise ValueError(
             "Runtime.strategy is 'multi_worker', but TF_CONFIG names no worker; set it on every machine, such as "
             '{"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -209,9 +211,9 @@ def _multi_worker(config: settings.RuntimeSettings) -> Distribution:
         strategy,
         collectives,
         compiles_towers=config.jit_compile,
-        readers=len(workers),
-        process=int(resolver.task_id),
-        processes=len(workers),
+        readers=processes,
+        process=int(resolver.task_id) + (chiefs if resolver.task_type == "worker" else 0),
+        processes=processes,
     )
 
 

@@ -13,6 +13,7 @@ from models.fit import fit
 GIN_KEY = "gin"
 VOCABULARY_KEY = "vocabulary"
 CHECKPOINTS_KEY = "checkpoints"
+STEPS_KEY = "steps"
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -20,17 +21,21 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
       fn_args: TFX's. `train_files` and `eval_files` are patterns of TFRecord shards; `custom_config` holds "gin", the
-        resolved text of TrainingSettings, "vocabulary", the path of a SentencePiece model, and "checkpoints", a folder
-        in which each run has one of its own, so that the same run goes on where it was killed. The log goes to
-        `model_run_dir`.
+        resolved text of TrainingSettings, "steps", which replaces theirs, "vocabulary", the path of a SentencePiece
+        model, and "checkpoints", a folder in which each run has one of its own, so that the same run goes on where it
+        was killed. Where there is a `base_model`, weights start from it. The log goes to `model_run_dir`.
     """
-    gin_text, vocabulary = fn_args.custom_config[GIN_KEY], fn_args.custom_config[VOCABULARY_KEY]
-    config = configuration.parse(gin_text, settings.TrainingSettings)
+    vocabulary = fn_args.custom_config[VOCABULARY_KEY]
+    config = configuration.parse(fn_args.custom_config[GIN_KEY], settings.TrainingSettings)
+    config = dataclasses.replace(config, steps=fn_args.custom_config[STEPS_KEY])
+    if fn_args.base_model:
+        config = dataclasses.replace(config, pretrained=settings.PretrainedSettings(fn_args.base_model))
     shards = data.find_shards(fn_args.train_files)
     run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], fingerprint(config, shards, vocabulary))
     objective, tokenizer, devices = fit(config, vocabulary, shards, fn_args.eval_files, fn_args.model_run_dir, run)
     if devices.is_chief:
-        export.save(objective, tokenizer, gin_text, fn_args.serving_model_dir)
+        export.save(objective, tokenizer, configuration.to_gin(config), fn_args.serving_model_dir)
+    devices.agree(False)  # the others wait: TFX looks for the model where any of them ends
 
 
 def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary: str) -> str:

@@ -5,9 +5,10 @@ import hashlib
 import os
 from collections.abc import Iterator
 
+import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from beam import reader
+from beam import reader, sources
 from beam.dedupe import DedupeOptions
 from models import pretrained, settings
 from models.checks import require
@@ -19,12 +20,18 @@ _BLOCK = 1 << 24
 
 
 def pin(run: PipelineSettings) -> PipelineSettings:
-    """Fills in what a pretrained checkpoint and a vocabulary file are at this moment: newest version, and hash.
+    """Fills in what models and a vocabulary file are at this moment, and which span of the data is the newest.
 
     Raises:
       ValueError: a file is missing, or is not the one whose hash the settings give.
     """
-    run = dataclasses.replace(run, ingest=pin_ingest(run.ingest))
+    run = pin_models(run)
+    return dataclasses.replace(run, ingest=_pin_span(run.ingest))
+
+
+def pin_models(run: PipelineSettings) -> PipelineSettings:
+    """Fills in newest version and hash of models and a vocabulary file; looks at no data. Errors are `pin`'s."""
+    run = dataclasses.replace(run, ingest=_pin_similarity(run.ingest))
     if run.deduper:
         run = dataclasses.replace(run, deduper=pin_deduper(run.deduper))
     vocabulary, training = run.vocabulary, run.training
@@ -67,7 +74,15 @@ def require_fit(run: PipelineSettings) -> None:
 
 
 def pin_ingest(ingest: IngestSettings) -> IngestSettings:
-    """Fills in which version of a model the similarity filter uses; raises ValueError where there is none."""
+    """Fills in the newest span, and which version of a model the similarity filter uses; ValueError without them."""
+    return _pin_span(_pin_similarity(ingest))
+
+
+def _pin_span(ingest: IngestSettings) -> IngestSettings:
+    return dataclasses.replace(ingest, source=sources.newest(ingest.source))
+
+
+def _pin_similarity(ingest: IngestSettings) -> IngestSettings:
     if ingest.similarity is None:
         return ingest
     path = _newest_model("Similarity.model", ingest.similarity.model, ("embed_image", "embed_text"))
@@ -89,10 +104,10 @@ def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
     newest = newest_version(path)
     file = os.path.join(newest, "saved_model.pb")
     example = "name one, such as 'output/quickstart/serving'"
-    if not os.path.isfile(file):
+    if not tf.io.gfile.exists(file):
         raise ValueError(f"{name} is {path!r}, but holds no SavedModel; {example}")
     model = saved_model_pb2.SavedModel()
-    with open(file, "rb") as opened:
+    with tf.io.gfile.GFile(file, "rb") as opened:
         model.ParseFromString(opened.read())
     missing = sorted({*signatures} - {key for graph in model.meta_graphs for key in graph.signature_def})
     if missing:
@@ -115,7 +130,7 @@ def _pinned(name: str, expected: str, path: str) -> str:
     digest = hashlib.sha256()
     for file in sorted(_files(path)):
         digest.update(os.path.relpath(file, path).encode() + b"\0")
-        with open(file, "rb") as opened:
+        with tf.io.gfile.GFile(file, "rb") as opened:
             while block := opened.read(_BLOCK):
                 digest.update(block)
     found = digest.hexdigest()
@@ -127,7 +142,7 @@ def _pinned(name: str, expected: str, path: str) -> str:
 
 
 def _files(path: str) -> Iterator[str]:
-    if os.path.isfile(path):
+    if tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path):
         yield path
-    for folder, _, names in os.walk(path):
+    for folder, _, names in tf.io.gfile.walk(path):
         yield from (os.path.join(folder, name) for name in names)

@@ -3,11 +3,15 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
+from tfx.dsl.components.base import executor_spec
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.orchestration.data_types import RuntimeParameter
 
 from beam import sources
 from components.augmenter.component import Augmenter
@@ -16,15 +20,17 @@ from components.evaluation_suite.component import EvaluationSuite
 from components.image_embedder.component import ImageEmbedder
 from components.image_text_gen.component import ImageTextGen
 from components.infra_validator.component import InfraValidator
+from components.input_state.component import InputState
 from components.metrics import eval_config
 from components.model_packager.component import ModelPackager
-from components.model_resolver import LatestOtherBlessedModelStrategy
+from components.model_resolver.component import LastPushedModel
+from components.model_resolver.executor import Evaluator as OptionalBaselineEvaluator
 from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import configuration, features
-from models.evaluation import metrics
 from models.settings import EmbeddingSettings, TrainingSettings
+from pipeline import resolvers, suite
 from pipeline.settings import PipelineSettings
 
 METADATA_FILE = "metadata.sqlite"
@@ -47,15 +53,46 @@ class Locations:
     metadata: metadata_store_pb2.ConnectionConfig | None = None
 
 
-def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline:
-    """Builds the DAG; nothing runs, and no file is read."""
+@dataclasses.dataclass(frozen=True)
+class Platform:
+    """What another platform than this machine lacks, and what is given to it as a run is submitted.
+
+    Attributes:
+      data: path of the data, in place of the source's own; "" leaves it.
+      steps: of training, in place of Training.steps.
+      push_destination: JSON of TFX's PushDestination, in place of Locations.serving.
+      runs_resolvers: whether TFX's resolvers run there.
+      trainer: what runs the Trainer.
+      trainer_config: what that needs to know, in the Trainer's `custom_config`.
+    """
+
+    data: RuntimeParameter
+    steps: RuntimeParameter
+    push_destination: RuntimeParameter
+    runs_resolvers: bool
+    trainer: type[BaseExecutor]
+    trainer_config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def create(settings: PipelineSettings, locations: Locations, platform: Platform | None = None) -> tfx.dsl.Pipeline:
+    """Builds the DAG, for this machine where there is no other platform; nothing runs, and no file is read."""
     ingest_options = settings.ingest.options()
-    ingest = ImageTextGen(source=sources.to_json(settings.ingest.source), options=ingest_options.to_json())
+    source = sources.to_json(settings.ingest.source)
+    deduper_options = _to_json(settings.deduper) if settings.deduper else ""
+    data_stages: list[tfx.dsl.components.BaseComponent] = []
+    evaluation_sets = suite.evaluation_sets(settings)
+    source_state = evaluation_state = suite_state = None
+    if platform:  # which runs no drivers
+        state = InputState(source=source, data=platform.data, deduper=deduper_options, sets=evaluation_sets)
+        texts = (state.outputs[key].future()[0].value for key in state.outputs)
+        source, source_state, evaluation_state, suite_state = texts
+        data_stages.append(state)
+    ingest = ImageTextGen(source=source, options=ingest_options.to_json(), input_fingerprint=source_state)
     examples, reports = ingest.outputs["examples"], {"ingest_report": ingest.outputs["report"]}
     layout = _to_json(ingest_options.layout)
-    data_stages: list[tfx.dsl.components.BaseComponent] = [ingest]
+    data_stages.append(ingest)
     if settings.deduper:
-        deduper = Deduper(examples=examples, options=_to_json(settings.deduper), layout=layout)
+        deduper = Deduper(examples, deduper_options, layout, evaluation_state)
         examples, reports["dedupe_report"] = deduper.outputs["processed"], deduper.outputs["report"]
         data_stages.append(deduper)
 
@@ -68,7 +105,15 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
 
-    vocabulary = VocabularyTrainer(examples=examples, **dataclasses.asdict(settings.vocabulary))
+    last_pushed = base = None
+    if platform and not platform.runs_resolvers:
+        last_pushed = base = LastPushedModel(platform.push_destination).with_id("LastBlessedModel")
+        data_stages.append(last_pushed)
+    elif settings.warm_start:
+        base = resolvers.base()
+        data_stages.append(base)
+    base_model = base.outputs["model"] if base and settings.warm_start else None
+    vocabulary = VocabularyTrainer(examples=examples, base_model=base_model, **dataclasses.asdict(settings.vocabulary))
     # Only training sees variants of rows; all else sees the rows as they came.
     trained_on, between = examples, []
     if settings.augmenter:
@@ -86,36 +131,40 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         schema=schema.outputs["schema"],
         vocabulary=vocabulary.outputs["vocabulary"],
         gin=configuration.to_gin(settings.training),
-        steps=settings.training.steps,
+        steps=platform.steps if platform else settings.training.steps,
         checkpoints=locations.checkpoints,
+        base_model=base_model,
+        custom_config=platform.trainer_config if platform else {},
     )
+    if platform:
+        trainer.executor_spec = executor_spec.ExecutorClassSpec(platform.trainer)
     # What is evaluated is what is served: labels, warm-up and fewer bits come before the gate.
-    suite = EvaluationSuite(examples=examples, sets=_evaluation_sets(settings))
+    evaluated = EvaluationSuite(examples, evaluation_sets, suite_state)
     packager = ModelPackager(
         model=trainer.outputs["model"],
-        suite=suite.outputs["suite"],
-        classes=suite.outputs["report"],
-        label_sets=_label_sets(settings),
+        suite=evaluated.outputs["suite"],
+        classes=evaluated.outputs["report"],
+        label_sets=suite.label_sets(settings),
         weights=settings.packaging.weights,
     )
     model = packager.outputs["packaged"]
 
-    last_blessed = _last_blessed_model(model, locations)
+    last_blessed = last_pushed or resolvers.compared(model, by_candidate=not platform)
     evaluator = tfx.components.Evaluator(
-        examples=suite.outputs["suite"],
+        examples=evaluated.outputs["suite"],
         model=model,
         baseline_model=last_blessed.outputs["model"],
-        eval_config=eval_config.create(_gate(settings)),
+        eval_config=eval_config.create(suite.gate(settings)),
         example_splits=[one.name for one in settings.all_evaluation_sets],
     )
+    if last_pushed:
+        evaluator.executor_spec = executor_spec.BeamExecutorSpec(OptionalBaselineEvaluator)
     infra_validator = InfraValidator(model=model, examples=examples, settings=_to_json(settings.serving_check))
     pusher = tfx.components.Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validator.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=locations.serving)
-        ),
+        push_destination=platform.push_destination if platform else push_destination(locations.serving),
     )
     report = RunReport(
         inputs={
@@ -126,7 +175,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
             "model_run": trainer.outputs["model_run"],
             "evaluation": evaluator.outputs["evaluation"],
             "model_blessing": evaluator.outputs["blessing"],
-            "suite_report": suite.outputs["report"],
+            "suite_report": evaluated.outputs["report"],
             "infra_blessing": infra_validator.outputs["blessing"],
             "pushed_model": pusher.outputs["pushed_model"],
             **reports,
@@ -135,7 +184,7 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
         **dataclasses.asdict(settings.report),
     )
     return tfx.dsl.Pipeline(
-        pipeline_name=settings.name,
+        pipeline_name=settings.name.lower().replace("_", "-") if platform else settings.name,
         pipeline_root=locations.root,
         components=[
             *data_stages,
@@ -145,9 +194,9 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
             vocabulary,
             *between,
             trainer,
-            suite,
+            evaluated,
             packager,
-            last_blessed,
+            *([] if last_pushed else [last_blessed]),
             evaluator,
             infra_validator,
             pusher,
@@ -159,20 +208,9 @@ def create(settings: PipelineSettings, locations: Locations) -> tfx.dsl.Pipeline
     )
 
 
-def _last_blessed_model(candidate: tfx.dsl.Channel, locations: Locations) -> tfx.dsl.Resolver:
-    """The model to compare the candidate with; where the platform brings the metadata, by TFX's own strategy.
-
-    The compiler for Kubeflow Pipelines knows TFX's strategies only.
-    """
-    channels = {
-        "model": tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        "model_blessing": tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-    }
-    if locations.metadata is None:
-        resolver = tfx.dsl.Resolver(strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy, **channels)
-    else:
-        resolver = tfx.dsl.Resolver(strategy_class=LatestOtherBlessedModelStrategy, candidate=candidate, **channels)
-    return resolver.with_id("LastBlessedModel")
+def push_destination(serving: str) -> tfx.proto.PushDestination:
+    """Numbered versions in a folder."""
+    return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving))
 
 
 def local_locations(output_dir: str) -> Locations:
@@ -196,37 +234,6 @@ def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
     if tower is None or training.pretrained is None:
         return None
     return EmbeddingSettings(tower, training.pretrained, training.runtime.compute_dtype)
-
-
-def _evaluation_sets(settings: PipelineSettings) -> str:
-    sets = {
-        one.name: {
-            "source": sources.to_json(one.source) if one.source else "",
-            "examples": one.examples,
-            "classes": one.classes,
-            "all_captions": one.all_captions,
-        }
-        for one in settings.all_evaluation_sets
-    }
-    return json.dumps(sets, sort_keys=True)
-
-
-def _label_sets(settings: PipelineSettings) -> str:
-    """Those of the evaluation sets, whose labels are known once they are read, and those to be served only."""
-    sets = {one.name: {"labels": one.classes, "templates": one.templates} for one in settings.all_evaluation_sets}
-    sets |= {one.name: {"labels": one.labels, "templates": one.templates} for one in settings.packaging.label_sets}
-    return json.dumps(sets, sort_keys=True)
-
-
-def _gate(settings: PipelineSettings) -> eval_config.Gate:
-    gate = settings.gate
-    return eval_config.Gate(
-        gate.min_value,
-        gate.max_drop,
-        gate.slice_by,
-        [one.name for one in settings.all_evaluation_sets if not one.retrieval],
-        metrics.Confidence(gate.confidence, gate.slice_confidence),
-    )
 
 
 def _to_json(options: Any) -> str:

@@ -77,6 +77,7 @@ class PipelineSettings:
       deduper: @Deduper(), where of rows that are alike only one is kept; None leaves it out.
       augmenter: @Augmenter(), where rows are made of others before training; None leaves it out.
       evaluation_sets: (@a/EvaluationSet(), @b/EvaluationSet()): what the model is evaluated on beside the eval split.
+      warm_start: start each training from the last blessed model, with its vocabulary, once there is one.
       beam_args: flags of every Beam pipeline.
     """
 
@@ -91,6 +92,7 @@ class PipelineSettings:
     gate: GateSettings = GateSettings(min_value={"image_to_text_recall_at_1": 0.1})
     serving_check: ServingCheckSettings = ServingCheckSettings()
     report: ReportSettings = ReportSettings()
+    warm_start: bool = False
     beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
 
     def __post_init__(self) -> None:
@@ -103,6 +105,14 @@ class PipelineSettings:
         for text in (*self.gate.min_value, *self.gate.max_drop):
             asked = Rule.parse(text).evaluation_set
             require(asked in known, "Gate: the set", asked, f"one of {', '.join(sorted(known))}", "correct it")
+        named = self.training.pretrained is not None or bool(self.vocabulary.path)
+        require(
+            not (self.warm_start and named),
+            "Pipeline.warm_start",
+            self.warm_start,
+            "False where Training.pretrained or Vocabulary.path names what to start from",
+            "set either",
+        )
 
     @property
     def all_evaluation_sets(self) -> tuple[EvaluationSetSettings, ...]:

@@ -42,8 +42,9 @@ def test_command_exists(command):
         if spec.submodule_search_locations:
             spec = importlib.util.find_spec(f"{module}.__main__")
         source = pathlib.Path(spec.origin).read_text()
-        if "gin_flags" in source:
-            source += (ROOT / "pipeline" / "gin_flags.py").read_text()
+        for shared in ("kfp_command", "gin_flags"):
+            if shared in source:
+                source += (ROOT / "pipeline" / f"{shared}.py").read_text()
         for flag in (word.removeprefix("--").split("=")[0] for word in words if word.startswith("--")):
             assert f'"{flag}"' in source, f"{module} has no flag --{flag}"
     else:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import apache_beam as beam
 
+from beam.sources import spans
 from beam.sources.delimited import CsvSource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
@@ -53,6 +54,24 @@ def from_json(text: str) -> Source:
       ValueError: no source has this name.
     """
     return _make(json.loads(text))
+
+
+def with_path(source: Any, path: str) -> Any:
+    """The same source of other files; ValueError where it reads none."""
+    if hasattr(source, "rows"):
+        return dataclasses.replace(source, rows=with_path(source.rows, path))
+    if not hasattr(source, "path"):
+        raise ValueError(f"the source is {type(source).__name__}, which has no path that {path!r} could replace")
+    return dataclasses.replace(source, path=path)
+
+
+def newest(source: Any) -> Any:
+    """The source with its newest span in place of {SPAN}; ValueError where no span has files."""
+    if hasattr(source, "rows"):
+        return dataclasses.replace(source, rows=newest(source.rows))
+    if spans.SPAN not in getattr(source, "path", ""):
+        return source
+    return dataclasses.replace(source, path=spans.newest(source.path))
 
 
 def _plain(source: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class RowSource:
     A row that cannot be used is dropped by reason, with its file and place; it never stops the run.
 
     Attributes:
-      path: a file or a glob pattern, on any file system Beam knows.
+      path: a file or a glob pattern, on any file system Beam knows; {SPAN} stands for the highest number that there is.
       columns: {field: column}, where a column is not called as its field, such as {"image": "jpg"}.
       captions: columns with captions, each a text or a list of texts; the first one found is the caption, the others
         are more captions of the same picture. Alt-text and generated captions are two columns.

@@ -13,7 +13,12 @@ class Driver(fingerprint_driver.Driver):
     """Adds path, size and time of every shard of the evaluation sets."""
 
     def fingerprint(self, properties: dict[str, str]) -> str:
-        options = dedupe.DedupeOptions(**json.loads(properties[data_stage.OPTIONS_KEY]))
-        stats = [(path, tf.io.gfile.stat(path)) for path in options.evaluation_shards()]
-        files = [f"{path} {stat.length} {stat.mtime_nsec}" for path, stat in stats]
-        return hashlib.sha256("\n".join(files).encode()).hexdigest()
+        return evaluation_fingerprint(properties[data_stage.OPTIONS_KEY])
+
+
+def evaluation_fingerprint(options: str) -> str:
+    """Of the shards of the evaluation sets; `options` is JSON of the fields of `beam.dedupe.DedupeOptions`."""
+    shards = dedupe.DedupeOptions(**json.loads(options)).evaluation_shards()
+    stats = [(path, tf.io.gfile.stat(path)) for path in shards]
+    files = [f"{path} {stat.length} {stat.mtime_nsec}" for path, stat in stats]
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()

@@ -3,13 +3,13 @@
 import os
 from typing import Protocol
 
-import docker
 from kubernetes import client as kubernetes_client
 from tfx.components.infra_validator import serving_bins
 from tfx.components.infra_validator.model_server_runners import kubernetes_runner, local_docker_runner
 from tfx.proto import infra_validator_pb2
 from tfx.utils import kube_utils
 
+import docker
 from components.infra_validator import process_runner
 from components.infra_validator.process_runner import Memory
 from components.infra_validator.settings import ServingCheckSettings

@@ -2,11 +2,9 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
 import math
 import os
-import platform
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +20,7 @@ from beam import writer
 from beam.dedupe.report import CLUSTERS_FILE
 from beam.evaluation_sets import CLASSES_FILE
 from beam.store import MANIFEST_FILE, SAMPLES_FILE
+from components import versions
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
 from components.run_report import figures, gate, held_out
@@ -35,16 +34,6 @@ ATTRIBUTION_KEY = "attribution"
 GALLERY_KEY = "gallery"
 MAX_ROWS_KEY = "max_rows"
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.json"
-_PACKAGES = (
-    "siglip-tfx",
-    "tfx",
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-text",
-    "tensorflow-model-analysis",
-    "apache-beam",
-)
-
 Inputs = Mapping[str, list[types.Artifact]]
 
 
@@ -123,7 +112,7 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "anomalies": _anomalies(uri("anomalies")),
         "serving_check": serving,
         "training": {"steps": int(log[-1]["step"]) + 1, **log[-1]} if log else {"steps": 0},
-        "versions": _versions(),
+        "versions": versions.installed(),
     }
     page = {
         "curves": figures.training_curves(log),
@@ -166,7 +155,9 @@ def _anomalies(folder: str) -> list[str]:
 def _timings(input_dict: Inputs) -> list[tuple[str, str]]:
     """(what was made, when), in the order it was made; what came from cache shows the time of its own run."""
     made = sorted(
-        (artifacts[0].mlmd_artifact.last_update_time_since_epoch, name) for name, artifacts in input_dict.items()
+        (artifacts[0].mlmd_artifact.last_update_time_since_epoch, name)
+        for name, artifacts in input_dict.items()
+        if artifacts[0].mlmd_artifact.last_update_time_since_epoch  # Kubeflow Pipelines do not tell
     )
     lines, before = [], None
     for milliseconds, name in made:
@@ -175,16 +166,6 @@ def _timings(input_dict: Inputs) -> list[tuple[str, str]]:
         lines.append((name.replace("_", " "), moment.strftime("%H:%M:%S") + since))
         before = milliseconds
     return lines
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _without_nan(value: Any) -> Any:

@@ -17,17 +17,31 @@ class VocabularyTrainerSpec(component_spec.ComponentSpec):
         executor.SENTENCES_KEY: component_spec.ExecutionParameter(type=int),
         executor.SEED_KEY: component_spec.ExecutionParameter(type=int),
     }
-    INPUTS = {standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+    INPUTS = {
+        standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        standard_component_specs.BASE_MODEL_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.Model, optional=True
+        ),
+    }
     OUTPUTS = {executor.VOCABULARY_KEY: component_spec.ChannelParameter(type=artifacts.Vocabulary)}
 
 
 class VocabularyTrainer(base_component.BaseComponent):
-    """Trains a SentencePiece unigram vocabulary on the lower-cased captions of the train split, or takes a file."""
+    """Trains a SentencePiece unigram vocabulary on the lower-cased captions of the train split, or takes one."""
 
     SPEC_CLASS = VocabularyTrainerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, examples: BaseChannel, path: str, sha256: str, size: int, max_sentences: int, seed: int) -> None:
+    def __init__(
+        self,
+        examples: BaseChannel,
+        path: str,
+        sha256: str,
+        size: int,
+        max_sentences: int,
+        seed: int,
+        base_model: BaseChannel | None = None,
+    ) -> None:
         """Makes the component.
 
         Args:
@@ -37,11 +51,13 @@ class VocabularyTrainer(base_component.BaseComponent):
           size: pieces; small corpora may give fewer.
           max_sentences: captions drawn at most.
           seed: of the draw.
+          base_model: Model whose vocabulary is used as it is, if there is one yet.
         """
         super().__init__(
             spec=VocabularyTrainerSpec(
                 **{
                     standard_component_specs.EXAMPLES_KEY: examples,
+                    **({standard_component_specs.BASE_MODEL_KEY: base_model} if base_model else {}),
                     executor.PATH_KEY: path,
                     executor.SHA256_KEY: sha256,
                     executor.SIZE_KEY: size,

@@ -11,8 +11,11 @@ import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import path_utils
 
+from components.model_resolver.executor import present
 from models import data, tokenizer
+from models.pretrained import saved_model
 
 VOCABULARY_KEY = "vocabulary"
 PATH_KEY = "path"
@@ -32,11 +35,16 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Reads the captions of the train split and trains the vocabulary, or copies the file.
+        """Reads the captions of the train split and trains the vocabulary, or copies the file or the model's.
 
         Raises:
           ValueError: SentencePiece refuses the size for these captions, or there is no such file.
         """
+        inputs = present(input_dict, standard_component_specs.BASE_MODEL_KEY)
+        if inputs.get(standard_component_specs.BASE_MODEL_KEY):
+            uri = artifact_utils.get_single_uri(inputs[standard_component_specs.BASE_MODEL_KEY])
+            _write(saved_model.vocabulary(path_utils.serving_model_path(uri)), output_dict)
+            return
         path = exec_properties[PATH_KEY]
         if path:
             _write(read_file(path), output_dict)

@@ -2,6 +2,8 @@
 
 import os
 
+import tensorflow as tf
+
 from models import settings
 from models.pretrained import big_vision, hugging_face, restoration, saved_model, whole
 from models.pretrained.checkpoint import Checkpoint
@@ -46,7 +48,8 @@ def load_fitting(
 
 def newest_version(path: str) -> str:
     """Of a folder of pushed models, which are numbered, the newest; anything else is itself."""
-    versions = [name for name in os.listdir(path) if name.isdigit()] if os.path.isdir(path) else []
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)] if tf.io.gfile.isdir(path) else []
+    versions = [name for name in names if name.isdigit()]
     return os.path.join(path, max(versions, key=int)) if versions else path
 
 
@@ -69,7 +72,7 @@ def read(path: str, vocabulary: str | None = None, size: int | None = None) -> C
         raise PretrainedError(f"--size={size} is for an .npz of big_vision; {path} tells its own, so leave it out")
     if os.path.isfile(os.path.join(path, "config.json")):
         return hugging_face.read(path, given)
-    if os.path.isfile(os.path.join(path, "saved_model.pb")):
+    if tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
         if given is not None:
             raise PretrainedError(f"--vocabulary={vocabulary}: {path} has its own, so leave it out")
         return saved_model.read(path)

@@ -25,7 +25,7 @@ def read(folder: str) -> Checkpoint:
       PretrainedError: it is not of a SigLIP of ours, or a file is missing or damaged.
     """
     config = _config(folder)
-    return Checkpoint(config, _weights(folder), _vocabulary(folder), folder)
+    return Checkpoint(config, _weights(folder), vocabulary(folder), folder)
 
 
 def write(checkpoint: Checkpoint, folder: str) -> None:
@@ -119,7 +119,8 @@ def _weights(folder: str) -> dict:
     return weights
 
 
-def _vocabulary(folder: str) -> bytes:
+def vocabulary(folder: str) -> bytes:
+    """The SentencePiece model of a SavedModel of ours; PretrainedError where it has none."""
     with tf.io.gfile.GFile(_vocabulary_file(folder), "rb") as file:
         return file.read()
 

@@ -2,7 +2,6 @@
 
 import json
 
-import docker
 import pytest
 import tensorflow as tf
 from kubernetes import client as kubernetes_client
@@ -10,6 +9,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import kube_utils
 
+import docker
 from components.infra_validator import executor, runners, serving_check
 from components.infra_validator.settings import ServingCheckSettings
 from tests.components.toy_models import ToyModel

@@ -71,6 +71,18 @@ def test_devices_that_are_not_there_are_named_with_the_fix(runtime, message, mon
         distribution.create(runtime)
 
 
+@pytest.mark.parametrize(("kind", "index", "process"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)])
+def test_the_first_process_is_the_chief_where_the_cluster_names_one(monkeypatch, kind, index, process):
+    cluster = {"chief": ["localhost:1"], "worker": ["localhost:2", "localhost:3"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
+    monkeypatch.setattr(
+        tf.distribute, "MultiWorkerMirroredStrategy", lambda cluster_resolver: tf.distribute.get_strategy()
+    )
+    found = distribution.create(settings.RuntimeSettings("multi_worker"))
+    assert (found.process, found.processes, found.readers) == (process, 3, 3)
+    assert found.is_chief == (kind == "chief")
+
+
 def test_remat_without_xla_is_refused():
     with pytest.raises(ValueError, match=r"Runtime.remat is True, but must be False without XLA"):
         settings.RuntimeSettings(remat=True, jit_compile=False)

@@ -29,7 +29,8 @@ def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(
     thresholds = {line["metric"]: line["min_value"] for line in summary["gate"] if line["min_value"] is not None}
     chance = metrics.chance(summary["slices"]["eval"]["pictures"], 5)
     assert thresholds.keys() <= chance.keys()
-    assert all(value > 1.4 * chance[metric] for metric, value in thresholds.items())
+    for metric, value in thresholds.items():  # which the whole interval must reach
+        assert value > (3.0 if "recall" in metric else 1.05) * chance[metric]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "gin").glob("*.gin")))

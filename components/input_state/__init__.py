@@ -1,0 +1,1 @@
+"""InputState: what lies outside the pipeline, looked at where no driver of ours runs."""

@@ -1,0 +1,73 @@
+"""The command line that Kubeflow's and Vertex AI's runner share: `compile` and `submit`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from absl import app, flags
+
+from pipeline import gin_flags, progress
+
+_OUTPUT = flags.DEFINE_string("output", None, "File of the specification, which ends in .yaml, or .json for Vertex AI.")
+_DATA = flags.DEFINE_string("data", None, "submit: path of the data, in place of the source's own.")
+_STEPS = flags.DEFINE_integer("steps", None, "submit: steps of training, in place of Training.steps.", lower_bound=0)
+_PUSH_TO = flags.DEFINE_string("push_to", None, "submit: folder of a bucket that models are pushed to.")
+_CRON = flags.DEFINE_string("cron", None, "submit: when to run, again and again, such as '0 3 * * *'; else once, now.")
+
+Compile = Callable[[list[str], list[str], str], Any]
+"""Of gin files, bindings and the file to write; returns the settings of the platform."""
+Submit = Callable[[Any, str, Mapping[str, Any], str], str]
+"""Of these settings, the file, parameters and a schedule or ""; returns where to look."""
+
+
+def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> None:
+    """Does what the command says; exits with a line that says what is wrong.
+
+    Args:
+      argv: the module, and "compile" or "submit".
+      compile_: writes the specification.
+      submit: sends it.
+      extension: of the file.
+    """
+    if argv[1:] not in (["compile"], ["submit"]):
+        raise app.UsageError(f"the command is {' '.join(argv[1:]) or 'missing'}, but must be compile or submit")
+    module = f"python -m pipeline.{os.path.basename(argv[0]).removesuffix('.py')}"
+    try:
+        output = _OUTPUT.value or f"pipeline{extension}"
+        if not output.endswith(extension):
+            raise ValueError(f"--output={output}, but must end in {extension}; rename it")
+        parameters = _parameters() if argv[1] == "submit" else {}
+        progress.quiet_terminal()
+        print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
+        where = compile_(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, output)
+        size = os.path.getsize(output) / 1024
+        if argv[1] == "compile":
+            print(f"Compiled {output} ({size:.0f} KiB). Next: {module} submit, with the same flags")
+            return
+        if missing := where.placeholders():
+            raise ValueError(f"{', '.join(missing)} still says YOUR-...; set it in gin/platform or by --gin_bindings")
+        print(f"Submitted {output}: {submit(where, output, parameters, _CRON.value or '')}")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+def write(output: str, text: str) -> None:
+    """Writes the file whole or not at all."""
+    unfinished = f"{output}.unfinished"
+    os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
+    with open(unfinished, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(unfinished, output)
+
+
+def _parameters() -> dict[str, Any]:
+    """Values of the specification's parameters, of those flags that are given."""
+    for flag in (_DATA, _PUSH_TO):
+        if flag.value is not None and "://" not in flag.value:
+            raise ValueError(f"--{flag.name}={flag.value}, but must lie in a bucket: pods do not see this machine")
+    values: dict[str, Any] = {"data": _DATA.value, "steps": _STEPS.value}
+    if _PUSH_TO.value is not None:
+        values["push_destination"] = json.dumps({"filesystem": {"base_directory": _PUSH_TO.value}})
+    return {name: value for name, value in values.items() if value is not None}

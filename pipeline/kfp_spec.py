@@ -1,0 +1,152 @@
+"""The pipeline as Kubeflow Pipelines 2 and Vertex AI take it: one specification, in which everything is resolved."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.utils import proto_utils
+
+from models import configuration
+from models.checks import label, require
+from pipeline import inputs, pipeline
+from pipeline.platforms import PlatformSettings
+from pipeline.settings import PipelineSettings
+
+_ALWAYS_RUN = ("InputState", "LastBlessedModel")
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 60, 3600
+_KILL_AFTER = "--kill-after=120"  # time for a checkpoint
+_OF_THIS_MACHINE = ("--setup_file", "--requirements_file", "--extra_package", "--prebuild_sdk_container_engine")
+
+
+def load(
+    gin_files: Sequence[str], gin_bindings: Sequence[str], platform: type[PlatformSettings]
+) -> tuple[PipelineSettings, Any]:
+    """Settings of the pipeline and of where it runs, held against each other; no data is looked at.
+
+    Raises:
+      ValueError: gin cannot be used, or names what the platform does not have or cannot read.
+    """
+    settings, where = configuration.load(gin_files, gin_bindings, [PipelineSettings, platform])
+    where.require_runtime(settings.training.runtime)
+    _require_remote(settings, where)
+    return inputs.pin_models(settings), where
+
+
+def build(
+    settings: PipelineSettings,
+    where: PlatformSettings,
+    trainer: type[BaseExecutor],
+    runs_resolvers: bool,
+    trainer_config: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """JSON of the PipelineJob; the same settings give the same.
+
+    Args:
+      settings: of the pipeline.
+      where: of the platform.
+      trainer: what runs the Trainer there.
+      runs_resolvers: whether TFX's resolvers run there.
+      trainer_config: what `trainer` needs to know.
+    """
+    root = os.path.join(where.root.rstrip("/"), settings.name)
+    locations = pipeline.Locations(
+        os.path.join(root, "artifacts"), os.path.join(root, "serving"), os.path.join(root, "checkpoints")
+    )
+    destination = proto_utils.proto_to_json(pipeline.push_destination(locations.serving))
+    defaults: dict[str, Any] = {"data": "", "steps": settings.training.steps, "push_destination": destination}
+    parameters = {name: RuntimeParameter(name, type(value), value) for name, value in defaults.items()}
+    platform = pipeline.Platform(
+        **parameters, runs_resolvers=runs_resolvers, trainer=trainer, trainer_config=trainer_config or {}
+    )
+    dag = pipeline.create(settings, locations, platform)
+    known = {component.id for component in dag.components}
+    for name in ("cpus", "memory_gb", "retries", "timeout_hours", "uncached"):
+        for component in {*getattr(where, name)} - {""}:
+            require(
+                component in known, label(where, name), component, f"one of {', '.join(sorted(known))}", "correct it"
+            )
+    for component in dag.components:
+        if isinstance(component, BaseComponent):
+            component.with_platform_config(_resources(where, component.id))
+    images = {"default_image_path": where.image, "Trainer": where.trainer_image or where.image}
+    config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image=images, use_pipeline_spec_2_1=True)
+    job = tfx.orchestration.experimental.KubeflowV2DagRunner(config=config).run(dag, write_out=False)
+    spec = job["pipelineSpec"]
+    for name, value in defaults.items():
+        spec["root"]["inputDefinitions"]["parameters"][name] |= {"defaultValue": value, "isOptional": True}
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        _finish_task(name, task, spec["deploymentSpec"]["executors"], where)
+    return job
+
+
+def _finish_task(name: str, task: dict[str, Any], executors: dict[str, Any], where: PlatformSettings) -> None:
+    """What TFX's compiler has no way to say."""
+    for parameter in task.get("inputs", {}).get("parameters", {}).values():
+        # TFX adds "_task" to the name of the task that a parameter comes from, which no task has.
+        if source := parameter.get("taskOutputParameter"):
+            source["producerTask"] = source["producerTask"].removesuffix("_task")
+    if name in (*_ALWAYS_RUN, *where.uncached):
+        task["cachingOptions"] = {}
+    container = executors[f"{name}_executor"].get("container")
+    if container and (retries := where.of("retries", name)):
+        task["retryPolicy"] = {
+            "maxRetryCount": int(retries),
+            "backoffDuration": f"{_FIRST_WAIT_SECONDS}s",
+            "backoffFactor": 2.0,
+            "backoffMaxDuration": f"{_LONGEST_WAIT_SECONDS}s",
+        }
+    hours = where.of("timeout_hours", name)
+    if container and hours:
+        container["command"] = ["timeout", _KILL_AFTER, str(round(hours * 3600)), *container["command"]]
+
+
+def _resources(where: PlatformSettings, component: str) -> Any:
+    return pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec(
+        cpu_limit=where.of("cpus", component) or 0, memory_limit=where.of("memory_gb", component) or 0
+    )
+
+
+def _require_known(where: PlatformSettings, components: set[str]) -> None:
+    rule = f"one of {', '.join(sorted(components))}"
+    for name in ("cpus", "memory_gb", "retries", "timeout_hours", "uncached"):
+        for component in {*getattr(where, name)} - {""}:
+            require(component in components, label(where, name), component, rule, "correct it")
+
+
+def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None:
+    """Refuses paths and Beam flags that mean something on this machine only."""
+    for name, path in _paths(settings):
+        require(
+            "://" in path, name, path, "in a bucket: pods do not see this machine", f"copy it to {where.root}/inputs"
+        )
+    for flag in settings.beam_args:
+        require(
+            not flag.startswith(_OF_THIS_MACHINE),
+            "Pipeline.beam_args",
+            flag,
+            "without files of this machine",
+            "use gin/engine/dataflow_image.gin, where workers run the image",
+        )
+
+
+def _paths(settings: PipelineSettings) -> list[tuple[str, str]]:
+    """(name, path) of every file that the settings name."""
+    found = []
+    source: Any = settings.ingest.source
+    while source is not None:
+        found += [(f"{type(source).__name__}.{name}", getattr(source, name, "")) for name in ("path", "data_dir")]
+        source = getattr(source, "rows", None)
+    found.append(("Vocabulary.path", settings.vocabulary.path))
+    if settings.training.pretrained:
+        found.append(("Pretrained.path", settings.training.pretrained.path))
+    if settings.ingest.similarity:
+        found.append(("Similarity.model", settings.ingest.similarity.model))
+    if settings.deduper:
+        found.append(("Deduper.embedding_model", settings.deduper.embedding_model))
+        found += [("Deduper.evaluation_sets", path) for path in settings.deduper.evaluation_sets.values()]
+    return [(name, path) for name, path in found if path]

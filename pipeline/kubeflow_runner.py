@@ -1,0 +1,105 @@
+"""Compiles the pipeline for Kubeflow Pipelines 2, and submits it there.
+
+`python -m pipeline.kubeflow_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/kubeflow.gin`
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from absl import app, flags
+
+from pipeline import kfp_command
+
+if TYPE_CHECKING:
+    from pipeline.platforms import KubeflowSettings
+
+
+def main(argv: list[str]) -> None:
+    """Compiles, or compiles and submits."""
+    kfp_command.run(argv, compile_pipeline, submit, ".yaml")
+
+
+def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str) -> "KubeflowSettings":
+    """Writes the specification, and in a second document what pods need of Kubernetes; returns the platform's settings.
+
+    Raises:
+      ValueError: the gin cannot be used, or names what the platform does not have.
+    """
+    import yaml
+
+    from components.trainer.executor import RestartedExecutor
+    from pipeline import kfp_spec
+    from pipeline.platforms import KubeflowSettings
+
+    settings, where = kfp_spec.load(gin_files, gin_bindings, KubeflowSettings)
+    spec = kfp_spec.build(settings, where, RestartedExecutor, runs_resolvers=False)["pipelineSpec"]
+    labels = _node_labels(where)
+    documents = [spec]
+    if labels:
+        accelerator = {"type": "google.com/tpu" if where.topology else "nvidia.com/gpu", "count": str(_devices(where))}
+        executor = spec["root"] and spec["components"]["Trainer"]["executorLabel"]
+        spec["deploymentSpec"]["executors"][executor]["container"]["resources"]["accelerator"] = accelerator
+        pods = {executor: {"nodeSelector": {"labels": labels}}}
+        documents.append({"platforms": {"kubernetes": {"deploymentSpec": {"executors": pods}}}})
+    kfp_command.write(output, yaml.safe_dump_all(documents, sort_keys=True))
+    return where
+
+
+def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:
+    """Starts a run, or a schedule where `cron` is given; returns its address."""
+    import kfp
+
+    client = kfp.Client(host=where.host, namespace=where.namespace or "kubeflow")
+    experiment = client.create_experiment(where.experiment, namespace=where.namespace or None)
+    account = where.service_account or None
+    if cron:
+        job = client.create_recurring_run(
+            experiment.experiment_id,
+            where.experiment,
+            cron_expression=f"0 {cron}",  # Kubeflow's begins with seconds
+            params=dict(parameters),
+            pipeline_package_path=spec,
+            pipeline_root=where.root,
+            no_catchup=True,
+            service_account=account,
+        )
+        return f"{where.host}/#/recurringrun/details/{job.recurring_run_id}"
+    run = client.create_run_from_pipeline_package(
+        spec,
+        arguments=dict(parameters),
+        experiment_id=experiment.experiment_id,
+        pipeline_root=where.root,
+        service_account=account,
+    )
+    return f"{where.host}/#/runs/details/{run.run_id}"
+
+
+def console() -> None:
+    """Entry of the console script."""
+    flags.mark_flag_as_required("gin_file")
+    app.run(main)
+
+
+def _devices(where: "KubeflowSettings") -> int:
+    from pipeline.machines import TPU_MACHINES
+
+    return TPU_MACHINES[where.machine].chips if where.topology else where.gpus
+
+
+def _node_labels(where: "KubeflowSettings") -> dict[str, str]:
+    """Labels of the Kubernetes nodes that the Trainer's pod may run on, as GKE sets them."""
+    from pipeline.machines import TPU_MACHINES
+
+    labels = {}
+    if where.topology:
+        labels["cloud.google.com/gke-tpu-accelerator"] = TPU_MACHINES[where.machine].gke
+        labels["cloud.google.com/gke-tpu-topology"] = where.topology
+    if where.gpus:
+        labels["cloud.google.com/gke-accelerator"] = where.gpu
+    if where.spot:
+        labels["cloud.google.com/gke-spot"] = "true"
+    return labels
+
+
+if __name__ == "__main__":
+    console()

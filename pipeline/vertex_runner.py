@@ -1,0 +1,105 @@
+"""Compiles the pipeline for Vertex AI Pipelines, and submits it there.
+
+`python -m pipeline.vertex_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/vertex.gin`
+"""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from absl import app, flags
+
+from pipeline import kfp_command
+
+if TYPE_CHECKING:
+    from pipeline.platforms import VertexSettings
+
+_LONGEST_HOURS = 168.0  # what Vertex AI gives a job that names no other time
+
+
+def main(argv: list[str]) -> None:
+    """Compiles, or compiles and submits."""
+    kfp_command.run(argv, compile_pipeline, submit, ".json")
+
+
+def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str) -> "VertexSettings":
+    """Writes the specification, a PipelineJob; returns the platform's settings.
+
+    Raises:
+      ValueError: the gin cannot be used, or names what the platform does not have.
+    """
+    from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
+    from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
+
+    from components.trainer import executor, vertex
+    from pipeline import kfp_spec
+    from pipeline.platforms import VertexSettings
+
+    settings, where = kfp_spec.load(gin_files, gin_bindings, VertexSettings)
+    trainer, config = executor.RestartedExecutor, {}
+    if where.machine:
+        trainer = vertex.Executor
+        job = custom_job(where, settings.name)
+        config = {ENABLE_VERTEX_KEY: True, VERTEX_REGION_KEY: where.region, TRAINING_ARGS_KEY: job}
+    spec = kfp_spec.build(settings, where, trainer, runs_resolvers=True, trainer_config=config)
+    kfp_command.write(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+    return where
+
+
+def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
+    """What TFX's client makes Vertex AI's CustomJob from: all but the command."""
+    machine: dict[str, Any] = {"machine_type": where.machine}
+    if where.topology:
+        machine["tpu_topology"] = where.topology
+    if where.gpus:
+        machine |= {"accelerator_type": where.gpu, "accelerator_count": where.gpus}
+    pools = [
+        {
+            "machine_spec": machine,
+            "replica_count": replicas,
+            "disk_spec": {"boot_disk_size_gb": where.disk_gb},
+            "container_spec": {"image_uri": where.trainer_image or where.image},
+        }
+        for replicas in (1, where.hosts - 1)  # the first coordinates
+        if replicas
+    ]
+    hours = where.of("timeout_hours", "Trainer") or _LONGEST_HOURS
+    scheduling = {"timeout": {"seconds": round(hours * 3600)}, "restart_job_on_worker_restart": True}
+    if where.spot:
+        scheduling["strategy"] = "SPOT"
+    job: dict[str, Any] = {"worker_pool_specs": pools, "scheduling": scheduling}
+    for key in ("service_account", "network"):
+        if value := getattr(where, key):
+            job[key] = value
+    return {"project": where.project, "display_name": f"{name}-trainer", "job_spec": job}
+
+
+def submit(where: "VertexSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:
+    """Starts a run, or a schedule where `cron` is given; returns its address."""
+    from google.cloud import aiplatform
+
+    aiplatform.init(project=where.project, location=where.region)
+    with open(spec, encoding="utf-8") as file:
+        name = json.load(file)["pipelineSpec"]["pipelineInfo"]["name"]
+    job = aiplatform.PipelineJob(
+        display_name=name, template_path=spec, pipeline_root=where.root, parameter_values=dict(parameters)
+    )
+    account, network = where.service_account or None, where.network or None
+    console = f"https://console.cloud.google.com/vertex-ai/pipelines?project={where.project}"
+    if cron:
+        schedule = job.create_schedule(
+            display_name=name, cron=cron, max_concurrent_run_count=1, service_account=account, network=network
+        )
+        return f"{schedule.resource_name}, see {console}"
+    job.submit(service_account=account, network=network)
+    return f"{job.resource_name}, see {console}"
+
+
+def console() -> None:
+    """Entry of the console script."""
+    flags.mark_flag_as_required("gin_file")
+    app.run(main)
+
+
+if __name__ == "__main__":
+    console()
