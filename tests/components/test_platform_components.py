@@ -10,6 +10,7 @@ from beam import sources
 from beam.sources import CsvSource, JsonlSource, OpenMojiSource, UrlListSource
 from components import artifacts
 from components.input_state import executor as input_state
+from components.input_state.component import InputStateSpec
 from components.model_resolver import executor as last_model
 from pipeline import pipeline
 
@@ -37,12 +38,12 @@ def test_without_a_span_a_source_stays_and_without_files_it_is_told(tmp_path):
         sources.newest(JsonlSource(f"{tmp_path}/day-{{SPAN}}/*.jsonl"))
 
 
-def look(folder, source, data: str = "", deduper: str = "") -> dict[str, str]:
+def look(folder, source, data: str = "", deduper: str = "", sets: str = "{}") -> dict[str, str]:
     outputs = {}
-    for key in (input_state.CURRENT_SOURCE_KEY, input_state.SOURCE_STATE_KEY, input_state.EVALUATION_STATE_KEY):
+    for key in InputStateSpec.OUTPUTS:
         outputs[key] = [standard_artifacts.String()]
         outputs[key][0].uri = str(folder / key)
-    properties = {"source": sources.to_json(source), "data": data, "deduper": deduper}
+    properties = {"source": sources.to_json(source), "data": data, "deduper": deduper, "sets": sets}
     input_state.Executor().Do({}, outputs, properties)
     return {key: artifacts[0].read() for key, artifacts in outputs.items()}
 
@@ -63,10 +64,12 @@ def test_the_state_changes_with_the_files_and_with_nothing_else(tmp_path):
 def test_evaluation_sets_are_looked_at_too(tmp_path):
     write_spans(tmp_path, "1.jsonl", "coco/Split-test/a.gz")
     source, deduper = JsonlSource(f"{tmp_path}/1.jsonl"), json.dumps({"evaluation_sets": {"coco": f"{tmp_path}/coco"}})
-    before = look(tmp_path, source, deduper=deduper)
+    sets = json.dumps({"coco": {"source": "", "examples": f"{tmp_path}/coco"}})
+    before = look(tmp_path, source, deduper=deduper, sets=sets)
     (tmp_path / "coco" / "Split-test" / "a.gz").write_text("changed")
-    after = look(tmp_path, source, deduper=deduper)
+    after = look(tmp_path, source, deduper=deduper, sets=sets)
     assert before["evaluation_state"] != after["evaluation_state"]
+    assert before["suite_state"] != after["suite_state"]
     assert before["source_state"] == after["source_state"]
 
 

@@ -22,8 +22,8 @@ from tests.pipeline import compiled
 from tests.pipeline.conftest import ROOT
 
 COMPONENTS = {
-    "Augmenter", "Deduper", "Evaluator", "ExampleValidator", "ImageTextGen", "InfraValidator", "InputState", "Pusher",
-    "RunReport", "SchemaGen", "StatisticsGen", "Trainer", "VocabularyTrainer",
+    "Augmenter", "Deduper", "EvaluationSuite", "Evaluator", "ExampleValidator", "ImageTextGen", "InfraValidator",
+    "InputState", "ModelPackager", "Pusher", "RunReport", "SchemaGen", "StatisticsGen", "Trainer", "VocabularyTrainer",
 }  # fmt: skip
 RESOLVERS = {"LastBlessedModel-model-blessing-resolver", "LastBlessedModel-model-resolver"}
 
