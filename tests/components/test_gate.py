@@ -124,8 +124,8 @@ def blessings(pictures: int, pairs: int, noises: tuple[float, float], max_drop: 
 @pytest.mark.slow
 def test_of_equal_models_95_in_100_are_blessed_and_of_those_3_points_worse_95_blocked():
     """At the size of COCO's test split, 5,000 pictures with 5 captions each, a fall of 1 point being allowed."""
-    equal, none = blessings(5000, 40, (0.5, 0.5), 0.01)
-    worse, change = blessings(5000, 40, (0.5, 0.534), 0.01)
+    equal, none = blessings(5000, 30, (0.5, 0.5), 0.01)
+    worse, change = blessings(5000, 30, (0.5, 0.537), 0.01)
     print(f"\nequal pairs blessed: {equal:.0%} (change {none:+.3f}); worse by {-change:.3f} blocked: {1 - worse:.0%}")
     assert -0.035 < change < -0.025
     assert equal >= 0.95
