@@ -21,12 +21,14 @@ class ReadShards(beam.PTransform):
 
 
 def shards(examples_folder: str) -> list[str]:
-    """Sorted paths of the shards of all splits.
+    """Sorted paths of the shards of all splits, or of one where its folder, Split-NAME, is named.
 
     Raises:
       FileNotFoundError: there is none.
     """
-    paths = sorted(tf.io.gfile.glob(f"{examples_folder.rstrip('/')}/Split-*/*"))
+    folder = examples_folder.rstrip("/")
+    one_split = folder.rpartition("/")[2].startswith("Split-")
+    paths = sorted(tf.io.gfile.glob(f"{folder}/*" if one_split else f"{folder}/Split-*/*"))
     if not paths:
         raise FileNotFoundError(
             f"no shard matches {examples_folder}/Split-*/*; name the folder of an Examples artifact"

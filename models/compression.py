@@ -16,6 +16,7 @@ class CompressedWeights(tf.Module):
     """The matrices of an objective's layers in fewer bits, put in the place of its own while a function is traced.
 
     int8: symmetric, one float32 scale for each output channel (for each row of an embedding table). bfloat16: rounded.
+    They are read in the layer's compute dtype.
     """
 
     def __init__(self, objective: Any, dtype: str) -> None:
@@ -27,9 +28,8 @@ class CompressedWeights(tf.Module):
             for attribute in (_MATRIX, _TABLE):
                 variable = vars(layer).get(attribute)
                 if isinstance(variable, tf.Variable):
-                    axis = 0 if attribute == _TABLE else -1
                     places.append((layer, attribute))
-                    self.stored.append(_stored(variable, dtype, axis))
+                    self.stored.append(_stored(variable, dtype, _channels(layer, attribute)))
                     replaced.add(variable.ref())
         self._places = lambda: places  # not tracked, or the layers would be saved with their own weights
         self.kept = [variable for variable in objective.variables if variable.ref() not in replaced]
@@ -39,7 +39,9 @@ class CompressedWeights(tf.Module):
         """While this is entered, the layers read these weights."""
         places = zip(self._places(), self.stored, strict=True)
         replaced = [
-            (layer, "call", _Lookup(stored)) if attribute == _TABLE else (layer, attribute, _read(stored))
+            (layer, "call", _Lookup(stored, layer.compute_dtype))
+            if attribute == _TABLE
+            else (layer, attribute, tf.cast(_read(stored), layer.compute_dtype))
             for (layer, attribute), stored in places
         ]
         own = [vars(layer).pop(attribute, None) for layer, attribute, _ in replaced]
@@ -57,19 +59,30 @@ class CompressedWeights(tf.Module):
 class _Lookup:
     """Reads the rows that are asked for, not the whole table."""
 
-    def __init__(self, stored: tuple[tf.Variable, ...]) -> None:
-        self._stored = stored
+    def __init__(self, stored: tuple[tf.Variable, ...], dtype: str) -> None:
+        self._stored, self._dtype = stored, dtype
 
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:
-        return _read(tuple(tf.gather(part, ids) for part in self._stored))
+        return tf.cast(_read(tuple(tf.gather(part, ids) for part in self._stored)), self._dtype)
 
 
-def _stored(variable: tf.Variable, dtype: str, axis: int) -> tuple[tf.Variable, ...]:
+def _channels(layer: Any, attribute: str) -> tuple[int, ...]:
+    """The axes of a layer's matrix that have a scale for each place: those of its output."""
+    if attribute == _TABLE:
+        return (0,)
+    equation = getattr(layer, "equation", None)  # of EinsumDense, such as "abc,cde->abde"
+    if equation is None:
+        return (len(layer.kernel.shape) - 1,)
+    inputs, output = equation.split("->")
+    return tuple(i for i, letter in enumerate(inputs.split(",")[1]) if letter in output)
+
+
+def _stored(variable: tf.Variable, dtype: str, channels: tuple[int, ...]) -> tuple[tf.Variable, ...]:
     name = f"{variable.name.split(':')[0]}/{SUFFIX}"
     if dtype == "bfloat16":
         return (tf.Variable(tf.cast(variable, tf.bfloat16), trainable=False, name=name),)
     values = variable.numpy()
-    others = tuple(i for i in range(values.ndim) if i != axis % values.ndim)
+    others = tuple(i for i in range(values.ndim) if i not in channels)
     scale = np.maximum(np.abs(values).max(axis=others, keepdims=True), 1e-12) / 127.0
     whole = np.clip(np.rint(values / scale), -127, 127).astype(np.int8)
     return (

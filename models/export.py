@@ -82,7 +82,7 @@ class ServedModel(tf.Module):
         """Rows of evaluation sets -> what `models.evaluation` compares, for each row.
 
         Embeddings; caption; picture, the same for rows of one; evaluation_set; class_similarity, float32 [N, K], with
-        every label of the row's set, NaN beyond; class_index, int32 [N], -1 for none; logit_scale and logit_bias, of
+        every label of the row's set, -inf beyond; class_index, int32 [N], -1 for none; logit_scale and logit_bias, of
         logit = scale * similarity + bias. A picture in several rows of a batch is decoded and embedded once.
         """
         named = (features.IMAGE, features.CAPTION, features.CLASS_NAME, features.EVALUATION_SET)
@@ -92,7 +92,7 @@ class ServedModel(tf.Module):
         picture, place = tf.unique(row[features.IMAGE])
         image = tf.gather(self._embed_image(picture), place)
         similarity, index = self._among_classes(image, evaluation_set, row[features.CLASS_NAME])
-        unit = image[:1]
+        unit = tf.one_hot([0], image.shape[-1])
         apart = self._objective().logits(unit, tf.concat([unit, -unit], axis=0))
         scale, bias = (apart[0, 0] - apart[0, 1]) / 2, (apart[0, 0] + apart[0, 1]) / 2
         return {
@@ -121,12 +121,12 @@ class ServedModel(tf.Module):
         self, image: tf.Tensor, evaluation_set: tf.Tensor, class_name: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         width = widest(self._label_sets)
-        similarity = tf.fill([tf.shape(image)[0], width], float("nan"))
+        similarity = tf.fill([tf.shape(image)[0], width], -float("inf"))
         if not self._label_sets:
             return similarity, tf.fill(tf.shape(class_name), -1)
         for name, one in self._label_sets.items():
             padding = [[0, 0], [0, width - len(one.labels)]]
-            own = tf.pad(image @ tf.transpose(tf.constant(one.embedding)), padding, constant_values=float("nan"))
+            own = tf.pad(image @ tf.transpose(tf.constant(one.embedding)), padding, constant_values=-float("inf"))
             similarity = tf.where((evaluation_set == name)[:, None], own, similarity)
         return similarity, self._class_index.lookup(tf.strings.join([evaluation_set, class_name], separator="\0"))
 

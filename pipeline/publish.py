@@ -15,7 +15,7 @@ from pipeline import progress, versions
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "A folder of numbered versions, such as output/quickstart/serving.")
 _TO = flags.DEFINE_integer("to", None, "The version to go back to.")
 _PIPELINE_DIR = flags.DEFINE_string("pipeline_dir", None, "What a pipeline has written, such as output/quickstart.")
-_REASON = flags.DEFINE_string("reason", "", "Why; it is kept with the version, and in the metadata.")
+_REASON = flags.DEFINE_string("reason", "", "Why; it is kept with the version, and of an override in the metadata.")
 
 
 def main(argv: list[str]) -> None:

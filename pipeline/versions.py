@@ -101,7 +101,7 @@ def roll_back(model_dir: str, to: int | None, reason: str) -> tuple[Version, Ver
     if to is None:
         # What was rolled back from is not gone back to; a roll back of a roll back goes further back.
         current = int(str(served.origin.get("version", served.number)))
-        older = [one for one in known if one.number < current and not one.origin]
+        older = [one for one in known if one.number < current and "version" not in one.origin]
         if not older:
             raise ValueError(f"version {served.number} has none before it in {model_dir}; nothing was changed")
         target = older[-1]

@@ -24,6 +24,7 @@ class TfdsSource(RowSource):
       split: such as "train" or "train[:10%]".
       templates: captions of a class, such as ("a photo of a {}.",).
       label: the feature that holds the class.
+      class_names: in the order of the labels, where the data set's own names are no words; () takes those.
     """
 
     name: ClassVar[str] = "tfds"
@@ -36,6 +37,7 @@ class TfdsSource(RowSource):
     split: str = "train"
     templates: tuple[str, ...] = ()
     label: str = "label"
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,7 +79,13 @@ class TfdsSource(RowSource):
         return {self.captions[0]: captions, self.columns.get("class_name", "class_name"): class_name}
 
     def _class_names(self, info: Any) -> list[str]:
-        return getattr(info.features[self.label], "names", []) if self.label in info.features else []
+        own = getattr(info.features[self.label], "names", []) if self.label in info.features else []
+        if self.class_names and len(self.class_names) != len(own):
+            raise ValueError(
+                f"TfdsSource.class_names has {len(self.class_names)} names, but {info.full_name} has {len(own)} "
+                "classes; give one for each, in the order of the labels"
+            )
+        return list(self.class_names) or own
 
     def _builder(self) -> Any:
         import tensorflow_datasets as tfds

@@ -55,8 +55,8 @@ def create(gate: Gate) -> config_pb2.EvalConfig:
         sliced |= {rule.feature} - {""}
         bound = f"{rule.metric}_{'slice_' if rule.feature else ''}change_high"
         thresholds[bound].append(_threshold(rule, change_threshold=_falls_at_most(drop)))
-    for (evaluation_set, count), needed in needed_counts(gate.min_value).items():
-        thresholds[count].append(_threshold(Rule(count, evaluation_set), value_threshold=_at_least(needed)))
+    for rule, needed in needed_counts(gate.min_value).items():
+        thresholds[rule.metric].append(_threshold(rule, value_threshold=_at_least(needed)))
     config = {
         "not_retrieved": list(gate.not_retrieved),
         "confidence": gate.confidence.overall,
@@ -87,22 +87,22 @@ def create(gate: Gate) -> config_pb2.EvalConfig:
     )
 
 
-def needed_counts(min_value: Mapping[str, float]) -> dict[tuple[str, str], int]:
-    """The smallest evaluation sets on which the smallest values mean something: {(set, "pictures"): number, ...}.
+def needed_counts(min_value: Mapping[str, float]) -> dict[Rule, int]:
+    """The smallest sets and slices on which the smallest values mean something: {Rule("pictures", set): number, ...}.
 
     Chance is k / pictures for recall at k and 1 / classes for zero-shot accuracy; below these counts an untrained model
     could pass, so the gate blocks.
     """
-    counts: dict[tuple[str, str], int] = {}
+    counts: dict[Rule, int] = {}
     for text, value in min_value.items():
         rule = Rule.parse(text)
-        if rule.feature or value <= 0:
+        if value <= 0:
             continue
         if "_recall_at_" in rule.metric:
             count, over_chance = PICTURES, _RECALL_OVER_CHANCE * int(rule.metric.rsplit("_", 1)[1])
         else:
             count, over_chance = CLASSES, _ACCURACY_OVER_CHANCE * (5 if "top_5" in rule.metric else 1)
-        key = (rule.evaluation_set, count)
+        key = dataclasses.replace(rule, metric=count)
         counts[key] = max(counts.get(key, 1), math.ceil(over_chance / value))
     return counts
 

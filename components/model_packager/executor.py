@@ -91,6 +91,7 @@ def _cost(exact: str, compressed: str, split: str) -> dict[str, float]:
     return {name: after[name] - before[name] for name in metrics.SHARES if before[name] == before[name]}
 
 
-def _bytes(folder: str) -> int:
+def _bytes(model: str) -> int:
+    folder = os.path.join(model, "variables")
     files = (os.path.join(place, name) for place, _, names in tf.io.gfile.walk(folder) for name in names)
     return sum(tf.io.gfile.stat(file).length for file in files)

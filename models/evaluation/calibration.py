@@ -22,8 +22,9 @@ class PairCounts:
         self._above, self._right_above = np.zeros(len(THRESHOLDS) + 1), np.zeros(len(THRESHOLDS) + 1)
 
     def add(self, logits: Array, right: Array) -> None:
-        """Counts pairs: float logits and bool of one shape."""
+        """Counts pairs: float logits and bool of one shape. NaN is as wrong as can be."""
         logits, right = logits.ravel(), right.ravel()
+        logits = np.where(np.isnan(logits), np.where(right, -np.inf, np.inf), logits)
         probability = 0.5 + 0.5 * np.tanh(0.5 * logits)
         self.pairs += len(logits)
         self._squares += float(np.sum((probability - right) ** 2))

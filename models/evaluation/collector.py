@@ -10,6 +10,7 @@ from models.evaluation.metrics import Rows
 
 _KEPT = ("image_embedding", "text_embedding", "caption", "picture", "class_index", "logit_scale", "logit_bias")
 _RANK, _CLASSES = "class_rank", "classes"
+_FLOAT32_TIE = 1e-6  # of similarities, which the model computes in float32
 Array = np.ndarray
 
 
@@ -28,9 +29,9 @@ class Collector:
         self._sets.update(np.asarray(outputs["evaluation_set"]).astype(bytes).tolist())
         similarity = np.asarray(outputs["class_similarity"], np.float64)
         index = np.asarray(outputs["class_index"])
-        known = ~np.isnan(similarity)
+        known = ~np.isneginf(similarity)
         right = index[:, None] == np.arange(similarity.shape[1])
-        self._parts[_RANK].append(retrieval.rank(np.where(known, similarity, -np.inf), right))
+        self._parts[_RANK].append(retrieval.rank(similarity, right, _FLOAT32_TIE))
         self._parts[_CLASSES].append(np.sum(known, axis=1))
         labelled = known & (index >= 0)[:, None]
         logits = np.asarray(outputs["logit_scale"])[:, None] * similarity + np.asarray(outputs["logit_bias"])[:, None]

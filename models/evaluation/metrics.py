@@ -20,6 +20,7 @@ NAMES = (
     PICTURES,
     CLASSES,
 )
+_NOT_COMPARABLE = {"_change_low": -1.0, "_change_high": 1.0, "_slice_change_high": 1.0}
 Array = np.ndarray
 
 
@@ -71,13 +72,14 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
 
     M_low and M_high bound the metric M. M_change is how far the candidate lies above the baseline on the same rows;
     M_change_low and M_change_high bound it, taking into account that both have seen the same rows, and
-    M_slice_change_high at the confidence of slices.
+    M_slice_change_high at the confidence of slices. Where the baseline was made for other classes, the change of an
+    accuracy is not known, and its bounds are -1 and 1.
     """
     confidence = confidence or Confidence()
     names, picture = np.unique(candidate.picture, return_inverse=True)
     count = len(names)
     figures, calibrated = _figures(candidate, picture, count)
-    before = _figures(baseline, picture, count)[0] if baseline else {}
+    before = _figures(dataclasses.replace(baseline, calibrates=False), picture, count)[0] if baseline else {}
     values = _at_once(figures, count)
     values_before = _at_once(before, count)
     samples = bootstrap.resample(figures, count)
@@ -86,7 +88,9 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
     for name, value in values.items():
         margin = bootstrap.margin(samples[name], count, confidence.overall)
         metrics |= {name: value, f"{name}_low": max(0.0, value - margin), f"{name}_high": min(1.0, value + margin)}
-        if name in before:
+        if baseline and name in ACCURACIES and not _same_classes(candidate, baseline):
+            metrics |= {f"{name}{end}": bound for end, bound in _NOT_COMPARABLE.items()}
+        elif name in before:
             change, changes = value - values_before[name], samples[name] - samples_before[name]
             margin = bootstrap.margin(changes, count, confidence.overall)
             metrics |= {f"{name}_change": change, f"{name}_change_low": change - margin}
@@ -108,6 +112,10 @@ def chance(pictures: int, classes: int) -> dict[str, float]:
     return {**by_chance, "zero_shot_top_5_accuracy": min(1.0, 5.0 / classes) if classes else nan}
 
 
+def _same_classes(one: Rows, other: Rows) -> bool:
+    return one.classes == other.classes and np.array_equal(one.class_index, other.class_index)
+
+
 def _figures(rows: Rows, picture: Array, count: int) -> tuple[dict[str, bootstrap.Statistic], dict[str, float]]:
     figures: dict[str, bootstrap.Statistic] = {}
     captions = PairCounts()
@@ -120,10 +128,11 @@ def _figures(rows: Rows, picture: Array, count: int) -> tuple[dict[str, bootstra
             figures[f"text_to_image_recall_at_{k}"] = bootstrap.share(ranks.text_to_image < k, picture, count)
     labelled = rows.class_index >= 0
     if labelled.any() and rows.classes > 1:
-        rank, shown = rows.class_rank[labelled], picture[labelled]
+        _, first = np.unique(picture[labelled], return_index=True)  # a picture with several captions counts once
+        rank, shown = rows.class_rank[labelled][first], picture[labelled][first]
         figures["zero_shot_accuracy"] = bootstrap.share(rank < 1, shown, count)
         figures["zero_shot_top_5_accuracy"] = bootstrap.share(rank < 5, shown, count)
-        by_class = bootstrap.mean_over_classes(rank < 1, rows.class_index[labelled], shown)
+        by_class = bootstrap.mean_over_classes(rank < 1, rows.class_index[labelled][first], shown)
         figures["zero_shot_mean_per_class_accuracy"] = by_class
     calibrated = {
         f"{pairs}_{name}": value

@@ -10,6 +10,7 @@ from models.evaluation.calibration import PairCounts
 RECALL_AT = (1, 5, 10)
 RECALLS = tuple(f"{way}_recall_at_{k}" for way in ("image_to_text", "text_to_image") for k in RECALL_AT)
 _BLOCK = 1 << 22  # scores held at once
+_TIE = 1e-12  # equal rows of a matrix product may differ by its rounding
 Array = np.ndarray
 
 
@@ -80,14 +81,14 @@ def ranks(pairs: Pairs, counts: PairCounts | None = None, scale: float = 1.0, bi
             counts.add(scale * scores + bias, right)
     text_to_image = np.zeros(len(pairs.text), np.int64)
     for _, scores, right in pairs.blocks():
-        text_to_image += np.sum(~right & ~(scores < best_picture), axis=0)
+        text_to_image += np.sum(~right & ~(scores < best_picture - _TIE), axis=0)
     return Ranks(image_to_text, text_to_image)
 
 
-def rank(scores: Array, right: Array) -> Array:
-    """[N, K], bool [N, K] -> int [N]: how many wrong answers score at least as high as the best right one."""
+def rank(scores: Array, right: Array, tie: float = _TIE) -> Array:
+    """[N, K], bool [N, K] -> int [N]: how many wrong answers score at least as high as the best right one, to `tie`."""
     best = np.max(np.where(right, scores, -np.inf), axis=1, initial=-np.inf)
-    return np.sum(~right & ~(scores < best[:, None]), axis=1)
+    return np.sum(~right & ~(scores < best[:, None] - tie), axis=1)
 
 
 def recall_at_k(image: Array, text: Array, captions: Array, pictures: Array) -> dict[str, float]:

@@ -47,10 +47,11 @@ def load_fitting(
 
 
 def newest_version(path: str) -> str:
-    """Of a folder of pushed models, which are numbered, the newest; anything else is itself."""
+    """Of a folder of pushed models, which are numbered, the newest that is whole; anything else is itself."""
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)] if tf.io.gfile.isdir(path) else []
-    versions = [name for name in names if name.isdigit()]
-    return os.path.join(path, max(versions, key=int)) if versions else path
+    versions = [os.path.join(path, name) for name in sorted(filter(str.isdigit, names), key=int)]
+    whole = [one for one in versions if tf.io.gfile.exists(os.path.join(one, tf.saved_model.SAVED_MODEL_FILENAME_PB))]
+    return whole[-1] if whole else path
 
 
 def read(path: str, vocabulary: str | None = None, size: int | None = None) -> Checkpoint:

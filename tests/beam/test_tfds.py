@@ -47,6 +47,10 @@ def test_tfds_gives_captions_or_classes_through_templates(tmp_path):
         ("red disc", "a photo of a red disc", ("a red disc (red disc)",)),
         ("other", "a photo of a other", ("a other (other)",)),
     }
+    words = TfdsSource(str(builder.data_path), templates=templates, class_names=("scarlet disc", "thing"))
+    assert {p.class_name for p in read(words)[0]} == {"scarlet disc", "thing"}
+    with pytest.raises(ValueError, match=r"class_names has 1 names, but tiny.* has 2 classes"):
+        TfdsSource(str(builder.data_path), templates=templates, class_names=("one",)).fingerprint()
     with pytest.raises(ValueError, match=r"TfdsSource.split is 'test', but must be of train"):
         TfdsSource(str(builder.data_path), split="test").fingerprint()
     with pytest.raises(ValueError, match=r"TfdsSource.label is 'image', but must be a class label"):

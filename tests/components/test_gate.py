@@ -56,7 +56,9 @@ def test_a_rule_that_means_nothing_is_refused(text, message):
 
 def test_thresholds_need_as_many_rows_as_keep_chance_well_below_them():
     needed = eval_config.needed_counts({"image_to_text_recall_at_5": 0.2, "coco/zero_shot_accuracy": 0.3})
-    assert needed == {("eval", "pictures"): 75, ("coco", "zero_shot_classes"): 4}
+    assert needed == {Rule("pictures"): 75, Rule("zero_shot_classes", "coco"): 4}
+    by_language = eval_config.needed_counts({"image_to_text_recall_at_5 by language": 0.2})
+    assert by_language == {Rule("pictures", feature="language"): 75}
     assert metrics.chance(75, 5)["image_to_text_recall_at_5"] == pytest.approx(0.2 / 3)
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from beam.records import ImageText
 from components.metrics import saved_model_metrics
 from components.model_packager import warm_up
-from models import configuration, data, export, features, label_sets
+from models import configuration, data, export, features, label_sets, objectives, settings
 from models.compression import CompressedWeights
 from models.pretrained import PretrainedError, saved_model
 from tests.pictures import shape_pairs
@@ -66,7 +66,7 @@ def test_evaluate_holds_each_row_against_the_labels_of_its_set(folder):
     ]
     said = model.signatures["evaluate"](examples=tf.constant([row.to_example() for row in rows]))
     assert said["class_index"].numpy().tolist() == [LABELS.index(COLOURS[0]), 1, -1]
-    assert np.isnan(said["class_similarity"]).sum(axis=1).tolist() == [0, len(LABELS) - 2, len(LABELS)]
+    assert np.isneginf(said["class_similarity"]).sum(axis=1).tolist() == [0, len(LABELS) - 2, len(LABELS)]
     embeddings = json.loads((folder / "float32/assets.extra/labels/eval.json").read_text())["embeddings"]
     expected = np.asarray(embeddings) @ said["image_embedding"].numpy()[0]
     np.testing.assert_allclose(said["class_similarity"][0], expected, atol=1e-5)
@@ -74,9 +74,14 @@ def test_evaluate_holds_each_row_against_the_labels_of_its_set(folder):
     np.testing.assert_allclose(said["logit_scale"][0] * expected + said["logit_bias"][0], logit, atol=1e-4)
 
 
-@pytest.mark.parametrize(("weights", "near"), [("bfloat16", 0.02), ("int8", 0.05)])
-def test_fewer_bits_change_little_and_leave_the_objective_as_it_was(vocabulary, weights, near):
-    objective, tokenizer = tiny_objective(vocabulary)
+@pytest.mark.parametrize(
+    ("weights", "compute", "near"),
+    [("bfloat16", "float32", 0.02), ("int8", "float32", 0.05), ("int8", "bfloat16", 0.1)],
+)
+def test_fewer_bits_change_little_and_leave_the_objective_as_it_was(vocabulary, weights, compute, near):
+    _, tokenizer = tiny_objective(vocabulary)
+    runtime = settings.RuntimeSettings(compute_dtype=compute)
+    objective = objectives.create(OBJECTIVE, tokenizer.vocabulary_size, runtime)
     ids = tokenizer(tf.constant(CAPTIONS))
     pixels = tf.random.stateless_uniform([4, 24, 24, 3], [1, 2], -1.0, 1.0)
     before = objective.embed_image(pixels), objective.embed_text(ids)
@@ -92,6 +97,17 @@ def test_fewer_bits_change_little_and_leave_the_objective_as_it_was(vocabulary, 
     assert all(matrix.dtype.size == bits for matrix in matrices)
     kept = sum(int(tf.size(variable)) for variable in compressed.kept)
     assert kept < 0.2 * sum(int(tf.size(matrix)) for matrix in matrices)
+
+
+def test_each_output_channel_has_a_scale_of_its_own(vocabulary):
+    objective, _ = tiny_objective(vocabulary)
+    attention = objective.image_tower.encoder.blocks[0].attention
+    compressed = CompressedWeights(objective, "int8")
+    scales = {stored[0].name: stored[1].shape.as_list() for stored in compressed.stored}
+    named = {name.split("/")[-3] + "/" + str(len(shape)): shape for name, shape in scales.items() if "block_0" in name}
+    query, output = attention._query_dense.kernel.shape, attention._output_dense.kernel.shape
+    assert named["query/3"] == [1, *query[1:]]
+    assert named["attention_output/3"] == [1, 1, output[2]]
 
 
 def test_nothing_goes_on_from_compressed_weights(folder):

@@ -18,11 +18,11 @@ def load(*files: str, bindings: tuple[str, ...] = ()) -> PipelineSettings:
 def test_sets_of_shipped_files_come_through_and_back_through_the_resolved_text():
     coco = load(str(ROOT / "gin/evaluation/coco.gin"))
     assert [one.name for one in coco.all_evaluation_sets] == ["eval", "coco"]
-    imagenet = load(str(ROOT / "gin/evaluation/imagenet.gin"))
-    (one,) = imagenet.evaluation_sets
+    food101 = load(str(ROOT / "gin/evaluation/food101.gin"))
+    (one,) = food101.evaluation_sets
     assert len(set(one.templates)) == 81  # CLIP's 80, and the class by itself
     assert all(template.count("{}") == 1 for template in one.templates)
-    for settings in (load(), coco, imagenet):
+    for settings in (load(), coco, food101):
         text = configuration.to_gin(settings)
         assert configuration.parse(text, PipelineSettings) == settings
     assert "evaluation_sets_0/EvaluationSet.name = 'all_names'" in configuration.to_gin(load())
@@ -47,6 +47,8 @@ def test_what_is_set_for_all_scopes_is_used():
         ("Gate.confidence = 95", "Gate.confidence is 95.0, but must be above 0 and below 1"),
         ("all_names/EvaluationSet.name = 'eval'\nall_names/EvaluationSet.examples = 'x'", "for the own eval split"),
         ("all_names/EvaluationSet.templates = ('photo',)", "'photo', but must be a text with {} where the label goes"),
+        ("food/LabelSet.name = 'eval'", r"names of evaluation and label sets is \['eval', 'all_names', 'eval'\]"),
+        ("Packaging.weights = 'int8'\nPipeline.warm_start = True", "cannot go on from fewer bits"),
         ("food/LabelSet.labels = ('pizza', 'pizza')", "LabelSet.labels is .* but must be texts, each of them once"),
         ("Packaging.weights = 'int4'", "'int4', but must be one of float32, bfloat16, int8"),
     ],

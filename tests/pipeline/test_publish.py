@@ -54,6 +54,14 @@ def test_a_roll_back_of_a_roll_back_goes_further_back_and_then_says_that_there_i
     assert target.number == 30
 
 
+def test_what_was_published_by_hand_is_a_version_to_go_back_to(serving):
+    by_hand = versions.publish(str(serving / "10"), str(serving), {"override": "known to be harder"})
+    versions.publish(str(serving / "20"), str(serving), {})
+    (pathlib.Path(versions.read(str(serving))[-1].path) / "assets.extra" / "published.json").write_text("{}")
+    _, target, _ = versions.roll_back(str(serving), None, "")
+    assert target.path == by_hand
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

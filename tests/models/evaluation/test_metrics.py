@@ -19,7 +19,8 @@ def reference(outputs) -> dict[str, float]:
     expected = {f"image_to_text_recall_at_{k}": np.mean(np.array(image_to_text) < k) for k in (1, 5, 10)}
     expected |= {f"text_to_image_recall_at_{k}": np.mean(np.array(text_to_image) < k) for k in (1, 5, 10)}
     index, similarity = outputs["class_index"], outputs["class_similarity"].astype(np.float64)
-    ranks = {i: int(np.sum(similarity[i] >= similarity[i, index[i]])) - 1 for i in np.flatnonzero(index >= 0)}
+    _, once = np.unique(outputs["picture"], return_index=True)  # a picture with several captions counts once
+    ranks = {i: int(np.sum(similarity[i] >= similarity[i, index[i]])) - 1 for i in once if index[i] >= 0}
     expected["zero_shot_accuracy"] = np.mean([rank == 0 for rank in ranks.values()])
     expected["zero_shot_top_5_accuracy"] = np.mean([rank < 5 for rank in ranks.values()])
     by_class = [np.mean([ranks[i] == 0 for i in ranks if index[i] == c]) for c in sorted({index[i] for i in ranks})]
@@ -29,7 +30,7 @@ def reference(outputs) -> dict[str, float]:
     own = [{outputs["caption"][j] for j in np.flatnonzero(outputs["picture"] == outputs["picture"][i])} for i in first]
     right = np.array([[caption in captions for caption in outputs["caption"]] for captions in own])
     expected |= calibrated("caption", 8 * (image @ text.T) - 2, right)
-    rows = np.array(list(ranks))
+    rows = np.flatnonzero(index >= 0)
     expected |= calibrated("class", 8 * similarity[rows] - 2, index[rows][:, None] == np.arange(7))
     return expected
 
@@ -87,6 +88,30 @@ def test_rows_without_a_class_and_sets_without_captions_to_find_have_nan():
     measured = metrics.measure(collected(outputs, 1).rows(frozenset({"eval"})))
     assert all(np.isnan(measured[name]) for name in (*metrics.SHARES, *metrics.CALIBRATIONS))
     assert measured["pictures"] == len(set(ROWS_OF_PICTURES["picture"]))
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_nan_counts_against_the_model(everywhere):
+    labelled = np.flatnonzero(ROWS_OF_PICTURES["class_index"] >= 0)[0]
+    where = (ROWS_OF_PICTURES["picture"] == ROWS_OF_PICTURES["picture"][labelled]) | everywhere
+    broken = {name: value.copy() for name, value in ROWS_OF_PICTURES.items()}
+    for name in ("image_embedding", "class_similarity"):
+        broken[name][where] = np.nan
+    whole, measured = (metrics.measure(collected(rows, 2).rows()) for rows in (ROWS_OF_PICTURES, broken))
+    for kind in ("caption", "class"):
+        assert measured[f"{kind}_brier_score"] > whole[f"{kind}_brier_score"]
+    if everywhere:
+        assert all(measured[name] == 0 for name in metrics.SHARES)
+        assert measured["class_brier_score"] == 1
+
+
+def test_accuracies_are_not_compared_with_a_model_made_for_other_classes():
+    other = {**ROWS_OF_PICTURES, "class_similarity": ROWS_OF_PICTURES["class_similarity"][:, :5]}
+    other["class_index"] = np.where(other["class_index"] < 5, other["class_index"], -1)
+    measured = metrics.measure(collected(ROWS_OF_PICTURES, 1).rows(), collected(other, 1).rows())
+    assert np.isnan(measured["zero_shot_accuracy_change"])
+    assert measured["zero_shot_accuracy_change_high"] == measured["zero_shot_accuracy_slice_change_high"] == 1.0
+    assert measured["image_to_text_recall_at_1_change"] == 0.0
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():

@@ -51,6 +51,14 @@ def test_a_model_that_answers_the_same_or_nan_always_has_recall_zero(value):
     assert set(retrieval.recall_at_k(same, same, captions, captions).values()) == {0.0}
 
 
+@pytest.mark.parametrize("dim", [64, 768])
+def test_ties_do_not_hang_on_the_rounding_of_a_matrix_product(dim):
+    generator = np.random.default_rng(0)
+    image, text = (np.tile(generator.normal(size=dim) / dim**0.5, (353, 1)) for _ in range(2))
+    names = np.array([f"{i}" for i in range(353)])
+    assert set(retrieval.recall_at_k(image, text, names, names).values()) == {0.0}
+
+
 def test_perfect_embeddings_have_recall_one_and_rolled_ones_zero():
     eye = np.eye(12)
     captions = np.array([f"{i}" for i in range(12)])
