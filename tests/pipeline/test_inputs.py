@@ -23,6 +23,8 @@ def test_of_pushed_models_the_newest_is_taken_and_its_content_is_part_of_the_run
     for version in ("9", "10"):
         (tmp_path / version / "variables").mkdir(parents=True)
         (tmp_path / version / "variables" / "data").write_text(version)
+        (tmp_path / version / "saved_model.pb").write_text(version)
+    (tmp_path / "11").mkdir()  # a push that has not ended
     first = pinned(tmp_path)
     assert first.path == str(tmp_path / "10")
     assert len(first.sha256) == 64
