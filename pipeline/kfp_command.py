@@ -9,8 +9,8 @@ from typing import Any
 from absl import app, flags
 
 from pipeline import gin_flags, progress
+from pipeline.output_flag import OUTPUT
 
-_OUTPUT = flags.DEFINE_string("output", None, "File of the specification, which ends in .yaml, or .json for Vertex AI.")
 _DATA = flags.DEFINE_string("data", None, "submit: path of the data, in place of the source's own.")
 _STEPS = flags.DEFINE_integer("steps", None, "submit: steps of training, in place of Training.steps.", lower_bound=0)
 _PUSH_TO = flags.DEFINE_string("push_to", None, "submit: folder of a bucket that models are pushed to.")
@@ -35,7 +35,7 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
         raise app.UsageError(f"the command is {' '.join(argv[1:]) or 'missing'}, but must be compile or submit")
     module = f"python -m pipeline.{os.path.basename(argv[0]).removesuffix('.py')}"
     try:
-        output = _OUTPUT.value or f"pipeline{extension}"
+        output = OUTPUT.value or f"pipeline{extension}"
         if not output.endswith(extension):
             raise ValueError(f"--output={output}, but must end in {extension}; rename it")
         parameters = _parameters() if argv[1] == "submit" else {}

@@ -11,6 +11,7 @@ from absl import app, flags
 
 from components import serving_clients
 from pipeline import progress, versions, zero_shot_folder
+from pipeline.output_flag import OUTPUT
 
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."
@@ -20,7 +21,6 @@ _REST = flags.DEFINE_string("rest", None, "URL of TensorFlow Serving's REST, suc
 _MODEL_NAME = flags.DEFINE_string("model_name", serving_clients.MODEL_NAME, "The model's name on the server.")
 _IMAGE = flags.DEFINE_multi_string("image", [], "A picture; may be given several times.")
 _FOLDER = flags.DEFINE_string("folder", None, "Ask about every picture below it, in place of --image.")
-_OUTPUT = flags.DEFINE_string("output", None, "With --folder: the file for the answers, one JSON object a line.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "With --folder: pictures in a request.", lower_bound=1)
 _LABELS = flags.DEFINE_string("labels", None, "Comma-separated texts.")
 _JSON = flags.DEFINE_boolean("json", False, "Print one JSON object instead of text.")
@@ -34,13 +34,13 @@ def main(argv: list[str]) -> None:
     try:
         labels = [label.strip() for label in _LABELS.value.split(",")]
         client = make_client(_MODEL_DIR.value, _SERVER.value, _REST.value, _MODEL_NAME.value)
-        if (_FOLDER.value is None) != (_OUTPUT.value is None):
+        if (_FOLDER.value is None) != (OUTPUT.value is None):
             raise ValueError("--folder and --output belong together; give both, or --image")
         if _FOLDER.value is not None:
             if _IMAGE.value:
                 raise ValueError("--image and --folder exclude each other; give one")
             require_labels(labels)
-            print(zero_shot_folder.ask(client, _FOLDER.value, labels, _OUTPUT.value, _BATCH_SIZE.value))
+            print(zero_shot_folder.ask(client, _FOLDER.value, labels, OUTPUT.value, _BATCH_SIZE.value))
             return
         answers = ask(client, _IMAGE.value, labels)
     except (ValueError, serving_clients.NoAnswer) as error:

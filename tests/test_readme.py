@@ -42,7 +42,7 @@ def test_command_exists(command):
         if spec.submodule_search_locations:
             spec = importlib.util.find_spec(f"{module}.__main__")
         source = pathlib.Path(spec.origin).read_text()
-        for shared in ("kfp_command", "gin_flags"):
+        for shared in ("kfp_command", "gin_flags", "output_flag"):
             if shared in source:
                 source += (ROOT / "pipeline" / f"{shared}.py").read_text()
         for flag in (word.removeprefix("--").split("=")[0] for word in words if word.startswith("--")):
