@@ -157,7 +157,7 @@ def test_the_towers_resize_reaches_training_and_serving(vocabulary, tmp_path):
     expected, squashed = (images.decode_and_resize(tf.constant(picture), t) for t in (tower, OBJECTIVE.image_tower))
     assert np.any(expected != squashed)  # control
 
-    model = export.ServedModel(objective, tokenizer)
+    model = export.ServedModel(objective, tokenizer, {}, "float32")
     served = model.embed_image(tf.constant([picture]))["image_embedding"]
     by_hand = objective.embed_image(images.to_unit_range(expected)[None])
     np.testing.assert_allclose(served, by_hand, atol=1e-5)

@@ -32,7 +32,7 @@ def shards(project: Project) -> dict[str, str]:
         (
             ["Gate.min_value = {'recall': 1.0}"],
             ConfigurationError,
-            "Gate.min_value is 'recall', but must be one of image_",
+            "Gate.min_value: 'recall' is no metric; use one of image_",
         ),
         (
             ["Gate.min_value = {'zero_shot_accuracy': 25}"],

@@ -37,7 +37,8 @@ def problem(answer) -> str:
 def test_bars_are_what_zero_shot_answers(client, exported, tmp_path):
     (tmp_path / "shape.png").write_bytes(SHAPES[3][0])
     labels = ["a red disc", "a blue ring", "a cross"]
-    expected = zero_shot.ask(exported, [str(tmp_path / "shape.png")], labels)[str(tmp_path / "shape.png")]
+    shape = str(tmp_path / "shape.png")
+    expected = zero_shot.ask(zero_shot.make_client(exported, None, None), [shape], labels)[shape]
     page = ask(client, SHAPES[3][0], "a red disc, a blue ring\r\n\r\na cross,, a cross ,").text
     shown = re.findall(
         r'<span dir="auto">(.*?)</span> <b>(.*?)</b>\s*<svg aria-hidden="true"><rect width="(.*?)%"', page
