@@ -77,7 +77,7 @@ class Launcher:
         waiting, self.tasks = dict(spec["root"]["dag"]["tasks"]), {}
         root = f"{BUCKET}/runs/{uuid.uuid4().hex[:8]}"
         while waiting:
-            ready = [name for name, task in waiting.items() if {*task.get("dependentTasks", [])} <= {*self.tasks}]
+            ready = [name for name, task in waiting.items() if _before(task) <= {*self.tasks}]
             assert ready, f"a cycle, or a task that is not there: {sorted(waiting)}"
             with futures.ThreadPoolExecutor(max_workers=2) as pool:
                 started = {
@@ -197,6 +197,13 @@ class Launcher:
         folder = self._scratch / uuid.uuid4().hex
         folder.mkdir(parents=True)
         return folder
+
+
+def _before(task: dict[str, Any]) -> set[str]:
+    """Tasks that must be done: those named, and whose outputs are inputs, which TFX does not name for resolvers."""
+    given = [one for kind in task.get("inputs", {}).values() for one in kind.values()]
+    sources = [one.get("taskOutputArtifact") or one.get("taskOutputParameter") for one in given]
+    return {*task.get("dependentTasks", []), *(source["producerTask"] for source in sources if source)}
 
 
 def _executor_input(parameters: dict, artifacts: dict, made: dict, outputs: dict, output_file: pathlib.Path) -> dict:

@@ -97,13 +97,15 @@ def test_vertex_resolves_the_last_blessed_model(image, tmp_path):
 def test_a_component_that_fails_stops_the_run_with_its_own_message(image, tmp_path):
     kubeflow = Launcher(tmp_path, image, resolvers=False)
     project = Project(kubeflow.bucket / "data" / "1")
-    wrong = "Vocabulary.size = 301"
-    (spec,) = compiled.kubeflow(tmp_path, *bindings("Kubeflow", project, wrong), files=files("Kubeflow"))
-    message = r"VocabularyTrainer ended with 1[\s\S]*SentencePiece made no vocabulary of 301 pieces"
+    wrong = ("Ingest.captions = @Captions()", "Captions.min_words = 99")
+    (spec,) = compiled.kubeflow(tmp_path, *bindings("Kubeflow", project, *wrong), files=files("Kubeflow"))
+    message = r"ImageTextGen ended with 1[\s\S]*NoRows: split eval, test, train has no row: 240 read from"
     with pytest.raises(Failed, match=message):
         kubeflow.run(spec)
-    assert "Trainer" not in kubeflow.tasks
-    with pytest.raises(Failed, match=r"InputState ended with 1[\s\S]*JsonlSource.path is 'gs:|no such file exists"):
+    assert set(kubeflow.tasks) == {"InputState", "LastBlessedModel"}
+    with pytest.raises(
+        Failed, match=r"InputState ended with 1[\s\S]*JsonlSource.path is .*nothing-here.jsonl', but no such"
+    ):
         kubeflow.run(spec, data=f"{BUCKET}/nothing-here.jsonl")
 
 
