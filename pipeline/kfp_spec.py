@@ -137,10 +137,9 @@ def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None
 def _paths(settings: PipelineSettings) -> list[tuple[str, str]]:
     """(name, path) of every file that the settings name."""
     found = []
-    source: Any = settings.ingest.source
-    while source is not None:
-        found += [(f"{type(source).__name__}.{name}", getattr(source, name, "")) for name in ("path", "data_dir")]
-        source = getattr(source, "rows", None)
+    for source in (settings.ingest.source, *(one.source for one in settings.evaluation_sets)):
+        found += _source_paths(source)
+    found += [("EvaluationSet.examples", one.examples) for one in settings.evaluation_sets]
     found.append(("Vocabulary.path", settings.vocabulary.path))
     if settings.training.pretrained:
         found.append(("Pretrained.path", settings.training.pretrained.path))
@@ -150,3 +149,8 @@ def _paths(settings: PipelineSettings) -> list[tuple[str, str]]:
         found.append(("Deduper.embedding_model", settings.deduper.embedding_model))
         found += [("Deduper.evaluation_sets", path) for path in settings.deduper.evaluation_sets.values()]
     return [(name, path) for name, path in found if path]
+
+
+def _source_paths(source: Any) -> list[tuple[str, str]]:
+    own = [(f"{type(source).__name__}.{name}", getattr(source, name, "")) for name in ("path", "data_dir")]
+    return own + _source_paths(source.rows) if hasattr(source, "rows") else own

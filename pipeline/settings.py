@@ -109,6 +109,14 @@ class PipelineSettings:
         for text in (*self.gate.min_value, *self.gate.max_drop):
             asked = Rule.parse(text).evaluation_set
             require(asked in known, "Gate: the set", asked, f"one of {', '.join(sorted(known))}", "correct it")
+        weights = self.packaging.weights
+        require(
+            not self.warm_start or weights == "float32",
+            "Packaging.weights",
+            weights,
+            "'float32' where Pipeline.warm_start goes on from what was packaged",
+            "set either",
+        )
         named = self.training.pretrained is not None or bool(self.vocabulary.path)
         require(
             not (self.warm_start and named),

@@ -71,6 +71,10 @@ def test_evaluation_sets_are_looked_at_too(tmp_path):
     assert before["evaluation_state"] != after["evaluation_state"]
     assert before["suite_state"] != after["suite_state"]
     assert before["source_state"] == after["source_state"]
+    sets = json.dumps({"coco": {"source": "", "examples": f"{tmp_path}/coco"}})
+    before = look(tmp_path, source, sets=sets)
+    (tmp_path / "coco" / "Split-test" / "a.gz").write_text("changed again")
+    assert look(tmp_path, source, sets=sets)["suite_state"] != before["suite_state"]
 
 
 @pytest.mark.parametrize("kind", [artifacts.DataReport, artifacts.RunReport, artifacts.Vocabulary])

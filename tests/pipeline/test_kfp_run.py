@@ -83,7 +83,7 @@ def test_vertex_resolves_the_last_blessed_model(image, tmp_path):
     first = vertex.run(spec)
     assert not first["LastBlessedModel-model-resolver"].artifacts
     second = vertex.run(spec)
-    model = first["Trainer"].artifacts["model"]
+    model = first["ModelPackager"].artifacts["packaged"]
     assert second["LastBlessedModel-model-resolver"].artifacts["model"] == model
     # It starts from that model, with its vocabulary: far from where the first began.
     assert _loss(vertex, second) < 0.5 * _loss(vertex, first)

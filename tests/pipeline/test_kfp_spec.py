@@ -190,6 +190,10 @@ def test_a_source_on_this_machine_is_refused(tmp_path):
     files = [str(ROOT / "gin" / "own_data.gin"), compiled.gin("kubeflow")[1]]
     with pytest.raises(ValueError, match=r"JsonlSource.path is 'pairs.jsonl', but must be in a bucket"):
         kfp_spec.load(files, ["JsonlSource.path = 'pairs.jsonl'"], KubeflowSettings)
+    bindings = ["JsonlSource.path = 'gs://b/x.jsonl'", "Pipeline.evaluation_sets = (@EvaluationSet(),)"]
+    bindings += ["EvaluationSet.name = 'coco'", "EvaluationSet.examples = 'coco'"]
+    with pytest.raises(ValueError, match=r"EvaluationSet.examples is 'coco', but must be in a bucket"):
+        kfp_spec.load(files, bindings, KubeflowSettings)
     settings, _ = kfp_spec.load(files, ["JsonlSource.path = 'gs://bucket/day-{SPAN}/*.jsonl'"], KubeflowSettings)
     assert settings.ingest.source.path == "gs://bucket/day-{SPAN}/*.jsonl"  # the newest span is found as it runs
 

@@ -4,13 +4,16 @@ import json
 
 import pytest
 
-from pipeline.settings import PipelineSettings
+from pipeline.evaluation_settings import PackagingSettings
+from pipeline.settings import PipelineSettings, VocabularySettings
 from tests.pipeline.conftest import Project
 
 
 def test_a_warm_start_and_something_else_to_start_from_exclude_each_other():
     with pytest.raises(ValueError, match=r"Pipeline.warm_start is True, but must be False where Training.pretrained"):
-        PipelineSettings(warm_start=True, vocabulary=PipelineSettings().vocabulary.__class__(path="x.model"))
+        PipelineSettings(warm_start=True, vocabulary=VocabularySettings(path="x.model"))
+    with pytest.raises(ValueError, match=r"Packaging.weights is .int8., but must be .float32. where"):
+        PipelineSettings(warm_start=True, packaging=PackagingSettings(weights="int8"))
 
 
 @pytest.mark.slow
