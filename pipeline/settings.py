@@ -102,9 +102,6 @@ class PipelineSettings:
         of_all = [one.name for one in self.all_evaluation_sets] + [one.name for one in self.packaging.label_sets]
         rule, fix = "different", "set EvaluationSet.name and LabelSet.name of each, by its scope"
         require(len(set(of_all)) == len(of_all), "the names of evaluation and label sets", of_all, rule, fix)
-        whole = not (self.warm_start and self.packaging.weights != "float32")
-        fix = "a training cannot go on from fewer bits; set Packaging.weights to 'float32', or warm_start to False"
-        require(whole, "Pipeline.warm_start", self.warm_start, "False where Packaging.weights is not 'float32'", fix)
         known = {features.OWN_SET, *names}
         for text in (*self.gate.min_value, *self.gate.max_drop):
             asked = Rule.parse(text).evaluation_set

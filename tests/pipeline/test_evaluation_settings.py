@@ -48,7 +48,6 @@ def test_what_is_set_for_all_scopes_is_used():
         ("all_names/EvaluationSet.name = 'eval'\nall_names/EvaluationSet.examples = 'x'", "for the own eval split"),
         ("all_names/EvaluationSet.templates = ('photo',)", "'photo', but must be a text with {} where the label goes"),
         ("food/LabelSet.name = 'eval'", r"names of evaluation and label sets is \['eval', 'all_names', 'eval'\]"),
-        ("Packaging.weights = 'int8'\nPipeline.warm_start = True", "cannot go on from fewer bits"),
         ("food/LabelSet.labels = ('pizza', 'pizza')", "LabelSet.labels is .* but must be texts, each of them once"),
         ("Packaging.weights = 'int4'", "'int4', but must be one of float32, bfloat16, int8"),
     ],
