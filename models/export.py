@@ -144,6 +144,12 @@ class ServedModel(tf.Module):
             return self._objective().embed_text(token_ids)
 
 
+def folder_bytes(folder: str) -> int:
+    """The size of all files below a folder."""
+    walked = tf.io.gfile.walk(folder)
+    return sum(tf.io.gfile.stat(os.path.join(parent, name)).length for parent, _, names in walked for name in names)
+
+
 def save(
     objective: Objective,
     tokenizer: Tokenizer,

@@ -64,12 +64,7 @@ def build(
         **parameters, runs_resolvers=runs_resolvers, trainer=trainer, trainer_config=trainer_config or {}
     )
     dag = pipeline.create(settings, locations, platform)
-    known = {component.id for component in dag.components}
-    for name in ("cpus", "memory_gb", "retries", "timeout_hours", "uncached"):
-        for component in {*getattr(where, name)} - {""}:
-            require(
-                component in known, label(where, name), component, f"one of {', '.join(sorted(known))}", "correct it"
-            )
+    _require_known(where, {component.id for component in dag.components})
     for component in dag.components:
         if isinstance(component, BaseComponent):
             component.with_platform_config(_resources(where, component.id))

@@ -3,8 +3,6 @@
 import hashlib
 import json
 
-import tensorflow as tf
-
 from beam import dedupe
 from components import data_stage, fingerprint_driver
 
@@ -19,6 +17,4 @@ class Driver(fingerprint_driver.Driver):
 def evaluation_fingerprint(options: str) -> str:
     """Of the shards of the evaluation sets; `options` is JSON of the fields of `beam.dedupe.DedupeOptions`."""
     shards = dedupe.DedupeOptions(**json.loads(options)).evaluation_shards()
-    stats = [(path, tf.io.gfile.stat(path)) for path in shards]
-    files = [f"{path} {stat.length} {stat.mtime_nsec}" for path, stat in stats]
-    return hashlib.sha256("\n".join(files).encode()).hexdigest()
+    return hashlib.sha256("\n".join(map(fingerprint_driver.file_state, shards)).encode()).hexdigest()

@@ -3,8 +3,6 @@
 import hashlib
 import json
 
-import tensorflow as tf
-
 from beam import reader, sources
 from components import fingerprint_driver
 
@@ -24,7 +22,6 @@ def sets_fingerprint(sets: str) -> str:
     for name, one in sorted(json.loads(sets).items()):
         if one["source"]:
             facts.append(f"{name} {sources.from_json(one['source']).fingerprint()}")
-        for path in reader.shards(one["examples"]) if one["examples"] else []:
-            stat = tf.io.gfile.stat(path)
-            facts.append(f"{name} {path} {stat.length} {stat.mtime_nsec}")
+        if one["examples"]:
+            facts += [f"{name} {fingerprint_driver.file_state(path)}" for path in reader.shards(one["examples"])]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()

@@ -1,10 +1,8 @@
 """The check itself: serve the model, ask it, measure it, stop."""
 
-import os
 import time
 from typing import Any
 
-import tensorflow as tf
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_clients import tensorflow_serving_client
 
@@ -18,6 +16,7 @@ from components.infra_validator.serving_requests import (
 )
 from components.infra_validator.settings import ServingCheckSettings
 from components.serving_clients import MODEL_NAME, GrpcClient, NoAnswer, Refused
+from models import export
 
 _POLL_SECONDS = 0.2
 _TIMED = 5
@@ -44,7 +43,7 @@ def serve_and_check(
       RuntimeError: the platform is not there, which says nothing of the model.
     """
     check: dict[str, Any] = {"problem": "", "platform": settings.platform, "rows": len(pictures)}
-    check["model_bytes"] = _size(model_path)
+    check["model_bytes"] = export.folder_bytes(model_path)
     if check["model_bytes"] > settings.max_model_bytes:
         check["problem"] = _too_large("the SavedModel has", check["model_bytes"], "max_model_bytes", settings)
         return check
@@ -123,11 +122,6 @@ def _too_large(
     allowed = getattr(settings, bound)
     rule = f"ServingCheck.{bound} is {allowed / 1e6:,.1f} MB"
     return f"{what} {number / 1e6:,.1f} MB, but {rule}; {fix}, or raise the bound"
-
-
-def _size(folder: str) -> int:
-    walked = tf.io.gfile.walk(folder)
-    return sum(tf.io.gfile.stat(os.path.join(parent, name)).length for parent, _, names in walked for name in names)
 
 
 def _log_end(runner: runners.Runner) -> str:

@@ -56,13 +56,16 @@ class Executor(base_executor.BaseExecutor):
         warm_up.write(path, data.parse(rows, (features.IMAGE, features.CAPTION)), sets)
         facts: dict[str, Any] = {
             "weights": weights,
-            "bytes": _bytes(path),
+            "bytes": export.folder_bytes(os.path.join(path, "variables")),
             "labels": {name: len(one.labels) for name, one in sets.items()},
         }
         if weights != "float32":
             exact = os.path.join(packaged, "exact")
             export.save(objective, tokenizer, gin_text, exact, sets)
-            facts |= {"float32_bytes": _bytes(exact), "cost": _cost(exact, path, own)}
+            facts |= {
+                "float32_bytes": export.folder_bytes(os.path.join(exact, "variables")),
+                "cost": _cost(exact, path, own),
+            }
             tf.io.gfile.rmtree(exact)
             logging.warning("ModelPackager: %s", cost_text(facts))
         writer.write_text(os.path.join(packaged, PACKAGING_FILE), json.dumps(facts, indent=1))
@@ -89,9 +92,3 @@ def _cost(exact: str, compressed: str, split: str) -> dict[str, float]:
     """How far each metric of the eval split lies above that of float32 weights."""
     before, after = (saved_model_metrics.measure(path, split, _COMPARED_ROWS) for path in (exact, compressed))
     return {name: after[name] - before[name] for name in metrics.SHARES if before[name] == before[name]}
-
-
-def _bytes(model: str) -> int:
-    folder = os.path.join(model, "variables")
-    files = (os.path.join(place, name) for place, _, names in tf.io.gfile.walk(folder) for name in names)
-    return sum(tf.io.gfile.stat(file).length for file in files)
