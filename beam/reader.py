@@ -28,11 +28,10 @@ def shards(examples_folder: str) -> list[str]:
     """
     folder = examples_folder.rstrip("/")
     one_split = folder.rpartition("/")[2].startswith("Split-")
-    paths = sorted(tf.io.gfile.glob(f"{folder}/*" if one_split else f"{folder}/Split-*/*"))
+    pattern = f"{folder}/*" if one_split else f"{folder}/Split-*/*"
+    paths = sorted(tf.io.gfile.glob(pattern))
     if not paths:
-        raise FileNotFoundError(
-            f"no shard matches {examples_folder}/Split-*/*; name the folder of an Examples artifact"
-        )
+        raise FileNotFoundError(f"no shard matches {pattern}; name the folder of an Examples artifact")
     return paths
 
 

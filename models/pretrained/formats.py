@@ -11,6 +11,9 @@ from models.pretrained.errors import PretrainedError
 
 _WRITERS = {"saved_model": saved_model.write, "hugging_face": hugging_face.write, "big_vision": big_vision.write}
 FOLDER_FORMATS = ("saved_model", "hugging_face")
+# The file by which a folder of each is known; each is written whole.
+_SAVED_MODEL = tf.saved_model.SAVED_MODEL_FILENAME_PB
+_HUGGING_FACE = "config.json"
 
 
 def load(config: settings.PretrainedSettings) -> Checkpoint:
@@ -47,11 +50,15 @@ def load_fitting(
 
 
 def newest_version(path: str) -> str:
-    """Of a folder of pushed models, which are numbered, the newest that is whole; anything else is itself."""
+    """Of a folder of numbered checkpoints, as of pushed models, the newest that is whole; anything else is itself."""
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)] if tf.io.gfile.isdir(path) else []
     versions = [os.path.join(path, name) for name in sorted(filter(str.isdigit, names), key=int)]
-    whole = [one for one in versions if tf.io.gfile.exists(os.path.join(one, tf.saved_model.SAVED_MODEL_FILENAME_PB))]
-    return whole[-1] if whole else path
+    complete = [
+        one
+        for one in versions
+        if any(tf.io.gfile.exists(os.path.join(one, name)) for name in (_SAVED_MODEL, _HUGGING_FACE))
+    ]
+    return complete[-1] if complete else path
 
 
 def read(path: str, vocabulary: str | None = None, size: int | None = None) -> Checkpoint:
@@ -71,9 +78,9 @@ def read(path: str, vocabulary: str | None = None, size: int | None = None) -> C
         return big_vision.read(path, given, size)
     if size is not None:
         raise PretrainedError(f"--size={size} is for an .npz of big_vision; {path} tells its own, so leave it out")
-    if os.path.isfile(os.path.join(path, "config.json")):
+    if os.path.isfile(os.path.join(path, _HUGGING_FACE)):
         return hugging_face.read(path, given)
-    if tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
+    if tf.io.gfile.exists(os.path.join(path, _SAVED_MODEL)):
         if given is not None:
             raise PretrainedError(f"--vocabulary={vocabulary}: {path} has its own, so leave it out")
         return saved_model.read(path)

@@ -44,8 +44,19 @@ def test_rows_come_back_as_they_were_written(source):
     assert {key: dataclasses.replace(row, position="") for key, row in found.items()} == {
         row.key: dataclasses.replace(row, position="") for row in ROWS
     }
-    with pytest.raises(FileNotFoundError, match="name the folder of an Examples artifact"):
-        reader.shards(source + "/Split-train")
+
+
+def test_shards_are_of_every_split_or_of_the_named_one_and_none_is_an_error(source):
+    assert {pathlib.Path(path).parent.name for path in reader.shards(source)} == {
+        f"Split-{split}" for split in LAYOUT.splits
+    }
+    assert {pathlib.Path(path).parent.name for path in reader.shards(f"{source}/Split-eval/")} == {"Split-eval"}
+    for folder, pattern in (
+        (f"{source}/absent", r"absent/Split-\*/\*"),
+        (f"{source}/Split-absent", r"Split-absent/\*"),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"{pattern}; name the folder of an Examples artifact"):
+            reader.shards(folder)
 
 
 def test_only_the_train_split_gets_variants_and_every_row_is_accounted_for(source, tmp_path):
