@@ -216,10 +216,11 @@ class WholeFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._unfinished = f"{os.path.dirname(path)}/.unfinished-{uuid.uuid4().hex}"
+        self._folder = os.path.dirname(path) or "."
+        self._unfinished = os.path.join(self._folder, f".unfinished-{uuid.uuid4().hex}")
 
     def __enter__(self) -> str:
-        tf.io.gfile.makedirs(os.path.dirname(self._path))
+        tf.io.gfile.makedirs(self._folder)
         return self._unfinished
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:

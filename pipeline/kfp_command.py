@@ -53,15 +53,6 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
         sys.exit(f"error: {error}")
 
 
-def write(output: str, text: str) -> None:
-    """Writes the file whole or not at all."""
-    unfinished = f"{output}.unfinished"
-    os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
-    with open(unfinished, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(unfinished, output)
-
-
 def _parameters() -> dict[str, Any]:
     """Values of the specification's parameters, of those flags that are given."""
     for flag in (_DATA, _PUSH_TO):

@@ -27,6 +27,7 @@ def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str)
     """
     import yaml
 
+    from beam import writer
     from components.trainer.executor import RestartedExecutor
     from pipeline import kfp_spec
     from pipeline.platforms import KubeflowSettings
@@ -41,7 +42,7 @@ def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str)
         spec["deploymentSpec"]["executors"][executor]["container"]["resources"]["accelerator"] = accelerator
         pods = {executor: {"nodeSelector": {"labels": labels}}}
         documents.append({"platforms": {"kubernetes": {"deploymentSpec": {"executors": pods}}}})
-    kfp_command.write(output, yaml.safe_dump_all(documents, sort_keys=True))
+    writer.write_text(output, yaml.safe_dump_all(documents, sort_keys=True))
     return where
 
 

@@ -31,6 +31,7 @@ def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str)
     from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
     from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
 
+    from beam import writer
     from components.trainer import executor, vertex
     from pipeline import kfp_spec
     from pipeline.platforms import VertexSettings
@@ -42,7 +43,7 @@ def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str)
         job = custom_job(where, settings.name)
         config = {ENABLE_VERTEX_KEY: True, VERTEX_REGION_KEY: where.region, TRAINING_ARGS_KEY: job}
     spec = kfp_spec.build(settings, where, trainer, runs_resolvers=True, trainer_config=config)
-    kfp_command.write(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+    writer.write_text(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
     return where
 
 

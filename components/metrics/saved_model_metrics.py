@@ -1,7 +1,7 @@
 """The metrics of a SavedModel on the shards of a split, in this process."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,9 +19,16 @@ def measure(model_path: str, split: str, max_rows: int) -> dict[str, float]:
     """Every metric of models.evaluation.metrics.NAMES on at most `max_rows` rows, in the shards' order."""
     model = tf.saved_model.load(model_path)
     collector = Collector()
-    for examples in data.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
-        collector.add({name: value.numpy() for name, value in model.signatures["evaluate"](examples=examples).items()})
+    for _, answer in evaluated(model, split, max_rows):
+        collector.add(answer)
     return metrics.measure(collector.rows())
+
+
+def evaluated(model: tf.Module, split: str, max_rows: int) -> Iterator[tuple[tf.Tensor, dict[str, np.ndarray]]]:
+    """Batches of at most `max_rows` serialised rows, in the shards' order, with what signature evaluate answers."""
+    for examples in data.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
+        answer = model.signatures["evaluate"](examples=examples)
+        yield examples, {name: value.numpy() for name, value in answer.items()}
 
 
 def text_embedder(model_path: str) -> Callable[[Sequence[str]], np.ndarray]:

@@ -1,18 +1,16 @@
 """The test split, which neither training nor the gate has seen: the headline figures and the gallery."""
 
 import dataclasses
-import os
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
 
 from beam import thumbnails
+from components.metrics.saved_model_metrics import evaluated
 from models import data, features
 from models.evaluation import metrics
 from models.evaluation.collector import Collector
 
-_BATCH = 64
 _NEAREST = 5
 
 
@@ -54,11 +52,10 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> HeldOut
     captions: list[str] = []
     shown_as: list[bytes] = []
     pictures: list[bytes] = []
-    for examples in data.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
-        outputs = {name: value.numpy() for name, value in model.signatures["evaluate"](examples=examples).items()}
-        collector.add(outputs)
-        captions.extend(caption.decode() for caption in outputs["caption"])
-        shown_as.extend(outputs["picture"])
+    for examples, answer in evaluated(model, split, max_rows):
+        collector.add(answer)
+        captions.extend(caption.decode() for caption in answer["caption"])
+        shown_as.extend(answer["picture"])
         pictures.extend(data.parse(examples, (features.IMAGE,))[features.IMAGE].numpy()[: gallery - len(pictures)])
     measured = metrics.measure(collector.rows())
     probability = _probability(model, pictures, captions)
