@@ -1,6 +1,7 @@
 """The SavedModel: raw bytes and text in, embeddings and probabilities out; all preprocessing is in the graph."""
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Mapping
 
@@ -148,6 +149,15 @@ def folder_bytes(folder: str) -> int:
     """The size of all files below a folder."""
     walked = tf.io.gfile.walk(folder)
     return sum(tf.io.gfile.stat(os.path.join(parent, name)).length for parent, _, names in walked for name in names)
+
+
+def label_counts(path: str) -> dict[str, int]:
+    """{name: labels} of the label sets that the SavedModel in `path` chooses among."""
+    counts = {}
+    for file_path in sorted(tf.io.gfile.glob(os.path.join(path, EXTRA, LABELS_FOLDER, "*.json"))):
+        with tf.io.gfile.GFile(file_path) as file:
+            counts[os.path.basename(file_path).removesuffix(".json")] = len(json.load(file)["labels"])
+    return counts
 
 
 def save(

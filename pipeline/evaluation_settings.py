@@ -6,6 +6,7 @@ from beam import sources
 from models import compression, features
 from models.checks import require, require_types
 from models.configuration import configurable
+from models.evaluation.metrics import Confidence
 from models.evaluation.rules import SLICED_BY, Rule
 
 
@@ -109,15 +110,15 @@ class GateSettings:
       max_drop: {rule: largest fall against the last blessed model}; blocks where the whole interval of the change lies
         below it, so where the fall is larger beyond the noise of the set.
       slice_by: features that metrics are also reported by.
-      confidence: of the intervals.
+      confidence: of the intervals, of which the gate asks about one end: at .9 chance decides 1 time in 20.
       slice_confidence: of the change in a slice: many slices are looked at, and one of them always falls by chance.
     """
 
     min_value: dict[str, float] = dataclasses.field(default_factory=dict)
     max_drop: dict[str, float] = dataclasses.field(default_factory=dict)
     slice_by: tuple[str, ...] = ()
-    confidence: float = 0.95
-    slice_confidence: float = 0.999
+    confidence: float = Confidence.overall
+    slice_confidence: float = Confidence.slices
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -135,4 +136,4 @@ class GateSettings:
             require(feature in SLICED_BY, "Gate.slice_by", feature, f"one of {', '.join(SLICED_BY)}", "correct it")
         for field in ("confidence", "slice_confidence"):
             value = getattr(self, field)
-            require(0 < value < 1, f"Gate.{field}", value, "above 0 and below 1", "0.95 is usual")
+            require(0 < value < 1, f"Gate.{field}", value, "above 0 and below 1", f"{Confidence.overall} is usual")

@@ -9,9 +9,9 @@ from tfx.components.infra_validator.model_server_clients import tensorflow_servi
 from components.infra_validator import process_runner, runners
 from components.infra_validator.serving_requests import (
     NotServable,
+    Rows,
     check_answers,
     median_seconds,
-    requests_of,
     send_mixed,
 )
 from components.infra_validator.settings import ServingCheckSettings
@@ -49,7 +49,8 @@ def serve_and_check(
         return check
     runner = runners.create(settings, model_path)
     try:
-        _check_served(runner, pictures, captions, settings, check)
+        rows = Rows(pictures, captions, export.label_counts(model_path))
+        _check_served(runner, rows, settings, check)
     except NotServable as error:
         check["problem"] = str(error)
     except (Refused, NoAnswer) as error:
@@ -66,8 +67,7 @@ def serve_and_check(
 
 def _check_served(
     runner: runners.Runner,
-    pictures: list[bytes],
-    captions: list[bytes],
+    rows: Rows,
     settings: ServingCheckSettings,
     check: dict[str, Any],
 ) -> None:
@@ -80,22 +80,22 @@ def _check_served(
     check["load_seconds"] = time.time() - start
 
     client = GrpcClient(runner.GetEndpoint(), timeout=settings.max_load_seconds)
-    check_answers(client, pictures, captions)
+    check_answers(client, rows)
     _measure_memory(runner, settings, check)
     check["request_seconds"] = {}
-    for signature, inputs in requests_of(pictures, captions).items():
+    for signature, inputs in rows.requests().items():
         seconds = check["request_seconds"][signature] = median_seconds(client, signature, inputs, _TIMED)
         if seconds > settings.max_latency_seconds:
             raise NotServable(
-                f"{signature} takes {seconds:.3g} s for {len(pictures)} rows (median of {_TIMED}), but "
+                f"{signature} takes {seconds:.3g} s for {len(rows.pictures)} rows (median of {_TIMED}), but "
                 f"ServingCheck.max_latency_seconds is {settings.max_latency_seconds:g}; train a smaller model, or "
                 "raise the bound"
             )
 
     settled = settings.leak_requests // 5
-    send_mixed(client, pictures, captions, settled)
+    send_mixed(client, rows, settled)
     before = _measure_memory(runner, settings, check)
-    send_mixed(client, pictures, captions, settings.leak_requests - settled)
+    send_mixed(client, rows, settings.leak_requests - settled)
     after = _measure_memory(runner, settings, check)
     if before is None or after is None:
         return

@@ -1,5 +1,6 @@
 """Real requests, and what an answer must look like."""
 
+import dataclasses
 import itertools
 import statistics
 import time
@@ -8,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from components.serving_clients import GrpcClient, Refused
+from models import export
 
 UNIT_NORM_TOLERANCE = 1e-3
 NO_PICTURE = b"not a picture"
@@ -18,16 +20,35 @@ class NotServable(ValueError):
     """Why a model must not be served, for the run's page."""
 
 
-def requests_of(pictures: Sequence[bytes], captions: Sequence[bytes]) -> dict[str, Inputs]:
-    """{signature: inputs} of one request to each serving signature."""
-    return {
-        "embed_image": {"image_bytes": pictures},
-        "embed_text": {"text": captions},
-        "serving_default": {"image_bytes": pictures, "labels": captions},
-    }
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """What a model is asked about.
+
+    Attributes:
+      pictures: encoded.
+      captions: as many.
+      label_counts: {name: labels} of the model's own label sets.
+    """
+
+    pictures: Sequence[bytes]
+    captions: Sequence[bytes]
+    label_counts: Mapping[str, int]
+
+    def requests(self) -> dict[str, Inputs]:
+        """{signature: inputs} of one request to each serving signature."""
+        return {
+            "embed_image": {"image_bytes": self.pictures},
+            "embed_text": {"text": self.captions},
+            "serving_default": {"image_bytes": self.pictures, "labels": self.captions},
+            **{export.CLASSIFY + name: {"image_bytes": self.pictures} for name in self.label_counts},
+        }
+
+    def first(self) -> "Rows":
+        """One picture and one caption."""
+        return dataclasses.replace(self, pictures=self.pictures[:1], captions=self.captions[:1])
 
 
-def check_answers(client: GrpcClient, pictures: Sequence[bytes], captions: Sequence[bytes]) -> None:
+def check_answers(client: GrpcClient, rows: Rows) -> None:
     """Sends one request to each serving signature, and one broken one.
 
     Raises:
@@ -35,19 +56,21 @@ def check_answers(client: GrpcClient, pictures: Sequence[bytes], captions: Seque
       serving_clients.Refused: a good one was refused.
       serving_clients.NoAnswer: the server failed.
     """
-    answers = {
-        signature: client.predict(signature, inputs) for signature, inputs in requests_of(pictures, captions).items()
-    }
+    answers = {signature: client.predict(signature, inputs) for signature, inputs in rows.requests().items()}
     for signature, outputs in answers.items():
         for name, value in outputs.items():
             broken = np.flatnonzero(~np.isfinite(value.reshape(len(value), -1)).all(axis=1))
             if broken.size:
-                rows = ", ".join(map(str, broken))
-                raise NotServable(f"{signature} answered a {name} that is NaN or infinite for rows {rows} (from 0)")
-    _require_unit_norm("embed_image", answers["embed_image"]["image_embedding"], len(pictures))
-    _require_unit_norm("embed_text", answers["embed_text"]["text_embedding"], len(captions))
-    _require_probability(answers["serving_default"]["probability"], (len(pictures), len(captions)))
-    _require_refusal(client, [*pictures, NO_PICTURE])
+                where = ", ".join(map(str, broken))
+                raise NotServable(f"{signature} answered a {name} that is NaN or infinite for rows {where} (from 0)")
+    pictures = len(rows.pictures)
+    _require_unit_norm("embed_image", answers["embed_image"]["image_embedding"], pictures)
+    _require_unit_norm("embed_text", answers["embed_text"]["text_embedding"], len(rows.captions))
+    labels = {"serving_default": len(rows.captions)}
+    labels |= {export.CLASSIFY + name: count for name, count in rows.label_counts.items()}
+    for signature, count in labels.items():
+        _require_probability(signature, answers[signature]["probability"], (pictures, count))
+    _require_refusal(client, [*rows.pictures, NO_PICTURE])
 
 
 def median_seconds(client: GrpcClient, signature: str, inputs: Inputs, count: int) -> float:
@@ -60,10 +83,9 @@ def median_seconds(client: GrpcClient, signature: str, inputs: Inputs, count: in
     return statistics.median(seconds)
 
 
-def send_mixed(client: GrpcClient, pictures: Sequence[bytes], captions: Sequence[bytes], count: int) -> None:
+def send_mixed(client: GrpcClient, rows: Rows, count: int) -> None:
     """Sends `count` requests, to each serving signature in turn, of all rows and of one."""
-    whole, single = requests_of(pictures, captions), requests_of(pictures[:1], captions[:1])
-    mixed = itertools.cycle([*whole.items(), *single.items()])
+    mixed = itertools.cycle([*rows.requests().items(), *rows.first().requests().items()])
     for signature, inputs in itertools.islice(mixed, count):
         client.predict(signature, inputs)
 
@@ -76,11 +98,11 @@ def _require_unit_norm(signature: str, embedding: np.ndarray, rows: int) -> None
         raise NotServable(f"{signature} answered embeddings of length {norms}, but they must have length 1")
 
 
-def _require_probability(probability: np.ndarray, shape: tuple[int, int]) -> None:
+def _require_probability(signature: str, probability: np.ndarray, shape: tuple[int, int]) -> None:
     if probability.shape != shape:
-        raise NotServable(f"serving_default answered shape {probability.shape}, but must answer {shape}")
+        raise NotServable(f"{signature} answered shape {probability.shape}, but must answer {shape}")
     if not np.all((probability >= 0) & (probability <= 1)):
-        raise NotServable(f"serving_default answered {probability}, but probabilities lie in [0, 1]")
+        raise NotServable(f"{signature} answered {probability}, but probabilities lie in [0, 1]")
 
 
 def _require_refusal(client: GrpcClient, pictures: Sequence[bytes]) -> None:

@@ -32,7 +32,7 @@ class Gate:
         where the whole interval of the change lies below it: where the fall is larger beyond the noise of the set.
       slice_by: features that every set is also reported by.
       not_retrieved: evaluation sets whose captions are not looked for, such as those of classes.
-      confidence: of the intervals.
+      confidence: of the intervals, of which a rule asks about one end.
     """
 
     min_value: Mapping[str, float]

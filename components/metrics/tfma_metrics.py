@@ -29,8 +29,8 @@ class ImageTextMetrics(metric_types.Metric):
         self,
         name: str = "image_text",
         not_retrieved: Sequence[str] = (),
-        confidence: float = 0.95,
-        slice_confidence: float = 0.999,
+        confidence: float = metrics.Confidence.overall,
+        slice_confidence: float = metrics.Confidence.slices,
     ) -> None:
         """Makes the metric.
 

@@ -92,43 +92,54 @@ def test_metric_names_are_the_ones_that_chance_and_metrics_know():
     assert set(metrics.SHARES) < set(metrics.NAMES)
 
 
-def drawn_model(generator: np.random.Generator, truth: np.ndarray, noise: float) -> Rows:
-    """A model of 5 captions a picture: embeddings that lie `noise` off the truth, drawn anew for each model."""
-    pictures, dim = truth.shape
+DIM, PER_PICTURE, WATCHED = 24, 5, ("image_to_text_recall_at_1", "text_to_image_recall_at_1")
 
-    def off(rows: np.ndarray, by: float) -> np.ndarray:
-        shifted = rows + by * generator.normal(size=rows.shape) / np.sqrt(dim)
+
+def off(rows: np.ndarray, by: float, generator: np.random.Generator) -> np.ndarray:
+    return rows + by * generator.normal(size=rows.shape) / np.sqrt(rows.shape[1])
+
+
+def drawn_model(generator: np.random.Generator, pictures: np.ndarray, captions: np.ndarray, noise: float) -> Rows:
+    """A model whose embeddings lie `noise` off what pictures and captions say, drawn anew for each model."""
+
+    def embed(rows: np.ndarray) -> np.ndarray:
+        shifted = off(rows, noise, generator)
         return (shifted / np.linalg.norm(shifted, axis=1, keepdims=True)).astype(np.float32)
 
-    shown = np.repeat(np.arange(pictures), 5)
+    shown = np.repeat(np.arange(len(pictures)), PER_PICTURE)
     names = np.array([b"p%06d" % i for i in shown])
-    captions = np.array([b"c%06d" % i for i in range(len(shown))])
+    texts = np.array([b"c%06d" % i for i in range(len(shown))])
     none = np.full(len(shown), -1)
-    image, text = off(truth, noise)[shown], off(truth[shown], 1.3)
-    return Rows(image, text, captions, names, none, none, 0, PairCounts(), 10.0, -10.0, calibrates=False)
+    image, text = embed(pictures)[shown], embed(captions)
+    return Rows(image, text, texts, names, none, none, 0, PairCounts(), 10.0, -10.0, calibrates=False)
 
 
-def blessings(pictures: int, pairs: int, noises: tuple[float, float], max_drop: float) -> tuple[float, float]:
-    """(share of pairs blessed, mean change of recall@1); the baseline has the first noise, the candidate the other."""
+def blessings(pictures: int, pairs: int, noises: tuple[float, float], max_drop: float) -> tuple[float, list[float]]:
+    """(share of pairs blessed, mean change of each of WATCHED); baseline and candidate have a noise each.
+
+    How vague a caption is belongs to the data, so it is the same for both models.
+    """
     generator = np.random.default_rng(1)
     blessed, changes = 0, []
     for _ in range(pairs):
-        truth = generator.normal(size=[pictures, 24])
+        truth = generator.normal(size=[pictures, DIM])
         truth /= np.linalg.norm(truth, axis=1, keepdims=True)
-        baseline, candidate = (drawn_model(generator, truth, noise) for noise in noises)
+        captions = off(np.repeat(truth, PER_PICTURE, axis=0), 1.0, generator)
+        baseline, candidate = (drawn_model(generator, truth, captions, noise) for noise in noises)
         measured = metrics.measure(candidate, baseline)
-        watched = ("image_to_text_recall_at_1", "text_to_image_recall_at_1")
-        blessed += all(measured[f"{name}_change_high"] >= -max_drop for name in watched)
-        changes.append(measured["image_to_text_recall_at_1_change"])
-    return blessed / pairs, float(np.mean(changes))
+        blessed += all(measured[f"{name}_change_high"] >= -max_drop for name in WATCHED)
+        changes.append([measured[f"{name}_change"] for name in WATCHED])
+    return blessed / pairs, [float(change) for change in np.mean(changes, axis=0)]
 
 
 @pytest.mark.slow
 def test_of_equal_models_95_in_100_are_blessed_and_of_those_3_points_worse_95_blocked():
-    """At the size of COCO's test split, 5,000 pictures with 5 captions each, a fall of 1 point being allowed."""
-    equal, none = blessings(5000, 30, (0.5, 0.5), 0.01)
-    worse, change = blessings(5000, 30, (0.5, 0.537), 0.01)
-    print(f"\nequal pairs blessed: {equal:.0%} (change {none:+.3f}); worse by {-change:.3f} blocked: {1 - worse:.0%}")
-    assert -0.035 < change < -0.025
+    """At the size of COCO's test split, 5,000 pictures with 5 captions each, a fall of half a point being allowed."""
+    equal, (image, text) = blessings(5000, 40, (0.4, 0.4), 0.005)
+    print(f"\nequal pairs (image to text {image:+.3f}, text to image {text:+.3f}) blessed: {equal:.0%}")
+    worse, (image, text) = blessings(5000, 40, (0.4, 0.42), 0.005)
+    print(f"worse pairs (image to text {image:+.3f}, text to image {text:+.3f}) blocked: {1 - worse:.0%}", flush=True)
+    assert -0.035 < image < -0.025
+    assert -0.035 < text < 0
     assert equal >= 0.95
     assert 1 - worse >= 0.95

@@ -1,6 +1,7 @@
 """The serving check blesses a model that a clean process can serve, and says why it does not bless another."""
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import re
@@ -15,14 +16,18 @@ import tensorflow as tf
 from components.infra_validator import process_runner, runners, serving_check
 from components.infra_validator.settings import ServingCheckSettings
 from components.serving_clients import MODEL_NAME, GrpcClient, Refused
+from models import export
 from tests.components.toy_models import (
+    COLOURS,
     BlindModel,
     GreedyModel,
     LeakingModel,
     LongModel,
     NanModel,
+    NarrowModel,
     SlowModel,
     ToyModel,
+    UnsureModel,
 )
 from tests.pictures import shape_pairs
 from tests.served import ThreadRunner, wait_until_loaded
@@ -47,6 +52,9 @@ def saved(tmp_path):
 
     def save(model: ToyModel) -> str:
         tf.saved_model.save(model, str(tmp_path / "toy"), signatures=model.signatures())
+        labels = tmp_path / "toy" / export.EXTRA / export.LABELS_FOLDER
+        labels.mkdir(parents=True)
+        (labels / "colours.json").write_text(json.dumps({"labels": COLOURS}))
         return str(tmp_path / "toy")
 
     return save
@@ -110,6 +118,8 @@ def test_a_model_of_too_many_bytes_is_blocked_before_it_is_served(exported, monk
     [
         (NanModel(row=2), "embed_text answered a text_embedding that is NaN or infinite for rows 2 (from 0)"),
         (LongModel(), "embed_image answered embeddings of length [2. 2. 2. 2.], but they must have length 1"),
+        (UnsureModel(), "classify_colours answered a probability that is NaN or infinite for rows 0, 1, 2, 3 (from 0)"),
+        (NarrowModel(), "classify_colours answered shape (4, 2), but must answer (4, 3)"),
         (BlindModel(), "embed_image answered a broken picture in row 4 with an embedding"),
     ],
 )

@@ -5,6 +5,8 @@ import tensorflow as tf
 from models import images
 from tests.tiny_model import OBJECTIVE
 
+COLOURS = ["red", "green", "blue"]
+
 
 class ToyModel(tf.Module):
     """Every picture and every text has the same embedding, [1, 0]; a subclass changes one thing."""
@@ -15,7 +17,11 @@ class ToyModel(tf.Module):
             "embed_image": tf.function(lambda image_bytes: {"image_embedding": self.image(image_bytes)}, [strings]),
             "embed_text": tf.function(lambda text: {"text_embedding": self.text(text)}, [strings]),
             "serving_default": tf.function(self.zero_shot, [strings, strings]),
+            "classify_colours": tf.function(self.classify, [strings]),
         }
+
+    def classify(self, image_bytes):
+        return self.zero_shot(image_bytes, tf.constant(COLOURS))
 
     def zero_shot(self, image_bytes, labels):
         logit = self.image(image_bytes) @ tf.transpose(self.text(labels))
@@ -31,6 +37,22 @@ class ToyModel(tf.Module):
     @staticmethod
     def unit(rows):
         return tf.one_hot(tf.zeros_like(rows, tf.int32), 2)
+
+
+class UnsureModel(ToyModel):
+    """Its label set has NaN for a label."""
+
+    def classify(self, image_bytes):
+        answer = super().classify(image_bytes)
+        probability = answer["probability"]
+        return answer | {"probability": tf.concat([probability[:, 1:], probability[:, :1] * float("nan")], axis=1)}
+
+
+class NarrowModel(ToyModel):
+    """Chooses among fewer labels than its label set has."""
+
+    def classify(self, image_bytes):
+        return self.zero_shot(image_bytes, tf.constant(COLOURS[1:]))
 
 
 class SlowModel(ToyModel):

@@ -124,7 +124,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
         right = generator.random(100) < 0.3
         outputs["class_similarity"] = np.where(right[:, None], [[1.0, 0.0]], [[0.0, 1.0]])
         assert not index.any()
-        measured = metrics.measure(collected(outputs, 1).rows(frozenset({"eval"})))
+        measured = metrics.measure(collected(outputs, 1).rows(frozenset({"eval"})), None, metrics.Confidence(0.95))
         missed += not measured["zero_shot_accuracy_low"] <= 0.3 <= measured["zero_shot_accuracy_high"]
     print(f"\n95% intervals that miss the truth: {missed} of 60")
     assert missed <= 8
