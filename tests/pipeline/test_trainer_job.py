@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.api_core.exceptions import ServiceUnavailable
 from google.cloud.aiplatform import gapic
 from google.cloud.aiplatform_v1.types import CustomJob, JobState
 from tfx.types import artifact_utils, standard_artifacts
@@ -22,9 +23,11 @@ from tests.pipeline.trainer_process import INPUTS, OUTPUTS, TINY, TYPES, Trainer
 
 
 class Jobs:
-    """Stands in for Vertex AI's service: keeps the request, runs nothing."""
+    """Stands in for Vertex AI's service: keeps the request, runs nothing, and answers with one state after another."""
 
     requests: ClassVar[list[tuple[str, CustomJob]]] = []
+    cancelled: ClassVar[list[str]] = []
+    states: ClassVar[list[JobState | Exception]] = []
 
     def __init__(self, client_options):
         self.endpoint = client_options["api_endpoint"]
@@ -35,13 +38,22 @@ class Jobs:
         return CustomJob(name=f"{parent}/customJobs/1")
 
     def get_custom_job(self, name, retry):  # noqa: ARG002
-        return CustomJob(name=name, state=JobState.JOB_STATE_SUCCEEDED)
+        state = self.states.pop(0)
+        if isinstance(state, Exception):
+            raise state
+        return CustomJob(name=name, state=state)
+
+    def cancel_custom_job(self, name):
+        self.cancelled.append(name)
 
 
-def request(monkeypatch, folder: pathlib.Path, spec: dict, uri: str) -> tuple[str, CustomJob]:
+def request(
+    monkeypatch, folder: pathlib.Path, spec: dict, uri: str, states: tuple = (JobState.JOB_STATE_SUCCEEDED,)
+) -> tuple[str, CustomJob]:
     """What the Trainer of a specification asks Vertex AI for, artifacts lying below `uri`."""
     monkeypatch.setattr(gapic, "JobServiceClient", Jobs)
-    monkeypatch.setattr(Jobs, "requests", [])
+    for name, value in (("requests", []), ("cancelled", []), ("states", list(states))):
+        monkeypatch.setattr(Jobs, name, value)
     task = spec["root"]["dag"]["tasks"]["Trainer"]["inputs"]["parameters"]
     properties = {name: one["runtimeValue"]["constant"] for name, one in task.items() if "runtimeValue" in one}
     made = {name: [_artifact(kind, f"{uri}/{name}")] for name, kind in TYPES.items()}
@@ -102,6 +114,39 @@ def test_the_job_on_gpus_of_three_machines_has_one_that_coordinates(monkeypatch,
     assert (first.replica_count, others.replica_count) == (1, 2)
     assert job.job_spec.scheduling.strategy.name == "STRATEGY_UNSPECIFIED"
     assert job.job_spec.scheduling.timeout.total_seconds() == 168 * 3600
+
+
+RUNNING, FAILED, EXPIRED = JobState.JOB_STATE_RUNNING, JobState.JOB_STATE_FAILED, JobState.JOB_STATE_EXPIRED
+
+
+@pytest.fixture
+def job_spec(tmp_path):
+    return compiled.vertex(tmp_path, files=compiled.gin("vertex_tpu_v5e"))["pipelineSpec"]
+
+
+def test_the_job_is_cancelled_with_the_task_that_waits_for_it(monkeypatch, tmp_path, job_spec):
+    monkeypatch.setattr(vertex.time, "sleep", lambda _: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as stopped:
+        request(monkeypatch, tmp_path, job_spec, "gs://b/run", (RUNNING, RUNNING))
+    assert stopped.value.code == 143
+    assert Jobs.cancelled == ["projects/YOUR-PROJECT/locations/us-central1/customJobs/1"]
+    monkeypatch.setattr(vertex.time, "sleep", lambda _: None)
+    away = ServiceUnavailable("away")
+    with pytest.raises(ServiceUnavailable):
+        request(monkeypatch, tmp_path, job_spec, "gs://b/run", (RUNNING, *6 * [away]))
+    assert len(Jobs.cancelled) == 1
+
+
+def test_a_job_is_waited_for_to_its_end(monkeypatch, tmp_path, job_spec):
+    slept = []
+    monkeypatch.setattr(vertex.time, "sleep", slept.append)
+    away = (RUNNING, *5 * [ServiceUnavailable("away")], RUNNING, *5 * [ConnectionError("away")])
+    request(monkeypatch, tmp_path, job_spec, "gs://b/run", (*away, JobState.JOB_STATE_SUCCEEDED))
+    assert sum(slept) == 12 * 30
+    for state in (FAILED, EXPIRED):
+        with pytest.raises(RuntimeError, match="customJobs/1' did not succeed"):
+            request(monkeypatch, tmp_path, job_spec, "gs://b/run", (RUNNING, state))
+    assert not Jobs.cancelled
 
 
 def test_control_a_field_that_the_api_does_not_have_is_refused():
