@@ -68,7 +68,8 @@ def build(
     for component in dag.components:
         if isinstance(component, BaseComponent):
             component.with_platform_config(_resources(where, component.id))
-    images = {"default_image_path": where.image, "Trainer": where.trainer_image or where.image}
+    trainer_image = "" if where.trainer_waits else where.trainer_image
+    images = {"default_image_path": where.image, "Trainer": trainer_image or where.image}
     config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image=images, use_pipeline_spec_2_1=True)
     job = tfx.orchestration.experimental.KubeflowV2DagRunner(config=config).run(dag, write_out=False)
     spec = job["pipelineSpec"]
@@ -95,12 +96,15 @@ def _finish_task(name: str, task: dict[str, Any], executors: dict[str, Any], whe
             "backoffFactor": 2.0,
             "backoffMaxDuration": f"{_LONGEST_WAIT_SECONDS}s",
         }
-    hours = where.of("timeout_hours", name)
-    if container and hours:
-        container["command"] = ["timeout", _KILL_AFTER, str(round(hours * 3600)), *container["command"]]
+    seconds = where.timeout_seconds(name)
+    # A job that is waited for has the limit itself: the task would end first, and another try start a second job.
+    if container and seconds and not (name == "Trainer" and where.trainer_waits):
+        container["command"] = ["timeout", _KILL_AFTER, str(seconds), *container["command"]]
 
 
 def _resources(where: PlatformSettings, component: str) -> Any:
+    if component == "Trainer" and where.trainer_waits:
+        component = ""
     return pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec(
         cpu_limit=where.of("cpus", component) or 0, memory_limit=where.of("memory_gb", component) or 0
     )

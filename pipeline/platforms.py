@@ -9,6 +9,7 @@ from models.settings import RuntimeSettings
 from pipeline import machines
 
 _BUCKET = re.compile(r"gs://[a-zA-Z0-9][\w.-]*(/[\w./-]*)?")
+_PREEMPTIONS = 10
 _IMAGE = re.compile(r"[a-zA-Z0-9][\w./-]*(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})")
 
 
@@ -28,7 +29,7 @@ class PlatformSettings:
       cpus: {component: processors}; "" stands for all others.
       memory_gb: {component: gigabytes}, in the same way.
       retries: {component: further tries}, in the same way.
-      timeout_hours: {component: hours it may take}, in the same way; no limit where there is none.
+      timeout_hours: {component: hours that each try may take}, in the same way; no limit where there is none.
       uncached: components that run each time, whatever came before.
     """
 
@@ -42,7 +43,7 @@ class PlatformSettings:
     spot: bool = False
     cpus: dict[str, float] = dataclasses.field(default_factory=lambda: {"": 4.0, "Trainer": 8.0})
     memory_gb: dict[str, float] = dataclasses.field(default_factory=lambda: {"": 16.0, "Trainer": 32.0})
-    retries: dict[str, int] = dataclasses.field(default_factory=lambda: {"": 1, "Trainer": 10})
+    retries: dict[str, int] = dataclasses.field(default_factory=lambda: {"": 1})
     timeout_hours: dict[str, float] = dataclasses.field(default_factory=dict)
     uncached: tuple[str, ...] = ()
 
@@ -74,6 +75,16 @@ class PlatformSettings:
         """A value for a component: its own, or that of all others; None where there is neither."""
         values = getattr(self, name)
         return values.get(component, values.get(""))
+
+    def timeout_seconds(self, component: str) -> int | None:
+        """How long a try may take; None for no limit."""
+        hours = self.of("timeout_hours", component)
+        return max(1, round(hours * 3600)) if hours else None  # 0 would be no limit to `timeout`
+
+    @property
+    def trainer_waits(self) -> bool:
+        """Whether the Trainer's task starts a job elsewhere, which has machine, image and time limit, and waits."""
+        return False
 
     def require_runtime(self, runtime: RuntimeSettings) -> None:
         """Raises ValueError unless training expects what the machine has."""
@@ -126,6 +137,10 @@ class VertexSettings(PlatformSettings):
         require(self.hosts == 1 or self.gpus > 0, "Vertex.hosts", self.hosts, "1 without GPUs", "set Vertex.gpu")
         require(not self.spot or bool(self.machine), "Vertex.spot", self.spot, "False without a machine", "name one")
 
+    @property
+    def trainer_waits(self) -> bool:
+        return bool(self.machine)
+
     def require_runtime(self, runtime: RuntimeSettings) -> None:
         if self.hosts == 1:
             super().require_runtime(runtime)
@@ -140,6 +155,8 @@ class VertexSettings(PlatformSettings):
 @dataclasses.dataclass(frozen=True)
 class KubeflowSettings(PlatformSettings):
     """Kubeflow Pipelines 2 on a cluster whose pods may read and write the bucket; TPUs and GPUs as in GKE.
+
+    With `spot`, the Trainer is tried ten times more, where `retries` does not name it.
 
     Attributes:
       host: address of the Kubeflow Pipelines API.
@@ -157,3 +174,8 @@ class KubeflowSettings(PlatformSettings):
         super().__post_init__()
         if self.topology or self.machine in machines.TPU_MACHINES:
             machines.require_slice("Kubeflow", self.machine, self.topology, vertex=False)
+
+    def of(self, name: str, component: str) -> float | None:
+        if (name, component) == ("retries", "Trainer") and self.spot and component not in self.retries:
+            return _PREEMPTIONS
+        return super().of(name, component)

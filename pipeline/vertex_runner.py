@@ -14,7 +14,7 @@ from pipeline import kfp_command
 if TYPE_CHECKING:
     from pipeline.platforms import VertexSettings
 
-_LONGEST_HOURS = 168.0  # what Vertex AI gives a job that names no other time
+_LONGEST_SECONDS = 168 * 3600  # what Vertex AI gives a job that names no other time
 
 
 def main(argv: list[str]) -> None:
@@ -38,7 +38,7 @@ def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str)
 
     settings, where = kfp_spec.load(gin_files, gin_bindings, VertexSettings)
     trainer, config = executor.RestartedExecutor, {}
-    if where.machine:
+    if where.trainer_waits:
         trainer = vertex.Executor
         job = custom_job(where, settings.name)
         config = {ENABLE_VERTEX_KEY: True, VERTEX_REGION_KEY: where.region, TRAINING_ARGS_KEY: job}
@@ -64,8 +64,8 @@ def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
         for replicas in (1, where.hosts - 1)  # the first coordinates
         if replicas
     ]
-    hours = where.of("timeout_hours", "Trainer") or _LONGEST_HOURS
-    scheduling = {"timeout": {"seconds": round(hours * 3600)}, "restart_job_on_worker_restart": True}
+    seconds = where.timeout_seconds("Trainer") or _LONGEST_SECONDS
+    scheduling = {"timeout": {"seconds": seconds}, "restart_job_on_worker_restart": True}
     if where.spot:
         scheduling["strategy"] = "SPOT"
     job: dict[str, Any] = {"worker_pool_specs": pools, "scheduling": scheduling}

@@ -122,6 +122,38 @@ def test_cache_retries_time_and_resources_are_those_of_gin(tmp_path):
     assert executors["Pusher_executor"]["container"]["resources"] == {"cpuLimit": 2, "memoryLimit": 16}
 
 
+def test_a_limit_below_a_second_is_one_and_not_none(tmp_path):
+    spec = compiled.vertex(tmp_path, "Vertex.timeout_hours = {'Trainer': 0.0001}")["pipelineSpec"]
+    assert _container(spec)["command"][:3] == ["timeout", "--kill-after=120", "1"]
+
+
+def test_the_task_that_waits_for_vertexs_job_has_neither_its_image_nor_its_resources_nor_its_limit(tmp_path):
+    bindings = ["Vertex.image = 'r/cpu:1'", "Vertex.trainer_image = 'r/tpu:1'", "Vertex.timeout_hours = {'Trainer': 2}"]
+    spec = compiled.vertex(tmp_path, *bindings, files=compiled.gin("vertex_tpu_v5e"))["pipelineSpec"]
+    container = _container(spec)
+    assert container["image"] == "r/cpu:1"
+    assert container["resources"] == _container(spec, "Pusher")["resources"]
+    assert container["command"][0] == "python"
+    assert "r/tpu:1" in json.dumps(spec["root"]["dag"]["tasks"]["Trainer"]["inputs"]["parameters"]["custom_config"])
+    # Control: where the Trainer's task trains, it has them.
+    spec = compiled.vertex(tmp_path, *bindings)["pipelineSpec"]
+    assert _container(spec)["image"] == "r/tpu:1"
+    assert _container(spec)["resources"]["cpuLimit"] == 8
+    assert _container(spec)["command"][2] == "7200"
+
+
+def test_what_fails_is_tried_once_more_and_what_is_taken_away_ten_times(tmp_path):
+    def tries(spec):
+        return spec["root"]["dag"]["tasks"]["Trainer"]["retryPolicy"]["maxRetryCount"]
+
+    assert tries(compiled.vertex(tmp_path, files=compiled.gin("vertex_tpu_v5e"))["pipelineSpec"]) == 1
+    assert tries(compiled.kubeflow(tmp_path)[0]) == 1
+    on_tpu = compiled.gin("kubeflow_tpu_v5e")
+    assert tries(compiled.kubeflow(tmp_path, files=on_tpu)[0]) == 10
+    assert tries(compiled.kubeflow(tmp_path, "Kubeflow.retries = {'': 2}", files=on_tpu)[0]) == 10
+    assert tries(compiled.kubeflow(tmp_path, "Kubeflow.retries = {'Trainer': 4}", files=on_tpu)[0]) == 4
+
+
 def test_beam_runs_on_dataflow_where_gin_says_so(tmp_path):
     spec = compiled.vertex(tmp_path, files=compiled.gin("vertex", "engine/dataflow_image.gin"))["pipelineSpec"]
     args = spec["deploymentSpec"]["executors"]["ImageTextGen_executor"]["container"]["args"]
@@ -201,3 +233,7 @@ def test_a_source_on_this_machine_is_refused(tmp_path):
 def test_settings_of_the_other_platform_are_told():
     with pytest.raises(ConfigurationError, match=r"Kubeflow.host is set, but nothing uses it"):
         kfp_spec.load(compiled.gin("kubeflow"), [], VertexSettings)
+
+
+def _container(spec, component="Trainer"):
+    return spec["deploymentSpec"]["executors"][f"{component}_executor"]["container"]
