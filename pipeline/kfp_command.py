@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import app, flags
 
-from pipeline import gin_flags, progress
+from pipeline import gin_flags, kfp_errors, progress
 from pipeline.output_flag import OUTPUT
 
 _DATA = flags.DEFINE_string("data", None, "submit: path of the data, in place of the source's own.")
@@ -16,8 +16,9 @@ _STEPS = flags.DEFINE_integer("steps", None, "submit: steps of training, in plac
 _PUSH_TO = flags.DEFINE_string("push_to", None, "submit: folder of a bucket that models are pushed to.")
 _CRON = flags.DEFINE_string("cron", None, "submit: when to run, again and again, such as '0 3 * * *'; else once, now.")
 
-Compile = Callable[[list[str], list[str], str], Any]
-"""Of gin files, bindings and the file to write; returns the settings of the platform."""
+_EXAMPLE = "'0 3 * * *' for each night at three"
+Compile = Callable[[list[str], list[str], str], tuple[Any, Any]]
+"""Of gin files, bindings and the file to write; returns the settings of the pipeline and of the platform."""
 Submit = Callable[[Any, str, Mapping[str, Any], str], str]
 """Of these settings, the file, parameters and a schedule or ""; returns where to look."""
 
@@ -38,27 +39,51 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
         output = OUTPUT.value or f"pipeline{extension}"
         if not output.endswith(extension):
             raise ValueError(f"--output={output}, but must end in {extension}; rename it")
-        parameters = _parameters() if argv[1] == "submit" else {}
+        if "://" not in output:
+            progress.require_writable(os.path.dirname(output) or ".", "output")
+        parameters = _parameters(argv[1])
         progress.quiet_terminal()
         print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
-        where = compile_(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, output)
+        settings, where = compile_(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, output)
         size = os.path.getsize(output) / 1024
         if argv[1] == "compile":
             print(f"Compiled {output} ({size:.0f} KiB). Next: {module} submit, with the same flags")
             return
-        if missing := where.placeholders():
-            raise ValueError(f"{', '.join(missing)} still says YOUR-...; set it in gin/platform or by --gin_bindings")
+        _require_complete(settings, where)
         print(f"Submitted {output}: {submit(where, output, parameters, _CRON.value or '')}")
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    except kfp_errors.of_clients() as error:
+        sys.exit(f"error: {kfp_errors.told(error)}")
 
 
-def _parameters() -> dict[str, Any]:
+def _parameters(command: str) -> dict[str, Any]:
     """Values of the specification's parameters, of those flags that are given."""
+    from pipeline.platforms import in_bucket
+
+    for flag in (_DATA, _STEPS, _PUSH_TO, _CRON):
+        if flag.value is not None and command != "submit":
+            raise ValueError(f"--{flag.name}={flag.value} is for submit, but the command is {command}; remove it")
     for flag in (_DATA, _PUSH_TO):
-        if flag.value is not None and "://" not in flag.value:
-            raise ValueError(f"--{flag.name}={flag.value}, but must lie in a bucket: pods do not see this machine")
+        if flag.value is not None and not in_bucket(flag.value):
+            raise ValueError(
+                f"--{flag.name}={flag.value}, but must lie in a bucket: pods do not see this machine; give gs://BUCKET/..."
+            )
+    if _CRON.value is not None and len(_CRON.value.split()) != 5:
+        raise ValueError(
+            f"--cron={_CRON.value!r}, but must be five fields, minute, hour, day, month and weekday; give {_EXAMPLE}"
+        )
     values: dict[str, Any] = {"data": _DATA.value, "steps": _STEPS.value}
     if _PUSH_TO.value is not None:
         values["push_destination"] = json.dumps({"filesystem": {"base_directory": _PUSH_TO.value}})
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _require_complete(settings: Any, where: Any) -> None:
+    """Raises ValueError where what is submitted would fail for sure, hours later."""
+    from pipeline import kfp_spec
+
+    missing = [*where.placeholders(), *kfp_spec.placeholders(settings)]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} still says YOUR-...; set it in its gin file or by --gin_bindings")
+    kfp_spec.require_run(settings, _DATA.value or "", _STEPS.value)

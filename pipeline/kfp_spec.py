@@ -1,5 +1,6 @@
 """The pipeline as Kubeflow Pipelines 2 and Vertex AI take it: one specification, in which everything is resolved."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +12,11 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.utils import proto_utils
 
+from beam import sources
 from models import configuration
 from models.checks import label, require
 from pipeline import inputs, pipeline
-from pipeline.platforms import PlatformSettings
+from pipeline.platforms import YOURS, PlatformSettings, in_bucket
 from pipeline.settings import PipelineSettings
 
 _ALWAYS_RUN = ("InputState", "LastBlessedModel")
@@ -80,6 +82,38 @@ def build(
     return job
 
 
+def placeholders(settings: PipelineSettings) -> list[str]:
+    """Settings of the pipeline that still hold a YOUR-..., as in gin/engine."""
+    return ["Pipeline.beam_args"] if any(YOURS in flag for flag in settings.beam_args) else []
+
+
+def require_run(settings: PipelineSettings, data: str, steps: int | None) -> None:
+    """Holds what is given as a run is submitted against the settings.
+
+    Args:
+      settings: of the pipeline.
+      data: path in place of the source's own, or "".
+      steps: of training in place of Training.steps, or None.
+
+    Raises:
+      ValueError: a component would refuse it, which is told by name.
+    """
+    source = settings.ingest.source
+    try:
+        if data:
+            source = sources.with_path(source, data)
+    except ValueError as error:
+        raise ValueError(f"--data={data}: {error}; remove it, or choose another gin/data file") from error
+    rows = getattr(source, "rows", source)
+    named = getattr(rows, "path", True) or getattr(rows, "builder", "")
+    require(bool(named), f"{type(rows).__name__}.path", "", "a path of the data", "set it, or give --data=gs://...")
+    try:
+        if steps is not None:
+            dataclasses.replace(settings.training, steps=steps)
+    except ValueError as error:
+        raise ValueError(f"--steps={steps}: {error}") from error
+
+
 def _finish_task(name: str, task: dict[str, Any], executors: dict[str, Any], where: PlatformSettings) -> None:
     """What TFX's compiler has no way to say."""
     for parameter in task.get("inputs", {}).get("parameters", {}).values():
@@ -121,7 +155,11 @@ def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None
     """Refuses paths and Beam flags that mean something on this machine only."""
     for name, path in _paths(settings):
         require(
-            "://" in path, name, path, "in a bucket: pods do not see this machine", f"copy it to {where.root}/inputs"
+            in_bucket(path),
+            name,
+            path,
+            "in a bucket: pods do not see this machine",
+            f"copy it to {where.root}/inputs",
         )
     for flag in settings.beam_args:
         require(

@@ -12,6 +12,7 @@ from pipeline import kfp_command
 
 if TYPE_CHECKING:
     from pipeline.platforms import KubeflowSettings
+    from pipeline.settings import PipelineSettings
 
 
 def main(argv: list[str]) -> None:
@@ -19,8 +20,10 @@ def main(argv: list[str]) -> None:
     kfp_command.run(argv, compile_pipeline, submit, ".yaml")
 
 
-def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str) -> "KubeflowSettings":
-    """Writes the specification, and in a second document what pods need of Kubernetes; returns the platform's settings.
+def compile_pipeline(
+    gin_files: list[str], gin_bindings: list[str], output: str
+) -> tuple["PipelineSettings", "KubeflowSettings"]:
+    """Writes the specification, and in a second document what pods need of Kubernetes; returns the settings.
 
     Raises:
       ValueError: the gin cannot be used, or names what the platform does not have.
@@ -43,7 +46,7 @@ def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str)
         pods = {executor: {"nodeSelector": {"labels": labels}}}
         documents.append({"platforms": {"kubernetes": {"deploymentSpec": {"executors": pods}}}})
     writer.write_text(output, yaml.safe_dump_all(documents, sort_keys=True))
-    return where
+    return settings, where
 
 
 def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:

@@ -12,6 +12,14 @@ _BUCKET = re.compile(r"gs://[a-zA-Z0-9][\w.-]*(/[\w./-]*)?")
 _PREEMPTIONS = 10
 _IMAGE = re.compile(r"[a-zA-Z0-9][\w./-]*(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})")
 
+YOURS = "YOUR-"
+"""What values of gin/platform and gin/engine begin with, or hold, that wait to be filled in."""
+
+
+def in_bucket(path: str) -> bool:
+    """Whether pods see a path: Google Cloud Storage is what the images read beside their own disks."""
+    return bool(re.match(r"gs://[^/]", path))
+
 
 @dataclasses.dataclass(frozen=True)
 class PlatformSettings:
@@ -100,7 +108,7 @@ class PlatformSettings:
 
     def placeholders(self) -> list[str]:
         """Settings that still hold a YOUR-..., as in gin/platform."""
-        return [label(self, one.name) for one in dataclasses.fields(self) if "YOUR-" in str(getattr(self, one.name))]
+        return [label(self, one.name) for one in dataclasses.fields(self) if YOURS in str(getattr(self, one.name))]
 
     def _devices(self) -> str:
         return (self.topology and f"{self.machine} {self.topology}") or (self.gpus and f"{self.gpus} GPUs") or "a CPU"

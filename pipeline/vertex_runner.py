@@ -13,6 +13,7 @@ from pipeline import kfp_command
 
 if TYPE_CHECKING:
     from pipeline.platforms import VertexSettings
+    from pipeline.settings import PipelineSettings
 
 _LONGEST_SECONDS = 168 * 3600  # what Vertex AI gives a job that names no other time
 
@@ -22,8 +23,10 @@ def main(argv: list[str]) -> None:
     kfp_command.run(argv, compile_pipeline, submit, ".json")
 
 
-def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str) -> "VertexSettings":
-    """Writes the specification, a PipelineJob; returns the platform's settings.
+def compile_pipeline(
+    gin_files: list[str], gin_bindings: list[str], output: str
+) -> tuple["PipelineSettings", "VertexSettings"]:
+    """Writes the specification, a PipelineJob; returns the settings.
 
     Raises:
       ValueError: the gin cannot be used, or names what the platform does not have.
@@ -44,7 +47,7 @@ def compile_pipeline(gin_files: list[str], gin_bindings: list[str], output: str)
         config = {ENABLE_VERTEX_KEY: True, VERTEX_REGION_KEY: where.region, TRAINING_ARGS_KEY: job}
     spec = kfp_spec.build(settings, where, trainer, runs_resolvers=True, trainer_config=config)
     writer.write_text(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
-    return where
+    return settings, where
 
 
 def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:

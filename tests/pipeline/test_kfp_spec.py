@@ -226,6 +226,9 @@ def test_a_source_on_this_machine_is_refused(tmp_path):
     bindings += ["EvaluationSet.name = 'coco'", "EvaluationSet.examples = 'coco'"]
     with pytest.raises(ValueError, match=r"EvaluationSet.examples is 'coco', but must be in a bucket"):
         kfp_spec.load(files, bindings, KubeflowSettings)
+    for path in ("file:///pairs.jsonl", "s3://bucket/pairs.jsonl"):  # the images have no file system of S3
+        with pytest.raises(ValueError, match=rf"JsonlSource.path is '{path}', but must be in a bucket: pods"):
+            kfp_spec.load(files, [f"JsonlSource.path = '{path}'"], KubeflowSettings)
     settings, _ = kfp_spec.load(files, ["JsonlSource.path = 'gs://bucket/day-{SPAN}/*.jsonl'"], KubeflowSettings)
     assert settings.ingest.source.path == "gs://bucket/day-{SPAN}/*.jsonl"  # the newest span is found as it runs
 
