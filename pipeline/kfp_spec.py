@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipeline.settings import PipelineSettings
 _ALWAYS_RUN = ("InputState", "LastBlessedModel")
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 60, 3600
 _KILL_AFTER = "--kill-after=120"  # time for a checkpoint
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}")  # what TFX takes once it is in small letters, with dashes
 _OF_THIS_MACHINE = ("--setup_file", "--requirements_file", "--extra_package", "--prebuild_sdk_container_engine")
 
 
@@ -66,10 +68,10 @@ def build(
         **parameters, runs_resolvers=runs_resolvers, trainer=trainer, trainer_config=trainer_config or {}
     )
     dag = pipeline.create(settings, locations, platform)
-    _require_known(where, {component.id for component in dag.components})
-    for component in dag.components:
-        if isinstance(component, BaseComponent):
-            component.with_platform_config(_resources(where, component.id))
+    components = [one for one in dag.components if isinstance(one, BaseComponent)]  # a resolver is no container
+    _require_known(where, {component.id for component in components})
+    for component in components:
+        component.with_platform_config(_resources(where, component.id))
     trainer_image = "" if where.trainer_waits else where.trainer_image
     images = {"default_image_path": where.image, "Trainer": trainer_image or where.image}
     config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image=images, use_pipeline_spec_2_1=True)
@@ -152,7 +154,14 @@ def _require_known(where: PlatformSettings, components: set[str]) -> None:
 
 
 def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None:
-    """Refuses paths and Beam flags that mean something on this machine only."""
+    """Refuses a name, paths and Beam flags that mean something on this machine only."""
+    require(
+        bool(_NAME.fullmatch(settings.name)),
+        "Pipeline.name",
+        settings.name,
+        "at most 128 ASCII letters, digits and _, a letter first",
+        "rename it",
+    )
     for name, path in _paths(settings):
         require(
             in_bucket(path),

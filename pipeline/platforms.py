@@ -10,7 +10,7 @@ from pipeline import machines
 
 _BUCKET = re.compile(r"gs://[a-zA-Z0-9][\w.-]*(/[\w./-]*)?")
 _PREEMPTIONS = 10
-_IMAGE = re.compile(r"[a-zA-Z0-9][\w./-]*(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})")
+_IMAGE = re.compile(r"([a-zA-Z0-9][\w.-]*(:\d+)?/)?[a-zA-Z0-9][\w./-]*(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})")
 
 YOURS = "YOUR-"
 """What values of gin/platform and gin/engine begin with, or hold, that wait to be filled in."""
@@ -29,7 +29,7 @@ class PlatformSettings:
       root: folder in a bucket; artifacts, checkpoints and pushed models lie in it, a folder a pipeline each.
       image: of all components but the Trainer, with a tag or digest that no other code will ever have.
       trainer_image: of the Trainer; "" takes `image`.
-      machine: of the Trainer, with TPUs, such as 'ct5lp-hightpu-4t', or with GPUs; "" trains on a CPU.
+      machine: of the Trainer, with TPUs, such as 'ct5lp-hightpu-4t', or, on Vertex AI, with GPUs; "" is for none.
       topology: of the TPU slice, such as '2x2'.
       gpu: kind of the Trainer's GPUs, as the platform calls it.
       gpus: how many, on each machine.
@@ -142,6 +142,7 @@ class VertexSettings(PlatformSettings):
             machines.require_slice("Vertex", self.machine, self.topology, vertex=True)
         machine = "the machine that they are in, such as 'a2-highgpu-1g'"
         require(not self.gpus or bool(self.machine), "Vertex.machine", self.machine, machine, "name it")
+        machines.require_gpus(self.machine, self.gpu, self.gpus)
         require(self.hosts == 1 or self.gpus > 0, "Vertex.hosts", self.hosts, "1 without GPUs", "set Vertex.gpu")
         require(not self.spot or bool(self.machine), "Vertex.spot", self.spot, "False without a machine", "name one")
 
@@ -180,7 +181,9 @@ class KubeflowSettings(PlatformSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.topology or self.machine in machines.TPU_MACHINES:
+        fix = "remove it: Kubeflow.gpu finds the nodes"
+        require(not (self.machine and self.gpus), "Kubeflow.machine", self.machine, "'' for GPUs", fix)
+        if self.topology or self.machine:
             machines.require_slice("Kubeflow", self.machine, self.topology, vertex=False)
 
     def of(self, name: str, component: str) -> float | None:

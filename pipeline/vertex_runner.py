@@ -31,15 +31,19 @@ def compile_pipeline(
     Raises:
       ValueError: the gin cannot be used, or names what the platform does not have.
     """
+    from google.cloud.aiplatform_v1.types import AcceleratorType
     from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
     from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
 
     from beam import writer
     from components.trainer import executor, vertex
+    from models.checks import require
     from pipeline import kfp_spec
     from pipeline.platforms import VertexSettings
 
     settings, where = kfp_spec.load(gin_files, gin_bindings, VertexSettings)
+    kinds = [one.name for one in AcceleratorType if one.name.startswith("NVIDIA_")]
+    require(where.gpu in ("", *kinds), "Vertex.gpu", where.gpu, f"one of {', '.join(kinds)}", "correct it")
     trainer, config = executor.RestartedExecutor, {}
     if where.trainer_waits:
         trainer = vertex.Executor

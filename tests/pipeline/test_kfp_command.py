@@ -1,5 +1,6 @@
 """The runners' command line: compile and submit, with clients that only note what they are asked."""
 
+import re
 import subprocess
 import types
 
@@ -36,7 +37,7 @@ def command_line(monkeypatch, tmp_path):
             flags.FLAGS(["test", "--gin_file=x"])
         for name, value in values.items():
             monkeypatch.setattr(flags.FLAGS[name], "_value", value)
-        runner.main([f"{runner.__name__}.py", *argv])
+        runner.main([runner.__file__, *argv])
 
     return call
 
@@ -149,6 +150,12 @@ def test_submit_refuses_data_for_a_source_that_reads_none_and_engines_that_are_n
         files = compiled.gin("kubeflow", f"engine/{engine}.gin")
         with pytest.raises(SystemExit, match=r"error: Pipeline.beam_args still says YOUR-"):
             command_line(kubeflow_runner, ["submit", ".yaml"], "kubeflow", gin_bindings=KUBEFLOW, gin_file=files)
+
+
+def test_compile_says_what_was_written_and_what_comes_next(command_line, tmp_path, capsys):
+    command_line(vertex_runner, ["compile", ".json"], "vertex")
+    said = rf"Compiled {tmp_path}/p.json \(\d+ KiB\)\. Next: python -m pipeline.vertex_runner submit"
+    assert re.search(said, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("flag", ["data", "steps", "push_to", "cron"])
