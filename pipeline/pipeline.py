@@ -77,7 +77,7 @@ class Platform:
 def create(settings: PipelineSettings, locations: Locations, platform: Platform | None = None) -> tfx.dsl.Pipeline:
     """Builds the DAG, for this machine where there is no other platform; nothing runs, and no file is read."""
     ingest_options = settings.ingest.options()
-    source = sources.to_json(settings.ingest.source)
+    source, steps = sources.to_json(settings.ingest.source), platform.steps if platform else settings.training.steps
     deduper_options = _to_json(settings.deduper) if settings.deduper else ""
     data_stages: list[tfx.dsl.components.BaseComponent] = []
     evaluation_sets = suite.evaluation_sets(settings)
@@ -131,7 +131,7 @@ def create(settings: PipelineSettings, locations: Locations, platform: Platform 
         schema=schema.outputs["schema"],
         vocabulary=vocabulary.outputs["vocabulary"],
         gin=configuration.to_gin(settings.training),
-        steps=platform.steps if platform else settings.training.steps,
+        steps=steps,
         checkpoints=locations.checkpoints,
         base_model=base_model,
         custom_config=platform.trainer_config if platform else {},
@@ -181,6 +181,8 @@ def create(settings: PipelineSettings, locations: Locations, platform: Platform 
             **reports,
         },
         gin=configuration.to_gin(settings),
+        steps=steps,
+        source=source,
         **dataclasses.asdict(settings.report),
     )
     return tfx.dsl.Pipeline(

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.placeholder.placeholder import Placeholder
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import BaseChannel, channel, component_spec, standard_artifacts
 
 from components import artifacts
@@ -32,6 +34,8 @@ class RunReportSpec(component_spec.ComponentSpec):
 
     PARAMETERS = {
         executor.GIN_KEY: component_spec.ExecutionParameter(type=str),
+        executor.STEPS_KEY: component_spec.ExecutionParameter(type=int),
+        executor.SOURCE_KEY: component_spec.ExecutionParameter(type=str),
         executor.TITLE_KEY: component_spec.ExecutionParameter(type=str),
         executor.ATTRIBUTION_KEY: component_spec.ExecutionParameter(type=str),
         executor.GALLERY_KEY: component_spec.ExecutionParameter(type=int),
@@ -54,6 +58,8 @@ class RunReport(base_component.BaseComponent):
         self,
         inputs: Mapping[str, BaseChannel],
         gin: str,
+        steps: int | RuntimeParameter,
+        source: str | Placeholder,
         title: str,
         attribution: str,
         gallery: int,
@@ -64,6 +70,8 @@ class RunReport(base_component.BaseComponent):
         Args:
           inputs: one channel for each input of RunReportSpec that the run has.
           gin: the resolved gin of the whole run.
+          steps: training steps of this run, in place of those of the gin text.
+          source: the source of this run as `beam.sources.to_json` writes it, in place of that of the gin text.
           title: heading of the page.
           attribution: credit that the data's licence asks for, or "".
           gallery: held-out pictures to show.
@@ -74,6 +82,8 @@ class RunReport(base_component.BaseComponent):
                 **inputs,
                 **{
                     executor.GIN_KEY: gin,
+                    executor.STEPS_KEY: steps,
+                    executor.SOURCE_KEY: source,
                     executor.TITLE_KEY: title,
                     executor.ATTRIBUTION_KEY: attribution,
                     executor.GALLERY_KEY: gallery,

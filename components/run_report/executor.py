@@ -29,6 +29,8 @@ from models.training_log import LOG_FILE
 
 REPORT_KEY = "report"
 GIN_KEY = "gin"
+STEPS_KEY = "steps"
+SOURCE_KEY = "source"
 TITLE_KEY = "title"
 ATTRIBUTION_KEY = "attribution"
 GALLERY_KEY = "gallery"
@@ -124,6 +126,8 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "pairs": optional("dedupe_report", SAMPLES_FILE, []),
         "variants": optional("augment_report", SAMPLES_FILE, []),
         "gin": exec_properties[GIN_KEY],
+        "asked_steps": exec_properties[STEPS_KEY],
+        "source": exec_properties[SOURCE_KEY],
         "attribution": exec_properties[ATTRIBUTION_KEY],
         "timings": _timings(input_dict),
         "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -74,6 +74,10 @@ def test_parameters_have_the_values_of_gin_where_none_are_given(vertex):
     assert destination == {"filesystem": {"base_directory": "gs://YOUR-BUCKET/siglip/quickstart/serving"}}
     tasks = vertex["pipelineSpec"]["root"]["dag"]["tasks"]
     assert tasks["Trainer"]["inputs"]["parameters"]["steps"] == {"componentInputParameter": "steps"}
+    given = tasks["RunReport"]["inputs"]["parameters"]  # which shows what a run was given, and not gin's
+    assert given["steps"] == {"componentInputParameter": "steps"}
+    source = {"producerTask": "InputState", "outputParameterKey": "current_source"}
+    assert given["source"] == {"taskOutputParameter": source}
     assert tasks["InputState"]["inputs"]["parameters"]["data"] == {"componentInputParameter": "data"}
 
 
