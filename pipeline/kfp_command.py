@@ -16,7 +16,6 @@ _STEPS = flags.DEFINE_integer("steps", None, "submit: steps of training, in plac
 _PUSH_TO = flags.DEFINE_string("push_to", None, "submit: folder of a bucket that models are pushed to.")
 _CRON = flags.DEFINE_string("cron", None, "submit: when to run, again and again, such as '0 3 * * *'; else once, now.")
 
-_EXAMPLE = "'0 3 * * *' for each night at three"
 Compile = Callable[[list[str], list[str], str], tuple[Any, Any]]
 """Of gin files, bindings and the file to write; returns the settings of the pipeline and of the platform."""
 Submit = Callable[[Any, str, Mapping[str, Any], str], str]
@@ -71,7 +70,7 @@ def _parameters(command: str) -> dict[str, Any]:
             )
     if _CRON.value is not None and len(_CRON.value.split()) != 5:
         raise ValueError(
-            f"--cron={_CRON.value!r}, but must be five fields, minute, hour, day, month and weekday; give {_EXAMPLE}"
+            f"--cron={_CRON.value!r}, but must be five fields, minute, hour, day, month and weekday; give '0 3 * * *'"
         )
     values: dict[str, Any] = {"data": _DATA.value, "steps": _STEPS.value}
     if _PUSH_TO.value is not None:
