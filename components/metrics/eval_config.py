@@ -87,6 +87,12 @@ def create(gate: Gate) -> config_pb2.EvalConfig:
     )
 
 
+def confidence_of(config: config_pb2.EvalConfig) -> metrics.Confidence:
+    """What `create` was given for the intervals."""
+    image_text = json.loads(config.metrics_specs[0].metrics[0].config)
+    return metrics.Confidence(image_text["confidence"], image_text["slice_confidence"])
+
+
 def needed_counts(min_value: Mapping[str, float]) -> dict[Rule, int]:
     """The smallest sets and slices on which the smallest values mean something: {Rule("pictures", set): number, ...}.
 

@@ -105,6 +105,7 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "gate": [{**dataclasses.asdict(line), "failures": line.failures} for line in evaluation.lines],
         "evaluation_sets": _evaluation_sets(uri("suite_report")),
         "packaging": packaging,
+        "confidence": dataclasses.asdict(evaluation.confidence),
         "slices": evaluation.slices,
         "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
         "ingest": _read_json(uri("ingest_report"), MANIFEST_FILE),

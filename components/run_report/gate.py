@@ -65,11 +65,13 @@ class Evaluation:
       slices: {set or slice: {metric: value}} of the candidate; the pipeline's own set comes first.
       lines: every metric of every set, and of the slices what there is a rule on.
       too_few: why a set is too small for the thresholds to mean anything; empty where none is.
+      confidence: of the intervals.
     """
 
     slices: dict[str, dict[str, float]]
     lines: list[Line]
     too_few: list[str]
+    confidence: metrics.Confidence
 
     @property
     def failures(self) -> list[str]:
@@ -102,7 +104,8 @@ def read(evaluation_path: str) -> Evaluation:
                     f"{_name(key)} has {values[count]:.0f} {what}, but Gate.min_value lies well above chance from "
                     f"{needed.value_threshold.lower_bound.value:.0f} on"
                 )
-    return Evaluation({_name(key): values for key, values in slices.items()}, lines, too_few)
+    named = {_name(key): values for key, values in slices.items()}
+    return Evaluation(named, lines, too_few, eval_config.confidence_of(config))
 
 
 def _line(

@@ -18,7 +18,9 @@ DROP = {"text_to_image_recall_at_5": 0.03, "coco/image_to_text_recall_at_1 by la
 
 @pytest.mark.parametrize("has_baseline", [True, False])
 def test_every_threshold_finds_its_metric_for_its_slices_only(has_baseline):
-    config = eval_config.create(eval_config.Gate(MIN, DROP, ("category",)))
+    confidence = metrics.Confidence(0.8, 0.99)
+    config = eval_config.create(eval_config.Gate(MIN, DROP, ("category",), confidence=confidence))
+    assert eval_config.confidence_of(config) == confidence
     config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=has_baseline, rubber_stamp=True)
     tfma.utils.verify_eval_config(config)
     computed = {key for c in metric_specs.to_computations(config.metrics_specs, config) for key in c.keys}
