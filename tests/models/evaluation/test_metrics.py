@@ -162,7 +162,7 @@ def test_tfma_combines_candidate_and_baseline_over_bundles():
     config = eval_config.create(eval_config.Gate({"zero_shot_accuracy": 0.1}, {}))
     results = {}
     for model in ("candidate", "baseline"):
-        (computation,) = tfma_metrics._computations("image_text", (), 0.95, 0.999, config, model)
+        (computation,) = tfma_metrics._computations("image_text", (), 0.8, 0.99, config, model)
         combiner = apache_beam.internal.pickler.loads(apache_beam.internal.pickler.dumps(computation.combiner))
         parts = []
         for indices in np.array_split(np.arange(60), 7):
@@ -177,7 +177,7 @@ def test_tfma_combines_candidate_and_baseline_over_bundles():
         result = combiner.extract_output(combiner.merge_accumulators([combiner.create_accumulator(), *parts]))
         assert {key.model_name for key in result} == {model}
         results[model] = {key.name: value for key, value in result.items()}
-    expected = metrics.measure(collected(outputs, 1).rows(), collected(before, 1).rows())
+    expected = metrics.measure(collected(outputs, 1).rows(), collected(before, 1).rows(), metrics.Confidence(0.8, 0.99))
     assert results["candidate"] == pytest.approx(expected, abs=1e-9, nan_ok=True)
     changes = [name for name in metrics.NAMES if "_change" in name]
     assert {results["baseline"][name] for name in changes} == {0.0}
