@@ -6,6 +6,7 @@
 import argparse
 import dataclasses
 import os
+import statistics
 import tempfile
 import threading
 import time
@@ -22,7 +23,7 @@ from tests.pictures import encode, shape_pairs
 from tests.served import process_server
 
 _CLIENTS = 2
-_SETTLING_SHARE = 0.2
+_PARTS = 5  # of the time; in the first of them memory settles
 Request = tuple[str, Mapping[str, Sequence[bytes]]]
 
 
@@ -35,7 +36,7 @@ class Load:
       answered, refused: requests; all of those that were refused had a broken picture, and were told its row.
       settled_bytes: after the first fifth of the time.
       largest_bytes: since then.
-      peak_bytes: ever.
+      median_bytes: in each fifth of the time; a leak rises to the end, what only settles does not.
     """
 
     seconds: float
@@ -43,15 +44,15 @@ class Load:
     refused: int
     settled_bytes: int
     largest_bytes: int
-    peak_bytes: int
+    median_bytes: tuple[float, ...]
 
     def __str__(self) -> str:
         rate = (self.answered + self.refused) / self.seconds
-        memory = [f"{number / 1e6:,.1f}" for number in (self.settled_bytes, self.largest_bytes, self.peak_bytes)]
+        by_fifth = ", ".join(f"{number / 1e6:,.1f}" for number in self.median_bytes)
         return (
             f"{self.seconds:.0f} s of mixed load: {self.answered:,} requests answered as locally, {self.refused:,} "
-            f"refused by row, {rate:.1f}/s; memory after a fifth of the time {memory[0]} MB, largest since {memory[1]} "
-            f"MB, peak {memory[2]} MB"
+            f"refused by row, {rate:.1f}/s; memory in each fifth of the time {by_fifth} MB (median), growth "
+            f"since the first {self.growth_bytes / 1e6:.1f} MB"
         )
 
     @property
@@ -107,17 +108,20 @@ def run(saved_model: str, seconds: float) -> Load:
         clients = [threading.Thread(target=ask, args=(number,)) for number in range(_CLIENTS)]
         for client in clients:
             client.start()
-        samples = []
+        samples: list[tuple[float, int]] = []
         while any(client.is_alive() for client in clients):
             time.sleep(min(1.0, seconds / 50))
-            if time.monotonic() - start > seconds * _SETTLING_SHARE:
-                samples.append(runner.memory())
+            samples.append((time.monotonic() - start, runner.memory().now))
         elapsed = time.monotonic() - start
         if failures:
             raise failures[0]
     answered, refused = (sum(column) for column in zip(*counts, strict=True))
-    largest = max(sample.now for sample in samples)
-    return Load(elapsed, answered, refused, samples[0].now, largest, samples[-1].peak)
+    parts: list[list[int]] = [[] for _ in range(_PARTS)]
+    for second, size in samples:
+        parts[min(_PARTS - 1, int(second / elapsed * _PARTS))].append(size)
+    settled = [size for part in parts[1:] for size in part]
+    medians = tuple(statistics.median(part) for part in parts)
+    return Load(elapsed, answered, refused, settled[0], max(settled), medians)
 
 
 def _require_same(answer: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
