@@ -7,7 +7,7 @@ from tests.benchmarks import serving_load
 from tests.components.toy_models import LeakingModel
 
 
-# In seconds, memory is still settling; in ten minutes, 4 and 24 MB were measured.
+# In seconds, memory is still settling; in ten minutes, 4 to 24 MB were measured.
 @pytest.mark.parametrize(("seconds", "bound"), [(5, 250e6), pytest.param(600, 30e6, marks=pytest.mark.slow)])
 def test_memory_is_steady(exported, seconds, bound):
     load = serving_load.run(exported, seconds)
