@@ -11,6 +11,7 @@ import requests
 
 MODEL_NAME = "siglip"
 TIMEOUT_SECONDS = 60.0
+_SHOWN = 200  # characters of an answer that makes no sense
 _NO_LIMITS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 # TF Serving's REST leaves out the name of an output that is the only one.
 _ONLY_OUTPUTS = {"embed_image": "image_embedding", "embed_text": "text_embedding"}
@@ -25,8 +26,8 @@ class Refused(ValueError):
 
     def __init__(self, message: str) -> None:
         asserted = re.search(r"assertion failed: \[(.*)\]", message)
-        super().__init__(asserted.group(1) if asserted else message)
-        named = re.search(r"these rows .*?\[([\d ]+)", message)
+        super().__init__(asserted.group(1).replace("] [", " ") if asserted else message)
+        named = re.search(r"these rows .*?:\W*([\d ]*\d)", message)
         self.rows = [int(row) for row in named.group(1).split()] if named else []
 
 
@@ -60,8 +61,13 @@ class LocalClient:
     def predict(self, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> dict[str, np.ndarray]:
         import tensorflow as tf
 
+        if signature not in self._model.signatures:
+            raise Refused(f"the model has no signature {signature!r}, only {', '.join(self._model.signatures)}")
+        tensors = {name: tf.constant(list(values), tf.string) for name, values in inputs.items()}
         try:
-            outputs = self._model.signatures[signature](**{name: tf.constant(list(inputs[name])) for name in inputs})
+            outputs = self._model.signatures[signature](**tensors)
+        except TypeError as error:  # an input is missing, or there is one too many
+            raise Refused(str(error)) from error
         except tf.errors.InvalidArgumentError as error:
             raise Refused(error.message) from error
         return {name: value.numpy() for name, value in outputs.items()}
@@ -149,12 +155,14 @@ class RestClient:
             response = self._session.post(self._url, json=body, timeout=self._timeout)
             answer = response.json()
         except requests.RequestException as error:
-            raise NoAnswer(f"{self._url} did not answer {signature}: {error}") from error
-        if response.status_code == requests.codes.bad_request:
-            raise Refused(answer["error"])
-        if not response.ok:
-            raise NoAnswer(f"{self._url} did not answer {signature}: {response.status_code}, {answer.get('error')}")
-        outputs = answer["outputs"]
+            raise NoAnswer(f"{self._url} did not answer {signature}: {error}; is that the port for REST?") from error
+        said = answer if isinstance(answer, dict) else {}
+        if response.status_code == requests.codes.bad_request and "error" in said:
+            raise Refused(said["error"])
+        if not response.ok or "outputs" not in said:
+            text = said.get("error") or f"{response.text[:_SHOWN]!r}; is that TensorFlow Serving?"
+            raise NoAnswer(f"{self._url} did not answer {signature}: {response.status_code}, {text}")
+        outputs = said["outputs"]
         named = outputs if isinstance(outputs, dict) else {_ONLY_OUTPUTS[signature]: outputs}
         return {name: _to_array(value) for name, value in named.items()}
 

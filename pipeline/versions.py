@@ -57,6 +57,8 @@ def _complete(model_dir: str) -> list[int]:
     numbers = sorted(int(name) for name in names if name.isdigit())
     complete = [number for number in numbers if os.path.isfile(os.path.join(model_dir, str(number), _MODEL_FILE))]
     if not complete:
+        if os.path.isfile(os.path.join(model_dir, _MODEL_FILE)):
+            raise ValueError(f"--model_dir={model_dir} is one version; name the folder above it")
         raise ValueError(
             f"--model_dir={model_dir} holds no SavedModel; run `make quickstart` and take the path it prints"
         )
@@ -103,7 +105,11 @@ def roll_back(model_dir: str, to: int | None, reason: str) -> tuple[Version, Ver
         current = int(str(served.origin.get("version", served.number)))
         older = [one for one in known if one.number < current and "version" not in one.origin]
         if not older:
-            raise ValueError(f"version {served.number} has none before it in {model_dir}; nothing was changed")
+            which = f"{served.number}" if current == served.number else f"{served.number} is {current} again, which"
+            raise ValueError(
+                f"version {which} has none before it in {model_dir}; nothing was changed. `python -m pipeline.publish "
+                "list` shows all, of which --to=VERSION names one"
+            )
         target = older[-1]
     else:
         target = {one.number: one for one in known}.get(to, served)
@@ -125,4 +131,6 @@ def _version(path: str, number: int) -> Version:
         with open(os.path.join(extra, ORIGIN_FILE)) as file:
             origin = json.load(file)
     size = sum(os.path.getsize(file) for file in files)
-    return Version(number, path, os.path.getmtime(path), size, tuple(label_sets), origin)
+    at = origin.get("at")  # a copy has the time of what it is a copy of
+    published = datetime.datetime.fromisoformat(str(at)).timestamp() if at else os.path.getmtime(path)
+    return Version(number, path, published, size, tuple(label_sets), origin)

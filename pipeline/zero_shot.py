@@ -45,6 +45,8 @@ def main(argv: list[str]) -> None:
         answers = ask(client, _IMAGE.value, labels)
     except (ValueError, serving_clients.NoAnswer) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped; nothing was written")
     if _JSON.value:
         print(json.dumps(answers))
         return

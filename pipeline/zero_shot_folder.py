@@ -2,21 +2,24 @@
 
 import json
 import os
+import time
 from collections.abc import Sequence
 
 import tqdm
 
-from components.serving_clients import Client, Refused
+from components.serving_clients import Client, NoAnswer, Refused
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 NO_PICTURE = "not a picture in JPEG, PNG, GIF or BMP"
+_WAITS = (1.0, 5.0, 20.0)  # seconds, before a server that has answered is asked once more
 
 
 def ask(client: Client, folder: str, labels: list[str], output: str, batch_size: int) -> str:
     """Writes one line a picture, in the order of their paths, to `output`, which appears whole or not at all.
 
     A line is {"image": path below the folder, "probability": {label: share}}, or {"image": ..., "error": why not}. What
-    is no picture, or cannot be read, stops nothing. A run that was killed leaves `output` as it was, and starts anew.
+    is no picture, or cannot be read, stops nothing. A server that has answered and then does not is asked again, for
+    half a minute. A run that was stopped leaves `output` as it was, and starts anew.
 
     Args:
       client: of the model.
@@ -34,7 +37,10 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
     """
     images, others = _find(folder)
     if not images:
-        raise ValueError(f"--folder={folder} holds no file that ends with {', '.join(SUFFIXES)}; name another")
+        what = f"holds no file that ends with {', '.join(SUFFIXES)}" if os.path.isdir(folder) else "is no folder"
+        raise ValueError(f"--folder={folder} {what}; name another")
+    if os.path.isdir(output):
+        raise ValueError(f"--output={output} is a folder; name a file in it")
     unfinished, broken = f"{output}.unfinished", 0
     try:
         file = open(unfinished, "w")  # noqa: SIM115 (closed below)
@@ -44,7 +50,7 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
         with file, tqdm.tqdm(total=len(images), unit=" pictures", smoothing=0.1) as bar:
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size]
-                for answer in _answer(client, folder, batch, labels):
+                for answer in _answer(client, folder, batch, labels, _WAITS if start else ()):
                     broken += "error" in answer
                     file.write(json.dumps(answer) + "\n")
                 bar.update(len(batch))
@@ -60,15 +66,26 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
 
 
 def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[str]) -> list[dict[str, float]]:
-    """{label: probability} of each picture.
+    """{label: probability} of each picture, which is made upright RGB on white where the model would not see it so.
 
     Raises:
       serving_clients.Refused: some are no pictures.
       serving_clients.NoAnswer: the server gave none.
     """
-    inputs = {"image_bytes": pictures, "labels": [label.encode(errors="surrogateescape") for label in labels]}
+    texts = [label.encode(errors="surrogateescape") for label in labels]
+    inputs = {"image_bytes": [_as_trained(one) for one in pictures], "labels": texts}
     rows = client.predict("serving_default", inputs)["probability"].tolist()
     return [dict(zip(labels, row, strict=True)) for row in rows]
+
+
+def _as_trained(image: bytes) -> bytes:
+    """The picture as the data plane stores one, as it is where that refuses it: the model then says which."""
+    from beam.decode import DecodeCheck, PictureRules  # which takes seconds to load
+    from beam.records import ImageText, Rejected
+
+    check = DecodeCheck(PictureRules(min_side=1))
+    outcome = check(ImageText(key="", image=image, caption="", position="", source=""))
+    return image if isinstance(outcome, Rejected) else outcome.image
 
 
 def _find(folder: str) -> tuple[list[str], int]:
@@ -80,7 +97,9 @@ def _find(folder: str) -> tuple[list[str], int]:
     return images, len(found) - len(images)
 
 
-def _answer(client: Client, folder: str, images: Sequence[str], labels: Sequence[str]) -> list[dict[str, object]]:
+def _answer(
+    client: Client, folder: str, images: Sequence[str], labels: Sequence[str], waits: Sequence[float]
+) -> list[dict[str, object]]:
     answers: dict[str, dict[str, object]] = {}
     contents = {}
     for image in images:
@@ -100,6 +119,12 @@ def _answer(client: Client, folder: str, images: Sequence[str], labels: Sequence
                 answers[left[row]] = {"error": NO_PICTURE}
                 del contents[left[row]]
             continue
+        except NoAnswer:
+            if not waits:
+                raise
+            time.sleep(waits[0])
+            waits = waits[1:]
+            continue
         answers |= {image: {"probability": shares} for image, shares in zip(left, found, strict=True)}
         break
-    return [{"image": image, **answers[image]} for image in images]
+    return [{"image": os.fsencode(image).decode(errors="replace"), **answers[image]} for image in images]

@@ -10,9 +10,9 @@ PLACES = {"top": (16, 4), "bottom": (16, 28), "left": (4, 16), "right": (28, 16)
 SIZES = {"small": 10, "large": 16}
 
 
-def encode(picture: Image.Image, image_format: str = "PNG") -> bytes:
+def encode(picture: Image.Image, image_format: str = "PNG", **options: object) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, image_format)
+    picture.save(stream, image_format, **options)
     return stream.getvalue()
 
 

@@ -116,5 +116,13 @@ def _batches(
 def fingerprint(source: Source, saved_model: str, rules: PictureRules) -> str:
     """What an index is made of: path, size and time of every file of the pictures and of the model, and the rules."""
     model_files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(saved_model) for name in names)
-    facts = [(path, (found := os.stat(path)).st_size, found.st_mtime_ns) for path in [*source.files, *model_files]]
+    facts = [_state(path) for path in [*source.files, *model_files]]
     return json.dumps([facts, dataclasses.asdict(rules)])
+
+
+def _state(path: str) -> tuple[str, int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:  # a link to nothing: a picture that cannot be used
+        return path, 0, 0
+    return path, found.st_size, found.st_mtime_ns

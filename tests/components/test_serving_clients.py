@@ -1,9 +1,8 @@
 """A served model answers what the local one answers, over gRPC and REST, for the oddest pictures and texts."""
 
-import io
-
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 from components.serving_clients import GrpcClient, LocalClient, NoAnswer, Refused, RestClient
@@ -16,23 +15,17 @@ GRADIENT = Image.merge(
 )
 
 
-def encode_with(picture: Image.Image, image_format: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, image_format, **options)
-    return stream.getvalue()
-
-
 def rotated() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown a quarter turn clockwise
-    return encode_with(GRADIENT, "JPEG", exif=exif)
+    return encode(GRADIENT, "JPEG", exif=exif)
 
 
 PICTURES = {
     "1 x 1": encode(GRADIENT.resize((1, 1))),
     "10,000 x 10": encode(GRADIENT.resize((10_000, 10))),
     "CMYK": encode(GRADIENT.convert("CMYK"), "JPEG"),
-    "animated": encode_with(GRADIENT, "GIF", save_all=True, append_images=[GRADIENT.rotate(180)]),
+    "animated": encode(GRADIENT, "GIF", save_all=True, append_images=[GRADIENT.rotate(180)]),
     "rotated by EXIF": rotated(),
     "grey with alpha": encode(GRADIENT.convert("LA")),
     "16 bits": encode(Image.new("I;16", (30, 30), 4000)),
@@ -118,7 +111,35 @@ def test_a_broken_picture_is_named_and_the_next_request_is_answered(served, loca
     with pytest.raises(Refused, match="image_bytes: these rows") as caught:
         served.predict("embed_image", {"image_bytes": [PLAIN, BROKEN[name], PLAIN, BROKEN[name]]})
     assert caught.value.rows == [1, 3]
+    assert "BMP: 1 3 of 4" in str(caught.value)
     assert_same(served, local, "embed_image", {"image_bytes": [PLAIN]})
+
+
+def test_what_is_asked_wrongly_is_refused_here_as_by_a_server(clients, local):
+    for client in (clients["gRPC"], local):
+        assert client.predict("embed_text", {"text": []})["text_embedding"].shape[0] == 0
+        with pytest.raises(Refused, match="no signature 'no_such'"):
+            client.predict("no_such", {"text": [b"a"]})
+        with pytest.raises(Refused, match="image_bytes"):
+            client.predict("embed_image", {"text": [b"a"]})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (400, '{"detail": "x"}', r"400, '\{\\?\"detail.*is that TensorFlow Serving\?"),
+        (502, '"x"', "502, .*is that TensorFlow Serving"),
+        (200, "[]", "200, .*is that TensorFlow Serving"),
+        (502, "<html>", "is that the port for REST"),
+    ],
+)
+def test_an_answer_of_something_else_is_none(monkeypatch, status, body, message):
+    client = RestClient("http://127.0.0.1:9")
+    response = requests.Response()
+    response.status_code, response._content = status, body.encode()
+    monkeypatch.setattr(client._session, "post", lambda *_, **__: response)
+    with pytest.raises(NoAnswer, match=message):
+        client.predict("embed_text", {"text": [b"a"]})
 
 
 def test_of_many_broken_rows_the_first_are_named(served):

@@ -1,13 +1,16 @@
+import io
 import json
 import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from components.serving_clients import LocalClient
 from pipeline import versions, zero_shot
-from tests.pictures import shape_pairs
+from tests.pictures import encode, shape_pairs
 from tests.pipeline.conftest import ROOT
 from tests.rest_server import rest_server
 from tests.served import thread_server
@@ -26,12 +29,38 @@ def test_the_newest_complete_version_counts(exported, tmp_path):
     (tmp_path / "9").mkdir()  # a push that has not ended: no saved_model.pb yet
     with pytest.raises(ValueError, match="holds no SavedModel; run `make quickstart`"):
         versions.newest(str(tmp_path))
+    with pytest.raises(ValueError, match="is one version; name the folder above it"):
+        versions.read(exported)
 
 
 def test_probabilities_by_picture_and_label(exported, picture):
     answers = zero_shot.ask(LocalClient(exported), [picture], ["a red disc", "a blue ring"])
     assert set(answers[picture]) == {"a red disc", "a blue ring"}
     assert all(0 <= probability <= 1 for probability in answers[picture].values())
+
+
+def test_a_picture_is_seen_as_training_and_the_demo_see_it(exported, tmp_path):
+    """The model itself takes a BMP's palette for grey, what is transparent in a GIF for black, and turns nothing."""
+    shape = Image.open(io.BytesIO(shape_pairs()[0][0])).convert("RGB").quantize(8)
+    see_through = Image.new("P", shape.size, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown a quarter turn clockwise
+    side = Image.linear_gradient("L").convert("RGB")
+    pairs = {
+        "palette": (encode(shape, "BMP"), encode(shape.convert("RGB"))),
+        "transparent": (encode(see_through, "GIF", transparency=0), encode(Image.new("RGB", shape.size, "white"))),
+        "turned": (encode(side, "PNG", exif=exif), encode(side.transpose(Image.Transpose.ROTATE_270))),
+    }
+    client, labels = LocalClient(exported), ["a red disc", "a blue ring"]
+    for name, (given, meant) in pairs.items():
+        paths = [tmp_path / f"{name}-{kind}" for kind in ("given", "meant")]
+        for path, content in zip(paths, (given, meant), strict=True):
+            path.write_bytes(content)
+        answered = zero_shot.ask(client, [str(path) for path in paths], labels)
+        shares = [[answered[str(path)][label] for label in labels] for path in paths]
+        assert shares[0] == pytest.approx(shares[1], abs=1e-6), name
+        raw = client.predict("embed_image", {"image_bytes": [given, meant]})["image_embedding"]
+        assert np.abs(raw[0] - raw[1]).max() > 1e-3, f"control: {name} is nothing that has to be mended"
 
 
 @pytest.mark.parametrize(

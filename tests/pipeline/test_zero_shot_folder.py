@@ -79,7 +79,29 @@ def test_the_answers_are_those_of_one_request(exported, folder, tmp_path):
     assert [row["probability"] for row in rows] == [pytest.approx(shares, abs=1e-6) for shares in together]
 
 
-def test_a_run_that_fails_leaves_the_file_of_the_one_before(folder, tmp_path):
+def test_a_server_that_fails_for_a_while_is_asked_again(folder, tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(zero_shot_folder.time, "sleep", waited.append)
+
+    class Shaky(Fake):
+        def predict(self, *asked):
+            self.fails_at = self.requests + 1 if self.requests in (2, 3) else 10**9
+            return super().predict(*asked)
+
+    zero_shot_folder.ask(Shaky(), str(folder), LABELS, str(tmp_path / "shaky"), 3)
+    assert waited == [1.0, 5.0]
+    zero_shot_folder.ask(Fake(), str(folder), LABELS, str(tmp_path / "sound"), 3)
+    assert (tmp_path / "shaky").read_text() == (tmp_path / "sound").read_text()
+
+
+def test_control_a_server_that_never_answered_is_not_waited_for(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(zero_shot_folder.time, "sleep", None)
+    with pytest.raises(NoAnswer, match="went away"):
+        zero_shot_folder.ask(Fake(fails_at=1), str(folder), LABELS, str(tmp_path / "answers.jsonl"), 2)
+
+
+def test_a_run_that_fails_leaves_the_file_of_the_one_before(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(zero_shot_folder.time, "sleep", lambda _: None)
     output = tmp_path / "answers.jsonl"
     output.write_text("before")
     with pytest.raises(NoAnswer, match="went away"):
@@ -127,5 +149,9 @@ def test_nothing_to_ask_about_and_nowhere_to_write_are_told(folder, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="none holds no file that ends with"):
         zero_shot_folder.ask(Fake(), str(tmp_path / "none"), LABELS, str(tmp_path / "answers.jsonl"), 2)
+    with pytest.raises(ValueError, match="absent is no folder"):
+        zero_shot_folder.ask(Fake(), str(tmp_path / "absent"), LABELS, str(tmp_path / "answers.jsonl"), 2)
+    with pytest.raises(ValueError, match="is a folder; name a file in it"):
+        zero_shot_folder.ask(Fake(), str(folder), LABELS, str(tmp_path), 2)
     with pytest.raises(ValueError, match=r"answers\.jsonl cannot be written"):
         zero_shot_folder.ask(Fake(), str(folder), LABELS, str(tmp_path / "nowhere" / "answers.jsonl"), 2)

@@ -102,6 +102,8 @@ def test_what_an_index_is_made_of_changes_with_each_file(exported, tmp_path):
     second = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
     assert first != second
     assert index.fingerprint(pictures.Folder(str(tmp_path)), str(tmp_path), RULES) != second
+    (tmp_path / "b.png").symlink_to("nowhere")  # a picture that cannot be used stops nothing
+    assert index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES) != second
 
 
 @pytest.mark.slow
