@@ -8,7 +8,7 @@ from pipeline.platforms import KubeflowSettings, VertexSettings
 from tests.pipeline import compiled
 from tests.pipeline.conftest import ROOT
 
-REFUSED = [
+ON_TPUS = [
     ("Vertex.machine = 'ct5lp-hightpu-9t'", r"Vertex.machine is 'ct5lp-hightpu-9t', but must be a machine with TPUs"),
     ("Vertex.topology = '3x3'", r"Vertex.topology is '3x3', but must be one that ct5lp-hightpu-8t makes up: 2x4;"),
     ("Vertex.machine = 'ct5lp-hightpu-4t'", r"a slice of one ct5lp-hightpu-4t, and not of 2, .*use one of ct5lp-"),
@@ -26,16 +26,7 @@ REFUSED = [
     ("Pipeline.name = 'größe'", r"Pipeline.name is 'größe', but must be at most 128 ASCII letters"),
     ("Vertex.retries = {'Traner': 1}", r"Vertex.retries is 'Traner', but must be one of Augmenter, Deduper"),
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("binding", "message"), REFUSED)
-def test_refused_before_anything_is_submitted(tmp_path, binding, message):
-    with pytest.raises(ValueError, match=message):
-        compiled.vertex(tmp_path, binding, files=compiled.gin("vertex_tpu_v5e"))
-    assert not list(tmp_path.iterdir())
-
-
-GPUS = [
+ON_GPUS = [
     ("Vertex.gpu = 'NVIDIA_L4'", r"Vertex.gpu is 'NVIDIA_L4', but must be 'NVIDIA_TESLA_A100', which a2-high"),
     ("Vertex.gpus = 7", r"Vertex.gpus is 7, but must be 2, which a2-highgpu-2g has; correct them, or the machine"),
     ("Vertex.machine = 'a2-highgpu-3g'", r"Vertex.machine is 'a2-highgpu-3g', but must be one of a2-highgpu-1g, a2-"),
@@ -43,10 +34,14 @@ GPUS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("binding", "message"), GPUS)
-def test_gpus_are_those_that_the_machine_comes_with(tmp_path, binding, message):
+@pytest.mark.parametrize(
+    ("platform", "binding", "message"),
+    [*(("vertex_tpu_v5e", *case) for case in ON_TPUS), *(("vertex_gpu", *case) for case in ON_GPUS)],
+)
+def test_refused_before_anything_is_submitted(tmp_path, platform, binding, message):
     with pytest.raises(ValueError, match=message):
-        compiled.vertex(tmp_path, binding, files=compiled.gin("vertex_gpu"))
+        compiled.vertex(tmp_path, binding, files=compiled.gin(platform))
+    assert not list(tmp_path.iterdir())
 
 
 def test_gpus_of_other_machines_are_of_a_kind_that_vertex_ai_knows(tmp_path):
