@@ -47,6 +47,12 @@ class CaptionRules:
     languages: tuple[str, ...] = ()
     blocked_terms: tuple[str, ...] = ()
 
+    @property
+    def limit_captions(self) -> bool:
+        """Whether a caption may be removed by what it says."""
+        limits = (self.min_words, self.max_words, self.min_alphanumeric)
+        return any(limits) or not (self.allow_urls and self.allow_file_names)
+
 
 @dataclasses.dataclass(frozen=True)
 class CaptionCheck:

@@ -1,6 +1,6 @@
 """The reader: rows that a stage before has written, one shard a worker at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import tensorflow as tf
@@ -40,3 +40,17 @@ def read_shard(path: str) -> Iterator[ImageText]:
     serialized = tf.data.TFRecordDataset(path, writer.compression_of(path))
     for number, example in enumerate(serialized.as_numpy_iterator(), start=1):
         yield ImageText.from_example(example, f"{path}:{number}")
+
+
+def read_at(positions: Iterable[str]) -> Iterator[ImageText]:
+    """The rows at these positions; no shard is read further than to the last of them."""
+    wanted: dict[str, set[str]] = {}
+    for position in positions:
+        wanted.setdefault(position.rpartition(":")[0], set()).add(position)
+    for path, there in sorted(wanted.items()):
+        for row in read_shard(path):
+            if row.position in there:
+                yield row
+                there.remove(row.position)
+                if not there:
+                    break

@@ -106,15 +106,23 @@ class _SharedCaptions(beam.PTransform):
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         layout = self._layout
 
-        def places(row: ImageText) -> list[tuple[str, tuple[str, bool]]]:
+        def places(row: ImageText) -> list[tuple[str, _Places]]:
             split = layout.split_of(row.split_key)
-            return [(caption, (split, place == 0)) for place, caption in enumerate(filters.all_captions(row))]
+            captions = enumerate(filters.all_captions(row))
+            return [(caption, frozenset([(split, place == 0)])) for place, caption in captions]
 
-        return rows | beam.FlatMap(places) | beam.Distinct() | beam.GroupByKey() | beam.FlatMap(_shared)
+        return rows | beam.FlatMap(places) | beam.CombinePerKey(_union) | beam.FlatMap(_shared)
 
 
-def _shared(group: tuple[str, Iterable[tuple[str, bool]]]) -> Iterator[str]:
-    places = list(group[1])
+_Places = frozenset[tuple[str, bool]]  # a caption's: split, and whether it is the first of its row
+
+
+def _union(places: Iterable[_Places]) -> _Places:
+    return frozenset().union(*places)
+
+
+def _shared(group: tuple[str, _Places]) -> Iterator[str]:
+    _, places = group
     if len({split for split, _ in places}) > 1:
         yield _SHARED
     if len({split for split, is_first in places if is_first}) > 1:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import tensorflow as tf
 
+from beam import spool
 from beam.records import ImageText, Rejected, referenced_bytes, salted_hash
 
 REJECT_SHARDS = 1
@@ -115,6 +116,9 @@ class WriteShards(beam.PTransform):
             counts = beam.pvalue.AsSingleton(once | "Counts" >> beam.Map(_counts, beam.pvalue.AsDict(sizes)))
         # Without the rest of the row, since it waits here until there are counts.
         pictures = pictured | "Picture" >> beam.Map(lambda row: (row.split_key, row.key, row.reference, row.image))
+        disk = spool.Spool(folder) if spool.Spool.suits(rows.pipeline) else None
+        if disk:
+            pictures = pictures | "Spool" >> disk.write()
         members = [
             pictures | "PlacePicture" >> beam.Map(_place_picture, layout, counts),
             rows | "PlaceRow" >> beam.Map(_place_row, layout, counts),
@@ -122,11 +126,14 @@ class WriteShards(beam.PTransform):
             | "Splits" >> beam.Create(sorted(layout.splits))
             | "EveryShard" >> beam.FlatMap(_every_shard, counts),
         ]
-        return members | beam.Flatten() | beam.GroupByKey() | "Write" >> beam.Map(_write_shard, folder, layout, counts)
+        placed = members | beam.Flatten() | beam.GroupByKey()
+        shards = placed | "Write" >> beam.Map(_write_shard, folder, layout, counts)
+        return shards | "RemoveSpool" >> disk.remove_after() if disk else shards
 
 
 _Place = tuple[str, int]  # split and number of a shard
-_Picture = tuple[str, bytes, bytes]  # its row's key, its reference, and itself encoded
+_Image = bytes | spool.Spooled
+_Picture = tuple[str, bytes, _Image]  # its row's key, its reference, and itself encoded
 _Member = ImageText | _Picture | None
 
 
@@ -149,7 +156,7 @@ def _place_row(row: ImageText, layout: Layout, counts: dict[str, int]) -> tuple[
 
 
 def _place_picture(
-    picture: tuple[str, str, bytes, bytes], layout: Layout, counts: dict[str, int]
+    picture: tuple[str, str, bytes, _Image], layout: Layout, counts: dict[str, int]
 ) -> tuple[_Place, _Member]:
     split_key, key, reference, image = picture
     return _place(split_key, key, layout, counts), (key, reference, image)
@@ -162,7 +169,7 @@ def _every_shard(split: str, counts: dict[str, int]) -> Iterator[tuple[_Place, _
 def _write_shard(group: tuple[_Place, Iterable[_Member]], folder: str, layout: Layout, counts: dict[str, int]) -> Shard:
     (split, number), members = group
     rows: list[ImageText] = []
-    pictures: dict[tuple[str, bytes], bytes] = {}
+    pictures: dict[tuple[str, bytes], _Image] = {}
     for member in members:
         if isinstance(member, ImageText):
             rows.append(member)
@@ -172,8 +179,9 @@ def _write_shard(group: tuple[_Place, Iterable[_Member]], folder: str, layout: L
     rows.sort(key=lambda row: layout.order_of(row.key))
     path = os.path.join(folder, f"Split-{split}", layout.file_name(number, counts[split]))
     with WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
-        for row in rows:
-            writer.write(dataclasses.replace(row, image=pictures[row.key, row.image]).to_example())
+        images = spool.load(pictures[row.key, row.image] for row in rows)
+        for row, image in zip(rows, images, strict=True):
+            writer.write(dataclasses.replace(row, image=image).to_example())
     digest, size = hashlib.sha256(), 0
     with tf.io.gfile.GFile(path, "rb") as file:
         while block := file.read(_BLOCK):

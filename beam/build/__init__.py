@@ -89,10 +89,12 @@ def _row_filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
     rules = options.captions
     chosen: list[tuple[str, beam.PTransform]] = [
         ("CaptionCheck", stages.Filter(filters.CaptionCheck())),
-        ("RowRules", stages.Filter(filters.RowRules(rules))),
-        ("CaptionFilter", stages.FilterCaptions(filters.CaptionFilter(rules))),
-        ("DecodeCheck", stages.Filter(DecodeCheck(options.pictures))),
     ]
+    if rules.languages or rules.blocked_terms:
+        chosen.append(("RowRules", stages.Filter(filters.RowRules(rules))))
+    if rules.limit_captions:
+        chosen.append(("CaptionFilter", stages.FilterCaptions(filters.CaptionFilter(rules))))
+    chosen.append(("DecodeCheck", stages.Filter(DecodeCheck(options.pictures))))
     if options.similarity:
         chosen.append(("Similarity", SimilarCaptions(options.similarity)))
     return chosen

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -141,7 +142,7 @@ def _counts(manifest: dict[str, Any]) -> str:
 
 def _require_no_data_set(folder: str) -> None:
     """The manifest is written last: with none, or where no row was kept, what lies here is of no use, and goes."""
-    from beam import store
+    from beam import spool, store
 
     path = os.path.join(folder, store.MANIFEST_FILE)
     if os.path.exists(path):
@@ -151,6 +152,8 @@ def _require_no_data_set(folder: str) -> None:
     for name in ("data_tfrecord-*", ".unfinished-*"):
         for path in glob.glob(os.path.join(glob.escape(folder), "Split-*", name)):
             os.remove(path)
+    for path in glob.glob(os.path.join(glob.escape(folder), f"{spool.FOLDER}*")):
+        shutil.rmtree(path)
 
 
 def console() -> None:

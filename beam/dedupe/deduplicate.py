@@ -9,17 +9,16 @@ import apache_beam as beam
 import numpy as np
 
 from beam import stages, store, writer
-from beam.decode import DecodeCheck, PictureRules
 from beam.dedupe import report
 from beam.dedupe.clusters import Clusters
 from beam.dedupe.edges import Edges
+from beam.dedupe.evaluation import decodable
 from beam.dedupe.fingerprints import Fingerprint, Fingerprints, hash_difference
 from beam.dedupe.options import DedupeOptions
 from beam.reader import ReadShards
 from beam.records import ImageText, Outcome, Rejected
 
 _TRAIN = "train"
-_CHECK = DecodeCheck(PictureRules(min_side=1))
 
 
 class Decision(NamedTuple):
@@ -51,10 +50,9 @@ class Deduplicate(beam.PTransform):
 
         rows = pipeline | "Read" >> ReadShards(folders.source) | beam.ParDo(stages.ReportProgress("compared"))
         corpus = rows | "Fingerprint" >> Fingerprints(held_out, options)
-        sets, pictures = [], [rows]
+        sets = []
         for name, folder in sorted(options.evaluation_sets.items()):
-            read = pipeline | f"Read {name}" >> ReadShards(folder) | f"Check {name}" >> beam.Map(_decodable)
-            pictures.append(read)
+            read = pipeline | f"Read {name}" >> ReadShards(folder) | f"Check {name}" >> beam.Map(decodable)
             sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, options, name))
         prints = [corpus, *sets] | "Fingerprints" >> beam.Flatten()
 
@@ -78,7 +76,7 @@ class Deduplicate(beam.PTransform):
         no_caption = pipeline | "NoCaption" >> beam.Create([])
         flow = store.Flow(rows, rows, kept.rows, kept.rejected, removed=no_caption)
         manifest = flow | "Store" >> store.Store(layout, folders.examples, folders.report)
-        written = report.Facts(clustered, decisions, prints, pictures | "Pictures" >> beam.Flatten())
+        written = report.Facts(clustered, decisions, prints)
         return manifest | "Report" >> report.WriteReport(folders.report, written)
 
 
@@ -96,21 +94,6 @@ class _Best(beam.CombineFn):
 
     def extract_output(self, accumulator: Fingerprint | None) -> Fingerprint | None:
         return accumulator
-
-
-def _decodable(row: ImageText) -> ImageText:
-    """A row of an evaluation set, which others may have made, with its picture as the build would have stored it.
-
-    Raises:
-      ValueError: the picture cannot be decoded, so that nothing could be compared with it.
-    """
-    outcome = _CHECK(row)
-    if isinstance(outcome, Rejected):
-        raise ValueError(
-            f"Deduper.evaluation_sets: {row.position}: {outcome.reason} ({outcome.detail}), so that nothing can be "
-            "compared with it; remove the row, or make the set with `python -m beam.build`, which does"
-        )
-    return outcome
 
 
 def _pairs(stars: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from beam import thumbnails, writer
-from beam.records import ImageText, salted_hash
+from beam import reader, thumbnails, writer
+from beam.dedupe.evaluation import decodable
+from beam.records import salted_hash
 from beam.store import SAMPLES_FILE
 
 CLUSTERS_FILE = "clusters.json"
@@ -16,12 +17,11 @@ _SAMPLES = 12
 
 
 class Facts(NamedTuple):
-    """PCollections of (root, Fingerprint), (key, Decision), Fingerprint, and ImageText of all sets."""
+    """PCollections of (root, Fingerprint), (key, Decision) and Fingerprint."""
 
     clustered: beam.PCollection
     decisions: beam.PCollection
     prints: beam.PCollection
-    pictures: beam.PCollection
 
 
 class WriteReport(beam.PTransform):
@@ -43,14 +43,13 @@ class WriteReport(beam.PTransform):
             | "Dropped" >> beam.Filter(lambda keyed: keyed[1].drop is not None)
             | "Some" >> beam.combiners.Top.Smallest(_SAMPLES, key=lambda keyed: salted_hash(keyed[0], "sample"))
         )
-        wanted = samples | "Wanted" >> beam.Map(_positions)
-        shown = facts.pictures | "Shown" >> beam.FlatMap(_thumbnail, beam.pvalue.AsSingleton(wanted))
+        shown = samples | "Shown" >> beam.Map(_thumbnails)
         return manifest | "Write" >> beam.Map(
             _write,
             self._folder,
             beam.pvalue.AsList(counts),
             beam.pvalue.AsSingleton(samples),
-            beam.pvalue.AsDict(shown),
+            beam.pvalue.AsSingleton(shown),
         )
 
 
@@ -61,13 +60,14 @@ def _count(cluster: tuple[int, Iterable[Any]]) -> Iterator[tuple[str, Any]]:
         yield from (("found", name) for name in sets if name)
 
 
-def _positions(samples: list[tuple[str, Any]]) -> set[str]:
-    return {place for _, decision in samples for place in (decision.drop.position, decision.kept_position)}
-
-
-def _thumbnail(row: ImageText, wanted: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    if row.position in wanted:
-        yield row.position, {"key": row.key, "caption": row.caption, "image": thumbnails.data_address(row.image)}
+def _thumbnails(samples: list[tuple[str, Any]]) -> dict[str, dict[str, str]]:
+    """{position: what is shown of the row}, read anew from its shard."""
+    wanted = {place for _, decision in samples for place in (decision.drop.position, decision.kept_position)}
+    rows = map(decodable, reader.read_at(wanted))
+    return {
+        row.position: {"key": row.key, "caption": row.caption, "image": thumbnails.data_address(row.image)}
+        for row in rows
+    }
 
 
 def _write(

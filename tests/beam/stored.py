@@ -17,12 +17,17 @@ LAYOUT = writer.Layout({"train": 8, "eval": 1, "test": 1}, shards=2, salt="test"
 def write(folder: pathlib.Path, rows: list[ImageText]) -> str:
     """Writes rows as a stage of the data plane does."""
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
-        kept = pipeline | apache_beam.Create(rows) | stages.Separate()
-        by_reference = kept.rows | apache_beam.Map(ImageText.by_reference)
-        no_caption = pipeline | "NoCaption" >> apache_beam.Create([])
-        flow = store.Flow(kept.rows, kept.rows, by_reference, kept.rejected, removed=no_caption)
-        flow | store.Store(LAYOUT, str(folder), str(folder / "report"))
+        store_rows(pipeline | apache_beam.Create(rows), folder)
     return str(folder)
+
+
+def store_rows(rows: apache_beam.PCollection, folder: pathlib.Path) -> None:
+    """Writes a PCollection[ImageText | Rejected], within a pipeline."""
+    kept = rows | stages.Separate()
+    by_reference = kept.rows | apache_beam.Map(ImageText.by_reference)
+    no_caption = rows.pipeline | "NoCaption" >> apache_beam.Create([])
+    flow = store.Flow(kept.rows, kept.rows, by_reference, kept.rejected, removed=no_caption)
+    flow | store.Store(LAYOUT, str(folder), str(folder / "report"))
 
 
 def run(stage: apache_beam.PTransform, report_folder: pathlib.Path, *flags: str) -> dict:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 from pyarrow import parquet
 
-from beam import inspect
+from beam import inspect, spool
 from beam.build import __main__ as command
 from models import features
 from tests.beam import stored
@@ -123,9 +123,13 @@ def test_what_a_stopped_run_has_left_goes_and_the_rest_stays(tmp_path):
     left = tmp_path / "built" / "Split-train" / "data_tfrecord-00007-of-00009"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"an earlier run's")
+    pictures = tmp_path / "built" / f"{spool.FOLDER}123" / "456"
+    pictures.parent.mkdir()
+    pictures.write_bytes(b"an earlier run's")
     (tmp_path / "built" / "notes.txt").write_text("mine")
     command.run(TARS, [path, NO_LIMIT], str(tmp_path / "built"))
     assert not left.exists()
+    assert not pictures.parent.exists()
     assert (tmp_path / "built" / "notes.txt").read_text() == "mine"
 
 

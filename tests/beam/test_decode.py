@@ -1,14 +1,19 @@
 """The decode check: what is kept, re-encoded or dropped, and that what is stored is what a person would see."""
 
+import collections
 import io
+import itertools
+import random
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageColor
 
+from beam import decode
 from beam.decode import DecodeCheck, PictureRules
 from beam.records import ImageText, Rejected
 from models import images, settings
@@ -47,6 +52,39 @@ def test_a_truncated_picture_is_undecodable():
     outcome = CHECK(row(whole[: len(whole) // 2]))
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "image_undecodable"
+
+
+def jpegs() -> Iterator[bytes]:
+    """Each way a JPEG is written, in sizes that are and are not whole blocks."""
+    noise = np.random.default_rng(0)
+    for mode, (width, height) in itertools.product(("RGB", "L", "CMYK"), ((64, 64), (37, 53), (131, 20), (1, 5))):
+        coarse = Image.fromarray(noise.integers(0, 256, (6, 8, 3), np.uint8)).resize((width, height)).convert(mode)
+        for how in ({"subsampling": 0}, {"progressive": True}, {"subsampling": 2, "restart_marker_blocks": 3}):
+            yield encode(coarse, "JPEG", **how)
+
+
+def test_an_eighth_of_a_jpeg_is_refused_where_all_of_it_is():
+    """Its data are read whole: cut, changed, left out, with other sides and sampling, it has the same verdict."""
+    seeds, draw, verdicts = list(jpegs()), random.Random(0), collections.Counter()
+    for number in range(2000):
+        broken = bytearray(draw.choice(seeds))
+        place = draw.randrange(2, len(broken))
+        frame = max(bytes(broken).find(b"\xff\xc0"), bytes(broken).find(b"\xff\xc2"))
+        match number % 4:
+            case 0:
+                del broken[place:]
+            case 1:
+                broken[place] = draw.randrange(256)
+            case 2:
+                del broken[place : place + draw.randrange(1, 20)]
+            case 3:
+                broken[frame + draw.choice((5, 6, 7, 8, 11))] = draw.choice((0, 1, 0x11, 0x21, 0x31, 0x22, 0x41, 255))
+        small, full = (decode._decode_by_tensorflow(bytes(broken), True, smaller) for smaller in (True, False))
+        assert (small is None) == (full is None), bytes(broken)
+        verdicts[full is None] += 1
+        if full is not None:
+            assert tuple(small.shape[:2]) == tuple(-(-side // 8) for side in full.shape[:2])
+    assert min(verdicts.values()) > 200
 
 
 def stored(image: bytes, **rules) -> Image.Image:

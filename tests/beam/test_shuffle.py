@@ -1,4 +1,4 @@
-"""Pictures move between workers once in each part of the data plane, when the shards are written."""
+"""Pictures move between machines once in each part of the data plane, as shards are written; on one, not at all."""
 
 import apache_beam
 
@@ -16,6 +16,10 @@ def test_a_picture_is_shuffled_once_in_each_part(tmp_path):
         bytes_of_pictures = sum(len(row.image) for path in paths for row in reader.read_shard(path))
         shuffled = sum(measured[part].values())
         assert bytes_of_pictures < shuffled < 1.5 * bytes_of_pictures, part
+
+    on_one_machine = shuffle.measure(str(tmp_path / "a.tar"), tmp_path / "local", one_machine=True)
+    for part, measured_there in on_one_machine.items():
+        assert 0 < sum(measured_there.values()) < 0.6 * 40 * 29_000, part
 
     with shuffle.shuffled_bytes() as found, apache_beam.Pipeline(runner="FnApiRunner") as pipeline:  # control
         read = pipeline | reader.ReadShards(str(tmp_path / "built"))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.benchmarks.measure import Ratio, ratio
 
-_ROWS, _PICTURES, _SIDE = 8000, 500, 256  # a pipeline's start, 2 s, is not what a row costs
+_ROWS, _PICTURES, _SIDE = 16000, 500, 256  # a pipeline's start, 2 s, is not what a row costs
 
 
 def photos(count: int, side: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What the data plane moves between workers, were there several: bytes per row, of each part and stage."""
+"""What the data plane moves between workers on several machines: bytes per row, of each part and stage."""
 
 import collections
 import contextlib
@@ -6,11 +6,12 @@ import pathlib
 import re
 import tempfile
 from collections.abc import Iterator
+from unittest import mock
 
 import apache_beam
 from apache_beam.runners.portability.fn_api_runner import execution
 
-from beam import augment, build, reader, store
+from beam import augment, build, reader, spool, store
 from beam.dedupe.deduplicate import Deduplicate
 from beam.dedupe.options import DedupeOptions
 from beam.sources.webdataset import WebDatasetSource
@@ -47,8 +48,11 @@ def _plain(transform: str) -> str:
     return re.sub(r"^ref_AppliedPTransform_|_\d+$", "", transform).replace("/", "-")
 
 
-def measure(tar: str, folder: pathlib.Path) -> dict[str, dict[str, int]]:
-    """{part of the data plane: {transform: bytes}} for a WebDataset, with duplicates sought by pixels and hashes."""
+def measure(tar: str, folder: pathlib.Path, one_machine: bool = False) -> dict[str, dict[str, int]]:
+    """{part of the data plane: {transform: bytes}} for a WebDataset, with duplicates sought by pixels and hashes.
+
+    On one machine pictures lie on its disk, and only their places move.
+    """
     layout = Layout({"train": 8, "eval": 1, "test": 1}, 1, "bench", shard_bytes=128 << 20, compression="")
     built, deduplicated, augmented = (str(folder / name) for name in ("built", "deduplicated", "augmented"))
     parts = {
@@ -68,7 +72,8 @@ def measure(tar: str, folder: pathlib.Path) -> dict[str, dict[str, int]]:
     }
     measured = {}
     for name, part in parts.items():
-        with shuffled_bytes() as found, apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
+        engine = mock.patch.object(spool.Spool, "suits", return_value=one_machine)
+        with engine, shuffled_bytes() as found, apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
             pipeline | part
         measured[name] = dict(found)
     return measured

@@ -1,0 +1,81 @@
+"""Where one machine runs the plane, pictures wait on its disk: memory stays small, the bytes stay the same."""
+
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from beam import spool
+from beam.records import ImageText
+from tests.beam import stored
+from tests.pipeline.conftest import ROOT
+
+_PICTURES, _SIZE = 100, 500_000  # 50 MB
+
+
+def rows(size: int, count: int = _PICTURES) -> Iterator[ImageText]:
+    for number in range(count):
+        yield ImageText(f"k{number}", bytes([number % 251]) * size, f"c{number}", "f:1", "test")
+
+
+def grown(folder: pathlib.Path, on_disk: bool) -> int:
+    """Bytes by which a process's peak grows when, after small pictures, it writes 50 MB of large ones."""
+    code = f"""
+import pathlib, resource, sys
+import apache_beam
+from beam import spool
+from tests.beam import stored, test_spool
+
+spool.Spool.suits = staticmethod(lambda pipeline: {on_disk})
+for size in (100, {_SIZE}):
+    with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
+        one = pipeline | apache_beam.Create([size])
+        stored.store_rows(one | "Rows" >> apache_beam.FlatMap(test_spool.rows), pathlib.Path(sys.argv[1], str(size)))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+    words = [sys.executable, "-c", code, str(folder)]
+    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    before, after = map(int, done.stdout.split()[-2:])
+    return after - before
+
+
+def test_memory_does_not_grow_with_the_pictures(tmp_path):
+    assert grown(tmp_path / "disk", on_disk=True) < 0.2 * _PICTURES * _SIZE
+    assert grown(tmp_path / "memory", on_disk=False) > 1.0 * _PICTURES * _SIZE  # control
+
+
+def test_the_same_bytes_with_and_without_and_nothing_is_left(tmp_path, monkeypatch):
+    pairs, spooled = list(rows(1000, count=30)), []
+    write = spool._Write.process
+
+    def counted(self, pictured):
+        for out in write(self, pictured):
+            spooled.append(pathlib.Path(out[-1].path))
+            yield out
+
+    monkeypatch.setattr(spool._Write, "process", counted)
+    stored.write(tmp_path / "disk", pairs)
+    assert len(spooled) == 30
+    assert {path.parent.parent for path in spooled} == {tmp_path / "disk"}
+    monkeypatch.setattr(spool.Spool, "suits", lambda pipeline: False)
+    stored.write(tmp_path / "memory", pairs)
+    assert len(spooled) == 30
+    assert stored.checksums(tmp_path / "disk", "*") == stored.checksums(tmp_path / "memory", "*")
+    assert not list((tmp_path / "disk").glob(f"{spool.FOLDER}*"))
+
+
+def test_pictures_lie_on_this_machine_where_the_shards_do_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool.tempfile, "tempdir", str(tmp_path))
+    assert spool.Spool("gs://bucket/examples")._folder.startswith(str(tmp_path))
+
+
+def test_a_spool_that_was_cut_is_told_and_not_stored(tmp_path):
+    file = tmp_path / "pictures"
+    file.write_bytes(b"abcdef")
+    places = [spool.Spooled(str(file), 3, 3), spool.Spooled(str(file), 0, 2)]
+    assert list(spool.load([*places, b"as it is"])) == [b"def", b"ab", b"as it is"]
+    with pytest.raises(EOFError, match=re.escape(f"{file} ends within a picture, at byte 4; run the command again")):
+        list(spool.load([spool.Spooled(str(file), 4, 3)]))
