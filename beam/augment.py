@@ -24,6 +24,7 @@ class AugmentOptions:
       splits: those that get variants; the others stay as they are.
       variants: rows made of each row.
       views: names of `pictures.VIEWS`, one of which is drawn for each variant; empty keeps the picture.
+      quality: of JPEG, 1 to 100, where the view is of a JPEG or WebP; others become PNG. 0: PNG always.
       rewrites: {name of `captions.REWRITES`: weight}, one of which is drawn for each variant; empty keeps the words.
       stop_word_removal: probability that stop words are removed, before the rewrite.
       templates: texts with one {} for the caption, one of which is drawn for each variant; empty leaves it bare.
@@ -33,6 +34,7 @@ class AugmentOptions:
     splits: tuple[str, ...] = ("train",)
     variants: int = 1
     views: tuple[str, ...] = ()
+    quality: int = 95
     rewrites: dict[str, float] = dataclasses.field(default_factory=dict)
     stop_word_removal: float = 0.0
     templates: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class AugmentOptions:
         rules = [
             ("variants", isinstance(self.variants, int) and self.variants >= 1, "a whole number of 1 or more"),
             ("views", set(self.views) <= set(pictures.VIEWS), f"some of {', '.join(pictures.VIEWS)}"),
+            ("quality", isinstance(self.quality, int) and 0 <= self.quality <= 100, "a whole number from 0 to 100"),
             (
                 "rewrites",
                 set(self.rewrites) <= set(captions.REWRITES) and all(weight > 0 for weight in self.rewrites.values()),
@@ -65,7 +68,7 @@ def variants_of(row: ImageText, options: AugmentOptions) -> Iterator[ImageText]:
         image, caption, done = row.image, row.caption, []
         if options.views:
             name = draw.choice(options.views)
-            image = pictures.view(image, name, draw)
+            image = pictures.view(image, name, draw, options.quality)
             done.append(name)
         words = caption.split()
         if draw.random() < options.stop_word_removal:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from beam.pictures import to_rgb
+from beam import pictures
 from beam.records import ImageText, Outcome, Rejected
 
 # Not every format Pillow knows: some run other programs on what they are given.
@@ -17,7 +17,6 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # What every TensorFlow decodes to the pixels that Pillow sees. BMP is not among them: its palettes are taken for grey.
 _SERVED_FORMATS = ("GIF", "JPEG", "MPO", "PNG")
 _JPEG = ("JPEG", "MPO")
-_LOSSY = (*_JPEG, "WEBP")
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -99,13 +98,13 @@ class DecodeCheck:
                 pixels = _decode_by_tensorflow(row.image, picture.format in _JPEG, smaller)
             image = row.image
             if pixels is None:
-                upright = to_rgb(picture)
+                upright = pictures.to_rgb(picture)
                 if orientation != 1:
                     upright = upright.transpose(_UPRIGHT[orientation])
                     shrunk = shrunk[::-1]
                 if shrunk:
                     upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
-                image = _encode(upright, rules.quality if picture.format in _LOSSY else 0)
+                image = pictures.encode(upright, picture.format, rules.quality)
                 pixels = np.asarray(upright)
         if rules.min_contrast > 0 and (contrast := _contrast(np.asarray(pixels))) < rules.min_contrast:
             detail = f"its contrast is {contrast:.2f} grey levels, below {rules.min_contrast}"
@@ -164,15 +163,6 @@ def _decode_by_tensorflow(image: bytes, is_jpeg: bool, smaller: bool) -> tf.Tens
         return tf.raw_ops.DecodeImage(contents=content, channels=0, dtype=tf.uint8, expand_animations=False)
     except tf.errors.OpError:
         return None
-
-
-def _encode(picture: Image.Image, quality: int) -> bytes:
-    encoded = io.BytesIO()
-    if quality:
-        picture.save(encoded, "JPEG", quality=quality)
-    else:
-        picture.save(encoded, "PNG")
-    return encoded.getvalue()
 
 
 def _contrast(pixels: np.ndarray) -> float:

@@ -9,6 +9,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 View = Callable[[Image.Image, random.Random], Image.Image]
 
+_LOSSY = ("JPEG", "MPO", "WEBP")
 _JPEG_QUALITY = (30, 90)
 _CROP_AREA = (0.5, 1.0)
 _COLOUR = (0.6, 1.4)
@@ -79,8 +80,17 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def view(image: bytes, name: str, draw: random.Random) -> bytes:
-    """An encoded picture -> the view of it, as PNG."""
+def encode(picture: Image.Image, was: str | None, quality: int) -> bytes:
+    """Encodes as JPEG of this quality what was in a lossy format, the rest as PNG; quality 0: PNG always."""
     encoded = io.BytesIO()
-    VIEWS[name](on_white(image), draw).save(encoded, format="PNG")
+    if quality and was in _LOSSY:
+        picture.save(encoded, "JPEG", quality=quality)
+    else:
+        picture.save(encoded, "PNG")
     return encoded.getvalue()
+
+
+def view(image: bytes, name: str, draw: random.Random, quality: int) -> bytes:
+    """An encoded picture -> the view of it, as `encode` has it."""
+    with Image.open(io.BytesIO(image)) as opened:
+        return encode(VIEWS[name](to_rgb(opened), draw), opened.format, quality)

@@ -163,4 +163,4 @@ def caption_signature(caption: str) -> bytes:
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return hashlib.sha256(content).hexdigest()[:32]
