@@ -31,12 +31,12 @@ def photos(count: int, side: int) -> list[bytes]:
     return found
 
 
-def write_tar(path: pathlib.Path, rows: int, side: int, first: int = 0) -> None:
-    """A WebDataset of `photos`, in which no two rows share a caption; they are numbered from `first` on."""
-    pictures = photos(_PICTURES, side)
+def write_tar(path: pathlib.Path, rows: int, side: int, first: int = 0, different: int = _PICTURES) -> None:
+    """A WebDataset of so many `photos`, in which no two rows share a caption; they are numbered from `first` on."""
+    pictures = photos(different, side)
     with tarfile.open(path, "w") as tar:
         for number in range(first, first + rows):
-            image = pictures[number % _PICTURES]
+            image = pictures[number % different]
             for name, content in ((f"{number}.jpg", image), (f"{number}.txt", b"picture %d" % number)):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
