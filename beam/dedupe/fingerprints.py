@@ -9,7 +9,7 @@ import apache_beam as beam
 import datasketch
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from beam import filters, pictures, stages
 from beam.dedupe import signatures
@@ -20,6 +20,7 @@ from beam.records import ImageText, salted_hash
 COLOUR_GRID = 4
 PERMUTATIONS = 64
 _MINHASH_SEED = 1
+_BEYOND_NOISE = [int(level > 16) for level in range(256)] * 3  # levels that JPEG adds to one colour, at quality 30
 _EMBEDDED = 64  # pictures at a time
 
 
@@ -36,9 +37,9 @@ class Fingerprint(NamedTuple):
       captions: all of them, as written, where rows that stay may take them over; else ().
       exact: what the row may have in common with others to the bit, "kind:value".
       pixels: hash of the decoded picture.
-      looks: (hash, colours) of the picture, and of its mirror image where flips count; () where pictures are not
-        compared. The hash has 8 bytes, the first one the highest; colours, 48 bytes, are the means of 4 x 4 parts, or
-        b"" where they do not count.
+      looks: (hash, colours) of the picture, of what lies within its border and of their mirror images, as the options
+        have it; () where pictures are not compared. The hash has 8 bytes, the first one the highest; colours, 48
+        bytes, are the means of 4 x 4 parts, or b"" where they do not count.
       caption_signature: MinHash of the caption, or b"".
       embedding_signature: of the picture's embedding, or b"" (beam.dedupe.signatures).
     """
@@ -121,7 +122,7 @@ def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluati
         captions=(row.caption, *row.more_captions) if options.keep_captions else (),
         exact=tuple(f"{kind}:{values[kind]()}" for kind in options.exact),
         pixels=pixels,
-        looks=tuple(_looks(picture, options)),
+        looks=tuple(looks(picture, options)),
         caption_signature=caption_signature(caption) if options.caption_similarity else b"",
     )
 
@@ -136,11 +137,34 @@ def hash_difference(one: Fingerprint, other: Fingerprint) -> int | None:
     return min(bits, default=None)
 
 
-def _looks(picture: Image.Image, options: DedupeOptions) -> Iterator[tuple[bytes, bytes]]:
+def looks(picture: Image.Image, options: DedupeOptions) -> Iterator[tuple[bytes, bytes]]:
+    """(hash, colours) of an RGB picture, and of what else the options compare of it; see `Fingerprint.looks`."""
     if options.image_distance < 0:
         return
-    for seen in (picture, ImageOps.mirror(picture)) if options.flips else (picture,):
-        yield perceptual_hash(seen), mean_colours(seen) if options.compares_colours else b""
+    seen = [picture]
+    if options.borders and (inner := without_border(picture)) is not picture:
+        seen.append(inner)
+    if options.flips:
+        seen += [ImageOps.mirror(one) for one in seen]
+    for one in seen:
+        yield perceptual_hash(one), mean_colours(one) if options.compares_colours else b""
+
+
+def without_border(picture: Image.Image) -> Image.Image:
+    """What lies within borders of one colour, the upper left corner's; the picture itself where there is none.
+
+    Two borders go where one lies in the other, such as a frame on a white page. What would leave less than a quarter of
+    a side is no border.
+    """
+    inner = picture
+    for _ in range(2):
+        corner = Image.new("RGB", inner.size, inner.getpixel((0, 0)))
+        box = ImageChops.difference(inner, corner).point(_BEYOND_NOISE).getbbox()
+        if box is None or 4 * (box[2] - box[0]) < picture.width or 4 * (box[3] - box[1]) < picture.height:
+            break
+        if box != (0, 0, *inner.size):
+            inner = inner.crop(box)
+    return inner
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:

@@ -20,6 +20,8 @@ class DedupeOptions:
       image_distance: bits of 64 in which the perceptual hashes of two pictures may differ; -1 does not look at them.
       colour_tolerance: of 255, how far the mean colours of any of 4 x 4 parts of two pictures may lie apart where the
         hashes, which see no colour, are near; 255 does not look at colours.
+      borders: compare what lies within a border of one colour, too, where hashes are compared; not for drawings that
+        differ in how much of a white page they fill.
       flips: compare each picture's mirror image, too, where hashes are compared.
       caption_similarity: Jaccard similarity of two captions' words and word pairs, as MinHash estimates it, from
         which on they are alike; 0 does not look at it.
@@ -37,6 +39,7 @@ class DedupeOptions:
     exact: tuple[str, ...] = ("pixels",)
     image_distance: int = 4
     colour_tolerance: int = 80
+    borders: bool = True
     flips: bool = False
     caption_similarity: float = 0.0
     embedding_model: str = ""

@@ -6,6 +6,7 @@ Two pictures belong together where they come from one source picture, or from so
 detector gets the same files, and names the pairs whose hashes differ in at most so many bits.
 """
 
+import functools
 import io
 import json
 import pathlib
@@ -24,6 +25,8 @@ from beam.records import ImageText
 from beam.sources import openmoji
 from tests.beam.dedupe.in_memory import near_edges
 
+Detector = Callable[[int], set[tuple[int, int]]]
+"""Bits that may differ -> pairs of indices."""
 DISTANCES = (2, 4, 6, 8, 10)
 _SIZE, _EVERY = 144, 12
 
@@ -112,51 +115,57 @@ def score(pairs: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[floa
     return right / len(pairs) if pairs else 1.0, right / len(true)
 
 
-def found_by(detector: str, values: np.ndarray, images: list[Image.Image], distance: int) -> set[tuple[int, int]]:
-    """The pairs that a detector names: ours as Deduper does by default, the others by comparing all with all."""
-    if detector != "ours":
-        return all_pairs(values, distance)
-    colours = [fingerprints.mean_colours(image.convert("RGB")) for image in images]
-    return banded_pairs(values, colours, distance, DedupeOptions().colour_tolerance)
+def deduper(images: list[Image.Image], options: DedupeOptions) -> Detector:
+    """What Deduper names: any look of one picture against any of the other, found by bands."""
+    seen = [(look, number) for number, image in enumerate(images) for look in fingerprints.looks(image, options)]
+    values = np.array([int.from_bytes(value, "big") for (value, _), _ in seen], np.uint64)
+    colours, of = [colour for (_, colour), _ in seen], np.array([number for _, number in seen])
+
+    def pairs(distance: int) -> set[tuple[int, int]]:
+        named = banded_pairs(values, colours, distance, options.colour_tolerance)
+        edges = of[np.array(sorted(named))]
+        return {(min(edge), max(edge)) for edge in edges.tolist() if edge[0] != edge[1]}
+
+    return pairs
 
 
-def hashes_of(images: list[Image.Image], imagededup_python: str = "") -> dict[str, np.ndarray]:
-    """{detector: uint64 [N]}."""
-    found = {
-        "ours": [int.from_bytes(fingerprints.perceptual_hash(image), "big") for image in images],
-        "ImageHash": [int(str(imagehash.phash(image)), 16) for image in images],
-    }
+def detectors(images: list[Image.Image], imagededup_python: str = "") -> dict[str, Detector]:
+    """By name: ours, as Deduper does by default, and others that compare all with all."""
+    hashes = {"ImageHash": [int(str(imagehash.phash(image)), 16) for image in images]}
     if imagededup_python:
         with tempfile.TemporaryDirectory() as folder:
             for number, image in enumerate(images):
                 image.save(pathlib.Path(folder) / f"{number:06}.png")
             command = [imagededup_python, "-c", _IMAGEDEDUP, folder]
             answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        found["imagededup"] = [int(text, 16) for text in json.loads(answer.splitlines()[-1])]
-    return {name: np.array(values, np.uint64) for name, values in found.items()}
+        hashes["imagededup"] = [int(text, 16) for text in json.loads(answer.splitlines()[-1])]
+    others = {name: functools.partial(all_pairs, np.array(values, np.uint64)) for name, values in hashes.items()}
+    return {
+        "Deduper": deduper(images, DedupeOptions()),
+        "without borders": deduper(images, DedupeOptions(borders=False)),
+        **others,
+    }
 
 
 def main(imagededup_python: str = "") -> None:
     images, sources, names = corpus()
-    detectors = hashes_of(images, imagededup_python)
     kept = [name != "flip" for name in names]
     true = true_pairs(sources, kept)
+    found_by = detectors(images, imagededup_python)
     print(f"{len(images)} pictures, {len(true)} true pairs; precision / recall")
-    print(f"{'distance':<10}" + "".join(f"{name:>20}" for name in detectors))
+    print(f"{'distance':<10}" + "".join(f"{name:>20}" for name in found_by))
+    found = {name: {distance: detect(distance) for distance in DISTANCES} for name, detect in found_by.items()}
     for distance in DISTANCES:
         cells = []
-        for name, values in detectors.items():
-            pairs = found_by(name, values, images, distance)
-            precision, recall = score({p for p in pairs if kept[p[0]] and kept[p[1]]}, true)
+        for pairs in found.values():
+            precision, recall = score({p for p in pairs[distance] if kept[p[0]] and kept[p[1]]}, true)
             cells.append(f"{precision:.4f} / {recall:.4f}")
         print(f"{distance:<10}" + "".join(f"{cell:>20}" for cell in cells))
     print("\nrecall by transform, original against it, distance 4")
     for name in TRANSFORMS:
-        shares = []
-        for values in detectors.values():
-            at = [i for i, what in enumerate(names) if what == name]
-            start = [i - i % (len(TRANSFORMS) + 1) for i in at]
-            shares.append(float(np.mean(hamming.differing_bits(values[start], values[at]) <= 4)))
+        at = [number for number, what in enumerate(names) if what == name]
+        of_original = {(number - number % (len(TRANSFORMS) + 1), number) for number in at}
+        shares = [len(pairs[4] & of_original) / len(of_original) for pairs in found.values()]
         print(f"  {name:<20}" + "".join(f"{share:>12.3f}" for share in shares))
 
 

@@ -225,3 +225,24 @@ def test_mirror_images_are_alike_on_request(tmp_path):
     assert asked["dropped"] == {"near_duplicate": 1}
     assert "right" not in read(tmp_path / "asked" / "out")
     assert run(rows, tmp_path / "not")["dropped"] == {}  # control
+
+
+def test_a_border_is_looked_past_unless_it_is_asked_not_to(tmp_path):
+    framed = ImageOps.expand(ImageOps.expand(scene(600), 6, "white"), 3, "black")
+    rows = [row("bare", scene(600), "a longer caption"), row("framed", framed, "short"), *UNLIKE[:8]]
+    asked = run(rows, tmp_path / "asked")
+    assert asked["dropped"] == {"near_duplicate": 1}
+    assert run(rows, tmp_path / "not", dataclasses.replace(OPTIONS, borders=False))["dropped"] == {}  # control
+
+
+@pytest.mark.parametrize("colour", ["black", "white", (200, 30, 60)])
+def test_what_lies_within_borders(colour):
+    inner = scene(600)
+    for bordered in (ImageOps.expand(inner, 9, colour), ImageOps.expand(ImageOps.expand(inner, 9, colour), 5, "green")):
+        found = fingerprints.without_border(bordered)
+        assert max(abs(a - b) for a, b in zip(found.size, inner.size, strict=True)) <= 1
+    assert fingerprints.without_border(inner) is inner
+    blank = Image.new("RGB", (50, 50), colour)
+    assert fingerprints.without_border(blank) is blank
+    blank.putpixel((25, 25), (0, 255, 0))  # a speck is no picture with a border
+    assert fingerprints.without_border(blank) is blank
