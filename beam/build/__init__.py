@@ -79,8 +79,8 @@ def _filter(outcomes: beam.PCollection, options: BuildOptions) -> store.Flow:
         kept.append(rows | name >> stage)
         rows = kept[-1].rows
     rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
-    every_removed = [stage.removed for stage in kept if stage.removed]
-    removed = every_removed | "Removed" >> beam.Flatten(pipeline=outcomes.pipeline)
+    nothing = outcomes.pipeline | "NoneRemoved" >> beam.Create([])  # Beam's engine for Dask flattens no empty list
+    removed = [nothing, *(stage.removed for stage in kept if stage.removed)] | "Removed" >> beam.Flatten()
     return store.Flow(outcomes, pictured, rows, rejected, removed)
 
 
