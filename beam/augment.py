@@ -129,9 +129,9 @@ class Augment(beam.PTransform):
         kept = (unchanged, news.rows) | "Kept" >> beam.Flatten()
         rejected = (variants.rejected, news.rejected) | "Rejects" >> beam.Flatten()
         no_caption = pipeline | "NoCaption" >> beam.Create([])
+        samples = pipeline | "Folders" >> beam.Create([folders]) | "Samples" >> beam.Map(_write_samples, options)
         flow = store.Flow(read, pictured, kept, rejected, removed=no_caption)
-        manifest = flow | "Store" >> store.Store(layout, folders.examples, folders.report)
-        return manifest | "Samples" >> beam.Map(_write_samples, folders, options)
+        return flow | "Store" >> store.Store(layout, folders.examples, folders.report, reports=samples)
 
 
 def _outcomes(row: ImageText, options: AugmentOptions) -> Iterator[Outcome]:
@@ -151,14 +151,14 @@ def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Ou
             yield row
 
 
-def _write_samples(manifest: dict[str, Any], folders: store.Folders, options: AugmentOptions) -> dict[str, Any]:
+def _write_samples(folders: store.Folders, options: AugmentOptions) -> str:
     """The first rows, in the order of a hash, with the variants that were made of them."""
     paths = [path for path in reader.shards(folders.source) if f"/Split-{options.splits[0]}/" in path]
     rows = itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), _SAMPLES)
     samples = [{**_shown(row), "variants": [_shown(made) for made in variants_of(row, options)]} for row in rows]
     path = os.path.join(folders.report, store.SAMPLES_FILE)
     writer.write_text(path, json.dumps(samples, indent=1, sort_keys=True) + "\n")
-    return manifest
+    return path
 
 
 def _shown(row: ImageText) -> dict[str, str]:

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from beam import pictures
 from beam.records import ImageText, Outcome, Rejected
@@ -75,6 +75,9 @@ class DecodeCheck:
                 return self._check(row)
         except Image.DecompressionBombError as error:
             return Rejected(row.key, row.position, "image_too_large", str(error))
+        except UnidentifiedImageError:  # whose text has an address of memory, which no two runs share
+            detail = f"{len(row.image)} bytes: no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
+            return Rejected(row.key, row.position, "image_undecodable", detail)
         except Exception as error:  # whatever a broken picture makes a decoder raise
             detail = f"{len(row.image)} bytes: {type(error).__name__}: {error}"
             return Rejected(row.key, row.position, "image_undecodable", detail)

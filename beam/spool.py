@@ -4,6 +4,8 @@ Beam's in-process runner holds everything that waits between two stages in memor
 way. Other engines have storage of their own for what they shuffle, and keep the pictures there.
 """
 
+import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -26,12 +28,20 @@ class Spooled(NamedTuple):
     size: int
 
 
+class NoRoom(ValueError):
+    """The pictures that wait do not fit on the disk, or may not be written to it."""
+
+
 class Spool:
-    """A folder of pictures for one pipeline, beside what is written of them if that is on this machine."""
+    """A folder of pictures for one pipeline, beside what is written of them if that is on this machine.
+
+    It goes when the shards are written, or with the process that made it; only one that is killed leaves it.
+    """
 
     def __init__(self, beside: str) -> None:
         folder = tempfile.gettempdir() if "://" in beside else beside
         self._folder = os.path.join(folder, f"{FOLDER}{uuid.uuid4().hex}")
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
 
     @staticmethod
     def suits(pipeline: beam.Pipeline) -> bool:
@@ -54,7 +64,7 @@ class Spool:
 
 
 class _Write(beam.DoFn):
-    """One file for each bundle."""
+    """One file for each bundle, of which the in-process runner makes one a worker."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -65,17 +75,32 @@ class _Write(beam.DoFn):
 
     def process(self, pictured: Any) -> Iterator[Any]:
         *facts, image = pictured
-        if not self._file:
-            os.makedirs(self._folder, exist_ok=True)
-            self._path = os.path.join(self._folder, uuid.uuid4().hex)
-            self._file = open(self._path, "xb")  # noqa: SIM115 (closed with the bundle)
-        self._file.write(image)
+        with _named(self._folder):
+            if not self._file:
+                os.makedirs(self._folder, exist_ok=True)
+                self._path = os.path.join(self._folder, uuid.uuid4().hex)
+                self._file = open(self._path, "xb")  # noqa: SIM115 (closed with the bundle)
+            self._file.write(image)
         yield (*facts, Spooled(self._path, self._end, len(image)))
         self._end += len(image)
 
     def finish_bundle(self) -> None:
         if self._file:
-            self._file.close()
+            with _named(self._folder):
+                self._file.close()
+
+
+@contextlib.contextmanager
+def _named(folder: str) -> Iterator[None]:
+    """Says whose room it was that ran out."""
+    try:
+        yield
+    except OSError as error:
+        raise NoRoom(
+            f"{error.strerror}: {folder}, where pictures wait until it is known which rows stay; it takes the room of "
+            "all pictures read, beside that of the shards. Free some, write elsewhere, or, where the shards go to a "
+            "bucket, set TMPDIR"
+        ) from error
 
 
 def load(pictures: Iterable[bytes | Spooled]) -> Iterator[bytes]:

@@ -59,7 +59,12 @@ class Store(beam.PTransform):
     """
 
     def __init__(
-        self, layout: writer.Layout, examples_folder: str, report_folder: str, unique_captions: bool = False
+        self,
+        layout: writer.Layout,
+        examples_folder: str,
+        report_folder: str,
+        unique_captions: bool = False,
+        reports: beam.PCollection | None = None,
     ) -> None:
         """Says where to.
 
@@ -68,9 +73,10 @@ class Store(beam.PTransform):
           examples_folder: of the shards.
           report_folder: of manifest and rejects.
           unique_captions: rows are promised to share no first caption across splits; it is held against them.
+          reports: anything; the manifest, which is written last, waits until all of it is there.
         """
         super().__init__()
-        self._layout, self._unique_captions = layout, unique_captions
+        self._layout, self._unique_captions, self._reports = layout, unique_captions, reports
         self._examples_folder, self._report_folder = examples_folder, report_folder
 
     @beam.typehints.no_annotations  # Flow is no PCollection, which Beam would warn about
@@ -87,6 +93,8 @@ class Store(beam.PTransform):
         ]
         counts = names | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
         facts = {"counts": counts, "shards": shards, "reject_files": reject_files}
+        if self._reports:
+            facts["reports"] = self._reports
         # Joined by a key rather than as side inputs, which not every engine computes once.
         keyed = {name: facts[name] | f"Key {name}" >> beam.Map(lambda fact: (None, fact)) for name in facts}
         return (

@@ -3,6 +3,8 @@
 import base64
 import io
 
+from PIL import Image, ImageOps
+
 from beam import pictures
 
 _SIDE = 96
@@ -10,7 +12,8 @@ _SIDE = 96
 
 def data_address(picture: bytes, image_format: str = "PNG", side: int = _SIDE) -> str:
     """An encoded picture -> the data: address of a PNG or JPEG of at most `side` x `side` pixels."""
-    small = pictures.on_white(picture)
+    with Image.open(io.BytesIO(picture)) as opened:
+        small = ImageOps.exif_transpose(pictures.to_rgb(opened))
     small.thumbnail((side, side))
     encoded = io.BytesIO()
     small.save(encoded, image_format, quality=85)

@@ -6,13 +6,15 @@ names more than one part of the data plane, each has a folder of its own: built,
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import glob
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from absl import app, flags
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.settings import PipelineSettings
 
 _GIN_FILE = "config.gin"
+_LOCK_FILE = ".running"
 
 
 def main(argv: list[str]) -> None:
@@ -50,13 +53,26 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     from pipeline import beam_flags
     from pipeline.settings import PipelineSettings
 
+    if "://" in output_dir:
+        raise ValueError(
+            f"--output_dir={output_dir} is no folder of this machine; name one, and copy it, or let the pipeline's "
+            "ImageTextGen write there"
+        )
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
     beam_flags.tell_unknown(settings.beam_args)
     parts = _parts(settings)
     progress.require_writable(output_dir)
     folders = [output_dir] if len(parts) == 1 else [os.path.join(output_dir, name) for name in parts]
-    _require_no_data_set(folders[-1])
+    with _alone(output_dir):
+        _require_no_data_set(folders[-1])
+        manifest = _run_parts(parts, folders, settings)
+    print(f"Built {folders[-1]} in {time.monotonic() - start:.0f} s: {_counts(manifest)}")
+    print(f"Look at it: python -m beam.inspect {folders[-1]}")
+    return manifest
 
+
+def _run_parts(parts: dict[str, Part], folders: list[str], settings: PipelineSettings) -> dict[str, Any]:
+    """Runs those that no earlier run has finished; returns the last one's manifest."""
     manifest: dict[str, Any] = {}
     for number, (name, folder) in enumerate(zip(parts, folders, strict=True), start=1):
         gin, make_stage = parts[name]
@@ -67,9 +83,21 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
         if not manifest["written"]:
             raise ValueError(f"no row was kept: {_counts(manifest)}; see {folder}/{manifest['reject_files'][0]}")
         print(f"      {_counts(manifest)}", flush=True)
-    print(f"Built {folders[-1]} in {time.monotonic() - start:.0f} s: {_counts(manifest)}")
-    print(f"Look at it: python -m beam.inspect {folders[-1]}")
     return manifest
+
+
+@contextlib.contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """Holds the folder, so that no other run removes what this one has begun; a killed run lets go of it."""
+    with open(os.path.join(folder, _LOCK_FILE), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another run writes to --output_dir={folder}; wait for it, or name another folder"
+            ) from None
+        yield
+        os.remove(lock.name)
 
 
 Part = tuple[str, Callable[[str, str], "apache_beam.PTransform"]]

@@ -9,16 +9,17 @@ import apache_beam as beam
 import numpy as np
 
 from beam import stages, store, writer
+from beam.decode import DecodeCheck, PictureRules
 from beam.dedupe import report
 from beam.dedupe.clusters import Clusters
 from beam.dedupe.edges import Edges
-from beam.dedupe.evaluation import decodable
 from beam.dedupe.fingerprints import Fingerprint, Fingerprints, hash_difference
 from beam.dedupe.options import DedupeOptions
 from beam.reader import ReadShards
 from beam.records import ImageText, Outcome, Rejected
 
 _TRAIN = "train"
+_CHECK = DecodeCheck(PictureRules(min_side=1))
 
 
 class Decision(NamedTuple):
@@ -52,7 +53,7 @@ class Deduplicate(beam.PTransform):
         corpus = rows | "Fingerprint" >> Fingerprints(held_out, options)
         sets = []
         for name, folder in sorted(options.evaluation_sets.items()):
-            read = pipeline | f"Read {name}" >> ReadShards(folder) | f"Check {name}" >> beam.Map(decodable)
+            read = pipeline | f"Read {name}" >> ReadShards(folder) | f"Check {name}" >> beam.Map(_decodable)
             sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, options, name))
         prints = [corpus, *sets] | "Fingerprints" >> beam.Flatten()
 
@@ -74,10 +75,9 @@ class Deduplicate(beam.PTransform):
             | stages.Separate()
         )
         no_caption = pipeline | "NoCaption" >> beam.Create([])
+        reports = report.Facts(clustered, decisions, prints) | "Report" >> report.WriteReport(folders.report)
         flow = store.Flow(rows, rows, kept.rows, kept.rejected, removed=no_caption)
-        manifest = flow | "Store" >> store.Store(layout, folders.examples, folders.report)
-        written = report.Facts(clustered, decisions, prints)
-        return manifest | "Report" >> report.WriteReport(folders.report, written)
+        return flow | "Store" >> store.Store(layout, folders.examples, folders.report, reports=reports)
 
 
 class _Best(beam.CombineFn):
@@ -94,6 +94,21 @@ class _Best(beam.CombineFn):
 
     def extract_output(self, accumulator: Fingerprint | None) -> Fingerprint | None:
         return accumulator
+
+
+def _decodable(row: ImageText) -> ImageText:
+    """A row of an evaluation set, which others may have made, with its picture as the build would have stored it.
+
+    Raises:
+      ValueError: the picture cannot be decoded, so that nothing could be compared with it.
+    """
+    outcome = _CHECK(row)
+    if isinstance(outcome, Rejected):
+        raise ValueError(
+            f"Deduper.evaluation_sets: {row.position}: {outcome.reason} ({outcome.detail}), so that nothing can be "
+            "compared with it; remove the row, or make the set with `python -m beam.build`, which does"
+        )
+    return outcome
 
 
 def _pairs(stars: np.ndarray) -> Iterator[tuple[int, int]]:

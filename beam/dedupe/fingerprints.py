@@ -9,7 +9,7 @@ import apache_beam as beam
 import datasketch
 import imagehash
 import numpy as np
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageOps
 
 from beam import filters, pictures, stages
 from beam.dedupe import signatures
@@ -20,7 +20,8 @@ from beam.records import ImageText, salted_hash
 COLOUR_GRID = 4
 PERMUTATIONS = 64
 _MINHASH_SEED = 1
-_BEYOND_NOISE = [int(level > 16) for level in range(256)] * 3  # levels that JPEG adds to one colour, at quality 30
+_BORDER_SIDE = 512  # pixels of the longer side that borders are looked for at
+_BORDER_NOISE = 32  # levels of 255 that a line of a border may be off its colour, on average
 _EMBEDDED = 64  # pictures at a time
 
 
@@ -151,20 +152,28 @@ def looks(picture: Image.Image, options: DedupeOptions) -> Iterator[tuple[bytes,
 
 
 def without_border(picture: Image.Image) -> Image.Image:
-    """What lies within borders of one colour, the upper left corner's; the picture itself where there is none.
+    """What lies within borders of one colour; the picture itself where there is none.
 
-    Two borders go where one lies in the other, such as a frame on a white page. What would leave less than a quarter of
-    a side is no border.
+    A line of pixels is border whose mean distance from the colour is small, so that what a lossy format adds along the
+    edge does not count. Two borders go where one lies in the other, such as a frame on a white page. What would leave
+    less than a quarter of a side is no border.
     """
-    inner = picture
+    scale = max(1, max(picture.size) // _BORDER_SIDE)
+    pixels = np.asarray(picture.reduce(scale) if scale > 1 else picture).astype(np.int16)
+    top, bottom, left, right = 0, pixels.shape[0], 0, pixels.shape[1]
     for _ in range(2):
-        corner = Image.new("RGB", inner.size, inner.getpixel((0, 0)))
-        box = ImageChops.difference(inner, corner).point(_BEYOND_NOISE).getbbox()
-        if box is None or 4 * (box[2] - box[0]) < picture.width or 4 * (box[3] - box[1]) < picture.height:
+        inner = pixels[top:bottom, left:right]
+        outline = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
+        off = np.abs(inner - np.median(outline, axis=0).astype(np.int16)).max(axis=-1)
+        rows = np.flatnonzero(off.mean(axis=1) > _BORDER_NOISE)
+        columns = np.flatnonzero(off[rows[0] : rows[-1] + 1].mean(axis=0) > _BORDER_NOISE) if len(rows) else rows
+        if not len(columns) or 4 * np.ptp(rows) < pixels.shape[0] or 4 * np.ptp(columns) < pixels.shape[1]:
             break
-        if box != (0, 0, *inner.size):
-            inner = inner.crop(box)
-    return inner
+        top, bottom, left, right = top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
+    if (top, bottom, left, right) == (0, pixels.shape[0], 0, pixels.shape[1]):
+        return picture
+    left, top, right, bottom = (int(scale * edge) for edge in (left, top, right, bottom))
+    return picture.crop((left, top, min(right, picture.width), min(bottom, picture.height)))
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from beam import reader, thumbnails, writer
-from beam.dedupe.evaluation import decodable
 from beam.records import salted_hash
 from beam.store import SAMPLES_FILE
 
@@ -25,31 +24,24 @@ class Facts(NamedTuple):
 
 
 class WriteReport(beam.PTransform):
-    """PCollection of the manifest -> the same, after clusters.json and samples.json are written."""
+    """Facts -> PCollection of the one folder, after clusters.json and samples.json are written in it."""
 
-    def __init__(self, folder: str, facts: Facts) -> None:
+    def __init__(self, folder: str) -> None:
         super().__init__()
-        self._folder, self._facts = folder, facts
+        self._folder = folder
 
-    def expand(self, manifest: beam.PCollection) -> beam.PCollection:
-        facts = self._facts
+    @beam.typehints.no_annotations  # Facts is no PCollection, which Beam would warn about
+    def expand(self, facts: Facts) -> beam.PCollection:
         in_clusters = facts.clustered | "Clusters" >> beam.GroupByKey() | "CountCluster" >> beam.FlatMap(_count)
         in_sets = facts.prints | "Sets" >> beam.FlatMap(
             lambda one: [("rows", one.evaluation_set)] if one.evaluation_set else []
         )
         counts = [in_clusters, in_sets] | "AllCounts" >> beam.Flatten() | beam.combiners.Count.PerElement()
-        samples = (
+        return (
             facts.decisions
             | "Dropped" >> beam.Filter(lambda keyed: keyed[1].drop is not None)
             | "Some" >> beam.combiners.Top.Smallest(_SAMPLES, key=lambda keyed: salted_hash(keyed[0], "sample"))
-        )
-        shown = samples | "Shown" >> beam.Map(_thumbnails)
-        return manifest | "Write" >> beam.Map(
-            _write,
-            self._folder,
-            beam.pvalue.AsList(counts),
-            beam.pvalue.AsSingleton(samples),
-            beam.pvalue.AsSingleton(shown),
+            | "Write" >> beam.Map(_write, self._folder, beam.pvalue.AsList(counts))
         )
 
 
@@ -63,20 +55,14 @@ def _count(cluster: tuple[int, Iterable[Any]]) -> Iterator[tuple[str, Any]]:
 def _thumbnails(samples: list[tuple[str, Any]]) -> dict[str, dict[str, str]]:
     """{position: what is shown of the row}, read anew from its shard."""
     wanted = {place for _, decision in samples for place in (decision.drop.position, decision.kept_position)}
-    rows = map(decodable, reader.read_at(wanted))
     return {
         row.position: {"key": row.key, "caption": row.caption, "image": thumbnails.data_address(row.image)}
-        for row in rows
+        for row in reader.read_at(wanted)
     }
 
 
-def _write(
-    manifest: dict[str, Any],
-    folder: str,
-    counts: Iterable[tuple[tuple[str, Any], int]],
-    samples: list[tuple[str, Any]],
-    shown: dict[str, dict[str, str]],
-) -> dict[str, Any]:
+def _write(samples: list[tuple[str, Any]], folder: str, counts: Iterable[tuple[tuple[str, Any], int]]) -> str:
+    shown = _thumbnails(samples)
     by_kind: dict[str, dict[Any, int]] = {"sizes": {}, "rows": {}, "found": {}}
     for (kind, name), count in sorted(counts):
         by_kind[kind][name] = count
@@ -98,4 +84,4 @@ def _write(
     ]
     writer.write_text(os.path.join(folder, CLUSTERS_FILE), json.dumps(clusters, indent=1, sort_keys=True) + "\n")
     writer.write_text(os.path.join(folder, SAMPLES_FILE), json.dumps(pairs, indent=1, sort_keys=True) + "\n")
-    return manifest
+    return folder

@@ -193,3 +193,18 @@ def test_a_build_that_kept_nothing_does_not_block_the_next(tmp_path):
     with pytest.raises(ValueError, match="no row was kept"):
         command.run(TARS, [path, NO_LIMIT, "Pictures.min_side = 4000"], str(tmp_path / "built"))
     assert command.run(TARS, [path, NO_LIMIT], str(tmp_path / "built"))["written"] == 61
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path):
+    path = write_tars(tmp_path, rows(), 1)
+    folder = tmp_path / "built"
+    folder.mkdir()
+    with command._alone(str(folder)), pytest.raises(ValueError, match="another run writes to --output_dir="):
+        command.run(TARS, [path, NO_LIMIT], str(folder))
+    assert command.run(TARS, [path, NO_LIMIT], str(folder))["written"] == 61  # control: when it is over
+    assert not (folder / ".running").exists()
+
+
+def test_a_bucket_is_refused_before_anything_runs():
+    with pytest.raises(ValueError, match=r"--output_dir=gs://bucket/a is no folder of this machine"):
+        command.run(TARS, [], "gs://bucket/a")

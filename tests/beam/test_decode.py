@@ -47,6 +47,12 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(image, reason):
     assert outcome.detail
 
 
+def test_a_reject_says_the_same_in_every_run():
+    first, second = (CHECK(row(bytes(bytearray(b"not a picture")))) for _ in range(2))
+    assert first == second
+    assert first.detail == "13 bytes: no BMP, GIF, JPEG, PNG, PPM, TIFF or WEBP"
+
+
 def test_a_truncated_picture_is_undecodable():
     whole = encode(Image.effect_noise((64, 64), 80).convert("RGB"), "JPEG")
     outcome = CHECK(row(whole[: len(whole) // 2]))

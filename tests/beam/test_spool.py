@@ -79,3 +79,31 @@ def test_a_spool_that_was_cut_is_told_and_not_stored(tmp_path):
     assert list(spool.load([*places, b"as it is"])) == [b"def", b"ab", b"as it is"]
     with pytest.raises(EOFError, match=re.escape(f"{file} ends within a picture, at byte 4; run the command again")):
         list(spool.load([spool.Spooled(str(file), 4, 3)]))
+
+
+def test_no_room_is_told_with_the_folder_and_what_to_do(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    folder = str(tmp_path / "file" / "pictures")
+    write = spool._Write(folder)
+    write.start_bundle()
+    with pytest.raises(spool.NoRoom, match=re.escape(f"Not a directory: {folder}, where pictures wait until")):
+        list(write.process(("key", b"a picture")))
+
+
+def test_a_run_that_fails_leaves_no_pictures(tmp_path):
+    code = """
+import pathlib, sys
+from beam import writer
+from tests.beam import stored, test_spool
+
+if sys.argv[1] == "fails":
+    writer.compression_of = writer.tf.io.TFRecordWriter = None
+stored.write(pathlib.Path(sys.argv[2]), list(test_spool.rows(1000, count=30)))
+"""
+    for how in ("passes", "fails"):
+        folder = tmp_path / how
+        words = [sys.executable, "-c", code, how, str(folder)]
+        done = subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True)
+        assert (done.returncode == 0) == (how == "passes"), done.stderr
+        assert not list(folder.glob(f"{spool.FOLDER}*"))
+        assert (folder / "report" / "manifest.json").exists() == (how == "passes")

@@ -48,6 +48,7 @@ TRANSFORMS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "half the size": lambda picture: picture.resize((_SIZE // 2, _SIZE // 2), Image.Resampling.BILINEAR),
     "crop of 3%": lambda picture: ImageOps.crop(picture, 4),
     "border of 3%": lambda picture: ImageOps.expand(picture, 4, "black"),
+    "border of 5%, then JPEG": lambda picture: _jpeg(ImageOps.expand(picture, 7, "black"), 60),
     "watermark": _watermark,
     "colours": lambda picture: ImageEnhance.Color(ImageEnhance.Brightness(picture).enhance(0.85)).enhance(0.6),
     "flip": ImageOps.mirror,
@@ -166,7 +167,7 @@ def main(imagededup_python: str = "") -> None:
         at = [number for number, what in enumerate(names) if what == name]
         of_original = {(number - number % (len(TRANSFORMS) + 1), number) for number in at}
         shares = [len(pairs[4] & of_original) / len(of_original) for pairs in found.values()]
-        print(f"  {name:<20}" + "".join(f"{share:>12.3f}" for share in shares))
+        print(f"  {name:<24}" + "".join(f"{share:>12.3f}" for share in shares))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,5 @@ def test_pairs_are_those_of_brute_force_and_no_worse_than_imagehash(capsys):
         with capsys.disabled():
             print(distance, scores)
         assert scores["Deduper"][0] >= scores["ImageHash"][0]
-        assert scores["Deduper"][1] >= scores["ImageHash"][1] + 0.05  # borders, which it alone looks past
+        assert scores["Deduper"][1] >= scores["ImageHash"][1] + 0.1  # borders, which it alone looks past
         assert scores["without borders"][0] >= scores["ImageHash"][0]
-        assert scores["without borders"][1] >= scores["ImageHash"][1]
