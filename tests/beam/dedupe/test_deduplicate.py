@@ -1,7 +1,6 @@
 """Deduplicate on pictures: what is alike goes, what is not stays, and no row is lost."""
 
 import dataclasses
-import io
 import itertools
 import json
 import pathlib
@@ -239,28 +238,3 @@ def test_a_border_is_looked_past_unless_it_is_asked_not_to(tmp_path):
     asked = run(rows, tmp_path / "asked")
     assert asked["dropped"] == {"near_duplicate": 1}
     assert run(rows, tmp_path / "not", dataclasses.replace(OPTIONS, borders=False))["dropped"] == {}  # control
-
-
-@pytest.mark.parametrize("width", [7, 8, 10])
-@pytest.mark.parametrize("quality_of_jpeg", [95, 60, 30])
-@pytest.mark.parametrize("colour", ["black", "white", "red"])
-def test_a_border_in_a_jpeg_is_told_from_the_noise_along_its_edge(width, quality_of_jpeg, colour):
-    inner = scene(600, (200, 150))
-    bordered = encode(ImageOps.expand(inner, width, colour), "JPEG", quality=quality_of_jpeg)
-    found = fingerprints.without_border(Image.open(io.BytesIO(bordered)).convert("RGB"))
-    assert max(abs(a - b) for a, b in zip(found.size, inner.size, strict=True)) <= 2
-    hashes = [int.from_bytes(fingerprints.perceptual_hash(picture), "big") for picture in (found, inner)]
-    assert (hashes[0] ^ hashes[1]).bit_count() <= OPTIONS.image_distance
-
-
-@pytest.mark.parametrize("colour", ["black", "white", (200, 30, 60)])
-def test_what_lies_within_borders(colour):
-    inner = scene(600)
-    for bordered in (ImageOps.expand(inner, 9, colour), ImageOps.expand(ImageOps.expand(inner, 9, colour), 5, "green")):
-        found = fingerprints.without_border(bordered)
-        assert max(abs(a - b) for a, b in zip(found.size, inner.size, strict=True)) <= 1
-    assert fingerprints.without_border(inner) is inner
-    blank = Image.new("RGB", (50, 50), colour)
-    assert fingerprints.without_border(blank) is blank
-    blank.putpixel((25, 25), (0, 255, 0))  # a speck is no picture with a border
-    assert fingerprints.without_border(blank) is blank
