@@ -24,7 +24,7 @@ def rows(size: int, count: int = _PICTURES) -> Iterator[ImageText]:
 def grown(folder: pathlib.Path, on_disk: bool) -> int:
     """Bytes by which a process's peak grows when, after small pictures, it writes 50 MB of large ones."""
     code = f"""
-import pathlib, resource, sys
+import pathlib, re, sys
 import apache_beam
 from beam import spool
 from tests.beam import stored, test_spool
@@ -34,7 +34,8 @@ for size in (100, {_SIZE}):
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
         one = pipeline | apache_beam.Create([size])
         stored.store_rows(one | "Rows" >> apache_beam.FlatMap(test_spool.rows), pathlib.Path(sys.argv[1], str(size)))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    # Not ru_maxrss, which starts from that of the process that started this one.
+    print(int(re.findall(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[0]) * 1024)
 """
     words = [sys.executable, "-c", code, str(folder)]
     done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
