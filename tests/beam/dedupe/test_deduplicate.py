@@ -238,3 +238,13 @@ def test_a_border_is_looked_past_unless_it_is_asked_not_to(tmp_path):
     asked = run(rows, tmp_path / "asked")
     assert asked["dropped"] == {"near_duplicate": 1}
     assert run(rows, tmp_path / "not", dataclasses.replace(OPTIONS, borders=False))["dropped"] == {}  # control
+
+
+def test_a_run_whose_report_fails_has_no_manifest_and_so_is_run_again(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("the report could not be written")
+
+    monkeypatch.setattr(report, "_write", fail)
+    with pytest.raises(Exception, match="the report could not be written"):
+        run(UNLIKE[:10], tmp_path)
+    assert not (tmp_path / "report" / "manifest.json").exists()
