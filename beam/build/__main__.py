@@ -96,8 +96,10 @@ def _alone(folder: str) -> Iterator[None]:
             raise ValueError(
                 f"another run writes to --output_dir={folder}; wait for it, or name another folder"
             ) from None
-        yield
-        os.remove(lock.name)
+        try:
+            yield
+        finally:
+            os.remove(lock.name)
 
 
 Part = tuple[str, Callable[[str, str], "apache_beam.PTransform"]]

@@ -203,6 +203,9 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path):
         command.run(TARS, [path, NO_LIMIT], str(folder))
     assert command.run(TARS, [path, NO_LIMIT], str(folder))["written"] == 61  # control: when it is over
     assert not (folder / ".running").exists()
+    with pytest.raises(OSError, match="failed"), command._alone(str(folder)):
+        raise OSError("failed")
+    assert not (folder / ".running").exists()
 
 
 def test_a_bucket_is_refused_before_anything_runs():
