@@ -17,16 +17,6 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # What every TensorFlow decodes to the pixels that Pillow sees. BMP is not among them: its palettes are taken for grey.
 _SERVED_FORMATS = ("GIF", "JPEG", "MPO", "PNG")
 _JPEG = ("JPEG", "MPO")
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _MOST_PIXELS = 1 << 27  # of a picture that TensorFlow decodes: fewer than 2**29 bytes, with four channels
 _SAMPLES = 64  # pixels a side that contrast is measured on
 
@@ -93,19 +83,16 @@ class DecodeCheck:
             broken = _broken_size(*picture.size, rules)
             if broken:
                 return Rejected(row.key, row.position, *broken)
-            orientation, shrunk = _orientation(picture), _shrunk_size(picture, rules.stored_side)
-            as_it_is = orientation == 1 and not shrunk and _is_served(picture)
+            turned = pictures.orientation(picture) != 1
+            as_it_is = not turned and not _shrunk_size(picture, rules.stored_side) and _is_served(picture)
             smaller = not rules.min_contrast and math.prod(picture.size) < _MOST_PIXELS
             pixels: tf.Tensor | np.ndarray | None = None
             if as_it_is:
                 pixels = _decode_by_tensorflow(row.image, picture.format in _JPEG, smaller)
             image = row.image
             if pixels is None:
-                upright = pictures.to_rgb(picture)
-                if orientation != 1:
-                    upright = upright.transpose(_UPRIGHT[orientation])
-                    shrunk = shrunk[::-1]
-                if shrunk:
+                upright = pictures.upright(picture)
+                if shrunk := _shrunk_size(upright, rules.stored_side):
                     upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
                 image = pictures.encode(upright, picture.format, rules.quality)
                 pixels = np.asarray(upright)
@@ -126,17 +113,6 @@ def _broken_size(width: int, height: int, rules: PictureRules) -> tuple[str, str
     if rules.max_aspect and max(width, height) > rules.max_aspect * min(width, height):
         return "image_aspect", f"{size} has an aspect above {rules.max_aspect}"
     return None
-
-
-def _orientation(picture: Image.Image) -> int:
-    """EXIF's, 1 where there is none or it cannot be read."""
-    if "exif" not in picture.info and "xmp" not in picture.info:
-        return 1  # asking further would decode a PNG
-    try:
-        orientation = picture.getexif().get(_ORIENTATION, 1)
-    except Exception:  # broken metadata is no broken picture
-        return 1
-    return orientation if orientation in _UPRIGHT else 1
 
 
 def _shrunk_size(picture: Image.Image, side: int) -> tuple[int, ...]:

@@ -10,6 +10,16 @@ from PIL import Image, ImageEnhance, ImageFilter
 View = Callable[[Image.Image, random.Random], Image.Image]
 
 _LOSSY = ("JPEG", "MPO", "WEBP")
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _JPEG_QUALITY = (30, 90)
 _CROP_AREA = (0.5, 1.0)
 _COLOUR = (0.6, 1.4)
@@ -78,6 +88,23 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         white.alpha_composite(coloured)
         return white.convert("RGB")
     return picture.convert("RGB")
+
+
+def orientation(picture: Image.Image) -> int:
+    """EXIF's, 1 where there is none or it cannot be read."""
+    if "exif" not in picture.info and "xmp" not in picture.info:
+        return 1  # asking further would decode a PNG
+    try:
+        orientation = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken metadata is no broken picture
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """An opened picture as `to_rgb` has it, turned as its EXIF says."""
+    turned, how = to_rgb(picture), orientation(picture)
+    return turned if how == 1 else turned.transpose(_UPRIGHT[how])
 
 
 def encode(picture: Image.Image, was: str | None, quality: int) -> bytes:

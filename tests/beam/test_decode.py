@@ -199,8 +199,9 @@ def test_larger_pictures_are_shrunk_to_the_stored_side_and_smaller_ones_kept():
     found = stored(photo, stored_side=100)
     assert (found.size, found.format) == ((200, 100), "JPEG")
     assert DecodeCheck(PictureRules(stored_side=200))(row(photo)).image == photo
-    lying = stored(with_orientation(Image.new("RGB", (400, 200)), 6), stored_side=100)
-    assert lying.size == (100, 200)
+    for orientation, size in ((3, (200, 100)), (4, (200, 100)), (6, (100, 200))):  # upside down is not lying
+        turned = stored(with_orientation(Image.new("RGB", (400, 200)), orientation), stored_side=100)
+        assert turned.size == size, orientation
     low, high = (DecodeCheck(PictureRules(stored_side=100, quality=quality))(row(photo)).image for quality in (20, 95))
     assert len(low) < len(high) / 2
     assert stored(photo, stored_side=100, quality=0).format == "PNG"
