@@ -1,41 +1,13 @@
 """Packages, console scripts and extras of siglip-tfx; exact versions are in requirements/."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="siglip-tfx",
     version="0.1.0",
     description="Language-image pre-training on TensorFlow: a TFX pipeline from image-text pairs to serving",
     python_requires=">=3.10,<3.14",
-    packages=[
-        "beam",
-        "beam.build",
-        "beam.dedupe",
-        "beam.sources",
-        "components",
-        "components.augmenter",
-        "components.deduper",
-        "components.evaluation_suite",
-        "components.image_embedder",
-        "components.image_text_gen",
-        "components.infra_validator",
-        "components.input_state",
-        "components.metrics",
-        "components.model_packager",
-        "components.model_resolver",
-        "components.run_report",
-        "components.trainer",
-        "components.vocabulary_trainer",
-        "models",
-        "models.evaluation",
-        "models.losses",
-        "models.objectives",
-        "models.optimizers",
-        "models.pretrained",
-        "models.settings",
-        "pipeline",
-        "pipeline.demo",
-    ],
+    packages=find_packages(include=["beam*", "components*", "models*", "pipeline*"]),
     py_modules=["siglip_tfx"],
     package_data={
         "components.run_report": ["page.html.j2"],
@@ -88,9 +60,9 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "siglip-build=beam.build.__main__:console",
+            "siglip-build=pipeline.build:console",
             "siglip-demo=pipeline.demo.__main__:console",
-            "siglip-inspect=beam.inspect:console",
+            "siglip-inspect=pipeline.inspect:console",
             "siglip-run-kubeflow=pipeline.kubeflow_runner:console",
             "siglip-run-local=pipeline.local_runner:console",
             "siglip-publish=pipeline.publish:console",

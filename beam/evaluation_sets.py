@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 
 import apache_beam as beam
 
-from beam import filters, reader, stages, store, writer
-from beam.decode import DecodeCheck, PictureRules
+from beam import reader, stages, store, writer
+from beam.filters import captions
+from beam.filters.pictures import DecodeCheck, PictureRules
 from beam.records import ImageText, Outcome, Rejected
 from beam.sources import Source
 
@@ -75,7 +76,7 @@ class _ReadSet(beam.PTransform):
         outcomes = read | beam.ParDo(stages.ReportProgress(f"{name}:"))
         kept = [outcomes | "Came" >> stages.Separate()]
         for label, decide in (
-            ("CaptionCheck", filters.CaptionCheck()),
+            ("CaptionCheck", captions.CaptionCheck()),
             ("DecodeCheck", DecodeCheck(PictureRules())),
             ("ClassCheck", _ClassCheck(one.classes)),
         ):

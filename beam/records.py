@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import unicodedata
 
 import tensorflow as tf
 
@@ -52,6 +53,15 @@ class ImageText:
     def reference(self) -> bytes:
         """What stands for the picture: its length, 8 bytes, and a hash, 16 bytes."""
         return len(self.image).to_bytes(8, "big") + hashlib.sha256(self.image).digest()[:16]
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """All captions, the first one first."""
+        return (self.caption, *self.more_captions)
+
+    def normalised_captions(self) -> list[str]:
+        """All captions as `normalised` gives them."""
+        return [normalised(caption) for caption in self.captions]
 
     def by_reference(self) -> "ImageText":
         """The row with 24 bytes in its picture's place: what a stage shuffles that looks at no pixels."""
@@ -136,3 +146,8 @@ def referenced_bytes(reference: bytes) -> int:
 def salted_hash(key: str, salt: str) -> int:
     """An integer in [0, 2**64) that looks random, and is the same on every machine."""
     return int.from_bytes(hashlib.blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest(), "big")
+
+
+def normalised(caption: str) -> str:
+    """The caption as duplicates are told apart: in Unicode's form NFKC, without case and with single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", caption).casefold().split())

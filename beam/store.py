@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import tensorflow as tf
 
-from beam import filters, writer
+from beam import writer
 from beam.records import ImageText
 
 MANIFEST_FILE = "manifest.json"
@@ -116,7 +116,7 @@ class _SharedCaptions(beam.PTransform):
 
         def places(row: ImageText) -> list[tuple[str, _Places]]:
             split = layout.split_of(row.split_key)
-            captions = enumerate(filters.all_captions(row))
+            captions = enumerate(row.normalised_captions())
             return [(caption, frozenset([(split, place == 0)])) for place, caption in captions]
 
         return rows | beam.FlatMap(places) | beam.CombinePerKey(_union) | beam.FlatMap(_shared)

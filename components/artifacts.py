@@ -10,7 +10,7 @@ class DataReport(Artifact):
 
 
 class Vocabulary(Artifact):
-    """vocabulary.model: a SentencePiece model whose ids models.tokenizer understands."""
+    """vocabulary.model: a SentencePiece model whose ids models.inputs.tokenizer understands."""
 
     TYPE_NAME = "siglip_tfx.Vocabulary"
 

@@ -7,8 +7,11 @@ import os
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from models import configuration, data, export, settings
-from models.fit import fit
+from models import settings
+from models.inputs import tfrecords
+from models.serving import export
+from models.settings import configuration
+from models.training.fit import fit
 
 GIN_KEY = "gin"
 VOCABULARY_KEY = "vocabulary"
@@ -30,7 +33,7 @@ def run_fn(fn_args: FnArgs) -> None:
     config = dataclasses.replace(config, steps=fn_args.custom_config[STEPS_KEY])
     if fn_args.base_model:
         config = dataclasses.replace(config, pretrained=settings.PretrainedSettings(fn_args.base_model))
-    shards = data.find_shards(fn_args.train_files)
+    shards = tfrecords.find_shards(fn_args.train_files)
     run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], fingerprint(config, shards, vocabulary))
     objective, tokenizer, devices = fit(config, vocabulary, shards, fn_args.eval_files, fn_args.model_run_dir, run)
     if devices.is_chief:

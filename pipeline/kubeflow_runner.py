@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from absl import app, flags
 
-from pipeline import kfp_command
+from pipeline.kfp import command
 
 if TYPE_CHECKING:
-    from pipeline.platforms import KubeflowSettings
-    from pipeline.settings import PipelineSettings
+    from pipeline.settings.platforms import KubeflowSettings
+    from pipeline.settings.run import PipelineSettings
 
 
 def main(argv: list[str]) -> None:
     """Compiles, or compiles and submits."""
-    kfp_command.run(argv, compile_pipeline, submit, ".yaml")
+    command.run(argv, compile_pipeline, submit, ".yaml")
 
 
 def compile_pipeline(
@@ -32,11 +32,11 @@ def compile_pipeline(
 
     from beam import writer
     from components.trainer.executor import RestartedExecutor
-    from pipeline import kfp_spec
-    from pipeline.platforms import KubeflowSettings
+    from pipeline.kfp import specification
+    from pipeline.settings.platforms import KubeflowSettings
 
-    settings, where = kfp_spec.load(gin_files, gin_bindings, KubeflowSettings)
-    spec = kfp_spec.build(settings, where, RestartedExecutor, runs_resolvers=False)["pipelineSpec"]
+    settings, where = specification.load(gin_files, gin_bindings, KubeflowSettings)
+    spec = specification.build(settings, where, RestartedExecutor, runs_resolvers=False)["pipelineSpec"]
     labels = _node_labels(where)
     documents = [spec]
     if labels:
@@ -85,14 +85,14 @@ def console() -> None:
 
 
 def _devices(where: "KubeflowSettings") -> int:
-    from pipeline.machines import TPU_MACHINES
+    from pipeline.settings.machines import TPU_MACHINES
 
     return TPU_MACHINES[where.machine].chips if where.topology else where.gpus
 
 
 def _node_labels(where: "KubeflowSettings") -> dict[str, str]:
     """Labels of the Kubernetes nodes that the Trainer's pod may run on, as GKE sets them."""
-    from pipeline.machines import TPU_MACHINES
+    from pipeline.settings.machines import TPU_MACHINES
 
     labels = {}
     if where.topology:

@@ -8,8 +8,8 @@ from typing import Any
 
 from absl import app, flags
 
-from models import configuration
-from pipeline import gin_flags, progress
+from models.settings import configuration
+from pipeline.console import gin_flags, progress
 
 _PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last training step of a TensorBoard profile.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin, and run nothing.")
@@ -39,22 +39,24 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     start = time.monotonic()
     progress.quiet_terminal()
     print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
-    from pipeline import beam_flags, inputs
-    from pipeline.settings import PipelineSettings
+    from pipeline import pins
+    from pipeline.console import beam_flags
+    from pipeline.settings.run import PipelineSettings
 
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
     beam_flags.tell_unknown(settings.beam_args)
     output_dir = os.path.join(output_dir, settings.name)
     if not dry_run:  # what can be refused at once, before TFX is loaded
-        settings = inputs.pin(settings)
+        settings = pins.pin(settings)
         progress.require_writable(output_dir)
         settings.ingest.source.fingerprint()
-        inputs.require_evaluation_sets(settings)
-        inputs.require_fit(settings)
+        pins.require_evaluation_sets(settings)
+        pins.require_fit(settings)
 
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-    from pipeline import pipeline, summary
+    from pipeline import pipeline
+    from pipeline.console import summary
 
     locations = pipeline.local_locations(output_dir)
     dag = pipeline.create(settings, locations)

@@ -28,10 +28,10 @@ from components.model_resolver.executor import Evaluator as OptionalBaselineEval
 from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
-from models import configuration, features
-from models.settings import EmbeddingSettings, TrainingSettings
+from models import features
+from models.settings import EmbeddingSettings, TrainingSettings, configuration
 from pipeline import resolvers, suite
-from pipeline.settings import PipelineSettings
+from pipeline.settings.run import PipelineSettings
 
 METADATA_FILE = "metadata.sqlite"
 

@@ -10,7 +10,8 @@ import sys
 
 from absl import app, flags
 
-from pipeline import progress, versions
+from pipeline.console import progress
+from pipeline.publishing import versions
 
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "A folder of numbered versions, such as output/quickstart/serving.")
 _TO = flags.DEFINE_integer("to", None, "The version to go back to.")
@@ -54,7 +55,7 @@ def _override() -> None:
     if not _REASON.value.strip():
         raise ValueError("--reason is missing; say why the gate is overridden, it is kept in the metadata")
     progress.quiet_terminal()
-    from pipeline import override
+    from pipeline.publishing import override
 
     path = override.publish_blocked(pipeline_dir, _REASON.value.strip())
     print(f"Published {path} by hand: {_REASON.value.strip()}. It is now what the next model is compared with.")

@@ -5,7 +5,7 @@ import json
 from beam import sources
 from components.metrics import eval_config
 from models.evaluation import metrics
-from pipeline.settings import PipelineSettings
+from pipeline.settings.run import PipelineSettings
 
 
 def evaluation_sets(settings: PipelineSettings) -> str:

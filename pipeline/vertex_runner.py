@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from absl import app, flags
 
-from pipeline import kfp_command
+from pipeline.kfp import command
 
 if TYPE_CHECKING:
-    from pipeline.platforms import VertexSettings
-    from pipeline.settings import PipelineSettings
+    from pipeline.settings.platforms import VertexSettings
+    from pipeline.settings.run import PipelineSettings
 
 _LONGEST_SECONDS = 168 * 3600  # what Vertex AI gives a job that names no other time
 
 
 def main(argv: list[str]) -> None:
     """Compiles, or compiles and submits."""
-    kfp_command.run(argv, compile_pipeline, submit, ".json")
+    command.run(argv, compile_pipeline, submit, ".json")
 
 
 def compile_pipeline(
@@ -37,11 +37,11 @@ def compile_pipeline(
 
     from beam import writer
     from components.trainer import executor, vertex
-    from models.checks import require
-    from pipeline import kfp_spec
-    from pipeline.platforms import VertexSettings
+    from models.settings.checks import require
+    from pipeline.kfp import specification
+    from pipeline.settings.platforms import VertexSettings
 
-    settings, where = kfp_spec.load(gin_files, gin_bindings, VertexSettings)
+    settings, where = specification.load(gin_files, gin_bindings, VertexSettings)
     kinds = [one.name for one in AcceleratorType if one.name.startswith("NVIDIA_")]
     require(where.gpu in ("", *kinds), "Vertex.gpu", where.gpu, f"one of {', '.join(kinds)}", "correct it")
     trainer, config = executor.RestartedExecutor, {}
@@ -49,7 +49,7 @@ def compile_pipeline(
         trainer = vertex.Executor
         job = custom_job(where, settings.name)
         config = {ENABLE_VERTEX_KEY: True, VERTEX_REGION_KEY: where.region, TRAINING_ARGS_KEY: job}
-    spec = kfp_spec.build(settings, where, trainer, runs_resolvers=True, trainer_config=config)
+    spec = specification.build(settings, where, trainer, runs_resolvers=True, trainer_config=config)
     writer.write_text(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
     return settings, where
 

@@ -10,8 +10,10 @@ import sys
 from absl import app, flags
 
 from components import serving_clients
-from pipeline import progress, versions, zero_shot_folder
-from pipeline.output_flag import OUTPUT
+from pipeline import zero_shot_folder
+from pipeline.console import progress
+from pipeline.console.output_flag import OUTPUT
+from pipeline.publishing import versions
 
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."

@@ -80,7 +80,7 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
 
 def _as_trained(image: bytes) -> bytes:
     """The picture as the data plane stores one, as it is where that refuses it: the model then says which."""
-    from beam.decode import DecodeCheck, PictureRules  # which takes seconds to load
+    from beam.filters.pictures import DecodeCheck, PictureRules  # which takes seconds to load
     from beam.records import ImageText, Rejected
 
     check = DecodeCheck(PictureRules(min_side=1))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from components.vocabulary_trainer.executor import train
-from models import export
+from models.serving import export
 from tests.pictures import encode, shape_pairs
 from tests.tiny_model import tiny_objective
 

@@ -22,6 +22,12 @@ COMMANDS = [
 ]
 TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
+SHARED_FLAGS = {
+    "kfp import command": "kfp/command.py",
+    "gin_flags": "console/gin_flags.py",
+    "output_flag": "console/output_flag.py",
+}
+
 
 def test_there_are_commands():
     assert "make quickstart" in COMMANDS
@@ -42,9 +48,9 @@ def test_command_exists(command):
         if spec.submodule_search_locations:
             spec = importlib.util.find_spec(f"{module}.__main__")
         source = pathlib.Path(spec.origin).read_text()
-        for shared in ("kfp_command", "gin_flags", "output_flag"):
-            if shared in source:
-                source += (ROOT / "pipeline" / f"{shared}.py").read_text()
+        for imported, shared in SHARED_FLAGS.items():
+            if imported in source:
+                source += (ROOT / "pipeline" / shared).read_text()
         for flag in (word.removeprefix("--").split("=")[0] for word in words if word.startswith("--")):
             assert f'"{flag}"' in source, f"{module} has no flag --{flag}"
     else:

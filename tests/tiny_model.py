@@ -3,7 +3,7 @@
 import tf_keras as keras
 
 from models import objectives, settings
-from models.tokenizer import Tokenizer
+from models.inputs.tokenizer import Tokenizer
 
 OBJECTIVE = settings.SiglipSettings(
     settings.ImageTowerSettings(size=24, patch=8, width=32, depth=1, heads=2, mlp_dim=64),

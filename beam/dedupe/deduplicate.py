@@ -9,12 +9,12 @@ import apache_beam as beam
 import numpy as np
 
 from beam import stages, store, writer
-from beam.decode import DecodeCheck, PictureRules
 from beam.dedupe import report
 from beam.dedupe.clusters import Clusters
 from beam.dedupe.edges import Edges
 from beam.dedupe.fingerprints import Fingerprint, Fingerprints, hash_difference
 from beam.dedupe.options import DedupeOptions
+from beam.filters.pictures import DecodeCheck, PictureRules
 from beam.reader import ReadShards
 from beam.records import ImageText, Outcome, Rejected
 
@@ -106,7 +106,7 @@ def _decodable(row: ImageText) -> ImageText:
     if isinstance(outcome, Rejected):
         raise ValueError(
             f"Deduper.evaluation_sets: {row.position}: {outcome.reason} ({outcome.detail}), so that nothing can be "
-            "compared with it; remove the row, or make the set with `python -m beam.build`, which does"
+            "compared with it; remove the row, or make the set with `python -m pipeline.build`, which does"
         )
     return outcome
 

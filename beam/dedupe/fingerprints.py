@@ -11,11 +11,11 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 
-from beam import filters, pictures, stages
+from beam import pictures, stages
 from beam.dedupe import signatures
 from beam.dedupe.options import DedupeOptions
 from beam.exported_model import ExportedModel
-from beam.records import ImageText, salted_hash
+from beam.records import ImageText, normalised, salted_hash
 
 COLOUR_GRID = 4
 PERMUTATIONS = 64
@@ -104,7 +104,7 @@ class _Embed(beam.DoFn):
 def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluation_set: str = "") -> Fingerprint:
     """Decodes the picture and hashes what the options compare."""
     picture = pictures.on_white(row.image)
-    caption = filters.first_caption(row)
+    caption = normalised(row.caption)
     pixels = _digest(repr(picture.size).encode() + picture.tobytes())
     values = {
         "bytes": lambda: _digest(row.image),

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import apache_beam as beam
 
-from beam import fetch, stages
+from beam import stages
 from beam.records import Rejected, salted_hash
+from beam.sources import fetch
 from beam.sources.columns import RawRow
 from beam.sources.delimited import CsvSource
 from beam.sources.rows import RowSource

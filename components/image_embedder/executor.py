@@ -13,7 +13,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
 from beam.embed import EmbedImages
-from models import embedder
+from models.pretrained import embedder
 
 GIN_KEY = "gin"
 EMBEDDED_KEY = "embedded"

@@ -18,7 +18,8 @@ from beam import writer
 from components.infra_validator.serving_check import serve_and_check
 from components.infra_validator.settings import ServingCheckSettings
 from components.serving_clients import MODEL_NAME
-from models import data, features
+from models import features
+from models.inputs import tfrecords
 
 SETTINGS_KEY = "settings"
 CHECK_FILE = "serving_check.json"
@@ -66,6 +67,6 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _read_rows(split: str, rows: int) -> tuple[list[bytes], list[bytes]]:
-    batch = next(iter(data.read_shards([os.path.join(split, "*")]).batch(rows)))
-    parsed = data.parse(batch, (features.IMAGE, features.CAPTION))
+    batch = next(iter(tfrecords.read_shards([os.path.join(split, "*")]).batch(rows)))
+    parsed = tfrecords.parse(batch, (features.IMAGE, features.CAPTION))
     return list(parsed[features.IMAGE].numpy()), list(parsed[features.CAPTION].numpy())

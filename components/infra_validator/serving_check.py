@@ -7,16 +7,10 @@ from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_clients import tensorflow_serving_client
 
 from components.infra_validator import process_runner, runners
-from components.infra_validator.serving_requests import (
-    NotServable,
-    Rows,
-    check_answers,
-    median_seconds,
-    send_mixed,
-)
+from components.infra_validator.serving_requests import NotServable, Rows, check_answers, median_seconds, send_mixed
 from components.infra_validator.settings import ServingCheckSettings
 from components.serving_clients import MODEL_NAME, GrpcClient, NoAnswer, Refused
-from models import export
+from models.serving import export
 
 _POLL_SECONDS = 0.2
 _TIMED = 5

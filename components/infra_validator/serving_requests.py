@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from components.serving_clients import GrpcClient, Refused
-from models import export
+from models.serving import export
 
 UNIT_NORM_TOLERANCE = 1e-3
 NO_PICTURE = b"not a picture"

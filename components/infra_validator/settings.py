@@ -1,8 +1,8 @@
-"""What InfraValidator asks of a served model; pipeline/settings.py makes it known to gin."""
+"""What InfraValidator asks of a served model; pipeline/settings/run.py makes it known to gin."""
 
 import dataclasses
 
-from models.checks import require, require_positive, require_types
+from models.settings.checks import require, require_positive, require_types
 
 PLATFORMS = ("process", "docker", "kubernetes")
 GIB = 2**30

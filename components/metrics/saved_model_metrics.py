@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
 
-from models import data
 from models.evaluation import metrics
 from models.evaluation.collector import Collector
+from models.inputs import tfrecords
 
 _BATCH = 64
 _TEXTS = 256
@@ -26,7 +26,7 @@ def measure(model_path: str, split: str, max_rows: int) -> dict[str, float]:
 
 def evaluated(model: tf.Module, split: str, max_rows: int) -> Iterator[tuple[tf.Tensor, dict[str, np.ndarray]]]:
     """Batches of at most `max_rows` serialised rows, in the shards' order, with what signature evaluate answers."""
-    for examples in data.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
+    for examples in tfrecords.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
         answer = model.signatures["evaluate"](examples=examples)
         yield examples, {name: value.numpy() for name, value in answer.items()}
 

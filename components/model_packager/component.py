@@ -43,7 +43,7 @@ class ModelPackager(base_component.BaseComponent):
           classes: the EvaluationSuite's report.
           label_sets: JSON of {name: {"labels": texts, or [] for the classes of the evaluation set of this name,
             "templates": texts with {} for the label}}; a set that has no label is left out.
-          weights: one of `models.compression.DTYPES`.
+          weights: one of `models.serving.compression.DTYPES`.
         """
         super().__init__(
             spec=ModelPackagerSpec(

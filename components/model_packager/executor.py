@@ -16,9 +16,11 @@ from beam import writer
 from beam.evaluation_sets import CLASSES_FILE
 from components.metrics import saved_model_metrics
 from components.model_packager import warm_up
-from models import data, export, features, label_sets
+from models import features
 from models.evaluation import metrics
+from models.inputs import tfrecords
 from models.pretrained import saved_model
+from models.serving import export, label_sets
 
 SUITE_KEY = "suite"
 CLASSES_KEY = "classes"
@@ -52,8 +54,8 @@ class Executor(base_executor.BaseExecutor):
         objective, tokenizer, gin_text = saved_model.rebuild(trained)
         sets = _embed(json.loads(exec_properties[LABEL_SETS_KEY]), classes, trained)
         export.save(objective, tokenizer, gin_text, path, sets, weights)
-        rows = next(iter(data.read_shards([os.path.join(own, "*")]).batch(warm_up.LARGEST_BATCH)))
-        warm_up.write(path, data.parse(rows, (features.IMAGE, features.CAPTION)), sets)
+        rows = next(iter(tfrecords.read_shards([os.path.join(own, "*")]).batch(warm_up.LARGEST_BATCH)))
+        warm_up.write(path, tfrecords.parse(rows, (features.IMAGE, features.CAPTION)), sets)
         facts: dict[str, Any] = {
             "weights": weights,
             "bytes": export.folder_bytes(os.path.join(path, "variables")),

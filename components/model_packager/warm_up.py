@@ -7,7 +7,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.serving_clients import predict_request
-from models import export, features
+from models import features
+from models.serving import export
 
 FILE = "tf_serving_warmup_requests"
 LARGEST_BATCH = 32

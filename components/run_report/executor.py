@@ -25,7 +25,7 @@ from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
 from components.run_report import figures, gate, held_out
 from models import features
-from models.training_log import LOG_FILE
+from models.training.log import LOG_FILE
 
 REPORT_KEY = "report"
 GIN_KEY = "gin"

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from beam import thumbnails
 from components.metrics.saved_model_metrics import evaluated
-from models import data, features
+from models import features
 from models.evaluation import metrics
 from models.evaluation.collector import Collector
+from models.inputs import tfrecords
 
 _NEAREST = 5
 
@@ -56,7 +57,7 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> HeldOut
         collector.add(answer)
         captions.extend(caption.decode() for caption in answer["caption"])
         shown_as.extend(answer["picture"])
-        pictures.extend(data.parse(examples, (features.IMAGE,))[features.IMAGE].numpy()[: gallery - len(pictures)])
+        pictures.extend(tfrecords.parse(examples, (features.IMAGE,))[features.IMAGE].numpy()[: gallery - len(pictures)])
     measured = metrics.measure(collector.rows())
     probability = _probability(model, pictures, captions)
     own = np.array(shown_as)

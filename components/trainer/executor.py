@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from components.model_resolver.executor import present
 from components.vocabulary_trainer.executor import MODEL_FILE, VOCABULARY_KEY
 from models import run_fn
-from models.interruption import Interrupted
+from models.training.interruption import Interrupted
 
 __all__ = ["VOCABULARY_KEY", "Executor", "RestartedExecutor"]
 

@@ -15,7 +15,7 @@ from tfx.types import standard_component_specs
 from tfx.utils import json_utils, name_utils
 
 from components.trainer.executor import PREEMPTED, RestartedExecutor
-from models.interruption import StopSignals
+from models.training.interruption import StopSignals
 
 _POLL_SECONDS = 30
 _FAILED_POLLS = 5  # one after another, which are borne

@@ -14,7 +14,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import path_utils
 
 from components.model_resolver.executor import present
-from models import data, tokenizer
+from models.inputs import tfrecords, tokenizer
 from models.pretrained import saved_model
 
 VOCABULARY_KEY = "vocabulary"
@@ -72,8 +72,8 @@ def read_file(path: str) -> bytes:
 
 def read_captions(split: str) -> Iterator[str]:
     """Lower-cased captions of all shards in a split's folder, in the order they lie there."""
-    for batch in data.read_shards([os.path.join(split, "*")]).batch(1024):
-        for caption in data.parse_captions(batch).flat_values.numpy():
+    for batch in tfrecords.read_shards([os.path.join(split, "*")]).batch(1024):
+        for caption in tfrecords.parse_captions(batch).flat_values.numpy():
             yield caption.decode().lower()
 
 

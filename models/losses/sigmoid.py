@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from models.distribution import Collectives, OneDevice
+from models.distribution.collectives import Collectives, OneDevice
 
 
 class _Hop(NamedTuple):

@@ -6,7 +6,7 @@ and two blocks of b x |B| logits.
 
 import tensorflow as tf
 
-from models.distribution import Collectives, OneDevice
+from models.distribution.collectives import Collectives, OneDevice
 
 
 def softmax_loss(

@@ -5,7 +5,7 @@ from models.objectives.objective import Objective
 from models.objectives.siglip import Siglip
 from models.objectives.siglit import Siglit
 from models.objectives.softmax import Softmax
-from models.precision import layers_compute_in
+from models.towers.precision import layers_compute_in
 
 __all__ = ["Objective", "create"]
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from models.distribution import Collectives
+from models.distribution.collectives import Collectives
 from models.settings import AugmentationSettings, ObjectiveSettings
 
 Batch = dict[str, tf.Tensor]
@@ -71,7 +71,7 @@ class Objective(Protocol):
         """Variables that `after_update` moves, such as a momentum copy or a queue; saved with the weights."""
 
     def step_flops(self, batch_size: int) -> float:
-        """Floating-point operations of a training step over `batch_size` pairs (models.flops)."""
+        """Floating-point operations of a training step over `batch_size` pairs (models.towers.flops)."""
 
     def features(self, batch: Batch) -> Features:
         """What the loss needs, each [N, ...]: differentiable, or whole numbers; a row depends on its own pair only."""

@@ -2,10 +2,11 @@
 
 import tensorflow as tf
 
-from models import flops, settings
+from models import settings
 from models.objectives.objective import IMAGE_EMBEDDING, IMAGES, TOKEN_IDS, Batch, Features, Views
 from models.objectives.siglip import Siglip
 from models.objectives.two_towers import normalized
+from models.towers import flops
 
 
 class Siglit(Siglip):

@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from models import settings
-from models.distribution import Collectives
+from models.distribution.collectives import Collectives
 from models.losses.softmax import softmax_loss
 from models.objectives.objective import Features, Metrics
 from models.objectives.two_towers import TwoTowers, mean_logits

@@ -3,11 +3,12 @@
 import tensorflow as tf
 import tf_keras as keras
 
-from models import flops, settings
-from models.distribution import Collectives
-from models.image_tower import ImageTower
+from models import settings
+from models.distribution.collectives import Collectives
 from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Features, Metrics, Views
-from models.text_tower import TextTower
+from models.towers import flops
+from models.towers.image_tower import ImageTower
+from models.towers.text_tower import TextTower
 
 
 class TwoTowers(keras.layers.Layer):

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from models import settings
-from models.checks import label
 from models.optimizers import parameters
 from models.optimizers.adafactor import Adafactor
 from models.optimizers.adamw import AdamW
 from models.optimizers.lion import Lion
 from models.optimizers.optimizer import Optimizer
+from models.settings.checks import label
 
 __all__ = ["Optimizer", "create", "trainable"]
 

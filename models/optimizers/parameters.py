@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from models import settings
-from models.checks import label
+from models.settings.checks import label
 
 _NAMES_SHOWN = 5
 

@@ -14,9 +14,9 @@ if __name__ == "__main__":
 from absl import app, flags
 from absl import logging as absl_logging
 
-from models import configuration
 from models.pretrained import formats
 from models.pretrained.checkpoint import Checkpoint
+from models.settings import configuration
 
 _FROM = flags.DEFINE_string(
     "from",

@@ -7,7 +7,7 @@ from typing import Any
 from models import settings
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
-from models.transformer import LAYER_NORM_EPSILON
+from models.towers.transformer import LAYER_NORM_EPSILON
 
 # What transformers takes where a field is absent; published configs leave out all that equals Base.
 _BOTH = {

@@ -7,19 +7,21 @@ import tempfile
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from models import compression, configuration, export, objectives, settings
+from models import objectives, settings
+from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
 from models.pretrained import whole
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
 from models.pretrained.restoration import restore
-from models.tokenizer import Tokenizer
+from models.serving import compression, export
+from models.settings import configuration
 
 _VOCABULARY = "vocabulary.model"
 
 
 def read(folder: str) -> Checkpoint:
-    """Reads a SavedModel that models.export wrote; its graph is not loaded.
+    """Reads a SavedModel that models.serving.export wrote; its graph is not loaded.
 
     Raises:
       PretrainedError: it is not of a SigLIP of ours, or a file is missing or damaged.

@@ -1,7 +1,6 @@
 """What gin can tune about learning: frozen dataclasses, checked as they are made."""
 
 from models.settings.augmentation import AugmentationSettings
-from models.settings.inputs import ImageInput, TextInput
 from models.settings.objectives import (
     ObjectiveSettings,
     SiglipSettings,
@@ -16,6 +15,7 @@ from models.settings.optimizers import (
     OptimizerSettings,
     ScheduleSettings,
 )
+from models.settings.preparation import ImageInput, TextInput
 from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings

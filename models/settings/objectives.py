@@ -3,9 +3,9 @@
 import abc
 import dataclasses
 
-from models.checks import require_positive, require_types
-from models.configuration import configurable
-from models.settings.inputs import ImageInput, TextInput
+from models.settings.checks import require_positive, require_types
+from models.settings.configuration import configurable
+from models.settings.preparation import ImageInput, TextInput
 from models.settings.towers import ImageTowerSettings, TextTowerSettings
 
 

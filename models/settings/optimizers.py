@@ -3,8 +3,8 @@
 import dataclasses
 import re
 
-from models.checks import label, require, require_fraction, require_positive, require_types
-from models.configuration import configurable
+from models.settings.checks import label, require, require_fraction, require_positive, require_types
+from models.settings.configuration import configurable
 
 
 @configurable("Schedule")

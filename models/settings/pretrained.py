@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from models.checks import require, require_types
-from models.configuration import configurable
+from models.settings.checks import require, require_types
+from models.settings.configuration import configurable
 from models.settings.towers import ImageTowerSettings
 
 PARTS = ("image_tower", "text_tower", "scalars")

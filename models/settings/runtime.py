@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from models.checks import require, require_positive, require_types
-from models.configuration import configurable
+from models.settings.checks import require, require_positive, require_types
+from models.settings.configuration import configurable
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from models.checks import label, require, require_positive, require_types
-from models.configuration import configurable
+from models.settings.checks import label, require, require_positive, require_types
+from models.settings.configuration import configurable
 
 ACTIVATIONS = ("gelu_tanh", "gelu", "quick_gelu")
 IMAGE_POOLINGS = ("map", "gap", "cls")

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from models.checks import label, require, require_positive, require_types
-from models.configuration import configurable
 from models.settings.augmentation import AugmentationSettings
+from models.settings.checks import label, require, require_positive, require_types
+from models.settings.configuration import configurable
 from models.settings.objectives import ObjectiveSettings, SiglipSettings
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
 from models.settings.pretrained import PretrainedSettings

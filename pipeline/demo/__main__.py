@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from pipeline import progress, versions
+from pipeline.console import progress
+from pipeline.publishing import versions
 
 if TYPE_CHECKING:
-    from beam.decode import PictureRules
+    from beam.filters.pictures import PictureRules
     from pipeline.demo.index import Index
     from pipeline.demo.model import Model
     from pipeline.demo.pictures import Source
@@ -66,7 +67,7 @@ def _serve(saved_model: str, listening: socket.socket) -> None:
         raise ValueError(f"{error.name} is missing, which the page needs: pip install flask faiss-cpu") from error
     from werkzeug.serving import make_server
 
-    from beam.decode import PictureRules
+    from beam.filters.pictures import PictureRules
     from pipeline.demo.model import Model
 
     source = _source()

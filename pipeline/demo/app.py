@@ -8,7 +8,7 @@ import flask
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, RequestEntityTooLarge
 
 from beam import thumbnails
-from beam.decode import PictureRules
+from beam.filters.pictures import PictureRules
 from beam.records import ImageText
 from pipeline.demo import guard
 from pipeline.demo.index import THUMBNAIL_SIDE, Index

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 
 from beam import thumbnails
-from beam.decode import PictureRules
+from beam.filters.pictures import PictureRules
 from beam.progress import Progress
 from pipeline.demo.model import Model
 from pipeline.demo.pictures import BadPicture, Source, checked

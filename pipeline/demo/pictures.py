@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from beam.decode import DecodeCheck, PictureRules
+from beam.filters.pictures import DecodeCheck, PictureRules
 from beam.records import ImageText, Rejected
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

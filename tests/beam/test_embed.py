@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from beam.embed import EmbedImages
 from models import features
-from tests.models.shapes import EXAMPLES, write_shards
+from tests.models.training.shapes import EXAMPLES, write_shards
 
 
 def _by_hash(dim: int):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from beam import thumbnails
-from tests.beam.test_decode import with_orientation
+from tests.beam.filters.test_pictures import with_orientation
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (96, 48)), (6, (48, 96))])

@@ -57,7 +57,7 @@ def _bare_loop(tar_path: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def build(tar_path: pathlib.Path, target: pathlib.Path, *flags: str) -> None:
-    """Builds shards of tar files, as `python -m beam.build` does, with these flags of Beam."""
+    """Builds shards of tar files, as `python -m pipeline.build` does, with these flags of Beam."""
     import apache_beam
     from apache_beam.options.pipeline_options import PipelineOptions
 

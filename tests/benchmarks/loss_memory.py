@@ -22,14 +22,15 @@ def _measure(form: str, replicas: int, batch: int) -> int:
     import tensorflow as tf
     from tensorflow.python.distribute import values
 
-    from models import distribution, settings
+    from models import settings
+    from models.distribution import strategies
     from models.losses.sigmoid import sigmoid_loss
     from tests.dense_losses import dense_sigmoid_loss
     from tests.devices import make_devices
 
     make_devices(replicas)
     devices = tuple(f"CPU:{i}" for i in range(replicas))
-    made = distribution.create(settings.RuntimeSettings("mirrored", devices))
+    made = strategies.create(settings.RuntimeSettings("mirrored", devices))
 
     def autodiff_ring(image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Each hop's block left to TensorFlow's tape: right for the images, and for memory what one would expect."""

@@ -12,8 +12,10 @@ import tf_keras as keras
 
 from components.serving_clients import Client, GrpcClient, LocalClient
 from components.vocabulary_trainer.executor import train
-from models import export, images, label_sets, objectives, settings
-from models.tokenizer import Tokenizer
+from models import objectives, settings
+from models.inputs import images
+from models.inputs.tokenizer import Tokenizer
+from models.serving import export, label_sets
 from tests.benchmarks.measure import Ratio, ratio
 from tests.pictures import shape_pairs
 from tests.served import process_server

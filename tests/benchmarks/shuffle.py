@@ -11,7 +11,8 @@ from unittest import mock
 import apache_beam
 from apache_beam.runners.portability.fn_api_runner import execution
 
-from beam import augment, build, reader, spool, store
+from beam import build, reader, spool, store
+from beam.augment import augment
 from beam.dedupe.deduplicate import Deduplicate
 from beam.dedupe.options import DedupeOptions
 from beam.sources.webdataset import WebDatasetSource

@@ -7,10 +7,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from models import distribution, objectives, optimizers, settings
+from models import objectives, optimizers, settings
+from models.distribution import collectives
 from models.losses import sigmoid
 from models.objectives import siglip
-from models.train_step import TrainStep
+from models.training.step import TrainStep
 from tests.benchmarks.measure import Ratio, ratio
 from tests.dense_losses import dense_sigmoid_loss
 
@@ -31,7 +32,7 @@ def _step(
     keras.utils.set_random_seed(0)
     objective = objectives.create(config.objective, _VOCABULARY, config.runtime)
     optimizer = optimizers.create(config.optimizer, config.schedule, 1000, objective.trainable_variables)
-    step = TrainStep(objective, optimizer, distribution.OneDevice(), config)
+    step = TrainStep(objective, optimizer, collectives.OneDevice(), config)
     rng = np.random.default_rng(0)
     batch = {
         "images": tf.constant(rng.integers(0, 256, (config.batch_size, 48, 48, 3)), tf.uint8),

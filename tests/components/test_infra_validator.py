@@ -16,7 +16,7 @@ import tensorflow as tf
 from components.infra_validator import process_runner, runners, serving_check
 from components.infra_validator.settings import ServingCheckSettings
 from components.serving_clients import MODEL_NAME, GrpcClient, Refused
-from models import export
+from models.serving import export
 from tests.components.toy_models import (
     COLOURS,
     BlindModel,

@@ -13,7 +13,7 @@ import docker
 from components.infra_validator import executor, runners, serving_check
 from components.infra_validator.settings import ServingCheckSettings
 from tests.components.toy_models import ToyModel
-from tests.models.shapes import EXAMPLES
+from tests.models.training.shapes import EXAMPLES
 from tests.pictures import shape_pairs
 from tests.served import ThreadRunner
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from models import images
+from models.inputs import images
 from tests.tiny_model import OBJECTIVE
 
 COLOURS = ["red", "green", "blue"]

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from models.configuration import ConfigurationError
-from pipeline import local_runner, progress
+from models.settings.configuration import ConfigurationError
+from pipeline import local_runner
+from pipeline.console import progress
 from tests.pipeline.conftest import GIN, ROOT, Project
 
 

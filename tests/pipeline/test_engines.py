@@ -9,13 +9,14 @@ import distributed
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam import augment, build, store, writer
+from beam import build, store, writer
+from beam.augment import augment
 from beam.dedupe.deduplicate import Deduplicate
 from beam.dedupe.options import DedupeOptions
 from beam.sources import OpenMojiSource
-from models import configuration
-from pipeline import beam_flags
-from pipeline.settings import PipelineSettings
+from models.settings import configuration
+from pipeline.console import beam_flags
+from pipeline.settings.run import PipelineSettings
 from tests.beam import stored
 from tests.pictures import shape_pairs
 from tests.pipeline.conftest import ROOT

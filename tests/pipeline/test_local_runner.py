@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401
 
-from pipeline import override, pipeline
+from pipeline import pipeline
+from pipeline.publishing import override
 from tests.pictures import shape_pairs
 from tests.pipeline.conftest import Project
 

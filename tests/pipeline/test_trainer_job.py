@@ -16,9 +16,9 @@ from google.cloud.aiplatform_v1.types import CustomJob, JobState
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.trainer import vertex
-from tests.pipeline import compiled
 from tests.pipeline.conftest import GIN
-from tests.pipeline.kfp_launcher import BUCKET, make_image
+from tests.pipeline.kfp import compiled
+from tests.pipeline.kfp.launcher import BUCKET, make_image
 from tests.pipeline.trainer_process import INPUTS, OUTPUTS, TINY, TYPES, Trainer
 
 

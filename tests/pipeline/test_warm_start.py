@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pipeline.evaluation_settings import PackagingSettings
-from pipeline.settings import PipelineSettings, VocabularySettings
+from pipeline.settings.evaluation import PackagingSettings
+from pipeline.settings.run import PipelineSettings, VocabularySettings
 from tests.pipeline.conftest import Project
 
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from components.serving_clients import LocalClient
-from pipeline import versions, zero_shot
+from pipeline import zero_shot
+from pipeline.publishing import versions
 from tests.pictures import encode, shape_pairs
 from tests.pipeline.conftest import ROOT
 from tests.rest_server import rest_server

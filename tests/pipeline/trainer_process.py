@@ -10,10 +10,10 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import Vocabulary
 from models.pretrained import saved_model
-from tests.models.shapes import EXAMPLES, write_shards
-from tests.pipeline import compiled
+from tests.models.training.shapes import EXAMPLES, write_shards
 from tests.pipeline.conftest import GIN, ROOT
-from tests.pipeline.kfp_launcher import BUCKET, Launcher
+from tests.pipeline.kfp import compiled
+from tests.pipeline.kfp.launcher import BUCKET, Launcher
 
 # Every step sees all rows, in any order; a large epsilon keeps Adam from making much of rounding.
 TINY = (

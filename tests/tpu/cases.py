@@ -6,10 +6,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from models import objectives, optimizers, settings, topology
-from models.distribution import Collectives, OneDevice, Tpu
+from models import objectives, optimizers, settings
+from models.distribution import topology
+from models.distribution.collectives import Collectives, OneDevice, Tpu
 from models.losses.sigmoid import sigmoid_loss
-from models.train_step import TrainStep
+from models.training.step import TrainStep
 from tests.tiny_model import OBJECTIVE
 from tests.tpu import linear, reference
 from tests.tpu.extract import collective_permute

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from models.distribution import Collectives, Tpu
+from models.distribution.collectives import Collectives, Tpu
 from models.losses.sigmoid import sigmoid_loss
 from models.losses.softmax import softmax_loss
 from models.objectives.objective import Batch, Features, Metrics, Views

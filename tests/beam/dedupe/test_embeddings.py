@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from beam import dedupe
 from beam.dedupe import signatures
-from models import configuration
-from pipeline import inputs
-from pipeline.ingest_settings import IngestSettings, SimilaritySettings
-from pipeline.settings import PipelineSettings
+from models.settings import configuration
+from pipeline import pins
+from pipeline.settings.ingest import IngestSettings, SimilaritySettings
+from pipeline.settings.run import PipelineSettings
 from tests.beam import stored
 from tests.beam.dedupe.test_deduplicate import UNLIKE, row, run, scene
 from tests.beam.stored import read
@@ -79,17 +79,17 @@ def test_an_evaluation_set_is_embedded_too(options, tmp_path):
 def test_the_newest_version_is_pinned_and_a_missing_model_is_named(options):
     pushed = dataclasses.replace(options, embedding_model=str(pathlib.Path(options.embedding_model).parent))
     run_of = PipelineSettings(deduper=pushed)
-    pinned = inputs.pin(run_of).deduper
+    pinned = pins.pin(run_of).deduper
     assert dataclasses.replace(pinned, embedding_sha256="") == options
-    assert inputs.pin(PipelineSettings(deduper=pinned)).deduper == pinned
+    assert pins.pin(PipelineSettings(deduper=pinned)).deduper == pinned
     assert "Deduper.embedding_similarity = 0.95" in configuration.to_gin(run_of)
     with pytest.raises(ValueError, match=r"Deduper.embedding_sha256 is 'other', but .* has "):
-        inputs.pin(PipelineSettings(deduper=dataclasses.replace(pinned, embedding_sha256="other")))
+        pins.pin(PipelineSettings(deduper=dataclasses.replace(pinned, embedding_sha256="other")))
     no_text = SimilaritySettings(model=options.embedding_model, minimum=0.1)
     with pytest.raises(ValueError, match=r"Similarity.model is .* but that has no signature embed_text; name one"):
-        inputs.pin_ingest(IngestSettings(similarity=no_text))
+        pins.pin_ingest(IngestSettings(similarity=no_text))
     with pytest.raises(ValueError, match=r"Deduper.embedding_model is 'nowhere', but holds no SavedModel"):
-        inputs.pin(PipelineSettings(deduper=dataclasses.replace(options, embedding_model="nowhere")))
+        pins.pin(PipelineSettings(deduper=dataclasses.replace(options, embedding_model="nowhere")))
 
 
 @pytest.mark.parametrize("fields", [{"embedding_similarity": 0.9}, {"embedding_model": "x"}])

@@ -14,8 +14,10 @@ import tensorflow as tf
 from absl import app, flags
 from absl.testing import flagsaver
 
-from models import configuration, export, pretrained, settings
+from models import pretrained, settings
 from models.pretrained import __main__, vocabularies
+from models.serving import export
+from models.settings import configuration
 from pipeline import zero_shot
 from tests.models.pretrained.tiny import CONFIG, FIXTURE, assert_same, checkpoint
 from tests.tiny_model import OBJECTIVE, tiny_objective

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import images, pretrained
+from models import pretrained
+from models.inputs import images
+from models.inputs.tokenizer import Tokenizer
 from models.pretrained import Checkpoint
-from models.tokenizer import Tokenizer
 from tests.models.pretrained.tiny import FIXTURE, answers
 
 NEAR = 1e-5

@@ -9,10 +9,10 @@ import tensorflow as tf
 from PIL import Image
 
 from models import objectives, pretrained, settings
-from models.image_tower import ImageTower
 from models.optimizers.parameters import name
 from models.pretrained.restoration import resize_positions
 from models.settings.pretrained import PARTS
+from models.towers.image_tower import ImageTower
 from tests.models.pretrained.tiny import CONFIG, WORDS, checkpoint
 
 

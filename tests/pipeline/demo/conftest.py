@@ -2,7 +2,7 @@
 
 import pytest
 
-from beam.decode import PictureRules
+from beam.filters.pictures import PictureRules
 from pipeline.demo import index, pictures
 from pipeline.demo.model import Model
 from tests.pictures import shape_pairs

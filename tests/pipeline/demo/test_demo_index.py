@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from beam.decode import PictureRules
+from beam.filters.pictures import PictureRules
 from beam.records import ImageText
 from pipeline.demo import index, pictures
 from pipeline.demo.model import Model

@@ -1,0 +1,1 @@
+"""Augment: more rows for training, made of those that there are."""

@@ -1,0 +1,148 @@
+"""Filters of captions: each is kept or removed with a reason; a row that has none left is dropped."""
+
+import dataclasses
+import re
+import unicodedata
+
+import apache_beam as beam
+
+from beam import stages
+from beam.records import ImageText, Outcome, Rejected, normalised, salted_hash
+
+# One character is a word where a script has no spaces: Thai and Lao, Burmese, Khmer, kana, Han.
+_NO_SPACES = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_NO_SPACES}]|[^\W_{_NO_SPACES}]+")
+_URL = re.compile(r"\bhttps?://|\bwww\.|^\S+\.(com|net|org)\b\S*$", re.IGNORECASE)
+_FILE_NAME = re.compile(
+    r"^\S+\.(jpe?g|png|gif|webp|bmp|tiff?|svg|heic|pdf|html?|php|mp4)$"  # flower-01.jpg
+    r"|^(img|image|dscn?|dscf|dcim|pict?|photo|pxl|vid|mvi|p|screen ?shot)[-_ ]*\d[-_\d ]*$"  # IMG_2041
+    r"|^[\d_-]{5,}$|^[0-9a-f]{16,}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",  # numbers, hashes
+    re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionRules:
+    """Limits of captions; every one is off by default but that a caption has a word.
+
+    Attributes:
+      min_words, max_words: of a caption; else "caption_too_short", "caption_too_long". 0 allows any. A character of a
+        script without spaces counts as a word.
+      min_alphanumeric: smallest share of letters and digits among what is not space; else "caption_symbols".
+      allow_urls: else "caption_url": a caption with a web address in it.
+      allow_file_names: else "caption_file_name": a caption that is a file's name, a camera's number or a hash.
+      max_repeats: rows of the corpus that may share a caption; of one that more have, all are "caption_repeated", which
+        takes out boiler-plate ("image", "click to enlarge"). 0 allows any.
+      languages: BCP 47 tags; a row of another language is dropped as "language". "en" allows "en-GB" too; "und" allows
+        rows that name none. () allows any.
+      blocked_terms: words or phrases; a row with one in any caption is dropped as "blocked_term", whatever the case.
+    """
+
+    min_words: int = 0
+    max_words: int = 0
+    min_alphanumeric: float = 0.0
+    allow_urls: bool = True
+    allow_file_names: bool = True
+    max_repeats: int = 0
+    languages: tuple[str, ...] = ()
+    blocked_terms: tuple[str, ...] = ()
+
+    @property
+    def limit_captions(self) -> bool:
+        """Whether a caption may be removed by what it says."""
+        limits = (self.min_words, self.max_words, self.min_alphanumeric)
+        return any(limits) or not (self.allow_urls and self.allow_file_names)
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionCheck:
+    """Strips the captions and drops the row where nothing is left of one."""
+
+    def __call__(self, row: ImageText) -> Outcome:
+        captions = row.captions
+        first, *more = (" ".join(caption.split()) for caption in captions)
+        if not all((first, *more)):
+            detail = f"the captions are {captions!r}" if more else f"the caption is {captions[0]!r}"
+            return Rejected(row.key, row.position, "caption_empty", detail)
+        return dataclasses.replace(row, caption=first, more_captions=tuple(more))
+
+
+class RowRules:
+    """Drops rows by language and blocked terms."""
+
+    def __init__(self, rules: CaptionRules) -> None:
+        self._languages = {language.casefold() for language in rules.languages}
+        terms = sorted(re.escape(normalised(term)) for term in rules.blocked_terms)
+        self._blocked = re.compile(rf"(?<!\w)({'|'.join(terms)})(?!\w)") if terms else None
+
+    def __call__(self, row: ImageText) -> Outcome:
+        language = row.language.casefold()
+        if self._languages and not self._languages & {language, language.split("-")[0]}:
+            return Rejected(row.key, row.position, "language", f"{row.language} is not in {sorted(self._languages)}")
+        if self._blocked:
+            for caption in row.normalised_captions():
+                if found := self._blocked.search(caption):
+                    return Rejected(row.key, row.position, "blocked_term", f"{found[1]!r} in {caption!r}")
+        return row
+
+
+class CaptionFilter:
+    """ImageText -> for each caption the reason to remove it, or ""."""
+
+    def __init__(self, rules: CaptionRules) -> None:
+        self._rules = rules
+
+    def __call__(self, row: ImageText) -> list[str]:
+        return [self._reason(caption) for caption in row.captions]
+
+    def _reason(self, caption: str) -> str:
+        rules = self._rules
+        words = len(_WORD.findall(caption)) if rules.min_words or rules.max_words else 0
+        if words < rules.min_words:
+            return "caption_too_short"
+        if rules.max_words and words > rules.max_words:
+            return "caption_too_long"
+        if rules.min_alphanumeric and _alphanumeric_share(caption) < rules.min_alphanumeric:
+            return "caption_symbols"
+        if not rules.allow_file_names and _FILE_NAME.search(caption):
+            return "caption_file_name"
+        if not rules.allow_urls and _URL.search(caption):
+            return "caption_url"
+        return ""
+
+
+class RepeatedCaptions(beam.PTransform):
+    """PCollection[ImageText] -> Kept, without the captions that more than `max_repeats` rows have.
+
+    The captions that occur too often travel to every worker: at most rows x captions / max_repeats numbers.
+    """
+
+    def __init__(self, max_repeats: int) -> None:
+        super().__init__()
+        self._max_repeats = max_repeats
+
+    @beam.typehints.no_annotations
+    def expand(self, rows: beam.PCollection) -> stages.Kept:
+        most = self._max_repeats
+        frequent = (
+            rows
+            | beam.FlatMap(lambda row: {_number(caption) for caption in row.normalised_captions()})
+            | beam.combiners.Count.PerElement()
+            | beam.Filter(lambda caption: caption[1] > most)
+        )
+        return rows | stages.FilterCaptions(_repeated, beam.pvalue.AsDict(frequent))
+
+
+def _repeated(row: ImageText, frequent: dict[int, int]) -> list[str]:
+    return ["caption_repeated" if _number(caption) in frequent else "" for caption in row.normalised_captions()]
+
+
+def _number(normalised: str) -> int:
+    return salted_hash(normalised, "caption")
+
+
+def _alphanumeric_share(caption: str) -> float:
+    """Letters, their marks and digits, of what is not space."""
+    characters = [one for one in caption if not one.isspace()]
+    alphanumeric = sum(one.isalnum() or unicodedata.category(one).startswith("M") for one in characters)
+    return alphanumeric / max(len(characters), 1)

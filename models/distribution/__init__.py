@@ -1,0 +1,1 @@
+"""Where a step runs: strategies, the collectives between replicas, and the ring of TPU chips."""

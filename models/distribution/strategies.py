@@ -1,0 +1,131 @@
+"""Where a step runs, and how its replicas talk: the only place that knows a tf.distribute strategy."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models import settings
+from models.distribution import topology
+from models.distribution.collectives import Collectives, Mirrored, MultiWorker, OneDevice, Tpu
+
+
+@dataclasses.dataclass(frozen=True)
+class Distribution:
+    """The devices of a run.
+
+    Attributes:
+      strategy: its scope is where variables are made.
+      collectives: what the step is given.
+      compiles_step: XLA compiles what each replica runs, as a whole.
+      compiles_towers: XLA compiles the towers by themselves, since merge calls between replicas cannot be compiled.
+      readers: hosts that each read their own rows.
+      process: this process among `processes` that run the same program; one program can lead several hosts of a TPU.
+      processes: how many.
+    """
+
+    strategy: tf.distribute.Strategy
+    collectives: Collectives
+    compiles_step: bool = False
+    compiles_towers: bool = False
+    readers: int = 1
+    process: int = 0
+    processes: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes what all have in common."""
+        return self.process == 0
+
+    def replica_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as `strategy.run` takes it."""
+        return tf.function(function, jit_compile=True, autograph=False) if self.compiles_step else function
+
+    def gather(self, rows: tf.Tensor) -> np.ndarray:
+        """[replicas of this process, ...] -> [all replicas, ...], in order."""
+        if self.processes == 1:
+            return rows.numpy()
+        return self.strategy.gather(self._per_replica(rows), axis=0).numpy()
+
+    def agree(self, flag: bool) -> bool:
+        """Whether any process has raised its flag; all processes call this, and all get the same answer."""
+        if self.processes == 1:
+            return flag
+        count = self.strategy.num_replicas_in_sync // self.processes
+        return bool(self.gather(tf.fill([count, 1], tf.cast(flag, tf.int32))).any())
+
+    def _per_replica(self, rows: tf.Tensor) -> tf.Tensor:
+        def one(context: tf.distribute.ReplicaContext) -> tf.Tensor:
+            index = context.replica_id_in_sync_group % len(rows)
+            return rows[index : index + 1]
+
+        return self.strategy.experimental_distribute_values_from_function(one)
+
+
+def create(config: settings.RuntimeSettings) -> Distribution:
+    """Finds the devices that the settings name; call it before any other use of TensorFlow.
+
+    Raises:
+      ValueError: the devices are not there; the message says which are.
+    """
+    return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[
+        config.strategy
+    ](config)
+
+
+def _one_device(config: settings.RuntimeSettings) -> Distribution:
+    return Distribution(tf.distribute.get_strategy(), OneDevice(), compiles_step=config.jit_compile)
+
+
+def _mirrored(config: settings.RuntimeSettings) -> Distribution:
+    devices = list(config.devices) or [f"GPU:{i}" for i, _ in enumerate(tf.config.list_logical_devices("GPU"))]
+    there = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    missing = [device for device in devices if device not in there]
+    if not devices or missing:
+        raise ValueError(
+            f"Runtime.devices is {config.devices!r}, but TensorFlow sees {', '.join(there)}; "
+            "name devices that are there, or include runtime/cpu.gin"
+        )
+    strategy = tf.distribute.MirroredStrategy(devices)
+    return Distribution(strategy, Mirrored(len(devices)), compiles_towers=config.jit_compile)
+
+
+def _multi_worker(config: settings.RuntimeSettings) -> Distribution:
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    cluster = resolver.cluster_spec().as_dict()
+    chiefs = len(cluster.get("chief", []))  # Vertex AI names the first process so, and counts the others from 0
+    processes = chiefs + len(cluster.get("worker", []))
+    if not processes:
+        raise ValueError(
+            "Runtime.strategy is 'multi_worker', but TF_CONFIG names no worker; set it on every machine, such as "
+            '{"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, "task": {"type": "worker", "index": 0}}'
+        )
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    collectives = MultiWorker(strategy.num_replicas_in_sync)
+    return Distribution(
+        strategy,
+        collectives,
+        compiles_towers=config.jit_compile,
+        readers=processes,
+        process=int(resolver.task_id) + (chiefs if resolver.task_type == "worker" else 0),
+        processes=processes,
+    )
+
+
+def _tpu(config: settings.RuntimeSettings) -> Distribution:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=config.tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        system = tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"Runtime.tpu is {config.tpu!r}, but no TPU answers there ({type(error).__name__}: {error}); on a TPU VM "
+            "use 'local', elsewhere the TPU's name, and install TensorFlow's TPU wheel (docs/tpu.md)"
+        ) from error
+    replicas = len(tf.config.list_logical_devices("TPU"))
+    assignment = tf.tpu.experimental.DeviceAssignment.build(system, num_replicas=replicas)
+    strategy = tf.distribute.TPUStrategy(resolver, experimental_device_assignment=assignment)
+    ring = topology.ring_order(assignment.core_assignment[:, 0, :])
+    return Distribution(strategy, Tpu(ring), readers=system.num_tasks)

@@ -1,0 +1,1 @@
+"""From stored rows to batches on the device: TFRecord, decoding, crops, RandAugment, tokens."""

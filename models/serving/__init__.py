@@ -1,0 +1,1 @@
+"""The exported SavedModel: its signatures, label sets, and weights in fewer bits."""

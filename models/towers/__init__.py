@@ -1,0 +1,1 @@
+"""The image tower, the text tower, and the transformer that both are made of."""

@@ -1,0 +1,49 @@
+"""A whole training run from files: devices, model, data and loop put together, from the seed on."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from models import objectives, pretrained, settings
+from models.distribution import strategies
+from models.distribution.strategies import Distribution
+from models.inputs.batches import Batches
+from models.inputs.tokenizer import Tokenizer
+from models.objectives import Objective
+from models.training import loop
+from models.training.held_out import HeldOut
+
+
+def fit(
+    config: settings.TrainingSettings,
+    vocabulary: str,
+    train_shards: list[str],
+    held_out_patterns: list[str],
+    log_dir: str,
+    checkpoint_dir: str,
+) -> tuple[Objective, Tokenizer, Distribution]:
+    """Trains what the settings name; call it before any other use of TensorFlow.
+
+    Args:
+      config: everything that can be tuned.
+      vocabulary: path of a SentencePiece model.
+      train_shards: paths of TFRecord shards.
+      held_out_patterns: patterns of shards of rows to look at now and then, unless Logging.held_out_every is 0.
+      log_dir: as `training.train` takes it, and with its errors.
+      checkpoint_dir: the same.
+    """
+    devices = strategies.create(config.runtime)
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+
+    tokenizer = Tokenizer(vocabulary, config.objective.text_input)
+    with devices.strategy.scope():
+        objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
+        if config.pretrained:
+            checkpoint = pretrained.load_fitting(config.pretrained, config.objective, vocabulary)
+            pretrained.restore(objective.variables, checkpoint, config.pretrained.parts)
+    batches = Batches(train_shards, tokenizer, config, objective.views)
+    held_out = None
+    if config.logging.held_out_every:
+        held_out = HeldOut(held_out_patterns, tokenizer, objective, devices, config.logging.held_out_rows)
+    loop.train(objective, batches, held_out, devices, config, log_dir, checkpoint_dir)
+    return objective, tokenizer, devices

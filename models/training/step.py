@@ -1,0 +1,102 @@
+"""One step as every replica runs it: embed, compare with the whole batch, sum gradients, move the weights."""
+
+import tensorflow as tf
+
+from models import settings
+from models.distribution.collectives import Collectives
+from models.inputs import crops, images
+from models.objectives import Objective
+from models.objectives.objective import Batch, Features, Metrics, boxes_of
+from models.optimizers import Optimizer, parameters
+from models.training import gradients
+
+BAD_PART = "bad_part"
+LOSS_PART = 0
+HEALTHY = -1
+
+
+class TrainStep:
+    """Called in replica context with this replica's rows; gives scalars of the whole batch, alike on every replica."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: Optimizer,
+        collectives: Collectives,
+        config: settings.TrainingSettings,
+        compile_towers: bool = False,
+    ) -> None:
+        """Makes the step; nothing runs.
+
+        Args:
+          objective: whose variables are made.
+          optimizer: of those variables that train.
+          collectives: of the strategy that will run the step.
+          config: batch size, micro-batches, augmentation, seed.
+          compile_towers: compile the towers by themselves, where the step as a whole cannot be.
+
+        Raises:
+          ValueError: the batch cannot be shared out evenly.
+        """
+        shares = collectives.num_replicas * config.micro_batches
+        if config.batch_size % shares:
+            raise ValueError(
+                f"Training.batch_size is {config.batch_size}, but must be a multiple of {shares}: "
+                f"{collectives.num_replicas} replicas x {config.micro_batches} micro-batches; "
+                f"try {max(1, config.batch_size // shares) * shares}"
+            )
+        self._objective, self._optimizer, self._collectives, self._config = objective, optimizer, collectives, config
+        self._embed = (
+            tf.function(self._features, jit_compile=True, autograph=False) if compile_towers else self._features
+        )
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of what may stop being finite, as BAD_PART of the result numbers them."""
+        names = map(parameters.name, self._optimizer.targets)
+        return ["the loss", *(f"the gradient of {name}" for name in names), "the norm of the weights after the step"]
+
+    def __call__(self, batch: Batch) -> Metrics:
+        """What models.inputs.batches reads, less the position -> scalars; the weights move.
+
+        Among the scalars: `loss`, `learning_rate`, `gradient_norm` (before clipping), `weight_norm` (after the update)
+        and BAD_PART, int32: the first of `parts` that is not finite (the loss: or above Training.max_loss), or -1.
+        """
+        variables = self._optimizer.targets
+        rows = self._config.batch_size // self._collectives.num_replicas
+        batch = {name: tf.ensure_shape(value, [rows, *value.shape[1:]]) for name, value in batch.items()}
+        arguments = (self._objective, self._embed, batch, variables, self._collectives)
+        if self._config.micro_batches == 1:
+            share, metrics, shares, seen = gradients.of_batch(*arguments)
+        else:
+            share, metrics, shares, seen = gradients.of_micro_batches(*arguments, self._config.micro_batches)
+        loss, *summed = self._collectives.all_reduce([share, *shares])
+        learning_rate = self._optimizer.learning_rate()
+        gradient_norm = self._optimizer.apply(summed)
+        self._objective.after_update(seen, self._collectives)
+        # After the update: weights that have overflowed must not be saved as the last good ones.
+        weight_norm = tf.linalg.global_norm([variable.read_value() for variable in variables])
+        return {
+            "loss": loss,
+            "learning_rate": learning_rate,
+            "gradient_norm": gradient_norm,
+            "weight_norm": weight_norm,
+            **metrics,
+            BAD_PART: self._bad_part(loss, summed, weight_norm),
+        }
+
+    def _features(self, batch: Batch) -> Features:
+        seen = dict(batch)
+        for view in self._objective.views.images:
+            seen[view] = images.to_unit_range(batch[view])
+            if boxes_of(view) in batch:
+                seen[view] = crops.crop(seen[view], seen.pop(boxes_of(view)))
+        return self._objective.features(seen)
+
+    def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:
+        fine = [loss <= self._config.max_loss]  # false for NaN, too
+        fine += [tf.math.is_finite(tf.reduce_sum(gradient)) for gradient in summed]
+        fine.append(tf.math.is_finite(weight_norm))
+        broken = tf.logical_not(tf.stack(fine))
+        first = tf.argmax(tf.cast(broken, tf.int32), output_type=tf.int32)
+        return tf.where(tf.reduce_any(broken), first, HEALTHY)

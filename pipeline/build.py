@@ -1,0 +1,197 @@
+"""Builds a data set without TFX: `python -m pipeline.build --gin_file=gin/data/jsonl.gin --output_dir=output/data`.
+
+The gin is the pipeline's; of it, what hangs on Pipeline.ingest, deduper, augmenter and beam_args is used. Where it
+names more than one part of the data plane, each has a folder of its own: built, deduplicated, augmented.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from absl import app, flags
+
+from models.settings import configuration
+from pipeline.console import gin_flags, progress
+
+if TYPE_CHECKING:
+    import apache_beam
+
+    from pipeline.settings.run import PipelineSettings
+
+_GIN_FILE = "config.gin"
+_LOCK_FILE = ".running"
+
+
+def main(argv: list[str]) -> None:
+    """Builds, and says what came of it."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
+    try:
+        run(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, gin_flags.OUTPUT_DIR.value)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[str, Any]:
+    """Builds the data set that the gin describes; returns the manifest.
+
+    Raises:
+      ValueError: the gin cannot be used, an input is missing, the folder holds a data set, or no row was kept.
+    """
+    start = time.monotonic()
+    progress.quiet_terminal()
+    print("Loading TensorFlow and Beam", flush=True)
+    from pipeline.console import beam_flags
+    from pipeline.settings.run import PipelineSettings
+
+    if "://" in output_dir:
+        raise ValueError(
+            f"--output_dir={output_dir} is no folder of this machine; name one, and copy it, or let the pipeline's "
+            "ImageTextGen write there"
+        )
+    (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
+    beam_flags.tell_unknown(settings.beam_args)
+    parts = _parts(settings)
+    progress.require_writable(output_dir)
+    folders = [output_dir] if len(parts) == 1 else [os.path.join(output_dir, name) for name in parts]
+    with _alone(output_dir):
+        _require_no_data_set(folders[-1])
+        manifest = _run_parts(parts, folders, settings)
+    print(f"Built {folders[-1]} in {time.monotonic() - start:.0f} s: {_counts(manifest)}")
+    print(f"Look at it: python -m pipeline.inspect {folders[-1]}")
+    return manifest
+
+
+def _run_parts(parts: dict[str, Part], folders: list[str], settings: PipelineSettings) -> dict[str, Any]:
+    """Runs those that no earlier run has finished; returns the last one's manifest."""
+    manifest: dict[str, Any] = {}
+    for number, (name, folder) in enumerate(zip(parts, folders, strict=True), start=1):
+        gin, make_stage = parts[name]
+        print(f"[{number}/{len(parts)}] {folder}", flush=True)
+        manifest = _finished(folder, gin) or _run_part(make_stage(folders[number - 2], folder), settings, folder, gin)
+        if not manifest["read"]:
+            raise ValueError(f"the files of source {settings.ingest.source.name} hold no row; name others")
+        if not manifest["written"]:
+            raise ValueError(f"no row was kept: {_counts(manifest)}; see {folder}/{manifest['reject_files'][0]}")
+        print(f"      {_counts(manifest)}", flush=True)
+    return manifest
+
+
+@contextlib.contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """Holds the folder, so that no other run removes what this one has begun; a killed run lets go of it."""
+    with open(os.path.join(folder, _LOCK_FILE), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another run writes to --output_dir={folder}; wait for it, or name another folder"
+            ) from None
+        try:
+            yield
+        finally:
+            os.remove(lock.name)
+
+
+Part = tuple[str, Callable[[str, str], "apache_beam.PTransform"]]
+"""Of a part of the plane, the resolved gin and what makes it of two folders: where it reads, and where it writes."""
+
+
+def _parts(settings: PipelineSettings) -> dict[str, Part]:
+    """The parts that the gin names, in order; raises ValueError where an input is missing."""
+    from beam import build, dedupe, store
+    from beam.augment import augment
+    from pipeline import pins
+
+    ingest = pins.pin_ingest(settings.ingest)
+    options, gin = ingest.options(), f"# Of input {ingest.source.fingerprint()}\n{configuration.to_gin(ingest)}"
+    parts: dict[str, Part] = {"built": (gin, lambda _, to: build.Build(ingest.source, options, to, to))}
+    if settings.deduper:
+        deduper = pins.pin_deduper(settings.deduper)
+        deduper.evaluation_shards()
+        gin += "\n" + configuration.to_gin(deduper)
+        parts["deduplicated"] = (
+            gin,
+            lambda source, to: dedupe.Deduplicate(deduper, options.layout, store.Folders(source, to, to)),
+        )
+    if augmenter := settings.augmenter:
+        gin += "\n" + configuration.to_gin(augmenter)
+        parts["augmented"] = (
+            gin,
+            lambda source, to: augment.Augment(augmenter, options.layout, store.Folders(source, to, to)),
+        )
+    return parts
+
+
+def _run_part(stage: apache_beam.PTransform, settings: PipelineSettings, folder: str, gin: str) -> dict[str, Any]:
+    """Runs one part; returns its manifest, which is written last."""
+    import apache_beam
+
+    from beam import writer
+
+    _require_no_data_set(folder)
+    writer.write_text(os.path.join(folder, _GIN_FILE), gin)
+    arguments = apache_beam.options.pipeline_options.PipelineOptions(list(settings.beam_args))
+    with apache_beam.Pipeline(options=arguments) as pipeline:
+        pipeline | stage
+    return _manifest(folder)
+
+
+def _manifest(folder: str) -> dict[str, Any]:
+    """What a part has written last; raises FileNotFoundError."""
+    from beam import store
+
+    with open(os.path.join(folder, store.MANIFEST_FILE)) as file:
+        manifest: dict[str, Any] = json.load(file)
+    return manifest
+
+
+def _finished(folder: str, gin: str) -> dict[str, Any] | None:
+    """The manifest of a part that an earlier run of the same gin has finished."""
+    try:
+        manifest = _manifest(folder)
+        with open(os.path.join(folder, _GIN_FILE)) as config:
+            return manifest if config.read() == gin and manifest["written"] else None
+    except FileNotFoundError:
+        return None
+
+
+def _counts(manifest: dict[str, Any]) -> str:
+    splits = ", ".join(f"{split} {rows:,}" for split, rows in sorted(manifest["splits"].items()))
+    dropped = ", ".join(f"{reason} {rows:,}" for reason, rows in manifest["dropped"].items()) or "none"
+    return f"{manifest['read']:,} rows read, {manifest['written']:,} kept ({splits}); dropped: {dropped}"
+
+
+def _require_no_data_set(folder: str) -> None:
+    """The manifest is written last: with none, or where no row was kept, what lies here is of no use, and goes."""
+    from beam import spool, store
+
+    path = os.path.join(folder, store.MANIFEST_FILE)
+    if os.path.exists(path):
+        if _manifest(folder)["written"]:
+            raise ValueError(f"--output_dir={folder} holds a data set already; name another folder, or remove it")
+        os.remove(path)
+    for name in ("data_tfrecord-*", ".unfinished-*"):
+        for path in glob.glob(os.path.join(glob.escape(folder), "Split-*", name)):
+            os.remove(path)
+    for path in glob.glob(os.path.join(glob.escape(folder), f"{spool.FOLDER}*")):
+        shutil.rmtree(path)
+
+
+def console() -> None:
+    """Entry of the console script."""
+    flags.mark_flags_as_required(["gin_file", "output_dir"])
+    app.run(main)
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,1 @@
+"""What commands share on a terminal: flags, progress, the summary of a run."""

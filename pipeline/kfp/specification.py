@@ -1,0 +1,202 @@
+"""The pipeline as Kubeflow Pipelines 2 and Vertex AI take it: one specification, in which everything is resolved."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.utils import proto_utils
+
+from beam import sources
+from models.settings import configuration
+from models.settings.checks import label, require
+from pipeline import pins, pipeline
+from pipeline.settings.platforms import YOURS, PlatformSettings, in_bucket
+from pipeline.settings.run import PipelineSettings
+
+_ALWAYS_RUN = ("InputState", "LastBlessedModel")
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 60, 3600
+_KILL_AFTER = "--kill-after=120"  # time for a checkpoint
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}")  # what TFX takes once it is in small letters, with dashes
+_OF_THIS_MACHINE = ("--setup_file", "--requirements_file", "--extra_package", "--prebuild_sdk_container_engine")
+
+
+def load(
+    gin_files: Sequence[str], gin_bindings: Sequence[str], platform: type[PlatformSettings]
+) -> tuple[PipelineSettings, Any]:
+    """Settings of the pipeline and of where it runs, held against each other; no data is looked at.
+
+    Raises:
+      ValueError: gin cannot be used, or names what the platform does not have or cannot read.
+    """
+    settings, where = configuration.load(gin_files, gin_bindings, [PipelineSettings, platform])
+    where.require_runtime(settings.training.runtime)
+    _require_remote(settings, where)
+    return pins.pin_models(settings), where
+
+
+def build(
+    settings: PipelineSettings,
+    where: PlatformSettings,
+    trainer: type[BaseExecutor],
+    runs_resolvers: bool,
+    trainer_config: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """JSON of the PipelineJob; the same settings give the same.
+
+    Args:
+      settings: of the pipeline.
+      where: of the platform.
+      trainer: what runs the Trainer there.
+      runs_resolvers: whether TFX's resolvers run there.
+      trainer_config: what `trainer` needs to know.
+    """
+    root = os.path.join(where.root.rstrip("/"), settings.name)
+    locations = pipeline.Locations(
+        os.path.join(root, "artifacts"), os.path.join(root, "serving"), os.path.join(root, "checkpoints")
+    )
+    destination = proto_utils.proto_to_json(pipeline.push_destination(locations.serving))
+    defaults: dict[str, Any] = {"data": "", "steps": settings.training.steps, "push_destination": destination}
+    parameters = {name: RuntimeParameter(name, type(value), value) for name, value in defaults.items()}
+    platform = pipeline.Platform(
+        **parameters, runs_resolvers=runs_resolvers, trainer=trainer, trainer_config=trainer_config or {}
+    )
+    dag = pipeline.create(settings, locations, platform)
+    components = [one for one in dag.components if isinstance(one, BaseComponent)]  # a resolver is no container
+    _require_known(where, {component.id for component in components})
+    for component in components:
+        component.with_platform_config(_resources(where, component.id))
+    trainer_image = "" if where.trainer_waits else where.trainer_image
+    images = {"default_image_path": where.image, "Trainer": trainer_image or where.image}
+    config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image=images, use_pipeline_spec_2_1=True)
+    job = tfx.orchestration.experimental.KubeflowV2DagRunner(config=config).run(dag, write_out=False)
+    spec = job["pipelineSpec"]
+    for name, value in defaults.items():
+        spec["root"]["inputDefinitions"]["parameters"][name] |= {"defaultValue": value, "isOptional": True}
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        _finish_task(name, task, spec["deploymentSpec"]["executors"], where)
+    return job
+
+
+def placeholders(settings: PipelineSettings) -> list[str]:
+    """Settings of the pipeline that still hold a YOUR-..., as in gin/engine."""
+    return ["Pipeline.beam_args"] if any(YOURS in flag for flag in settings.beam_args) else []
+
+
+def require_run(settings: PipelineSettings, data: str, steps: int | None) -> None:
+    """Holds what is given as a run is submitted against the settings.
+
+    Args:
+      settings: of the pipeline.
+      data: path in place of the source's own, or "".
+      steps: of training in place of Training.steps, or None.
+
+    Raises:
+      ValueError: a component would refuse it, which is told by name.
+    """
+    source = settings.ingest.source
+    try:
+        if data:
+            source = sources.with_path(source, data)
+    except ValueError as error:
+        raise ValueError(f"--data={data}: {error}; remove it, or choose another gin/data file") from error
+    rows = getattr(source, "rows", source)
+    named = getattr(rows, "path", True) or getattr(rows, "builder", "")
+    require(bool(named), f"{type(rows).__name__}.path", "", "a path of the data", "set it, or give --data=gs://...")
+    try:
+        if steps is not None:
+            dataclasses.replace(settings.training, steps=steps)
+    except ValueError as error:
+        raise ValueError(f"--steps={steps}: {error}") from error
+
+
+def _finish_task(name: str, task: dict[str, Any], executors: dict[str, Any], where: PlatformSettings) -> None:
+    """What TFX's compiler has no way to say."""
+    for parameter in task.get("inputs", {}).get("parameters", {}).values():
+        # TFX adds "_task" to the name of the task that a parameter comes from, which no task has.
+        if source := parameter.get("taskOutputParameter"):
+            source["producerTask"] = source["producerTask"].removesuffix("_task")
+    if name in (*_ALWAYS_RUN, *where.uncached):
+        task["cachingOptions"] = {}
+    container = executors[f"{name}_executor"].get("container")
+    if container and (retries := where.of("retries", name)):
+        task["retryPolicy"] = {
+            "maxRetryCount": int(retries),
+            "backoffDuration": f"{_FIRST_WAIT_SECONDS}s",
+            "backoffFactor": 2.0,
+            "backoffMaxDuration": f"{_LONGEST_WAIT_SECONDS}s",
+        }
+    seconds = where.timeout_seconds(name)
+    # A job that is waited for has the limit itself: the task would end first, and another try start a second job.
+    if container and seconds and not (name == "Trainer" and where.trainer_waits):
+        container["command"] = ["timeout", _KILL_AFTER, str(seconds), *container["command"]]
+
+
+def _resources(where: PlatformSettings, component: str) -> Any:
+    if component == "Trainer" and where.trainer_waits:
+        component = ""
+    return pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec(
+        cpu_limit=where.of("cpus", component) or 0, memory_limit=where.of("memory_gb", component) or 0
+    )
+
+
+def _require_known(where: PlatformSettings, components: set[str]) -> None:
+    rule = f"one of {', '.join(sorted(components))}"
+    for name in ("cpus", "memory_gb", "retries", "timeout_hours", "uncached"):
+        for component in {*getattr(where, name)} - {""}:
+            require(component in components, label(where, name), component, rule, "correct it")
+
+
+def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None:
+    """Refuses a name, paths and Beam flags that mean something on this machine only."""
+    require(
+        bool(_NAME.fullmatch(settings.name)),
+        "Pipeline.name",
+        settings.name,
+        "at most 128 ASCII letters, digits and _, a letter first",
+        "rename it",
+    )
+    for name, path in _paths(settings):
+        require(
+            in_bucket(path),
+            name,
+            path,
+            "in a bucket: pods do not see this machine",
+            f"copy it to {where.root}/inputs",
+        )
+    for flag in settings.beam_args:
+        require(
+            not flag.startswith(_OF_THIS_MACHINE),
+            "Pipeline.beam_args",
+            flag,
+            "without files of this machine",
+            "use gin/engine/dataflow_image.gin, where workers run the image",
+        )
+
+
+def _paths(settings: PipelineSettings) -> list[tuple[str, str]]:
+    """(name, path) of every file that the settings name."""
+    found = []
+    for source in (settings.ingest.source, *(one.source for one in settings.evaluation_sets)):
+        found += _source_paths(source)
+    found += [("EvaluationSet.examples", one.examples) for one in settings.evaluation_sets]
+    found.append(("Vocabulary.path", settings.vocabulary.path))
+    if settings.training.pretrained:
+        found.append(("Pretrained.path", settings.training.pretrained.path))
+    if settings.ingest.similarity:
+        found.append(("Similarity.model", settings.ingest.similarity.model))
+    if settings.deduper:
+        found.append(("Deduper.embedding_model", settings.deduper.embedding_model))
+        found += [("Deduper.evaluation_sets", path) for path in settings.deduper.evaluation_sets.values()]
+    return [(name, path) for name, path in found if path]
+
+
+def _source_paths(source: Any) -> list[tuple[str, str]]:
+    own = [(f"{type(source).__name__}.{name}", getattr(source, name, "")) for name in ("path", "data_dir")]
+    return own + _source_paths(source.rows) if hasattr(source, "rows") else own

@@ -1,0 +1,1 @@
+"""Published models: their numbered versions, and pushing one past the gate."""

@@ -1,0 +1,1 @@
+"""What gin can tune about a run: frozen dataclasses, checked as they are made."""

@@ -1,0 +1,153 @@
+"""Losses over N logical CPUs against a dense float64 reference; a script, as devices are set before TensorFlow starts.
+
+python -m tests.models.distribution.ring_on_devices N    prints one JSON object: {case: largest error of each gradient}
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.distribute import values
+
+from models import settings
+from models.distribution import collectives, strategies
+from models.losses import sigmoid, softmax
+from tests.dense_losses import dense_sigmoid_loss, dense_softmax_loss
+from tests.devices import make_devices
+
+ROWS, DIM = 5, 7
+LOG_SCALE, BIAS = np.log(7.0), np.float64(-3.0)
+NAMES = ("x", "y", "log_scale", "bias", "loss")
+
+
+class _Counted(collectives.Mirrored):
+    """Knows which of the 2 N - 1 sends of a pass is going on: texts and gradient take turns, the gradient last."""
+
+    calls = 0
+
+    def turn(self) -> int:
+        self.calls += 1  # by each of the N replicas, one after the other
+        return (self.calls - 1) // self.num_replicas
+
+    @property
+    def last(self) -> int:
+        return 2 * self.num_replicas - 2
+
+
+class Reversed(_Counted):
+    """Control: the gradient of the texts goes round the ring the wrong way."""
+
+    def permute(self, tensor: tf.Tensor) -> tf.Tensor:
+        turn = self.turn()
+        for _ in range(self.num_replicas - 1 if turn % 2 == 1 or turn == self.last else 1):
+            tensor = super().permute(tensor)
+        return tensor
+
+
+class MissingHop(_Counted):
+    """Control: the last hop home is left out."""
+
+    def permute(self, tensor: tf.Tensor) -> tf.Tensor:
+        return tensor if self.turn() == self.last else super().permute(tensor)
+
+
+class Gathered(collectives.Mirrored):
+    """The form that several workers use."""
+
+    form = "gathered"
+
+
+def embeddings(replicas: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.random.default_rng(0).normal(size=(2, replicas * ROWS, DIM))
+    return tuple(rows / np.linalg.norm(rows, axis=2, keepdims=True))
+
+
+def reference(loss: Callable[..., tf.Tensor], replicas: int) -> dict[str, np.ndarray]:
+    inputs = [tf.constant(value) for value in (*embeddings(replicas), LOG_SCALE, BIAS)]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        total = loss(*inputs)
+    found = [*tape.gradient(total, inputs), total]
+    return {name: value.numpy() for name, value in zip(NAMES, found, strict=True)}
+
+
+def on_devices(
+    loss: Callable[..., tf.Tensor], strategy: tf.distribute.Strategy, collectives: collectives.Collectives
+) -> dict[str, np.ndarray]:
+    """Loss and gradients; those of the scalars are summed over replicas, as training does."""
+    replicas = collectives.num_replicas
+
+    def step(x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
+        log_scale, bias = tf.constant(LOG_SCALE), tf.constant(BIAS)
+        with tf.GradientTape() as tape:
+            tape.watch([x, y, log_scale, bias])
+            share = loss(x, y, log_scale, bias, collectives)
+        by_x, by_y, *scalars = tape.gradient(share, [x, y, log_scale, bias])
+        return [by_x, by_y, *collectives.all_reduce([*scalars, share])]
+
+    def per_replica(rows: np.ndarray) -> tf.Tensor | values.PerReplica:
+        parts = [tf.constant(part) for part in np.split(rows, replicas)]
+        return values.PerReplica(parts) if replicas > 1 else parts[0]
+
+    run = tf.function(lambda x, y: strategy.run(step, args=(x, y)), autograph=False)
+    by_x, by_y, *scalars = run(*(per_replica(rows) for rows in embeddings(replicas)))
+
+    def local(value: tf.Tensor) -> Sequence[np.ndarray]:
+        return [part.numpy() for part in strategy.experimental_local_results(value)]
+
+    rows = [np.concatenate(local(value)) for value in (by_x, by_y)]
+    return dict(zip(NAMES, [*rows, *(local(value)[0] for value in scalars)], strict=True))
+
+
+def errors(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, float]:
+    return {name: float(np.abs(found[name] - expected[name]).max()) for name in NAMES}
+
+
+def softmax_with_bias(
+    x: tf.Tensor, y: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: object
+) -> tf.Tensor:
+    return softmax.softmax_loss(x, y, log_scale, collectives) + 0 * bias
+
+
+def scaled(factor: float) -> Callable[..., tf.Tensor]:
+    """Control: divided by another number than |B|."""
+
+    def loss(*arguments: object) -> tf.Tensor:
+        return sigmoid.sigmoid_loss(*arguments) * factor
+
+    return loss
+
+
+def main(replicas: int) -> None:
+    make_devices(replicas)
+    if replicas > 1:
+        devices = tuple(f"CPU:{i}" for i in range(replicas))
+        runtime = settings.RuntimeSettings(strategy="mirrored", devices=devices)
+    else:
+        runtime = settings.RuntimeSettings()
+    made = strategies.create(runtime)
+    sigmoid_expected, softmax_expected = (
+        reference(dense_sigmoid_loss, replicas),
+        reference(dense_softmax_loss, replicas),
+    )
+    result = {
+        "ring": errors(on_devices(sigmoid.sigmoid_loss, made.strategy, made.collectives), sigmoid_expected),
+        "softmax": errors(on_devices(softmax_with_bias, made.strategy, made.collectives), softmax_expected),
+    }
+    if replicas > 1:
+        variants = {"gathered": Gathered, "reversed": Reversed, "missing_hop": MissingHop}
+        for name, collectives in variants.items():
+            found = on_devices(sigmoid.sigmoid_loss, made.strategy, collectives(replicas))
+            result[name] = errors(found, sigmoid_expected)
+        found = on_devices(scaled(replicas), made.strategy, made.collectives)
+        result["divided_by_local_b"] = errors(found, sigmoid_expected)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import sentencepiece
+import tensorflow as tf
+
+from components.vocabulary_trainer import executor
+from models import settings
+from models.inputs.tokenizer import EOS_ID, PAD_ID, Tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(vocabulary) -> Tokenizer:
+    return Tokenizer(vocabulary, settings.TextTowerSettings(length=12))
+
+
+def test_ids_are_sentencepieces_own_then_one_end_then_padding(tokenizer, vocabulary):
+    reference = sentencepiece.SentencePieceProcessor(model_file=vocabulary)
+    texts = ["a small red ring at the top", "Red DISC", "", "日本"]
+    for text, ids in zip(texts, tokenizer(tf.constant(texts)).numpy().tolist(), strict=True):
+        pieces = reference.encode(text.lower())[:11]
+        assert ids == pieces + [EOS_ID] + [PAD_ID] * (11 - len(pieces))
+
+
+def test_a_long_text_keeps_its_end_of_sentence(tokenizer):
+    (ids,) = tokenizer(tf.constant(["a red ring " * 20])).numpy()
+    assert ids.shape == (12,)
+    assert ids[-1] == EOS_ID
+    assert EOS_ID not in ids[:-1]
+
+
+def test_case_does_not_count(tokenizer):
+    lower, upper = tokenizer(
+        tf.constant(["ein roter ring, größe ä", "EIN ROTER Ring, GRÖSSE Ä".replace("SS", "ß")])
+    ).numpy()
+    np.testing.assert_array_equal(lower, upper)
+
+
+def test_a_model_without_our_padding_is_refused(tmp_path):
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a b c d"] * 9),
+        model_prefix=str(tmp_path / "other"),
+        vocab_size=12,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    with pytest.raises(ValueError, match=r"TextTower.pad_id is 1, but in .*other.model .* is 2; set it"):
+        Tokenizer(str(tmp_path / "other.model"), settings.TextTowerSettings())
+
+
+def test_a_file_that_is_no_vocabulary_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("not a model")
+    with pytest.raises(ValueError, match=r"notes.txt is no SentencePiece model"):
+        Tokenizer(str(tmp_path / "notes.txt"), settings.TextTowerSettings())
+
+
+def test_the_end_of_sentence_that_a_tower_looks_for_must_be_the_vocabularys(vocabulary):
+    with pytest.raises(ValueError, match=r"TextTower.eos_id is 2, but .* ends sentences with 0; set it to that"):
+        Tokenizer(vocabulary, settings.TextTowerSettings(pooling="eos", eos_id=2))
+
+
+def test_served_texts_lose_punctuation_where_asked_and_captions_never_do(vocabulary):
+    tokenizer = Tokenizer(vocabulary, settings.TextTowerSettings(length=12, strip_punctuation=True))
+    plain, dotted = tokenizer.served(tf.constant(["a red ring", "  A red,   ring. "])).numpy()
+    np.testing.assert_array_equal(plain, dotted)
+    plain, dotted = tokenizer(tf.constant(["a red ring", "a red, ring."])).numpy()
+    assert (plain != dotted).any()
+
+
+def test_the_same_captions_give_the_same_vocabulary():
+    captions = ["a red ring", "a blue disc", "two green squares"] * 20
+    assert executor.train(captions, 300) == executor.train(captions, 300)
+
+
+def test_a_vocabulary_too_small_says_so():
+    with pytest.raises(ValueError, match=r"change Vocabulary\.size"):
+        executor.train(["a red ring"], 40)
+
+
+def test_the_draw_of_captions_is_seeded_and_bounded():
+    captions = [str(i) for i in range(1000)]
+    first = executor.draw(iter(captions), 50, seed=1)
+    assert len(set(first)) == 50
+    assert executor.draw(iter(captions), 50, seed=1) == first != executor.draw(iter(captions), 50, seed=2)
+    assert executor.draw(iter(captions), 2000, seed=1) == captions

@@ -1,0 +1,139 @@
+"""What an objective may ask for: a locked tower, views of its own, and state that moves with the weights."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from models import objectives, optimizers, settings
+from models.distribution import collectives
+from models.objectives.objective import IMAGE_EMBEDDING
+from models.objectives.siglip import Siglip
+from models.training.step import TrainStep
+from tests.models.training.shapes import CONFIG, OBJECTIVE, fit, write_shards
+
+VOCABULARY = 64
+ROWS = 8
+LOCKED = settings.SiglitSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower)
+PRETRAINED = settings.PretrainedSettings("made by the test", ("image_tower",))
+
+
+def batch() -> dict[str, tf.Tensor]:
+    rng = np.random.default_rng(0)
+    return {
+        "images": tf.constant(rng.integers(0, 256, (ROWS, 24, 24, 3)), tf.uint8),
+        "token_ids": tf.constant(rng.integers(0, VOCABULARY, (ROWS, 12)), tf.int32),
+    }
+
+
+def step_of(config: settings.ObjectiveSettings, micro_batches: int = 1):
+    keras.utils.set_random_seed(0)
+    objective = objectives.create(config, VOCABULARY)
+    training = dataclasses.replace(
+        CONFIG, objective=config, pretrained=PRETRAINED, augmentation=settings.AugmentationSettings(),
+        batch_size=ROWS, micro_batches=micro_batches,
+    )  # fmt: skip
+    optimizer = optimizers.create(training.optimizer, training.schedule, 30, objective.trainable_variables)
+    step = TrainStep(objective, optimizer, collectives.OneDevice(), training)
+    return objective, optimizer, tf.function(step, jit_compile=True, autograph=False)
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_a_locked_tower_gets_no_gradient_no_slots_and_never_moves(micro_batches):
+    objective, optimizer, step = step_of(LOCKED, micro_batches)
+    before = {v.name: v.numpy() for v in objective.variables}
+    for _ in range(3):
+        step(batch())
+    moved = {v.name for v in objective.variables if not np.array_equal(before[v.name], v.numpy())}
+    assert moved
+    assert not any(name.startswith("image_tower") for name in moved)
+    assert not any("image_tower" in name for name in optimizer.state())
+    assert any("text_tower" in name for name in optimizer.state())
+
+
+@pytest.mark.slow
+def test_control_an_unlocked_tower_moves():
+    objective, _, step = step_of(OBJECTIVE)
+    before = objective.image_tower.variables[0].numpy()
+    step(batch())
+    assert not np.array_equal(before, objective.image_tower.variables[0].numpy())
+
+
+def test_precomputed_embeddings_give_the_losses_of_the_tower_in_the_step():
+    objective, _, step = step_of(LOCKED)
+    whole = batch()
+    stored = objective.embed_image(tf.cast(whole["images"], tf.float32) / 127.5 - 1)
+    losses = [float(step(whole)["loss"]) for _ in range(5)]
+    _, _, other = step_of(dataclasses.replace(LOCKED, precomputed=True))
+    given = {IMAGE_EMBEDDING: stored, "token_ids": whole["token_ids"]}
+    assert [float(other(given)["loss"]) for _ in range(5)] == pytest.approx(losses, rel=1e-5)
+    wrong = {**given, IMAGE_EMBEDDING: tf.roll(stored, 1, axis=0)}
+    assert float(step_of(dataclasses.replace(LOCKED, precomputed=True))[2](wrong)["loss"]) != pytest.approx(
+        losses[0], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": LOCKED}, r"Pretrained.parts is \(\), but must be with image_tower, which Siglit never trains"),
+        (
+            {"objective": dataclasses.replace(LOCKED, precomputed=True), "pretrained": PRETRAINED},
+            r"Training.augmentation is .*, but must be off: embeddings are of whole pictures; set Siglit.precomputed",
+        ),
+    ],
+)
+def test_settings_that_a_locked_tower_cannot_train_with_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONFIG, **changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class RememberingSettings(settings.SiglipSettings):
+    """Of an objective with a momentum copy of the bias and a queue of embeddings."""
+
+
+class Remembering(Siglip):
+    """What OneR's momentum copy and SIMLA's queues will ask of the loop, small."""
+
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        self.momentum = self.add_weight("momentum", (), tf.float32, "zeros", trainable=False)
+        self.queue = self.add_weight("queue", (2 * CONFIG.batch_size, 32), tf.float32, "zeros", trainable=False)
+
+    @property
+    def state(self):
+        return [self.momentum, self.queue]
+
+    def after_update(self, features, collectives):  # noqa: ARG002
+        self.momentum.assign(0.9 * self.momentum + 0.1 * self.bias)
+        self.queue.assign(tf.concat([features["image"], self.queue[: -features["image"].shape[0]]], axis=0))
+
+
+@pytest.mark.slow
+def test_state_moves_after_the_weights_is_saved_with_them_and_goes_on_bit_for_bit(vocabulary, tmp_path, monkeypatch):
+    monkeypatch.setitem(objectives._OBJECTIVES, RememberingSettings, Remembering)
+    shards = write_shards(tmp_path, 3)
+    config = dataclasses.replace(CONFIG, objective=RememberingSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower))
+    whole = fit(vocabulary, shards, tmp_path / "whole", config)
+    assert float(whole.momentum) < -1.0
+    assert np.linalg.norm(whole.queue.numpy(), axis=1) == pytest.approx(np.ones(2 * CONFIG.batch_size), rel=1e-4)
+
+    from models.training.loop import _Run
+
+    usual = _Run._record
+
+    def record(self, done, scalars):
+        if done == 21:
+            raise KeyboardInterrupt
+        return usual(self, done, scalars)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Run, "_record", record)
+        with pytest.raises(KeyboardInterrupt):
+            fit(vocabulary, shards, tmp_path / "broken", config)
+    again = fit(vocabulary, shards, tmp_path / "broken", config)
+    assert [v.numpy().tolist() for v in again.state] == [v.numpy().tolist() for v in whole.state]
+    assert float(again.bias) == float(whole.bias)

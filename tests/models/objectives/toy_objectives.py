@@ -1,0 +1,172 @@
+"""Objectives of other kinds than two towers, as small as they can be: what the Objective protocol must be fit for.
+
+OneTower has what OneR asks for (arXiv 2211.11153): one tower for both modalities, a momentum copy of it, views of both,
+masked words. Fusion has what SIMLA asks for (arXiv 2203.14395): hard negatives, fused inside the loss.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+import tf_keras as keras
+
+from models import settings
+from models.losses.sigmoid import sigmoid_loss
+from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS, Views
+from models.objectives.siglip import Siglip
+from models.objectives.two_towers import normalized
+from models.settings.configuration import configurable
+from models.towers import flops, transformer
+
+MOMENTUM_IMAGES, MOMENTUM_TOKEN_IDS = "momentum_images", "momentum_token_ids"
+MOMENTUM, MASKED = 0.9, 0.3
+
+
+@configurable("OneTower")
+@dataclasses.dataclass(frozen=True)
+class OneTowerSettings(settings.ObjectiveSettings):
+    """One transformer that reads patches as well as words, and says by itself how they are prepared."""
+
+    encoder: settings.TransformerSettings = settings.TransformerSettings(32, 1, 2, 64)
+    size: int = 24
+    resize: str = "crop"
+    interpolation: str = "bilinear"
+    length: int = 12
+    pad_id: int = 1
+    strip_punctuation: bool = False
+    expected_eos_id: int | None = None
+
+    @property
+    def image_input(self) -> settings.ImageInput:
+        return self
+
+    @property
+    def text_input(self) -> settings.TextInput:
+        return self
+
+
+class SharedTower(keras.layers.Layer):
+    """Pixels [N, 24, 24, 3] or token ids [N, 12] -> tokens [N, 9 or 12, W], through the same encoder."""
+
+    def __init__(self, config: OneTowerSettings, vocabulary_size: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        width = config.encoder.width
+        self.patch_embedding = keras.layers.Conv2D(width, 8, 8)
+        self.token_embedding = keras.layers.Embedding(vocabulary_size, width)
+        self.encoder = transformer.Encoder(config.encoder)
+        self.image_positions = self.add_weight("image_positions", (1, 9, width), initializer="random_normal")
+        self.text_positions = self.add_weight("text_positions", (1, config.length, width), initializer="random_normal")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        if inputs.dtype.is_integer:
+            return self.encoder(self.token_embedding(inputs) + self.text_positions)
+        patches = self.patch_embedding(inputs)
+        return self.encoder(tf.reshape(patches, [-1, 9, patches.shape[-1]]) + self.image_positions)
+
+
+class OneTower(keras.layers.Layer):
+    """The contrast of each modality with the momentum copy's of the other, and the loss of masked words."""
+
+    def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: bool = False) -> None:
+        super().__init__(name="one_tower")
+        assert not remat
+        self.config, self.vocabulary_size = config, vocabulary_size
+        self.views = Views({IMAGES: None, MOMENTUM_IMAGES: None}, (TOKEN_IDS, MOMENTUM_TOKEN_IDS), seeds=True)
+        self.tower = SharedTower(config, vocabulary_size, name="tower")
+        self.momentum = SharedTower(config, vocabulary_size, name="momentum", trainable=False)
+        self.words = keras.layers.Dense(vocabulary_size, name="words")
+        self.log_scale = self.add_weight("log_scale", (), initializer=keras.initializers.Constant(2.3))
+        self.bias = self.add_weight("bias", (), initializer=keras.initializers.Constant(-3.0))
+
+    def build(self, input_shape: object = None) -> None:  # noqa: ARG002
+        for tower in (self.tower, self.momentum):
+            tower(tf.zeros([1, self.config.size, self.config.size, 3]))
+            self.words(tower(tf.zeros([1, self.config.length], tf.int32)))
+        for copy, variable in zip(self.momentum.variables, self.tower.variables, strict=True):
+            copy.assign(variable)
+        self.built = True
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        return self.momentum.variables
+
+    def step_flops(self, batch_size: int) -> float:
+        tokens = flops.transformer(self.config.encoder, 9) + flops.transformer(self.config.encoder, 12)
+        return flops.train_step(2 * tokens, batch_size, self.config.encoder.width)
+
+    def features(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        token_ids, seeds = batch[TOKEN_IDS], batch[SEEDS]
+        draws = tf.map_fn(
+            lambda seed: tf.random.stateless_uniform([token_ids.shape[1]], seed), seeds, fn_output_signature=tf.float32
+        )
+        masked = draws < MASKED
+        predicted = self.words(self.tower(tf.where(masked, 3, token_ids)))
+        errors = tf.nn.sparse_softmax_cross_entropy_with_logits(token_ids, predicted)
+        return {
+            "image": self.embed_image(batch[IMAGES]),
+            "text": self.embed_text(token_ids),
+            "momentum_image": tf.stop_gradient(pooled(self.momentum(batch[MOMENTUM_IMAGES]))),
+            "momentum_text": tf.stop_gradient(pooled(self.momentum(batch[MOMENTUM_TOKEN_IDS]))),
+            "masked": tf.reduce_mean(errors * tf.cast(masked, tf.float32), axis=1),
+        }
+
+    def loss(self, features, collectives):
+        scalars = tf.convert_to_tensor(self.log_scale), tf.convert_to_tensor(self.bias)
+        contrast = sigmoid_loss(features["image"], features["momentum_text"], *scalars, collectives)
+        contrast += sigmoid_loss(features["momentum_image"], features["text"], *scalars, collectives)
+        rows = collectives.num_replicas * features["masked"].shape[0]
+        masked = tf.reduce_sum(features["masked"]) / rows
+        return contrast + masked, {"masked_words": collectives.all_reduce([masked])[0]}
+
+    def after_update(self, features, collectives) -> None:  # noqa: ARG002
+        for copy, variable in zip(self.momentum.variables, self.tower.variables, strict=True):
+            copy.assign(MOMENTUM * copy + (1 - MOMENTUM) * variable)
+
+    def embed_image(self, images: tf.Tensor) -> tf.Tensor:
+        return pooled(self.tower(images))
+
+    def embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
+        return pooled(self.tower(token_ids))
+
+    def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(image_embedding, text_embedding, transpose_b=True) * tf.exp(self.log_scale) + self.bias
+
+
+def pooled(tokens: tf.Tensor) -> tf.Tensor:
+    """[N, L, W] -> unit-norm [N, W]."""
+    return normalized(tf.reduce_mean(tokens, axis=1))
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionSettings(settings.SiglipSettings):
+    """SigLIP's, with a fusion."""
+
+
+class Fusion(Siglip):
+    """SigLIP, and a fusion that tells each picture's own text from the most similar wrong one of its replica."""
+
+    def build(self, input_shape: object = None) -> None:
+        width = self.config.image_tower.width
+        self.words = keras.layers.Embedding(512, width, "random_normal", name="fusion_words")
+        self.fusion = keras.layers.MultiHeadAttention(2, width // 2, name="fusion")
+        self.verdict = keras.layers.Dense(1, name="verdict")
+        self.matches(tf.zeros([1, width]), tf.zeros([1, self.config.text_tower.length], tf.int32))
+        super().build(input_shape)
+
+    def matches(self, image: tf.Tensor, token_ids: tf.Tensor) -> tf.Tensor:
+        """[N, D], [N, L] -> logit [N]: the picture attends to the words."""
+        words = self.fusion(10 * image[:, None], 10 * self.words(token_ids))[:, 0]
+        return self.verdict(10 * image * words)[:, 0]
+
+    def features(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**super().features(batch), TOKEN_IDS: batch[TOKEN_IDS]}
+
+    def loss(self, features, collectives):
+        share, metrics = super().loss(features, collectives)
+        similarity = tf.matmul(features["image"], features["text"], transpose_b=True)
+        rows, texts = similarity.shape[0], features[TOKEN_IDS]
+        same = tf.reduce_all(texts[:, None] == texts[None], axis=-1)
+        hard = tf.argmax(similarity - 9.0 * tf.cast(same, tf.float32), axis=1)
+        right = tf.nn.softplus(-self.matches(features["image"], texts))
+        wrong = tf.nn.softplus(self.matches(features["image"], tf.gather(texts, hard)))
+        fused = tf.reduce_sum(right + wrong) / (rows * collectives.num_replicas)
+        return share + fused, {**metrics, "matching": collectives.all_reduce([fused])[0]}

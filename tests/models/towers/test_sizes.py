@@ -1,0 +1,93 @@
+"""Every size of gin/model: its parameters are the published ones, and its step is made without memory for weights."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from models import settings
+from models.towers import flops
+from tests.models.towers import abstract_step
+
+ROOT = pathlib.Path(__file__).parents[3]
+# Trainable parameters of image and text tower with 32,000 words.
+PARAMETERS = {
+    "small": (23_438_976, 33_754_752),
+    "base": (92_884_224, 110_271_744),
+    "large": (315_956_224, 336_194_560),
+    "so400m": (427_680_704, 449_734_896),
+    "gopt": (1_163_168_256, 450_177_648),
+}
+# What KerasHub's presets state, with the position ids that it counts as weights, and that model's words and tokens.
+PUBLISHED = {
+    "base": (203_156_230, 32_000, 64),
+    "large": (652_151_106, 32_000, 64),
+    "so400m": (877_360_578, 32_000, 16),
+    "gopt": (1_871_394_226, 256_000, 64),
+}
+
+
+def counted(config: settings.ImageTowerSettings | settings.TextTowerSettings, words: int = 32_000, out: int = 0) -> int:
+    """The number of parameters, by formula."""
+    width, mlp = config.width, config.mlp_dim
+    attention, norm = 4 * (width * width + width), 2 * width
+    block = attention + 2 * width * mlp + mlp + width + 2 * norm
+    encoder = config.depth * block + norm
+    if isinstance(config, settings.TextTowerSettings):
+        return words * width + config.length * width + encoder + width * out + out
+    patches = config.patch**2 * 3 * width + width + config.patches * width
+    head = width + attention + norm + 2 * width * mlp + mlp + width
+    return patches + encoder + head
+
+
+@pytest.mark.parametrize("size", PARAMETERS)
+def test_each_size_has_the_published_number_of_parameters(size):
+    objective = abstract_step.load(size).objective
+    dim = objective.image_tower.width
+    assert (counted(objective.image_tower), counted(objective.text_tower, out=dim)) == PARAMETERS[size]
+    if size in PUBLISHED:
+        published, words, length = PUBLISHED[size]
+        text = dataclasses.replace(objective.text_tower, length=length)
+        ids = objective.image_tower.patches + length
+        assert counted(objective.image_tower) + counted(text, words, dim) + 2 + ids == published
+
+
+@pytest.mark.parametrize("size", PARAMETERS)
+def test_the_table_of_the_docs_says_so_too(size):
+    objective = abstract_step.load(size).objective
+    image, text = PARAMETERS[size]
+    tower, dim = objective.image_tower, objective.image_tower.width
+    operations = round((flops.image_tower(tower) + flops.text_tower(objective.text_tower, dim)) / 1e9)
+    row = f"| `{size}.gin` | {tower.patch}, {tower.size} | {objective.text_tower.length} "
+    row += f"| {image:,} | {text:,} | {image + text + 2:,} | {operations} |"
+    assert row in (ROOT / "docs" / "checkpoints.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param(size, marks=() if size == "small" else pytest.mark.slow) for size in PARAMETERS]
+)
+def test_a_step_is_made_for_xla_without_memory_for_its_weights(size):
+    found = json.loads(abstract(size))
+    image, text = PARAMETERS[size]
+    assert found["parameters"] == {"image_tower": image, "text_tower": text, "": image + text + 2}
+    assert found["program"] > 1_000_000
+    # TensorFlow itself takes 1.5 GB; the weights of g-opt alone, without slots or gradients, 6.5 GB.
+    assert found["peak_bytes"] < 2e9 + 2.5 * found["parameters"][""]
+
+
+@pytest.mark.slow
+def test_the_smallest_step_compiles_to_machine_code():
+    """Five minutes; the larger sizes are the same layers, wider and more of them, and take this machine hours."""
+    assert json.loads(abstract("small", "optimized_hlo"))["program"] > 1_000_000
+
+
+def abstract(*arguments: str) -> str:
+    command = [sys.executable, "-m", "tests.models.towers.abstract_step", *arguments]
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, **quick}
+    ).stdout

@@ -1,0 +1,85 @@
+"""A small training run on drawn shapes, for the tests of training; also a script, so that a test can kill it.
+
+python -m tests.models.training.shapes FOLDER [NAME=VALUE of settings.TrainingSettings ...]
+"""
+
+import ast
+import dataclasses
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+import models.training.fit
+from beam.records import ImageText
+from models import settings
+from models.objectives import Objective
+from tests.devices import make_devices
+from tests.pictures import shape_pairs
+from tests.tiny_model import OBJECTIVE
+
+CONFIG = settings.TrainingSettings(
+    objective=OBJECTIVE,
+    optimizer=settings.AdamWSettings(learning_rate=3e-3),
+    schedule=settings.ScheduleSettings(warmup_steps=5),
+    augmentation=settings.AugmentationSettings(0.9, 1.1),
+    checkpoint=settings.CheckpointSettings(every=10, keep=2),
+    logging=settings.LoggingSettings(every=10, held_out_every=20, held_out_rows=40),
+    steps=30,
+    batch_size=48,
+    shuffle_buffer=100,
+)
+EXAMPLES = [
+    ImageText(f"key-{i}", image, caption, "x:1", "test", class_name=colour).to_example()
+    for i, (image, caption, colour) in enumerate(shape_pairs())
+]
+
+
+def write_shards(folder: pathlib.Path, count: int, examples: list[bytes] = EXAMPLES) -> list[str]:
+    """Deals the rows out to `count` gzipped shards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [str(folder / f"rows-{number:05d}.gz") for number in range(count)]
+    for number, path in enumerate(paths):
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for example in examples[number::count]:
+                writer.write(example)
+    return paths
+
+
+def fit(vocabulary: str, paths: list[str], folder: pathlib.Path, config: settings.TrainingSettings) -> Objective:
+    """Trains in `folder`, which keeps log and checkpoints; the held-out rows are trained on, too."""
+    log, checkpoints = str(folder / "log"), str(folder / "checkpoints")
+    objective, _, _ = models.training.fit.fit(config, vocabulary, paths, paths, log, checkpoints)
+    return objective
+
+
+def weights(objective: Objective) -> dict[str, np.ndarray]:
+    return {variable.name: variable.numpy() for variable in objective.trainable_variables}
+
+
+def main(folder: pathlib.Path, *changes: str) -> None:
+    """`folder` holds vocabulary.model and shards; weights.npz appears in it when training is done."""
+    values = {name: ast.literal_eval(value) for name, value in (change.split("=", 1) for change in changes)}
+    fields = {name: value for name, value in values.items() if "." not in name}
+    for name, value in values.items():
+        if "." in name:
+            group, field = name.split(".")
+            fields[group] = dataclasses.replace(fields.get(group, getattr(CONFIG, group)), **{field: value})
+    config = dataclasses.replace(CONFIG, **fields)
+    shards = sorted(str(path) for path in folder.glob("rows-*.gz"))
+    devices = config.runtime.devices
+    if devices:
+        make_devices(len(devices))
+    objective = fit(str(folder / "vocabulary.model"), shards, folder, config)
+    unfinished = folder / "unfinished.npz"
+    np.savez(unfinished, **weights(objective))
+    unfinished.rename(folder / "weights.npz")
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), *sys.argv[2:])

@@ -1,0 +1,214 @@
+"""Training learns, is a function of its seed and not of how it is cut up, and stops when it goes wrong."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import run_fn, settings
+from models.objectives.two_towers import TwoTowers
+from models.training import log as training_log
+from models.training import loop
+from models.training.checkpoints import CheckpointError
+from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, weights, write_shards
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> list[str]:
+    return write_shards(tmp_path_factory.mktemp("shards"), 3)
+
+
+@pytest.fixture(scope="module")
+def reference(vocabulary, shards, tmp_path_factory):
+    """A whole run, and the folder of its log."""
+    folder = tmp_path_factory.mktemp("reference")
+    return weights(fit(vocabulary, shards, folder, CONFIG)), folder
+
+
+def rows(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log" / training_log.LOG_FILE).read_text().splitlines()]
+
+
+def same(one: dict, other: dict) -> bool:
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_same_seed_gives_the_same_weights_bit_for_bit_and_another_does_not(vocabulary, shards, reference, tmp_path):
+    assert same(reference[0], weights(fit(vocabulary, shards, tmp_path / "b", CONFIG)))
+    other = dataclasses.replace(CONFIG, seed=1)
+    assert not same(reference[0], weights(fit(vocabulary, shards, tmp_path / "c", other)))
+
+
+def test_steps_per_loop_changes_nothing(vocabulary, shards, reference, tmp_path):
+    looped = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(steps_per_loop=7))
+    assert same(reference[0], weights(fit(vocabulary, shards, tmp_path, looped)))
+
+
+def test_micro_batches_give_the_weights_of_the_whole_batch(vocabulary, shards, reference, tmp_path):
+    micro = weights(fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, micro_batches=4)))
+    for name, value in reference[0].items():
+        np.testing.assert_allclose(micro[name], value, atol=3e-4, err_msg=name)  # rounding, through 30 steps of Adam
+
+
+def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path):
+    remat = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=True))
+    for name, value in weights(fit(vocabulary, shards, tmp_path, remat)).items():
+        np.testing.assert_allclose(value, reference[0][name], atol=3e-4, err_msg=name)
+
+
+@pytest.mark.slow
+def test_bfloat16_keeps_float32_weights_and_learns_alike(vocabulary, shards, reference, tmp_path):
+    mixed = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(compute_dtype="bfloat16"))
+    found = weights(fit(vocabulary, shards, tmp_path, mixed))
+    assert {value.dtype for value in found.values()} == {np.dtype("float32")}
+    assert rows(tmp_path)[-1]["loss"] == pytest.approx(rows(reference[1])[-1]["loss"], rel=0.02)
+    assert not same(found, reference[0])
+
+
+def test_the_log_says_what_a_person_asks(reference):
+    log = rows(reference[1])
+    assert [row["step"] for row in log] == [0, 9, 10, 19, 20, 29]
+    assert log[-1]["loss"] < 0.6 * log[0]["loss"]
+    assert log[0]["logit_scale"] == pytest.approx(10.0)
+    assert log[0]["logit_bias"] == pytest.approx(-10.0)
+    last = log[-1]
+    for name in ("gradient_norm", "weight_norm", "positive_logit", "negative_logit", "step_seconds",
+                 "examples_per_second", "flops_per_second", "held_out_image_to_text_recall_at_5"):  # fmt: skip
+        assert last[name] == last[name]
+    assert 0 <= last["input_wait_share"] <= 1
+    assert "mfu" not in last  # a CPU's peak is not known
+    tags = set()
+    for path in (reference[1] / "log").glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            tags |= {value.tag for value in event.summary.value}
+    assert {"gin", "loss", "held_out/positive_logits", "held_out/text_to_image_recall_at_1"} <= tags
+
+
+@pytest.mark.slow
+def test_mfu_is_of_the_peak_of_all_devices(vocabulary, shards, tmp_path):
+    known = dataclasses.replace(CONFIG, steps=12, runtime=settings.RuntimeSettings(peak_flops=1e12))
+    fit(vocabulary, shards, tmp_path, known)
+    last = rows(tmp_path)[-1]
+    assert last["mfu"] == pytest.approx(last["flops_per_second"] / 1e12)
+
+
+def test_profile_steps_leave_a_profile(vocabulary, shards, tmp_path):
+    fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=8, profile_steps=(3, 50)))
+    assert list((tmp_path / "log").rglob("*.xplane.pb"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"objective": dataclasses.replace(OBJECTIVE, logit_bias=float("nan"))},
+            r"the loss is NaN at step 0.*last good",
+        ),
+        (
+            {"max_loss": 6.0},
+            r"exploded: it is above Training.max_loss \(6\) at step 0.*lower AdamW",
+        ),
+    ],
+)
+def test_a_loss_that_goes_wrong_stops_with_step_part_and_fix(vocabulary, shards, tmp_path, changes, message):
+    with pytest.raises(loop.Diverged, match=message):
+        fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, **changes))
+
+
+@pytest.mark.slow
+def test_weights_that_overflow_are_named_and_never_saved(vocabulary, shards, tmp_path):
+    """The learning rate is so high that the first update overflows, though loss and gradients of that step are fine."""
+    wild = dataclasses.replace(
+        CONFIG,
+        optimizer=settings.AdamWSettings(learning_rate=1e37, clip_norm=0.0, weight_decay=0.0),
+        schedule=settings.ScheduleSettings(warmup_steps=0, kind="constant"),
+        checkpoint=settings.CheckpointSettings(every=1),
+        runtime=settings.RuntimeSettings(steps_per_loop=5),
+        max_loss=1e30,
+    )
+    with pytest.raises(
+        loop.Diverged, match=r"norm of the weights after the step is not finite at step 0.*checkpoint: none"
+    ):
+        fit(vocabulary, shards, tmp_path, wild)
+    assert not list((tmp_path / "checkpoints").glob("step-*"))
+
+
+def test_a_gradient_that_is_not_finite_is_named_with_the_loss_of_its_step(vocabulary, shards, tmp_path, monkeypatch):
+    """Inside a loop of steps, after which everything is NaN."""
+    whole = TwoTowers.features
+
+    def features(self, batch):
+        found, moved = whole(self, batch), tf.not_equal(self.bias, -10.0)
+
+        @tf.custom_gradient
+        def broken_once_the_bias_has_moved(text):
+            return tf.identity(text), lambda upstream: tf.where(moved, float("nan"), upstream)
+
+        return {**found, "text": broken_once_the_bias_has_moved(found["text"])}
+
+    monkeypatch.setattr(TwoTowers, "features", features)
+    looped = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(steps_per_loop=5), max_loss=50.0)
+    with pytest.raises(loop.Diverged) as raised:
+        fit(vocabulary, shards, tmp_path, looped)
+    assert re.search(
+        r"^the gradient of text_tower/\S+ is not finite at step [12], .*\(loss \d+\.\d+; last good .* none",
+        str(raised.value),
+    )
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_name_and_shape(vocabulary, shards, tmp_path):
+    fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5))
+    tower = dataclasses.replace(OBJECTIVE.text_tower, mlp_dim=96)
+    other = dataclasses.replace(CONFIG, objective=dataclasses.replace(OBJECTIVE, text_tower=tower))
+    with pytest.raises(CheckpointError, match=r"mlp/expand/bias is \[64\] there and \[96\] here.*and \d+ more"):
+        fit(vocabulary, shards, tmp_path, other)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_number_of_readers_is_refused(vocabulary, shards, tmp_path):
+    fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5))
+    (path,) = tmp_path.glob("checkpoints/step-*/progress.json")
+    progress = json.loads(path.read_text())
+    path.write_text(json.dumps({**progress, "positions": progress["positions"] * 2}))
+    with pytest.raises(CheckpointError, match=r"step 5 .* is of 2 readers of the data, and this run has 1"):
+        fit(vocabulary, shards, tmp_path, CONFIG)
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_inside_its_profile_still_leaves_one(vocabulary, shards, tmp_path):
+    profiled = dataclasses.replace(CONFIG, steps=20, profile_steps=(3, 15))
+    fit(vocabulary, shards, tmp_path, dataclasses.replace(profiled, steps=10))
+    for path in tmp_path.rglob("*.xplane.pb"):
+        path.unlink()
+    fit(vocabulary, shards, tmp_path, profiled)
+    assert list((tmp_path / "log").rglob("*.xplane.pb"))
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_wrong_inside_its_profile_writes_it_and_lets_the_next_one_profile(vocabulary, shards, tmp_path):
+    wrong = dataclasses.replace(CONFIG, max_loss=6.0, profile_steps=(0, 5))
+    with pytest.raises(loop.Diverged):
+        fit(vocabulary, shards, tmp_path, wrong)
+    assert list((tmp_path / "log").rglob("*.xplane.pb"))
+    fit(vocabulary, shards, tmp_path / "next", dataclasses.replace(CONFIG, steps=8, profile_steps=(0, 5)))
+    assert list((tmp_path / "next" / "log").rglob("*.xplane.pb"))
+
+
+def test_runs_are_told_apart_by_what_weights_depend_on(shards, vocabulary):
+    one = run_fn.fingerprint(CONFIG, shards, vocabulary)
+    alike = {"logging": settings.LoggingSettings(every=3), "checkpoint": settings.CheckpointSettings(every=3),
+             "profile_steps": (1, 2), "runtime": settings.RuntimeSettings(steps_per_loop=5)}  # fmt: skip
+    assert {
+        run_fn.fingerprint(dataclasses.replace(CONFIG, **{k: v}), shards, vocabulary) for k, v in alike.items()
+    } == {one}
+    other = [dataclasses.replace(CONFIG, seed=1), dataclasses.replace(CONFIG, steps=31)]
+    others = {run_fn.fingerprint(config, shards, vocabulary) for config in other}
+    others.add(run_fn.fingerprint(CONFIG, shards[:2], vocabulary))
+    assert len(others | {one}) == 4
+
+
+def test_examples_are_many_enough_for_two_passes():
+    assert CONFIG.steps * CONFIG.batch_size > 2 * len(EXAMPLES)

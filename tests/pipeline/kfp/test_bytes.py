@@ -1,0 +1,94 @@
+"""The bytes of specifications: the same in another process, without network, and with nothing of this machine."""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.pipeline.conftest import ROOT
+from tests.pipeline.kfp import compiled
+
+PLATFORMS = ("vertex", "vertex_tpu_v5e", "vertex_gpu", "kubeflow", "kubeflow_tpu_v5e", "kubeflow_gpu")
+OFFLINE = ("unshare", "-rn")
+COMPILE = "import pathlib, sys; from tests.pipeline import test_kfp_bytes as t; t.write_all(pathlib.Path(sys.argv[1]))"
+CONNECT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=5)"
+LEAK = re.compile(
+    rf"{re.escape(str(ROOT))}|/home/|/root/|/tmp/|{re.escape(os.uname().nodename)}"
+    r"|(?i:password|secret|token['\"]?\s*[:=])|BEGIN [A-Z ]*PRIVATE KEY"
+)
+
+
+def write_all(folder: pathlib.Path) -> None:
+    """Each platform's specification, in a folder of its own."""
+    for platform in PLATFORMS:
+        (folder / platform).mkdir(parents=True)
+        compile_ = compiled.vertex if platform.startswith("vertex") else compiled.kubeflow
+        compile_(folder / platform, files=compiled.gin(platform))
+
+
+def read_all(folder: pathlib.Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in folder.glob("*/pipeline.*")}
+
+
+@pytest.fixture(scope="module")
+def specifications(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("here")
+    write_all(folder)
+    return read_all(folder)
+
+
+@pytest.fixture(scope="module")
+def offline():
+    """What runs a command without network; none where this system does not let us."""
+    works = subprocess.run([*OFFLINE, "true"], check=False, capture_output=True).returncode == 0
+    return OFFLINE if works else ()
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory, offline):
+    """From another process, which has no credentials, another order of hashes, and no network where that can be."""
+    folder = tmp_path_factory.mktemp("again")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
+    command = [*offline, sys.executable, "-c", COMPILE, str(folder)]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    return read_all(folder)
+
+
+def test_the_same_bytes_from_another_process_without_credentials(specifications, again):
+    assert set(again) == set(PLATFORMS)
+    assert again == specifications
+
+
+def test_compiling_needs_no_network(again, offline):
+    if not offline:
+        pytest.skip("`unshare -rn` does not work here, so what compiled had a network")
+    assert set(again) == set(PLATFORMS)
+    # Control: who listens on this machine is not reached from there.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connect = [sys.executable, "-c", CONNECT, str(server.getsockname()[1])]
+        assert subprocess.run(connect, check=False, capture_output=True).returncode == 0
+        assert b"unreachable" in subprocess.run([*offline, *connect], check=False, capture_output=True).stderr
+
+
+def test_no_path_of_this_machine_no_secret_and_no_more_than_a_workflow_may_hold(specifications):
+    for platform, content in specifications.items():
+        assert not LEAK.search(content.decode()), platform
+        assert len(content) < 1_000_000
+    assert (
+        "Siglip.logit_bias = -10.0"
+        in json.loads(specifications["vertex"])["pipelineSpec"]["root"]["dag"]["tasks"]["Trainer"]["inputs"][
+            "parameters"
+        ]["custom_config"]["runtimeValue"]["constant"]
+    )
+
+
+@pytest.mark.parametrize("planted", [f"{ROOT}/pairs.jsonl", "/tmp/x", "https://me:token=abc@h", "PASSWORD: x"])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_control_what_is_planted_in_a_specification_is_found(specifications, platform, planted):
+    text = specifications[platform].decode()
+    assert LEAK.search(text.replace("--runner=FnApiRunner", planted, 1))

@@ -1,0 +1,83 @@
+"""What compiling refuses: each message names the setting, what it is, and the fix."""
+
+import pytest
+
+from models.settings.configuration import ConfigurationError
+from pipeline.kfp import specification
+from pipeline.settings.platforms import KubeflowSettings, VertexSettings
+from tests.pipeline.conftest import ROOT
+from tests.pipeline.kfp import compiled
+
+ON_TPUS = [
+    ("Vertex.machine = 'ct5lp-hightpu-9t'", r"Vertex.machine is 'ct5lp-hightpu-9t', but must be a machine with TPUs"),
+    ("Vertex.topology = '3x3'", r"Vertex.topology is '3x3', but must be one that ct5lp-hightpu-8t makes up: 2x4;"),
+    ("Vertex.machine = 'ct5lp-hightpu-4t'", r"a slice of one ct5lp-hightpu-4t, and not of 2, .*use one of ct5lp-"),
+    ("Vertex.machine = 'ct4p-hightpu-4t'", r"Vertex.machine is 'ct4p-hightpu-4t', but must be a machine with TPUs"),
+    ("Runtime.strategy = 'mirrored'", r"Runtime.strategy is 'mirrored', but must be 'tpu' for ct5lp-hightpu-8t 2x4"),
+    ("Vertex.root = '/data'", r"Vertex.root is '/data', but must be 'gs://', a bucket and a folder"),
+    ("Vertex.image = 'siglip:latest'", r"Vertex.image is 'siglip:latest', but must be an image with a tag other"),
+    ("Vertex.gpus = 2", r"Vertex.gpus is 2, but must be above 0 where Vertex.gpu names a kind"),
+    ("Vocabulary.path = 'spiece.model'", r"Vocabulary.path is 'spiece.model', but must be in a bucket: pods do"),
+    ("Pipeline.beam_args = ('--setup_file=./setup.py',)", r"--setup_file=./setup.py', but must be without files of"),
+    ("Vertex.machine = 'n1-standard-8'", r"a machine with TPUs: ct5lp-hightpu-1t 1x1, ct5lp-hightpu-4t 2x2, ct5lp-"),
+    ("Vertex.image = 'localhost:5000/siglip'", r"Vertex.image is 'localhost:5000/siglip', but must be an image with a"),
+    ("Vertex.uncached = ('LastBlessedModel',)", r"Vertex.uncached is 'LastBlessedModel', but must be one of Augmenter"),
+    ("Pipeline.name = '_x'", r"Pipeline.name is '_x', but must be at most 128 ASCII letters, digits and _, a "),
+    ("Pipeline.name = 'größe'", r"Pipeline.name is 'größe', but must be at most 128 ASCII letters"),
+    ("Vertex.retries = {'Traner': 1}", r"Vertex.retries is 'Traner', but must be one of Augmenter, Deduper"),
+]  # fmt: skip
+ON_GPUS = [
+    ("Vertex.gpu = 'NVIDIA_L4'", r"Vertex.gpu is 'NVIDIA_L4', but must be 'NVIDIA_TESLA_A100', which a2-high"),
+    ("Vertex.gpus = 7", r"Vertex.gpus is 7, but must be 2, which a2-highgpu-2g has; correct them, or the machine"),
+    ("Vertex.machine = 'a2-highgpu-3g'", r"Vertex.machine is 'a2-highgpu-3g', but must be one of a2-highgpu-1g, a2-"),
+    ("Vertex.machine = 'g2-standard-24'", r"Vertex.gpu is 'NVIDIA_TESLA_A100', but must be 'NVIDIA_L4', which g2-stan"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("platform", "binding", "message"),
+    [*(("vertex_tpu_v5e", *case) for case in ON_TPUS), *(("vertex_gpu", *case) for case in ON_GPUS)],
+)
+def test_refused_before_anything_is_submitted(tmp_path, platform, binding, message):
+    with pytest.raises(ValueError, match=message):
+        compiled.vertex(tmp_path, binding, files=compiled.gin(platform))
+    assert not list(tmp_path.iterdir())
+
+
+def test_gpus_of_other_machines_are_of_a_kind_that_vertex_ai_knows(tmp_path):
+    other = ("Vertex.machine = 'n1-standard-32'", "Vertex.gpus = 4")
+    with pytest.raises(ValueError, match=r"Vertex.gpu is 'NVIDIA_TESLA_T44', but must be one of NVIDIA_TESLA_K80, NVI"):
+        compiled.vertex(tmp_path, *other, "Vertex.gpu = 'NVIDIA_TESLA_T44'", files=compiled.gin("vertex_gpu"))
+    compiled.vertex(tmp_path, *other, "Vertex.gpu = 'NVIDIA_TESLA_T4'", files=compiled.gin("vertex_gpu"))
+
+
+def test_kubeflows_machine_is_one_with_tpus():
+    filled = {"root": "gs://b/s", "image": "r/i:1", "host": "http://h"}
+    with pytest.raises(ValueError, match=r"Kubeflow.machine is 'n1-standard-8', but must be a machine with TPUs: ct"):
+        KubeflowSettings(**filled, machine="n1-standard-8")
+    with pytest.raises(ValueError, match=r"Kubeflow.machine is 'g2-standard-24', but must be '' for GPUs; remove it"):
+        KubeflowSettings(**filled, machine="g2-standard-24", gpu="nvidia-l4", gpus=2)
+
+
+def test_a_registry_may_have_a_port():
+    assert KubeflowSettings(image="localhost:5000/i:1").image == "localhost:5000/i:1"
+
+
+def test_a_source_on_this_machine_is_refused(tmp_path):
+    files = [str(ROOT / "gin" / "own_data.gin"), compiled.gin("kubeflow")[1]]
+    with pytest.raises(ValueError, match=r"JsonlSource.path is 'pairs.jsonl', but must be in a bucket"):
+        specification.load(files, ["JsonlSource.path = 'pairs.jsonl'"], KubeflowSettings)
+    bindings = ["JsonlSource.path = 'gs://b/x.jsonl'", "Pipeline.evaluation_sets = (@EvaluationSet(),)"]
+    bindings += ["EvaluationSet.name = 'coco'", "EvaluationSet.examples = 'coco'"]
+    with pytest.raises(ValueError, match=r"EvaluationSet.examples is 'coco', but must be in a bucket"):
+        specification.load(files, bindings, KubeflowSettings)
+    for path in ("file:///pairs.jsonl", "s3://bucket/pairs.jsonl"):  # the images have no file system of S3
+        with pytest.raises(ValueError, match=rf"JsonlSource.path is '{path}', but must be in a bucket: pods"):
+            specification.load(files, [f"JsonlSource.path = '{path}'"], KubeflowSettings)
+    settings, _ = specification.load(files, ["JsonlSource.path = 'gs://bucket/day-{SPAN}/*.jsonl'"], KubeflowSettings)
+    assert settings.ingest.source.path == "gs://bucket/day-{SPAN}/*.jsonl"  # the newest span is found as it runs
+
+
+def test_settings_of_the_other_platform_are_told():
+    with pytest.raises(ConfigurationError, match=r"Kubeflow.host is set, but nothing uses it"):
+        specification.load(compiled.gin("kubeflow"), [], VertexSettings)

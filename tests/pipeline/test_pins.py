@@ -1,0 +1,82 @@
+"""A pretrained checkpoint and a vocabulary file are pinned: by version and by content."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from models import pretrained
+from models.settings import PretrainedSettings, TrainingSettings
+from pipeline import pins
+from pipeline.settings.run import PipelineSettings, VocabularySettings
+
+
+def pinned(path, sha256: str = "") -> PretrainedSettings:
+    settings = PretrainedSettings(path=str(path), sha256=sha256)
+    run = PipelineSettings(training=TrainingSettings(pretrained=settings))
+    found = pins.pin(run).training.pretrained
+    assert found is not None
+    return found
+
+
+def test_of_pushed_models_the_newest_is_taken_and_its_content_is_part_of_the_run(tmp_path):
+    for version in ("9", "10"):
+        (tmp_path / version / "variables").mkdir(parents=True)
+        (tmp_path / version / "variables" / "data").write_text(version)
+        (tmp_path / version / "saved_model.pb").write_text(version)
+    (tmp_path / "11").mkdir()  # a push that has not ended
+    first = pinned(tmp_path)
+    assert first.path == str(tmp_path / "10")
+    assert len(first.sha256) == 64
+    assert pinned(tmp_path) == first
+    assert pinned(tmp_path / "9").sha256 != first.sha256
+    (tmp_path / "10" / "variables" / "data").write_text("11")
+    assert pinned(tmp_path).sha256 != first.sha256
+    with pytest.raises(ValueError, match=r"Pretrained.sha256 is .*, but .* has .*; name the file that the hash is of"):
+        pinned(tmp_path, first.sha256)
+
+
+def test_a_vocabulary_file_is_pinned_and_a_missing_one_is_named(tmp_path):
+    file = tmp_path / "spiece.model"
+    run = PipelineSettings(vocabulary=VocabularySettings(path=str(file)))
+    with pytest.raises(ValueError, match=r"Vocabulary.path is .*spiece.model', but there is no such file"):
+        pins.pin(run)
+    file.write_bytes(b"one")
+    one = pins.pin(run).vocabulary
+    file.write_bytes(b"two")
+    assert pins.pin(run).vocabulary.sha256 != one.sha256
+    assert dataclasses.replace(one, sha256="") == run.vocabulary
+
+
+def test_a_missing_checkpoint_says_how_to_make_one(tmp_path):
+    with pytest.raises(ValueError, match=r"Pretrained.path is .*serving'.*`make quickstart` publishes"):
+        pinned(tmp_path / "serving")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="there is no such file"):
+        pinned(tmp_path / "empty")
+
+
+def test_what_names_no_file_is_left_as_it_is():
+    assert pins.pin(PipelineSettings()) == PipelineSettings()
+
+
+def test_a_checkpoint_that_training_would_refuse_is_refused_before_anything_runs(tmp_path, capsys):
+    folder = pathlib.Path(__file__).parents[1] / "fixtures" / "hugging_face_siglip"
+    checkpoint = pretrained.read(str(folder))
+    objective = dataclasses.replace(TrainingSettings().objective, **vars(checkpoint.config))
+    run = PipelineSettings(
+        training=TrainingSettings(objective=objective, pretrained=PretrainedSettings(path=str(folder))),
+        vocabulary=VocabularySettings(path=str(folder / "spiece.model")),
+    )
+    pins.require_fit(run)
+    assert "note" not in capsys.readouterr().out
+
+    with pytest.raises(ValueError, match=r"Vocabulary\.path is ''"):
+        pins.require_fit(dataclasses.replace(run, vocabulary=VocabularySettings()))
+    other = dataclasses.replace(run.training, objective=TrainingSettings().objective)
+    with pytest.raises(pretrained.PretrainedError, match=r"is .* there and .* here"):
+        pins.require_fit(dataclasses.replace(run, training=other))
+    bilinear = dataclasses.replace(objective.image_tower, interpolation="bilinear")
+    changed = dataclasses.replace(objective, image_tower=bilinear)
+    pins.require_fit(dataclasses.replace(run, training=dataclasses.replace(run.training, objective=changed)))
+    assert "note: image_tower's interpolation is 'bicubic' there and 'bilinear' here" in capsys.readouterr().out
