@@ -1,51 +1,58 @@
 """The data plane from end to end: source -> filters -> unique keys and captions -> shards, rejects and a manifest."""
 
-import dataclasses
-import json
-
 import apache_beam as beam
 
 from beam import renamed, stages, store, writer
-from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionRules, RepeatedCaptions, RowRules
-from beam.filters.pictures import DecodeCheck, PictureRules
-from beam.filters.similarity import SimilarCaptions, SimilarityRules
+from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionSettings, RepeatedCaptions, RowRules
+from beam.filters.pictures import DecodeCheck, PictureSettings
+from beam.filters.similarity import SimilarCaptions, SimilaritySettings
 from beam.records import ImageText, normalised
-from beam.sources import Source
+from beam.sources import OpenMojiSource, Source
+from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
 
-@dataclasses.dataclass(frozen=True)
-class BuildOptions:
-    """What to keep and where it goes.
+@settings_class("ImageTextGen", formerly={"Ingest": "ImageTextGen"})
+class ImageTextGenSettings:
+    """What ImageTextGen reads, keeps and holds out.
 
     Attributes:
-      layout: splits, shards and salt.
+      source: where rows come from, such as @JsonlSource() or @OpenMojiSource().
       pictures, captions: what either must be like.
-      similarity: what they must have in common, or None.
-      unique_captions: keep one row of those that share their first caption (or those of one group), so that no held-out
-        one is trained on.
+      similarity: what they must have in common, by a model of before; None asks for nothing.
+      unique_captions: keep one row of those that share a caption, so that no held-out caption is trained on.
+      train_share, eval_share, test_share: shares of the splits, in any unit; eval feeds the gate, test only the report.
+      salt: changes which rows are held out.
+      shards: files of each split for each host, at least.
+      hosts: that read the files in training; the number of files is a multiple of it.
+      shard_bytes: what a file may hold before it is compressed; 0 for no limit, which saves a pass over the pictures.
+      compression: of the files, "GZIP" or "" for none, which suits pictures in JPEG.
     """
 
-    layout: writer.Layout
-    pictures: PictureRules = PictureRules()
-    captions: CaptionRules = CaptionRules()
-    similarity: SimilarityRules | None = None
-    unique_captions: bool = False
+    source: Source = OpenMojiSource()
+    pictures: PictureSettings = PictureSettings()
+    captions: CaptionSettings = CaptionSettings()
+    similarity: SimilaritySettings | None = None
+    unique_captions: bool = True
+    train_share: int = 8
+    eval_share: int = 1
+    test_share: int = 1
+    salt: str = "siglip"
+    shards: int = 4
+    hosts: int = 1
+    shard_bytes: int = 128 << 20
+    compression: str = "GZIP"
 
-    def to_json(self) -> str:
-        """The options as text that travels."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+    def __post_init__(self) -> None:
+        require_positive(self, "train_share", "eval_share", "test_share", "shards", "hosts")
+        require_at_least_zero(self, "shard_bytes", fix="set it to 0 for no limit")
+        kinds = ("GZIP", "")
+        require(self.compression in kinds, "ImageTextGen.compression", self.compression, "'GZIP' or ''", "correct it")
 
-    @classmethod
-    def from_json(cls, text: str) -> "BuildOptions":
-        """Makes the options that `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(
-            layout=writer.Layout(**fields["layout"]),
-            pictures=PictureRules(**fields["pictures"]),
-            captions=CaptionRules(**fields["captions"]),
-            similarity=SimilarityRules(**fields["similarity"]) if fields["similarity"] else None,
-            unique_captions=fields["unique_captions"],
-        )
+    @property
+    def layout(self) -> writer.Layout:
+        """The splits and shards of the rows that are written."""
+        splits = {"train": self.train_share, "eval": self.eval_share, "test": self.test_share}
+        return writer.Layout(splits, self.shards, self.salt, self.hosts, self.shard_bytes, self.compression)
 
 
 class Build(beam.PTransform):
@@ -54,28 +61,27 @@ class Build(beam.PTransform):
     Writes `examples_folder`/Split-*/data_tfrecord-*.gz, and `report_folder`/manifest.json and rejects-*.jsonl.
     """
 
-    def __init__(self, source: Source, options: BuildOptions, examples_folder: str, report_folder: str) -> None:
+    def __init__(self, settings: ImageTextGenSettings, examples_folder: str, report_folder: str) -> None:
         super().__init__()
-        self._source = source
-        self._options = options
+        self._settings = settings
         self._examples_folder = examples_folder
         self._report_folder = report_folder
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        options = self._options
-        outcomes = pipeline | "Read" >> self._source.read() | beam.ParDo(stages.ReportProgress("read"))
-        stored = store.Store(options.layout, self._examples_folder, self._report_folder, options.unique_captions)
-        return _filter(outcomes, options) | "Store" >> stored
+        settings = self._settings
+        outcomes = pipeline | "Read" >> settings.source.read() | beam.ParDo(stages.ReportProgress("read"))
+        stored = store.Store(settings.layout, self._examples_folder, self._report_folder, settings.unique_captions)
+        return _filter(outcomes, settings) | "Store" >> stored
 
 
-def _filter(outcomes: beam.PCollection, options: BuildOptions) -> store.Flow:
+def _filter(outcomes: beam.PCollection, settings: ImageTextGenSettings) -> store.Flow:
     """The filters in order."""
     kept = [outcomes | "Source" >> stages.Separate()]
-    for name, stage in _row_filters(options):
+    for name, stage in _row_filters(settings):
         kept.append(kept[-1].rows | name >> stage)
     pictured = kept[-1].rows
     rows = pictured | "ByReference" >> beam.Map(ImageText.by_reference)
-    for name, stage in _corpus_filters(options):
+    for name, stage in _corpus_filters(settings):
         kept.append(rows | name >> stage)
         rows = kept[-1].rows
     rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
@@ -84,9 +90,9 @@ def _filter(outcomes: beam.PCollection, options: BuildOptions) -> store.Flow:
     return store.Flow(outcomes, pictured, rows, rejected, removed)
 
 
-def _row_filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
+def _row_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTransform]]:
     """What looks at one row, in order of cost."""
-    rules = options.captions
+    rules = settings.captions
     chosen: list[tuple[str, beam.PTransform]] = [
         ("CaptionCheck", stages.Filter(CaptionCheck())),
     ]
@@ -94,20 +100,20 @@ def _row_filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
         chosen.append(("RowRules", stages.Filter(RowRules(rules))))
     if rules.limit_captions:
         chosen.append(("CaptionFilter", stages.FilterCaptions(CaptionFilter(rules))))
-    chosen.append(("DecodeCheck", stages.Filter(DecodeCheck(options.pictures))))
-    if options.similarity:
-        chosen.append(("Similarity", SimilarCaptions(options.similarity)))
+    chosen.append(("DecodeCheck", stages.Filter(DecodeCheck(settings.pictures))))
+    if settings.similarity:
+        chosen.append(("Similarity", SimilarCaptions(settings.similarity)))
     return chosen
 
 
-def _corpus_filters(options: BuildOptions) -> list[tuple[str, beam.PTransform]]:
+def _corpus_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTransform]]:
     """What compares rows with each other, by reference: no picture is shuffled for it."""
     chosen: list[tuple[str, beam.PTransform]] = [
         ("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")),
     ]
-    if options.captions.max_repeats:
-        chosen.append(("RepeatedCaptions", RepeatedCaptions(options.captions.max_repeats)))
-    if options.unique_captions:
+    if settings.captions.max_repeats:
+        chosen.append(("RepeatedCaptions", RepeatedCaptions(settings.captions.max_repeats)))
+    if settings.unique_captions:
         by_caption = stages.KeepFirst(lambda row: normalised(row.caption), "duplicate_caption", group_stays=True)
         chosen.append(("UniqueCaptions", by_caption))
     return chosen

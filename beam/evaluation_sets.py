@@ -3,33 +3,73 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import apache_beam as beam
+import tensorflow as tf
 
 from beam import reader, stages, store, writer
 from beam.filters import captions
-from beam.filters.pictures import DecodeCheck, PictureRules
+from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Outcome, Rejected
 from beam.sources import Source
+from models import features
+from models.settings.checks import require, require_labels, require_templates, settings_class
 
 CLASSES_FILE = "classes.json"
 _SHARDS, _SHARD_BYTES, _SALT = 2, 128 << 20, "evaluation"
 
 
-@dataclasses.dataclass(frozen=True)
-class EvaluationSet:
-    """Where the rows of a set come from, and what of them is asked.
+@settings_class("EvaluationSet")
+class EvaluationSetSettings:
+    """A set of rows that every model is evaluated on; the metrics of each set stand by themselves.
 
     Attributes:
-      origin: a source, or paths of shards that a stage before has written.
-      classes: labels in order; () takes those that occur in the rows, sorted.
-      all_captions: ask every caption of a picture, not the first alone.
+      name: in the gate, the report and signatures; "eval" is always the pipeline's own eval split.
+      source: where rows come from, such as @TfdsSource(); or
+      examples: a folder of Examples that `python -m pipeline.build` or a pipeline has written. With neither it is the
+        eval split, asked in another way.
+      classes: what zero-shot classification chooses among, in this order; () takes the rows' class names.
+      templates: texts with {} for the class; its embedding is the mean over them.
+      all_captions: ask every caption of a picture (COCO's protocol), not its first alone.
+      retrieval: look for captions and pictures; switch it off for sets of classes.
     """
 
-    origin: Source | list[str]
+    name: str = features.OWN_SET
+    source: Source | None = None
+    examples: str = ""
     classes: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ("{}",)
     all_captions: bool = True
+    retrieval: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), "EvaluationSet.name", self.name, "letters, digits and _", "rename it")
+        given = [name for name in ("source", "examples") if getattr(self, name)]
+        rule, fix = "one of source and examples, or none", "set one of them; the name 'eval' is for the own eval split"
+        most = 0 if self.name == features.OWN_SET else 1
+        require(len(given) <= most, f"EvaluationSet {self.name!r}", given, rule, fix)
+        require_templates("EvaluationSet.templates", self.templates)
+        require_labels("EvaluationSet.classes", self.classes)
+
+
+@settings_class("EvaluationSuite")
+class EvaluationSuiteSettings:
+    """All sets that a model is evaluated on.
+
+    Attributes:
+      sets: at least one, each with a name of its own.
+    """
+
+    sets: tuple[EvaluationSetSettings, ...] = ()
+
+    def shards(self, own: str) -> dict[str, list[str]]:
+        """{set: paths of its shards} of the sets without a source; `own` is the folder of the eval split."""
+        return {
+            one.name: reader.shards(one.examples) if one.examples else sorted(tf.io.gfile.glob(os.path.join(own, "*")))
+            for one in self.sets
+            if not one.source
+        }
 
 
 class WriteEvaluationSets(beam.PTransform):
@@ -39,19 +79,22 @@ class WriteEvaluationSets(beam.PTransform):
     what is returned.
     """
 
-    def __init__(self, sets: Mapping[str, EvaluationSet], examples_folder: str, report_folder: str) -> None:
+    def __init__(self, suite: EvaluationSuiteSettings, own: str, examples_folder: str, report_folder: str) -> None:
+        """`own` is the folder of the shards of the eval split."""
         super().__init__()
-        self._sets, self._examples, self._report = sets, examples_folder, report_folder
+        self._sets, self._shards = suite.sets, suite.shards(own)
+        self._examples, self._report = examples_folder, report_folder
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         classes = []
-        for name, one in self._sets.items():
-            flow = pipeline | f"Read {name}" >> _ReadSet(name, one)
+        for one in self._sets:
+            name = one.name
+            flow = pipeline | f"Read {name}" >> _ReadSet(one, self._shards.get(name, []))
             layout = writer.Layout({name: 1}, _SHARDS, _SALT, shard_bytes=_SHARD_BYTES)
             flow | f"Store {name}" >> store.Store(layout, self._examples, os.path.join(self._report, name))
             named = flow.rows | f"Classes {name}" >> beam.FlatMap(_class_of, name)
             classes.append(named | f"Distinct {name}" >> beam.Distinct())
-        listed = {name: list(one.classes) for name, one in self._sets.items()}
+        listed = {one.name: list(one.classes) for one in self._sets}
         empty = pipeline | "Anchor" >> beam.Create([("", "")])
         return (
             (*classes, empty)
@@ -62,22 +105,22 @@ class WriteEvaluationSets(beam.PTransform):
 
 
 class _ReadSet(beam.PTransform):
-    def __init__(self, name: str, one: EvaluationSet) -> None:
+    def __init__(self, one: EvaluationSetSettings, shards: list[str]) -> None:
         super().__init__()
-        self._name, self._set = name, one
+        self._set, self._shards = one, shards
 
     @beam.typehints.no_annotations  # Flow is no PCollection, which Beam would warn about
     def expand(self, pipeline: beam.Pipeline) -> store.Flow:
-        name, one = self._name, self._set
-        if isinstance(one.origin, list):
-            read = pipeline | beam.Create(one.origin) | beam.Reshuffle() | beam.FlatMap(reader.read_shard)
+        name, one = self._set.name, self._set
+        if one.source is None:
+            read = pipeline | beam.Create(self._shards) | beam.Reshuffle() | beam.FlatMap(reader.read_shard)
         else:
-            read = pipeline | "Source" >> one.origin.read()
+            read = pipeline | "Source" >> one.source.read()
         outcomes = read | beam.ParDo(stages.ReportProgress(f"{name}:"))
         kept = [outcomes | "Came" >> stages.Separate()]
         for label, decide in (
             ("CaptionCheck", captions.CaptionCheck()),
-            ("DecodeCheck", DecodeCheck(PictureRules())),
+            ("DecodeCheck", DecodeCheck(PictureSettings())),
             ("ClassCheck", _ClassCheck(one.classes)),
         ):
             kept.append(kept[-1].rows | label >> stages.Filter(decide))

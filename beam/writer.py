@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from beam import spool
 from beam.records import ImageText, Rejected, referenced_bytes, salted_hash
+from models.settings.checks import require, require_positive, settings_class
 
 REJECT_SHARDS = 1
 _OTHER_BYTES = 250  # of a stored row, about: the names of its features and TFRecord's checksums
@@ -33,7 +34,7 @@ class Shard:
     sha256: str
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("Layout")
 class Layout:
     """Where a row goes; a function of its key, its group and the salt only.
 
@@ -54,11 +55,10 @@ class Layout:
     compression: str = "GZIP"
 
     def __post_init__(self) -> None:
-        for name, value in {**self.splits, "shards": self.shards, "hosts": self.hosts}.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}, but shares and shards must be whole numbers of 1 or more")
-        if self.compression not in ("", "GZIP"):
-            raise ValueError(f"compression is {self.compression!r}, but must be 'GZIP' or '' (none)")
+        require_positive(self, "shards", "hosts")
+        for name, share in self.splits.items():
+            require(share > 0, f"the share of split {name!r}", share, "a whole number of 1 or more", "correct it")
+        require(self.compression in ("GZIP", ""), "compression", self.compression, "'GZIP' or '' (none)", "correct it")
 
     def split_of(self, split_key: str) -> str:
         """The split of the rows that share a split key."""

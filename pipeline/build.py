@@ -79,7 +79,7 @@ def _run_parts(parts: dict[str, Part], folders: list[str], settings: PipelineSet
         print(f"[{number}/{len(parts)}] {folder}", flush=True)
         manifest = _finished(folder, gin) or _run_part(make_stage(folders[number - 2], folder), settings, folder, gin)
         if not manifest["read"]:
-            raise ValueError(f"the files of source {settings.ingest.source.name} hold no row; name others")
+            raise ValueError(f"the files of source {settings.image_text_gen.source.name} hold no row; name others")
         if not manifest["written"]:
             raise ValueError(f"no row was kept: {_counts(manifest)}; see {folder}/{manifest['reject_files'][0]}")
         print(f"      {_counts(manifest)}", flush=True)
@@ -112,22 +112,23 @@ def _parts(settings: PipelineSettings) -> dict[str, Part]:
     from beam.augment import augment
     from pipeline import pins
 
-    ingest = pins.pin_ingest(settings.ingest)
-    options, gin = ingest.options(), f"# Of input {ingest.source.fingerprint()}\n{configuration.to_gin(ingest)}"
-    parts: dict[str, Part] = {"built": (gin, lambda _, to: build.Build(ingest.source, options, to, to))}
+    generated = pins.pin_image_text_gen(settings.image_text_gen)
+    layout = generated.layout
+    gin = f"# Of input {generated.source.fingerprint()}\n{configuration.to_gin(generated)}"
+    parts: dict[str, Part] = {"built": (gin, lambda _, to: build.Build(generated, to, to))}
     if settings.deduper:
         deduper = pins.pin_deduper(settings.deduper)
         deduper.evaluation_shards()
         gin += "\n" + configuration.to_gin(deduper)
         parts["deduplicated"] = (
             gin,
-            lambda source, to: dedupe.Deduplicate(deduper, options.layout, store.Folders(source, to, to)),
+            lambda source, to: dedupe.Deduplicate(deduper, layout, store.Folders(source, to, to)),
         )
     if augmenter := settings.augmenter:
         gin += "\n" + configuration.to_gin(augmenter)
         parts["augmented"] = (
             gin,
-            lambda source, to: augment.Augment(augmenter, options.layout, store.Folders(source, to, to)),
+            lambda source, to: augment.Augment(augmenter, layout, store.Folders(source, to, to)),
         )
     return parts
 

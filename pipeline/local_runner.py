@@ -49,17 +49,17 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     if not dry_run:  # what can be refused at once, before TFX is loaded
         settings = pins.pin(settings)
         progress.require_writable(output_dir)
-        settings.ingest.source.fingerprint()
+        settings.image_text_gen.source.fingerprint()
         pins.require_evaluation_sets(settings)
         pins.require_fit(settings)
 
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-    from pipeline import pipeline
+    from pipeline import pipeline, platform
     from pipeline.console import summary
 
-    locations = pipeline.local_locations(output_dir)
-    dag = pipeline.create(settings, locations)
+    machine = platform.ThisMachine(output_dir)
+    dag = pipeline.create(settings, machine)
     components = [component.id for component in dag.components]
     if dry_run:
         print(summary.dag_text(dag), configuration.to_gin(settings), sep="\n\n")
@@ -72,7 +72,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
             raise progress.ComponentFailed(lines.running, error, log_file) from error
 
     try:
-        report = summary.latest_report(locations.metadata)
+        report = summary.latest_report(machine.locations.metadata)
     except LookupError as error:
         raise progress.ComponentFailed("RunReport", error, log_file) from error
     with open(os.path.join(report, "summary.json")) as file:

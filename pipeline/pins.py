@@ -9,12 +9,14 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from beam import reader, sources
-from beam.dedupe import DedupeOptions
-from models import pretrained, settings
+from beam.build import ImageTextGenSettings
+from beam.dedupe import DeduperSettings
+from components.vocabulary_trainer.settings import VocabularySettings
+from models import pretrained
 from models.pretrained.formats import newest_version
+from models.settings import PretrainedSettings
 from models.settings.checks import require
-from pipeline.settings.ingest import IngestSettings
-from pipeline.settings.run import PipelineSettings, VocabularySettings
+from pipeline.settings.run import PipelineSettings
 
 _BLOCK = 1 << 24
 
@@ -26,12 +28,12 @@ def pin(run: PipelineSettings) -> PipelineSettings:
       ValueError: a file is missing, or is not the one whose hash the settings give.
     """
     run = pin_models(run)
-    return dataclasses.replace(run, ingest=_pin_span(run.ingest))
+    return dataclasses.replace(run, image_text_gen=_pin_span(run.image_text_gen))
 
 
 def pin_models(run: PipelineSettings) -> PipelineSettings:
     """Fills in newest version and hash of models and a vocabulary file; looks at no data. Errors are `pin`'s."""
-    run = dataclasses.replace(run, ingest=_pin_similarity(run.ingest))
+    run = dataclasses.replace(run, image_text_gen=_pin_similarity(run.image_text_gen))
     if run.deduper:
         run = dataclasses.replace(run, deduper=pin_deduper(run.deduper))
     vocabulary, training = run.vocabulary, run.training
@@ -73,24 +75,24 @@ def require_fit(run: PipelineSettings) -> None:
     pretrained.load_fitting(chosen, run.training.objective, vocabulary)
 
 
-def pin_ingest(ingest: IngestSettings) -> IngestSettings:
+def pin_image_text_gen(settings: ImageTextGenSettings) -> ImageTextGenSettings:
     """Fills in the newest span, and which version of a model the similarity filter uses; ValueError without them."""
-    return _pin_span(_pin_similarity(ingest))
+    return _pin_span(_pin_similarity(settings))
 
 
-def _pin_span(ingest: IngestSettings) -> IngestSettings:
-    return dataclasses.replace(ingest, source=sources.newest(ingest.source))
+def _pin_span(settings: ImageTextGenSettings) -> ImageTextGenSettings:
+    return dataclasses.replace(settings, source=sources.newest(settings.source))
 
 
-def _pin_similarity(ingest: IngestSettings) -> IngestSettings:
-    if ingest.similarity is None:
-        return ingest
-    path = _newest_model("Similarity.model", ingest.similarity.model, ("embed_image", "embed_text"))
-    found = _pinned("Similarity.sha256", ingest.similarity.sha256, path)
-    return dataclasses.replace(ingest, similarity=dataclasses.replace(ingest.similarity, model=path, sha256=found))
+def _pin_similarity(settings: ImageTextGenSettings) -> ImageTextGenSettings:
+    if settings.similarity is None:
+        return settings
+    path = _newest_model("Similarity.model", settings.similarity.model, ("embed_image", "embed_text"))
+    found = _pinned("Similarity.sha256", settings.similarity.sha256, path)
+    return dataclasses.replace(settings, similarity=dataclasses.replace(settings.similarity, model=path, sha256=found))
 
 
-def pin_deduper(deduper: DedupeOptions) -> DedupeOptions:
+def pin_deduper(deduper: DeduperSettings) -> DeduperSettings:
     """Fills in which version of a model the Deduper uses; raises ValueError where there is none."""
     if not deduper.embedding_model:
         return deduper
@@ -115,7 +117,7 @@ def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
     return newest
 
 
-def _sha256(named: VocabularySettings | settings.PretrainedSettings, path: str) -> str:
+def _sha256(named: VocabularySettings | PretrainedSettings, path: str) -> str:
     name = type(named).__name__.removesuffix("Settings")
     if not any(_files(path)):
         raise ValueError(

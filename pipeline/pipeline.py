@@ -1,242 +1,218 @@
-"""The DAG: read it from top to bottom, and you know the system. Runners only differ in where it runs."""
+"""The DAG: read this file from top to bottom, and you know the system.
+
+`create` is the table of contents; `_data`, `_learning` and `_gate` are its three chapters. A function reads the settings
+and makes components, and nothing runs. What differs between this machine and Kubeflow Pipelines is in platform.py.
+"""
 
 import dataclasses
-import json
-import os
-from collections.abc import Mapping
-from typing import Any
 
 import tensorflow_data_validation as tfdv
-from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
-from tfx.dsl.components.base import executor_spec
-from tfx.dsl.components.base.base_executor import BaseExecutor
-from tfx.orchestration.data_types import RuntimeParameter
+from tfx.dsl.components.base.base_node import BaseNode
 
-from beam import sources
 from components.augmenter.component import Augmenter
 from components.deduper.component import Deduper
 from components.evaluation_suite.component import EvaluationSuite
 from components.image_embedder.component import ImageEmbedder
 from components.image_text_gen.component import ImageTextGen
 from components.infra_validator.component import InfraValidator
-from components.input_state.component import InputState
 from components.metrics import eval_config
 from components.model_packager.component import ModelPackager
-from components.model_resolver.component import LastPushedModel
-from components.model_resolver.executor import Evaluator as OptionalBaselineEvaluator
 from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import features
-from models.settings import EmbeddingSettings, TrainingSettings, configuration
-from pipeline import resolvers, suite
+from models.settings import EmbeddingSettings, TrainingSettings
+from models.settings.configuration import to_gin
+from pipeline import suite
+from pipeline.platform import Inputs, Platform
 from pipeline.settings.run import PipelineSettings
 
-METADATA_FILE = "metadata.sqlite"
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What the data components write.
+
+    Attributes:
+      examples: Examples without duplicates.
+      schema: of their text features.
+      anomalies: what ExampleValidator found.
+      reports: {input of RunReport: DataReport}.
+      nodes: the components, in the order in which they run.
+    """
+
+    examples: tfx.dsl.Channel
+    schema: tfx.dsl.Channel
+    anomalies: tfx.dsl.Channel
+    reports: dict[str, tfx.dsl.Channel]
+    nodes: list[BaseNode | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Locations:
-    """Where a pipeline keeps things.
+class Learned:
+    """What the learning components write.
 
     Attributes:
-      root: artifacts of every execution.
-      serving: pushed models, one numbered folder each.
-      checkpoints: state of training runs, one folder each.
-      metadata: connection to the metadata store, or None where the platform brings one.
+      vocabulary: a SentencePiece vocabulary.
+      model: the trained model.
+      run: log and TensorBoard files of the training run.
+      reports: {input of RunReport: DataReport}.
+      base: the node that finds the model of an earlier run, or None.
+      nodes: the components, in the order in which they run.
     """
 
-    root: str
-    serving: str
-    checkpoints: str
-    metadata: metadata_store_pb2.ConnectionConfig | None = None
+    vocabulary: tfx.dsl.Channel
+    model: tfx.dsl.Channel
+    run: tfx.dsl.Channel
+    reports: dict[str, tfx.dsl.Channel]
+    base: BaseNode | None
+    nodes: list[BaseNode | None]
 
 
-@dataclasses.dataclass(frozen=True)
-class Platform:
-    """What another platform than this machine lacks, and what is given to it as a run is submitted.
-
-    Attributes:
-      data: path of the data, in place of the source's own; "" leaves it.
-      steps: of training, in place of Training.steps.
-      push_destination: JSON of TFX's PushDestination, in place of Locations.serving.
-      runs_resolvers: whether TFX's resolvers run there.
-      trainer: what runs the Trainer.
-      trainer_config: what that needs to know, in the Trainer's `custom_config`.
-    """
-
-    data: RuntimeParameter
-    steps: RuntimeParameter
-    push_destination: RuntimeParameter
-    runs_resolvers: bool
-    trainer: type[BaseExecutor]
-    trainer_config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def create(settings: PipelineSettings, locations: Locations, platform: Platform | None = None) -> tfx.dsl.Pipeline:
-    """Builds the DAG, for this machine where there is no other platform; nothing runs, and no file is read."""
-    ingest_options = settings.ingest.options()
-    source, steps = sources.to_json(settings.ingest.source), platform.steps if platform else settings.training.steps
-    deduper_options = _to_json(settings.deduper) if settings.deduper else ""
-    data_stages: list[tfx.dsl.components.BaseComponent] = []
-    evaluation_sets = suite.evaluation_sets(settings)
-    source_state = evaluation_state = suite_state = None
-    if platform:  # which runs no drivers
-        state = InputState(source=source, data=platform.data, deduper=deduper_options, sets=evaluation_sets)
-        texts = (state.outputs[key].future()[0].value for key in state.outputs)
-        source, source_state, evaluation_state, suite_state = texts
-        data_stages.append(state)
-    ingest = ImageTextGen(source=source, options=ingest_options.to_json(), input_fingerprint=source_state)
-    examples, reports = ingest.outputs["examples"], {"ingest_report": ingest.outputs["report"]}
-    layout = _to_json(ingest_options.layout)
-    data_stages.append(ingest)
-    if settings.deduper:
-        deduper = Deduper(examples, deduper_options, layout, evaluation_state)
-        examples, reports["dedupe_report"] = deduper.outputs["processed"], deduper.outputs["report"]
-        data_stages.append(deduper)
-
-    # Statistics are of text features: the bytes of a picture have no distribution worth a page.
-    statistics = tfx.components.StatisticsGen(
-        examples=examples, stats_options=tfdv.StatsOptions(feature_allowlist=list(features.TEXT))
-    )
-    schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
-    validator = tfx.components.ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
-    )
-
-    last_pushed = base = None
-    if platform and not platform.runs_resolvers:
-        last_pushed = base = LastPushedModel(platform.push_destination).with_id("LastBlessedModel")
-        data_stages.append(last_pushed)
-    elif settings.warm_start:
-        base = resolvers.base()
-        data_stages.append(base)
-    base_model = base.outputs["model"] if base and settings.warm_start else None
-    vocabulary = VocabularyTrainer(examples=examples, base_model=base_model, **dataclasses.asdict(settings.vocabulary))
-    # Only training sees variants of rows; all else sees the rows as they came.
-    trained_on, between = examples, []
-    if settings.augmenter:
-        augmenter = Augmenter(examples=examples, options=_to_json(settings.augmenter), layout=layout)
-        trained_on, reports["augment_report"] = augmenter.outputs["processed"], augmenter.outputs["report"]
-        between.append(augmenter)
-    # A locked tower need not run in training: it embeds every picture once.
-    embedding = _embedding(settings.training)
-    if embedding:
-        embedder = ImageEmbedder(examples=trained_on, gin=configuration.to_gin(embedding))
-        trained_on = embedder.outputs["embedded"]
-        between.append(embedder)
-    trainer = Trainer(
-        examples=trained_on,
-        schema=schema.outputs["schema"],
-        vocabulary=vocabulary.outputs["vocabulary"],
-        gin=configuration.to_gin(settings.training),
-        steps=steps,
-        checkpoints=locations.checkpoints,
-        base_model=base_model,
-        custom_config=platform.trainer_config if platform else {},
-    )
-    if platform:
-        trainer.executor_spec = executor_spec.ExecutorClassSpec(platform.trainer)
-    # What is evaluated is what is served: labels, warm-up and fewer bits come before the gate.
-    evaluated = EvaluationSuite(examples, evaluation_sets, suite_state)
-    packager = ModelPackager(
-        model=trainer.outputs["model"],
-        suite=evaluated.outputs["suite"],
-        classes=evaluated.outputs["report"],
-        label_sets=suite.label_sets(settings),
-        weights=settings.packaging.weights,
-    )
-    model = packager.outputs["packaged"]
-
-    last_blessed = last_pushed or resolvers.compared(model, by_candidate=not platform)
-    evaluator = tfx.components.Evaluator(
-        examples=evaluated.outputs["suite"],
-        model=model,
-        baseline_model=last_blessed.outputs["model"],
-        eval_config=eval_config.create(suite.gate(settings)),
-        example_splits=[one.name for one in settings.all_evaluation_sets],
-    )
-    if last_pushed:
-        evaluator.executor_spec = executor_spec.BeamExecutorSpec(OptionalBaselineEvaluator)
-    infra_validator = InfraValidator(model=model, examples=examples, settings=_to_json(settings.serving_check))
-    pusher = tfx.components.Pusher(
-        model=model,
-        model_blessing=evaluator.outputs["blessing"],
-        infra_blessing=infra_validator.outputs["blessing"],
-        push_destination=platform.push_destination if platform else push_destination(locations.serving),
-    )
+def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
+    """Builds the DAG; nothing runs, and no file is read."""
+    outside = platform.inputs(settings)
+    data = _data(settings, outside)
+    learned = _learning(settings, platform, data)
+    gate, results = _gate(settings, platform, outside, data, learned)
     report = RunReport(
-        inputs={
-            "examples": examples,
-            "anomalies": validator.outputs["anomalies"],
-            "vocabulary": vocabulary.outputs["vocabulary"],
-            "model": model,
-            "model_run": trainer.outputs["model_run"],
-            "evaluation": evaluator.outputs["evaluation"],
-            "model_blessing": evaluator.outputs["blessing"],
-            "suite_report": evaluated.outputs["report"],
-            "infra_blessing": infra_validator.outputs["blessing"],
-            "pushed_model": pusher.outputs["pushed_model"],
-            **reports,
-        },
-        gin=configuration.to_gin(settings),
-        steps=steps,
-        source=source,
-        **dataclasses.asdict(settings.report),
+        examples=data.examples,
+        anomalies=data.anomalies,
+        vocabulary=learned.vocabulary,
+        model_run=learned.run,
+        **results,
+        **data.reports,
+        **learned.reports,
+        gin=to_gin(settings),
+        steps=platform.steps(settings),
+        image_text_gen=outside.image_text_gen,
+        settings=to_gin(settings.report),
     )
+    nodes = [outside.finder, *data.nodes, *learned.nodes, *gate, report]
     return tfx.dsl.Pipeline(
-        pipeline_name=settings.name.lower().replace("_", "-") if platform else settings.name,
-        pipeline_root=locations.root,
-        components=[
-            *data_stages,
-            statistics,
-            schema,
-            validator,
-            vocabulary,
-            *between,
-            trainer,
-            evaluated,
-            packager,
-            *([] if last_pushed else [last_blessed]),
-            evaluator,
-            infra_validator,
-            pusher,
-            report,
-        ],
-        metadata_connection_config=locations.metadata,
+        pipeline_name=platform.pipeline_name(settings),
+        pipeline_root=platform.locations.root,
+        components=list(dict.fromkeys(node for node in nodes if node)),
+        metadata_connection_config=platform.locations.metadata,
         beam_pipeline_args=list(settings.beam_args),
         enable_cache=True,
     )
 
 
-def push_destination(serving: str) -> tfx.proto.PushDestination:
-    """Numbered versions in a folder."""
-    return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving))
-
-
-def local_locations(output_dir: str) -> Locations:
-    """Everything below one folder of this machine, with an sqlite metadata store."""
-    metadata = metadata_store_pb2.ConnectionConfig(
-        sqlite=metadata_store_pb2.SqliteMetadataSourceConfig(
-            filename_uri=os.path.join(output_dir, METADATA_FILE),
-            connection_mode=metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
+def _data(settings: PipelineSettings, outside: Inputs) -> Data:
+    """From the source to Examples without duplicates, their statistics and schema."""
+    generated = ImageTextGen(settings=outside.image_text_gen, input_fingerprint=outside.source_state)
+    examples, reports = generated.outputs["examples"], {"image_text_gen_report": generated.outputs["report"]}
+    deduper = None
+    if settings.deduper:
+        deduper = Deduper(
+            examples=examples,
+            settings=to_gin(settings.deduper),
+            layout=to_gin(settings.image_text_gen.layout),
+            input_fingerprint=outside.evaluation_state,
         )
+        examples, reports["dedupe_report"] = deduper.outputs["processed"], deduper.outputs["report"]
+    # Statistics are of text features: the bytes of a picture have no distribution worth a page.
+    text_only = tfdv.StatsOptions(feature_allowlist=list(features.TEXT))
+    statistics = tfx.components.StatisticsGen(examples=examples, stats_options=text_only)
+    schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
+    validator = tfx.components.ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
-    return Locations(
-        root=os.path.join(output_dir, "artifacts"),
-        serving=os.path.join(output_dir, "serving"),
-        checkpoints=os.path.join(output_dir, "checkpoints"),
-        metadata=metadata,
+    return Data(
+        examples,
+        schema.outputs["schema"],
+        validator.outputs["anomalies"],
+        reports,
+        nodes=[generated, deduper, statistics, schema, validator],
     )
+
+
+def _learning(settings: PipelineSettings, platform: Platform, data: Data) -> Learned:
+    """From Examples to a trained model; only training sees the rows and embeddings that are made here."""
+    base = platform.base_model(settings)
+    base_model = base.outputs["model"] if base and settings.warm_start else None
+    vocabulary = VocabularyTrainer(examples=data.examples, base_model=base_model, settings=to_gin(settings.vocabulary))
+    trained_on, reports = data.examples, {}
+    augmenter = embedder = None
+    if settings.augmenter:
+        layout = to_gin(settings.image_text_gen.layout)
+        augmenter = Augmenter(examples=trained_on, settings=to_gin(settings.augmenter), layout=layout)
+        trained_on, reports["augment_report"] = augmenter.outputs["processed"], augmenter.outputs["report"]
+    if embedding := _embedding(settings.training):
+        embedder = ImageEmbedder(examples=trained_on, settings=to_gin(embedding))
+        trained_on = embedder.outputs["embedded"]
+    trainer = Trainer(
+        examples=trained_on,
+        schema=data.schema,
+        vocabulary=vocabulary.outputs["vocabulary"],
+        gin=to_gin(settings.training),
+        steps=platform.steps(settings),
+        checkpoints=platform.locations.checkpoints,
+        base_model=base_model,
+        custom_config=platform.trainer_config(),
+    )
+    if executor := platform.trainer_executor():
+        trainer.executor_spec = executor
+    return Learned(
+        vocabulary.outputs["vocabulary"],
+        trainer.outputs["model"],
+        trainer.outputs["model_run"],
+        reports,
+        base,
+        nodes=[base, vocabulary, augmenter, embedder, trainer],
+    )
+
+
+def _gate(
+    settings: PipelineSettings, platform: Platform, outside: Inputs, data: Data, learned: Learned
+) -> tuple[list[BaseNode], dict[str, tfx.dsl.Channel]]:
+    """From a trained model to a published one, or a reason; returns the components, and what RunReport shows of them.
+
+    ModelPackager stands before the gate, so that the model that is evaluated is the one that is served.
+    """
+    evaluated = EvaluationSuite(
+        examples=data.examples, settings=to_gin(suite.read(settings)), input_fingerprint=outside.suite_state
+    )
+    packager = ModelPackager(
+        model=learned.model,
+        suite=evaluated.outputs["suite"],
+        classes=evaluated.outputs["report"],
+        sets=to_gin(suite.classified(settings)),
+        settings=to_gin(settings.packaging),
+    )
+    model = packager.outputs["packaged"]
+    baseline = platform.baseline(model, learned.base)
+    evaluator = tfx.components.Evaluator(
+        examples=evaluated.outputs["suite"],
+        model=model,
+        baseline_model=baseline.outputs["model"],
+        eval_config=eval_config.create(settings.gate, suite.not_retrieved(settings)),
+        example_splits=[one.name for one in settings.all_evaluation_sets],
+    )
+    if executor := platform.evaluator_executor():
+        evaluator.executor_spec = executor
+    infra_validator = InfraValidator(model=model, examples=data.examples, settings=to_gin(settings.infra_validator))
+    pusher = tfx.components.Pusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
+        push_destination=platform.push_destination(),
+    )
+    results = {
+        "model": model,
+        "evaluation": evaluator.outputs["evaluation"],
+        "model_blessing": evaluator.outputs["blessing"],
+        "suite_report": evaluated.outputs["report"],
+        "infra_blessing": infra_validator.outputs["blessing"],
+        "pushed_model": pusher.outputs["pushed_model"],
+    }
+    return [evaluated, packager, baseline, evaluator, infra_validator, pusher], results
 
 
 def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
+    """What ImageEmbedder needs if a locked tower's embeddings are computed once, before training."""
     tower = training.objective.embeds_beforehand
     if tower is None or training.pretrained is None:
         return None
     return EmbeddingSettings(tower, training.pretrained, training.runtime.compute_dtype)
-
-
-def _to_json(options: Any) -> str:
-    return json.dumps(dataclasses.asdict(options), sort_keys=True)

@@ -1,41 +1,31 @@
-"""What EvaluationSuite, ModelPackager and Evaluator take of the settings."""
+"""What EvaluationSuite, ModelPackager and Evaluator each take of the evaluation sets: no more than they depend on.
 
-import json
+A component runs again when what it takes has changed, so that another template reads no source again.
+"""
 
-from beam import sources
-from components.metrics import eval_config
-from models.evaluation import metrics
+import dataclasses
+
+from beam.evaluation_sets import EvaluationSetSettings, EvaluationSuiteSettings
 from pipeline.settings.run import PipelineSettings
 
 
-def evaluation_sets(settings: PipelineSettings) -> str:
-    """JSON of all sets."""
-    sets = {
-        one.name: {
-            "source": sources.to_json(one.source) if one.source else "",
-            "examples": one.examples,
-            "classes": one.classes,
-            "all_captions": one.all_captions,
-        }
-        for one in settings.all_evaluation_sets
-    }
-    return json.dumps(sets, sort_keys=True)
-
-
-def label_sets(settings: PipelineSettings) -> str:
-    """JSON of those of the evaluation sets, whose labels are known once they are read, and those to be served only."""
-    sets = {one.name: {"labels": one.classes, "templates": one.templates} for one in settings.all_evaluation_sets}
-    sets |= {one.name: {"labels": one.labels, "templates": one.templates} for one in settings.packaging.label_sets}
-    return json.dumps(sets, sort_keys=True)
-
-
-def gate(settings: PipelineSettings) -> eval_config.Gate:
-    """What blesses a model."""
-    rules = settings.gate
-    return eval_config.Gate(
-        rules.min_value,
-        rules.max_drop,
-        rules.slice_by,
-        [one.name for one in settings.all_evaluation_sets if not one.retrieval],
-        metrics.Confidence(rules.confidence, rules.slice_confidence),
+def read(settings: PipelineSettings) -> EvaluationSuiteSettings:
+    """The sets as EvaluationSuite reads them, without templates."""
+    usual = EvaluationSetSettings()
+    sets = settings.all_evaluation_sets
+    return EvaluationSuiteSettings(
+        tuple(dataclasses.replace(one, templates=usual.templates, retrieval=usual.retrieval) for one in sets)
     )
+
+
+def classified(settings: PipelineSettings) -> EvaluationSuiteSettings:
+    """The sets as ModelPackager embeds their classes: names, classes and templates."""
+    sets = settings.all_evaluation_sets
+    return EvaluationSuiteSettings(
+        tuple(EvaluationSetSettings(one.name, classes=one.classes, templates=one.templates) for one in sets)
+    )
+
+
+def not_retrieved(settings: PipelineSettings) -> list[str]:
+    """Names of the sets that have no retrieval metrics."""
+    return [one.name for one in settings.all_evaluation_sets if not one.retrieval]

@@ -80,10 +80,10 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
 
 def _as_trained(image: bytes) -> bytes:
     """The picture as the data plane stores one, as it is where that refuses it: the model then says which."""
-    from beam.filters.pictures import DecodeCheck, PictureRules  # which takes seconds to load
+    from beam.filters.pictures import DecodeCheck, PictureSettings  # which takes seconds to load
     from beam.records import ImageText, Rejected
 
-    check = DecodeCheck(PictureRules(min_side=1))
+    check = DecodeCheck(PictureSettings(min_side=1))
     outcome = check(ImageText(key="", image=image, caption="", position="", source=""))
     return image if isinstance(outcome, Rejected) else outcome.image
 

@@ -10,7 +10,7 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from kubernetes import client as kubernetes_client
 
-from components.infra_validator.settings import ServingCheckSettings
+from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import LocalClient
 from tests.pictures import shape_pairs
 from tests.rest_server import rest_server
@@ -119,7 +119,7 @@ def test_the_manifest_serves_what_the_page_says():
     assert config["data"]["monitoring.pbtxt"] == (ROOT / "serving" / "monitoring.pbtxt").read_text()
     pod = deployment["spec"]["template"]
     (container,) = pod["spec"]["containers"]
-    image = f"{ServingCheckSettings.image}:{ServingCheckSettings.tag}"
+    image = f"{InfraValidatorSettings.image}:{InfraValidatorSettings.tag}"
     assert container["image"] == image
     assert image in PAGE
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}

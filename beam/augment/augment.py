@@ -10,15 +10,16 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam import checks, pictures, reader, stages, store, thumbnails, writer
+from beam import pictures, reader, stages, store, thumbnails, writer
 from beam.augment import rewrites
 from beam.records import ImageText, Outcome, Rejected, normalised
+from models.settings.checks import label, require, require_fraction, require_positive, settings_class
 
 _SAMPLES = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class AugmentOptions:
+@settings_class("Augmenter")
+class AugmenterSettings:
     """How variants are made; every draw derives from the seed and the row's key.
 
     Attributes:
@@ -42,19 +43,21 @@ class AugmentOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        weights = self.rewrites.values()
         rules = [
-            ("variants", isinstance(self.variants, int) and self.variants >= 1, "a whole number of 1 or more"),
             ("views", set(self.views) <= set(pictures.VIEWS), f"some of {', '.join(pictures.VIEWS)}"),
-            ("quality", isinstance(self.quality, int) and 0 <= self.quality <= 100, "a whole number from 0 to 100"),
+            ("quality", 0 <= self.quality <= 100, "a whole number from 0 to 100"),
             (
                 "rewrites",
-                set(self.rewrites) <= set(rewrites.REWRITES) and all(weight > 0 for weight in self.rewrites.values()),
+                set(self.rewrites) <= set(rewrites.REWRITES) and all(weight > 0 for weight in weights),
                 f"{{name: weight above 0}} with names out of {', '.join(rewrites.REWRITES)}",
             ),
-            ("stop_word_removal", 0 <= self.stop_word_removal <= 1, "a probability in [0, 1]"),
             ("templates", all(text.count("{}") == 1 for text in self.templates), "texts with one {} each"),
         ]
-        checks.require_rules("Augmenter", self, rules)
+        for name, holds, rule in rules:
+            require(holds, label(self, name), getattr(self, name), rule, "correct it in gin")
+        require_positive(self, "variants")
+        require_fraction(self, "stop_word_removal")
         if not (self.views or self.rewrites or self.stop_word_removal or self.templates):
             raise ValueError(
                 "Augmenter has nothing to do: every variant would be the row itself; set Augmenter.views, "
@@ -62,7 +65,7 @@ class AugmentOptions:
             )
 
 
-def variants_of(row: ImageText, options: AugmentOptions) -> Iterator[ImageText]:
+def variants_of(row: ImageText, options: AugmenterSettings) -> Iterator[ImageText]:
     """The variants of a row: in its group, so in its split, with `variant` saying what was done."""
     for number in range(options.variants):
         draw = random.Random(f"{options.seed}/{row.key}/{number}")
@@ -100,7 +103,7 @@ class Augment(beam.PTransform):
     caption is that of a row outside `options.splits` as "held_out_caption": it would teach the answer.
     """
 
-    def __init__(self, options: AugmentOptions, layout: writer.Layout, folders: store.Folders) -> None:
+    def __init__(self, options: AugmenterSettings, layout: writer.Layout, folders: store.Folders) -> None:
         super().__init__()
         self._options, self._layout, self._folders = options, layout, folders
 
@@ -138,7 +141,7 @@ class Augment(beam.PTransform):
         return flow | "Store" >> store.Store(layout, folders.examples, folders.report, reports=samples)
 
 
-def _outcomes(row: ImageText, options: AugmentOptions) -> Iterator[Outcome]:
+def _outcomes(row: ImageText, options: AugmenterSettings) -> Iterator[Outcome]:
     for variant in variants_of(row, options):
         if (variant.image, variant.caption) == (row.image, row.caption):
             yield Rejected(variant.key, row.position, "same_as_original", f"{variant.variant}: {row.caption!r}")
@@ -155,7 +158,7 @@ def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Ou
             yield row
 
 
-def _write_samples(folders: store.Folders, options: AugmentOptions) -> str:
+def _write_samples(folders: store.Folders, options: AugmenterSettings) -> str:
     """The first rows, in the order of a hash, with the variants that were made of them."""
     paths = [path for path in reader.shards(folders.source) if f"/Split-{options.splits[0]}/" in path]
     rows = itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), _SAMPLES)

@@ -13,13 +13,13 @@ from beam.dedupe import report
 from beam.dedupe.clusters import Clusters
 from beam.dedupe.edges import Edges
 from beam.dedupe.fingerprints import Fingerprint, Fingerprints, hash_difference
-from beam.dedupe.options import DedupeOptions
-from beam.filters.pictures import DecodeCheck, PictureRules
+from beam.dedupe.settings import DeduperSettings
+from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.reader import ReadShards
 from beam.records import ImageText, Outcome, Rejected
 
 _TRAIN = "train"
-_CHECK = DecodeCheck(PictureRules(min_side=1))
+_CHECK = DecodeCheck(PictureSettings(min_side=1))
 
 
 class Decision(NamedTuple):
@@ -39,7 +39,7 @@ class Deduplicate(beam.PTransform):
     the manifest.
     """
 
-    def __init__(self, options: DedupeOptions, layout: writer.Layout, folders: store.Folders) -> None:
+    def __init__(self, options: DeduperSettings, layout: writer.Layout, folders: store.Folders) -> None:
         super().__init__()
         self._options, self._layout, self._folders = options, layout, folders
 

@@ -8,13 +8,13 @@ from beam.dedupe import signatures
 from beam.dedupe.clusters import to_smallest
 from beam.dedupe.fingerprints import PERMUTATIONS, Fingerprint
 from beam.dedupe.hamming import NearHashes
-from beam.dedupe.options import DedupeOptions
+from beam.dedupe.settings import DeduperSettings
 
 
 class Edges(beam.PTransform):
     """PCollection[Fingerprint] -> PCollection of edges between nodes, uint64 [E, 2], some from a node to itself."""
 
-    def __init__(self, options: DedupeOptions) -> None:
+    def __init__(self, options: DeduperSettings) -> None:
         super().__init__()
         self._options = options
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from beam import pictures, stages
 from beam.dedupe import signatures
-from beam.dedupe.options import DedupeOptions
+from beam.dedupe.settings import DeduperSettings
 from beam.exported_model import ExportedModel
 from beam.records import ImageText, normalised, salted_hash
 
@@ -67,7 +67,9 @@ def node_of(row: ImageText, evaluation_set: str = "") -> int:
 class Fingerprints(beam.PTransform):
     """PCollection[ImageText] -> PCollection[Fingerprint], of the corpus or of an evaluation set."""
 
-    def __init__(self, held_out: Callable[[ImageText], bool], options: DedupeOptions, evaluation_set: str = "") -> None:
+    def __init__(
+        self, held_out: Callable[[ImageText], bool], options: DeduperSettings, evaluation_set: str = ""
+    ) -> None:
         super().__init__()
         self._held_out, self._options, self._evaluation_set = held_out, options, evaluation_set
 
@@ -101,7 +103,7 @@ class _Embed(beam.DoFn):
         self._progress.add(len(batch))
 
 
-def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluation_set: str = "") -> Fingerprint:
+def fingerprint(row: ImageText, held_out: bool, options: DeduperSettings, evaluation_set: str = "") -> Fingerprint:
     """Decodes the picture and hashes what the options compare."""
     picture = pictures.on_white(row.image)
     caption = normalised(row.caption)
@@ -138,7 +140,7 @@ def hash_difference(one: Fingerprint, other: Fingerprint) -> int | None:
     return min(bits, default=None)
 
 
-def looks(picture: Image.Image, options: DedupeOptions) -> Iterator[tuple[bytes, bytes]]:
+def looks(picture: Image.Image, options: DeduperSettings) -> Iterator[tuple[bytes, bytes]]:
     """(hash, colours) of an RGB picture, and of what else the options compare of it; see `Fingerprint.looks`."""
     if options.image_distance < 0:
         return

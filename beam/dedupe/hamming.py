@@ -49,7 +49,7 @@ class NearHashes(beam.PTransform):
     def __init__(
         self, distance: int, colour_tolerance: int = 255, agreeing_bands: int = 2, max_bucket: int = 4096
     ) -> None:
-        """See `beam.dedupe.options.DedupeOptions` for the arguments."""
+        """See `beam.dedupe.settings.DeduperSettings` for the arguments."""
         super().__init__()
         self._masks = masks(distance, agreeing_bands)
         self._compare = _Compare(self._masks, distance, colour_tolerance, max_bucket)

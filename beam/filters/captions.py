@@ -8,6 +8,7 @@ import apache_beam as beam
 
 from beam import stages
 from beam.records import ImageText, Outcome, Rejected, normalised, salted_hash
+from models.settings.checks import require, require_at_least_zero, require_fraction, settings_class
 
 # One character is a word where a script has no spaces: Thai and Lao, Burmese, Khmer, kana, Han.
 _NO_SPACES = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
@@ -21,8 +22,8 @@ _FILE_NAME = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class CaptionRules:
+@settings_class("Captions")
+class CaptionSettings:
     """Limits of captions; every one is off by default but that a caption has a word.
 
     Attributes:
@@ -47,6 +48,19 @@ class CaptionRules:
     languages: tuple[str, ...] = ()
     blocked_terms: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        require_fraction(self, "min_alphanumeric")
+        require_at_least_zero(self, "min_words", "max_words", "max_repeats")
+        require(
+            not self.max_words or self.max_words >= self.min_words,
+            "Captions.max_words",
+            self.max_words,
+            f"0 or at least Captions.min_words, {self.min_words}",
+            "raise it",
+        )
+        for term in self.blocked_terms:
+            require(bool(term.strip()), "Captions.blocked_terms", term, "words", "remove the empty one")
+
     @property
     def limit_captions(self) -> bool:
         """Whether a caption may be removed by what it says."""
@@ -70,7 +84,7 @@ class CaptionCheck:
 class RowRules:
     """Drops rows by language and blocked terms."""
 
-    def __init__(self, rules: CaptionRules) -> None:
+    def __init__(self, rules: CaptionSettings) -> None:
         self._languages = {language.casefold() for language in rules.languages}
         terms = sorted(re.escape(normalised(term)) for term in rules.blocked_terms)
         self._blocked = re.compile(rf"(?<!\w)({'|'.join(terms)})(?!\w)") if terms else None
@@ -89,7 +103,7 @@ class RowRules:
 class CaptionFilter:
     """ImageText -> for each caption the reason to remove it, or ""."""
 
-    def __init__(self, rules: CaptionRules) -> None:
+    def __init__(self, rules: CaptionSettings) -> None:
         self._rules = rules
 
     def __call__(self, row: ImageText) -> list[str]:

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from beam import pictures
 from beam.records import ImageText, Outcome, Rejected
+from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
 # Not every format Pillow knows: some run other programs on what they are given.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -21,8 +22,8 @@ _MOST_PIXELS = 1 << 27  # of a picture that TensorFlow decodes: fewer than 2**29
 _SAMPLES = 64  # pixels a side that contrast is measured on
 
 
-@dataclasses.dataclass(frozen=True)
-class PictureRules:
+@settings_class("Pictures")
+class PictureSettings:
     """Limits of pictures, and how they are stored.
 
     Attributes:
@@ -46,6 +47,13 @@ class PictureRules:
     stored_side: int = 0
     quality: int = 95
 
+    def __post_init__(self) -> None:
+        require_positive(self, "min_side", "max_pixels", "max_bytes")
+        require_at_least_zero(self, "min_pixels", "min_contrast", "stored_side")
+        aspect = self.max_aspect
+        require(aspect == 0 or aspect >= 1, "Pictures.max_aspect", aspect, "1 or more, or 0 for any", "try 3")
+        require(0 <= self.quality <= 100, "Pictures.quality", self.quality, "in [0, 100]", "try 95; 0 stores PNG")
+
 
 @dataclasses.dataclass(frozen=True)
 class DecodeCheck:
@@ -56,7 +64,7 @@ class DecodeCheck:
     GIF, formats and files TensorFlow refuses, and what `stored_side` shrinks.
     """
 
-    rules: PictureRules
+    rules: PictureSettings
 
     def __call__(self, row: ImageText) -> Outcome:
         try:
@@ -102,7 +110,7 @@ class DecodeCheck:
         return row if image is row.image else dataclasses.replace(row, image=image)
 
 
-def _broken_size(width: int, height: int, rules: PictureRules) -> tuple[str, str] | None:
+def _broken_size(width: int, height: int, rules: PictureSettings) -> tuple[str, str] | None:
     size, pixels = f"{width} x {height}", width * height
     if pixels > rules.max_pixels:
         return "image_too_large", f"{size} is more than {rules.max_pixels} pixels"

@@ -1,6 +1,5 @@
 """Image-text similarity by a model that was exported before: captions that do not tell of their picture are removed."""
 
-import dataclasses
 from collections.abc import Iterator
 
 import apache_beam as beam
@@ -9,10 +8,11 @@ import numpy as np
 from beam import stages
 from beam.exported_model import ExportedModel
 from beam.records import ImageText
+from models.settings.checks import require, require_positive, settings_class
 
 
-@dataclasses.dataclass(frozen=True)
-class SimilarityRules:
+@settings_class("Similarity")
+class SimilaritySettings:
     """What a caption must have in common with its picture.
 
     Attributes:
@@ -22,16 +22,21 @@ class SimilarityRules:
       sha256: of the model; the runner fills it in, so that a model that has changed is another run.
     """
 
-    model: str
-    minimum: float
+    model: str = ""
+    minimum: float = 0.0
     batch_size: int = 64
     sha256: str = ""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "batch_size")
+        require(bool(self.model), "Similarity.model", self.model, "a folder", "name an exported SavedModel")
+        require(-1 <= self.minimum <= 1, "Similarity.minimum", self.minimum, "a cosine, in [-1, 1]", "correct it")
 
 
 class SimilarCaptions(beam.PTransform):
     """PCollection[ImageText] -> Kept, without the captions below the rules' minimum."""
 
-    def __init__(self, rules: SimilarityRules) -> None:
+    def __init__(self, rules: SimilaritySettings) -> None:
         super().__init__()
         self._rules = rules
 
@@ -44,7 +49,7 @@ class SimilarCaptions(beam.PTransform):
 
 
 class _Score(beam.DoFn):
-    def __init__(self, rules: SimilarityRules) -> None:
+    def __init__(self, rules: SimilaritySettings) -> None:
         self._rules = rules
 
     def setup(self) -> None:

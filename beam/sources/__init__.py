@@ -1,8 +1,7 @@
 """Sources, by name. A source is a frozen dataclass of plain values with the methods of `Source`."""
 
 import dataclasses
-import json
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import apache_beam as beam
 
@@ -16,7 +15,22 @@ from beam.sources.tfrecord import TfrecordSource
 from beam.sources.url_list import UrlListSource
 from beam.sources.webdataset import WebDatasetSource
 
+__all__ = [
+    "CsvSource",
+    "JsonlSource",
+    "OpenMojiSource",
+    "ParquetSource",
+    "Source",
+    "TfdsSource",
+    "TfrecordSource",
+    "UrlListSource",
+    "WebDatasetSource",
+    "newest",
+    "with_path",
+]
 
+
+@runtime_checkable
 class Source(Protocol):
     """Rows in."""
 
@@ -27,33 +41,6 @@ class Source(Protocol):
 
     def read(self) -> beam.PTransform:
         """Pipeline -> PCollection[ImageText | Rejected]: every row of the input, broken ones as Rejected."""
-
-
-ALL: tuple[Any, ...] = (
-    CsvSource,
-    JsonlSource,
-    OpenMojiSource,
-    ParquetSource,
-    TfdsSource,
-    TfrecordSource,
-    UrlListSource,
-    WebDatasetSource,
-)
-_SOURCES = {source.name: source for source in ALL}
-
-
-def to_json(source: Source) -> str:
-    """The source as text that travels to a component or a worker."""
-    return json.dumps(_plain(source), sort_keys=True)
-
-
-def from_json(text: str) -> Source:
-    """Makes the source that `to_json` wrote.
-
-    Raises:
-      ValueError: no source has this name.
-    """
-    return _make(json.loads(text))
 
 
 def with_path(source: Any, path: str) -> Any:
@@ -72,18 +59,3 @@ def newest(source: Any) -> Any:
     if spans.SPAN not in getattr(source, "path", ""):
         return source
     return dataclasses.replace(source, path=spans.newest(source.path))
-
-
-def _plain(source: Any) -> dict[str, Any]:
-    options = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
-    nested = {name: _plain(value) for name, value in options.items() if dataclasses.is_dataclass(value)}
-    return {"name": source.name, **options, **nested}
-
-
-def _make(options: dict[str, Any]) -> Source:
-    name = options.pop("name")
-    if name not in _SOURCES:
-        raise ValueError(f"source {name!r} is unknown; use one of {sorted(_SOURCES)}")
-    values = {field: tuple(value) if isinstance(value, list) else value for field, value in options.items()}
-    nested = {field: _make(value) for field, value in values.items() if isinstance(value, dict) and "name" in value}
-    return _SOURCES[name](**{**values, **nested})

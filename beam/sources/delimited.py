@@ -1,7 +1,6 @@
 """CSV and TSV: one pair a line, the picture as base64, a path or a URI."""
 
 import csv
-import dataclasses
 import io
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -10,11 +9,12 @@ from beam.records import Rejected
 from beam.sources import files
 from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.rows import RowSource
+from models.settings.checks import settings_class
 
 _MAX_FIELD = 1 << 29  # characters; the module's own limit is below many a picture
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("CsvSource")
 class CsvSource(RowSource):
     r"""Columns as the first line names them; an empty field is a missing one. See `RowSource`.
 

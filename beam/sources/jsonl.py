@@ -1,6 +1,5 @@
 """JSON Lines: one pair a line, the picture inline (base64) or as a path relative to the file."""
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -8,9 +7,10 @@ from typing import Any, ClassVar
 from beam.sources import files
 from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.rows import RowSource
+from models.settings.checks import settings_class
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("JsonlSource")
 class JsonlSource(RowSource):
     """Each line is {"image": PATH, "caption": TEXT} or {"image_base64": ..., "caption": TEXT}; see `RowSource`.
 

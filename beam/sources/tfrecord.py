@@ -1,6 +1,5 @@
 """TFRecord of tf.Example, with a map from our fields to the features of the file."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -10,11 +9,12 @@ from google.protobuf import message
 from beam.records import Rejected
 from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.rows import RowSource
+from models.settings.checks import settings_class
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("TfrecordSource")
 class TfrecordSource(RowSource):
     """Features are columns, such as columns = {"image": "image/encoded"}. See `RowSource`.
 

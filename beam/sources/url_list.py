@@ -1,6 +1,5 @@
 """Lists of URLs and captions, as Conceptual Captions and LAION are published: the pictures are fetched."""
 
-import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
@@ -13,11 +12,12 @@ from beam.sources import fetch
 from beam.sources.columns import RawRow
 from beam.sources.delimited import CsvSource
 from beam.sources.rows import RowSource
+from models.settings.checks import settings_class
 
 _GROUPS = 64  # of hosts; each is fetched by one worker, which makes the limits of a host hold for all of them
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("UrlListSource")
 class UrlListSource:
     """Rows of another source, whose `image` is a URL; each is fetched. The web changes, so that a later run may differ.
 

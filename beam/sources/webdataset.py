@@ -1,6 +1,5 @@
 """WebDataset: tar files whose members belong together where their names agree up to the first dot."""
 
-import dataclasses
 import json
 import tarfile
 from collections.abc import Iterator
@@ -10,12 +9,13 @@ from beam.records import Rejected
 from beam.sources import files
 from beam.sources.columns import MAX_IMAGE_BYTES, InvalidRow, RawRow
 from beam.sources.rows import RowSource
+from models.settings.checks import settings_class
 
 _BLOCK = 1 << 20
 _PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class("WebDatasetSource")
 class WebDatasetSource(RowSource):
     """A sample is the run of members with one key: 0001.jpg, 0001.txt and 0001.json, say. See `RowSource`.
 

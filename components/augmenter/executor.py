@@ -13,4 +13,4 @@ class Executor(data_stage.Executor):
     """Runs `beam.augment.augment.Augment`."""
 
     def stage(self, options: dict[str, Any], layout: writer.Layout, folders: store.Folders) -> beam.PTransform:
-        return augment.Augment(augment.AugmentOptions(**options), layout, folders)
+        return augment.Augment(augment.AugmenterSettings(**options), layout, folders)

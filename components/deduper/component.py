@@ -9,7 +9,7 @@ from components.deduper import driver, executor
 class Deduper(DataStage):
     """Keeps one row of those that are alike, a held-out one where there is one, and drops what evaluation sets have.
 
-    Takes the fields of `beam.dedupe.DedupeOptions`; clusters.json and samples.json in its report tell what was found.
+    Takes the fields of `beam.dedupe.DeduperSettings`; clusters.json and samples.json in its report tell what was found.
     It runs again when a file of an evaluation set changes.
     """
 

@@ -15,6 +15,6 @@ class Driver(fingerprint_driver.Driver):
 
 
 def evaluation_fingerprint(options: str) -> str:
-    """Of the shards of the evaluation sets; `options` is JSON of the fields of `beam.dedupe.DedupeOptions`."""
-    shards = dedupe.DedupeOptions(**json.loads(options)).evaluation_shards()
+    """Of the shards of the evaluation sets; `options` is JSON of the fields of `beam.dedupe.DeduperSettings`."""
+    shards = dedupe.DeduperSettings(**json.loads(options)).evaluation_shards()
     return hashlib.sha256("\n".join(map(fingerprint_driver.file_state, shards)).encode()).hexdigest()

@@ -12,4 +12,4 @@ class Executor(data_stage.Executor):
     """Runs `beam.dedupe.Deduplicate`."""
 
     def stage(self, options: dict[str, Any], layout: writer.Layout, folders: store.Folders) -> beam.PTransform:
-        return dedupe.Deduplicate(dedupe.DedupeOptions(**options), layout, folders)
+        return dedupe.Deduplicate(dedupe.DeduperSettings(**options), layout, folders)

@@ -38,7 +38,7 @@ class InfraValidator(base_component.BaseComponent):
         Args:
           model: the Model to serve.
           examples: where the pictures and captions of the requests come from (split eval).
-          settings: the fields of ServingCheckSettings, as JSON.
+          settings: the fields of InfraValidatorSettings, as JSON.
         """
         key = standard_component_specs
         super().__init__(

@@ -16,7 +16,7 @@ from tfx.utils.model_paths import tf_serving_flavor
 
 from beam import writer
 from components.infra_validator.serving_check import serve_and_check
-from components.infra_validator.settings import ServingCheckSettings
+from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import MODEL_NAME
 from models import features
 from models.inputs import tfrecords
@@ -42,7 +42,7 @@ class Executor(base_executor.BaseExecutor):
         model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
         split = artifact_utils.get_split_uri(input_dict[standard_component_specs.EXAMPLES_KEY], "eval")
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
-        settings = ServingCheckSettings(**json.loads(exec_properties[SETTINGS_KEY]))
+        settings = InfraValidatorSettings(**json.loads(exec_properties[SETTINGS_KEY]))
         pictures, captions = _read_rows(split, settings.rows)
         exported = path_utils.serving_model_path(model.uri)
         on_pod = settings.platform == "kubernetes"

@@ -12,7 +12,7 @@ from tfx.utils import kube_utils
 import docker
 from components.infra_validator import process_runner
 from components.infra_validator.process_runner import Memory
-from components.infra_validator.settings import ServingCheckSettings
+from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import MODEL_NAME
 
 
@@ -59,7 +59,7 @@ class KubernetesRunner(kubernetes_runner.KubernetesRunner):
         return pod
 
 
-def create(settings: ServingCheckSettings, model_path: str) -> Runner:
+def create(settings: InfraValidatorSettings, model_path: str) -> Runner:
     """The runner of the platform that the settings name.
 
     Args:

@@ -8,7 +8,7 @@ from tfx.components.infra_validator.model_server_clients import tensorflow_servi
 
 from components.infra_validator import process_runner, runners
 from components.infra_validator.serving_requests import NotServable, Rows, check_answers, median_seconds, send_mixed
-from components.infra_validator.settings import ServingCheckSettings
+from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import MODEL_NAME, GrpcClient, NoAnswer, Refused
 from models.serving import export
 
@@ -18,7 +18,7 @@ _LOG_CHARACTERS = 500
 
 
 def serve_and_check(
-    model_path: str, pictures: list[bytes], captions: list[bytes], settings: ServingCheckSettings
+    model_path: str, pictures: list[bytes], captions: list[bytes], settings: InfraValidatorSettings
 ) -> dict[str, Any]:
     """Starts a server, asks it, stops it.
 
@@ -62,7 +62,7 @@ def serve_and_check(
 def _check_served(
     runner: runners.Runner,
     rows: Rows,
-    settings: ServingCheckSettings,
+    settings: InfraValidatorSettings,
     check: dict[str, Any],
 ) -> None:
     start = time.time()
@@ -100,7 +100,7 @@ def _check_served(
 
 
 def _measure_memory(
-    runner: runners.Runner, settings: ServingCheckSettings, check: dict[str, Any]
+    runner: runners.Runner, settings: InfraValidatorSettings, check: dict[str, Any]
 ) -> process_runner.Memory | None:
     memory = runner.memory()
     if memory is not None:
@@ -111,7 +111,7 @@ def _measure_memory(
 
 
 def _too_large(
-    what: str, number: int, bound: str, settings: ServingCheckSettings, fix: str = "train a smaller model"
+    what: str, number: int, bound: str, settings: InfraValidatorSettings, fix: str = "train a smaller model"
 ) -> str:
     allowed = getattr(settings, bound)
     rule = f"ServingCheck.{bound} is {allowed / 1e6:,.1f} MB"

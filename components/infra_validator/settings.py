@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from models.settings.checks import require, require_positive, require_types
+from models.settings.checks import require, require_positive, settings_class
 
 PLATFORMS = ("process", "docker", "kubernetes")
 GIB = 2**30
 
 
-@dataclasses.dataclass(frozen=True)
-class ServingCheckSettings:
+@settings_class("InfraValidator", formerly={"ServingCheck": "InfraValidator"})
+class InfraValidatorSettings:
     """Where the model is served for the check, and what it may cost.
 
     Attributes:
@@ -40,13 +40,12 @@ class ServingCheckSettings:
     max_growth_bytes: int = GIB // 8
 
     def __post_init__(self) -> None:
-        require_types(self)
         names = [field.name for field in dataclasses.fields(self) if field.type in (int, float)]
         require_positive(self, *names)
         rule = f"one of {', '.join(PLATFORMS)}"
-        require(self.platform in PLATFORMS, "ServingCheck.platform", self.platform, rule, "correct it")
+        require(self.platform in PLATFORMS, "InfraValidator.platform", self.platform, rule, "correct it")
         for name in ("image", "tag"):
             value = getattr(self, name)
-            require(bool(value), f"ServingCheck.{name}", value, "not empty", "name that of TensorFlow Serving")
+            require(bool(value), f"InfraValidator.{name}", value, "not empty", "name that of TensorFlow Serving")
         few = "growth is measured over the last four fifths of them"
-        require(self.leak_requests >= 10, "ServingCheck.leak_requests", self.leak_requests, "10 or more", few)
+        require(self.leak_requests >= 10, "InfraValidator.leak_requests", self.leak_requests, "10 or more", few)

@@ -45,7 +45,7 @@ class InputState(base_component.BaseComponent):
         Args:
           source: a source as `beam.sources.to_json` writes it.
           data: a path in place of the source's own, or "".
-          deduper: JSON of the fields of `beam.dedupe.DedupeOptions`, or "" where there is no Deduper.
+          deduper: JSON of the fields of `beam.dedupe.DeduperSettings`, or "" where there is no Deduper.
           sets: what the EvaluationSuite takes.
         """
         outputs = {key: channel.Channel(type=standard_artifacts.String) for key in InputStateSpec.OUTPUTS}

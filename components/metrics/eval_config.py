@@ -10,6 +10,7 @@ from google.protobuf import wrappers_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.metrics import tfma_metrics
+from components.metrics.settings import GateSettings
 from models import features
 from models.evaluation import metrics
 from models.evaluation.metrics import CLASSES, PICTURES
@@ -22,28 +23,13 @@ CANDIDATE, BASELINE = "candidate", "baseline"
 _RECALL_OVER_CHANCE, _ACCURACY_OVER_CHANCE = 3.0, 1.1
 
 
-@dataclasses.dataclass(frozen=True)
-class Gate:
-    """What blesses a model.
+def create(gate: GateSettings, not_retrieved: Sequence[str] = ()) -> config_pb2.EvalConfig:
+    """Makes the configuration.
 
-    Attributes:
-      min_value: {rule: smallest value}; the lower end of the metric's interval must reach it.
-      max_drop: {rule: largest fall against the last blessed model}; ignored while there is none. The model is blocked
-        where the whole interval of the change lies below it: where the fall is larger beyond the noise of the set.
-      slice_by: features that every set is also reported by.
-      not_retrieved: evaluation sets whose captions are not looked for, such as those of classes.
-      confidence: of the intervals, of which a rule asks about one end.
+    Args:
+      gate: the rules; rules on change are ignored while there is no baseline.
+      not_retrieved: evaluation sets without retrieval metrics, such as those of classes.
     """
-
-    min_value: Mapping[str, float]
-    max_drop: Mapping[str, float]
-    slice_by: Sequence[str] = ()
-    not_retrieved: Sequence[str] = ()
-    confidence: metrics.Confidence = metrics.Confidence()
-
-
-def create(gate: Gate) -> config_pb2.EvalConfig:
-    """Makes the configuration."""
     thresholds: dict[str, list[config_pb2.PerSliceMetricThreshold]] = defaultdict(list)
     sliced = set(gate.slice_by)
     for text, value in sorted(gate.min_value.items()):
@@ -58,9 +44,9 @@ def create(gate: Gate) -> config_pb2.EvalConfig:
     for rule, needed in needed_counts(gate.min_value).items():
         thresholds[rule.metric].append(_threshold(rule, value_threshold=_at_least(needed)))
     config = {
-        "not_retrieved": list(gate.not_retrieved),
-        "confidence": gate.confidence.overall,
-        "slice_confidence": gate.confidence.slices,
+        "not_retrieved": list(not_retrieved),
+        "confidence": gate.confidence,
+        "slice_confidence": gate.slice_confidence,
     }
     image_text = config_pb2.MetricConfig(
         class_name=tfma_metrics.ImageTextMetrics.__name__, module=tfma_metrics.__name__, config=json.dumps(config)

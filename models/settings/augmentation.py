@@ -1,13 +1,9 @@
 """What happens to a picture at each visit."""
 
-import dataclasses
-
-from models.settings.checks import require, require_fraction, require_positive, require_types
-from models.settings.configuration import configurable
+from models.settings.checks import require, require_fraction, require_positive, settings_class
 
 
-@configurable("Augmentation")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Augmentation")
 class AugmentationSettings:
     """Random crops, mirror images and RandAugment; all off by default.
 
@@ -33,7 +29,6 @@ class AugmentationSettings:
     rand_augment_magnitude: float = 10.0
 
     def __post_init__(self) -> None:
-        require_types(self)
         require_fraction(self, "min_crop", "min_area")
         require_positive(self, "min_crop", "min_area")
         require(1 <= self.max_crop <= 4, "Augmentation.max_crop", self.max_crop, "in [1, 4]", "use 1 for no padding")

@@ -1,73 +1,77 @@
 """gin at the boundary: text in, checked settings out, and back to text that needs no file.
 
-Settings are plain frozen dataclasses; gin only ever makes them here. gin's registry is global state, so it is emptied
-before and after each use, and what travels to another process is `to_gin(...)`: every value spelled out, no includes.
+Only this module and `models.settings.unused` call gin. gin's registry is global state, so `load` empties it before and
+after each use. Settings travel to components and other processes as `to_gin` writes them: each value spelled out, no
+includes. That text is the one codec of settings: `parse` makes equal, checked settings of it.
 """
 
+import contextlib
 import dataclasses
+import inspect
+import io
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, TypeVar
 
 import gin
 from gin import config as gin_config
+from models.settings import unused
+from models.settings.checks import DECLARED, RENAMED
 
 Settings = TypeVar("Settings")
-_NAMES: dict[type, str] = {}
+_registered: set[type] = set()
 
 
 class ConfigurationError(ValueError):
-    """A gin file, binding or value that cannot be used; the message says which, why and what to do."""
-
-
-def configurable(name: str) -> Callable[[type[Settings]], type[Settings]]:
-    """Makes a dataclass tunable as `name.field = value` in gin; the class itself stays as it is."""
-
-    def register(cls: type[Settings]) -> type[Settings]:
-        gin.register(name)(cls)
-        _NAMES[cls] = name
-        return cls
-
-    return register
+    """A gin file, binding or value that cannot be used; the message names it, the reason and the fix."""
 
 
 def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -> list[Any]:
-    """Reads gin files (their includes are relative to each file's folder) and bindings; returns one instance a root.
+    """Reads gin files and bindings; returns one instance of each root.
 
-    A later file or binding may replace what an earlier file refers to, such as the optimiser; what that file has set of
-    the replaced one is then left aside.
+    An include is relative to the folder of the file that has it, then to the working directory. A field whose default
+    is another settings class is made by gin, so that bindings of that class need no `= @Class()`. A later file or
+    binding may replace the class that an earlier file refers to, such as the optimiser; `load` then ignores the
+    bindings of the replaced class.
+
+    Args:
+      files: paths of gin files; later ones win.
+      bindings: lines of gin, which win over the files.
+      roots: settings classes.
 
     Raises:
-      ConfigurationError: a file is missing, a name is unknown, a value is refused, or a binding was used by no root.
+      ConfigurationError: a file is missing, a name is unknown, a value is refused, or no root uses a binding.
     """
+    _register()
     gin.clear_config()
-    prefixes = gin_config._LOCATION_PREFIXES
-    usual = list(prefixes)
-    replaceable: set[tuple[str, str]] = set()  # what earlier files refer to
+    readers = list(gin_config._FILE_READERS)
+    gin_config._FILE_READERS[:] = [(_open, os.path.isfile)]
     try:
+        replaceable: set[tuple[str, str]] = set()  # classes that earlier files refer to
         for path in files:
             if not os.path.isfile(path):
                 raise ConfigurationError(f"--gin_file={path}: no such file; the project's own are in gin/")
-            # The file's folder first, so that gin does not log an error for each place it looks in before.
-            prefixes[:] = [os.path.dirname(os.path.abspath(path)), *usual]
             gin.parse_config_file(os.path.abspath(path))
-            replaceable |= _referenced()
-        prefixes[:] = usual
-        gin.parse_config(list(bindings))
-        made = [gin.get_configurable(root)() for root in roots]
-        _refuse_unused(made, replaceable - _referenced())
+            replaceable |= unused.referenced()
+        of_files = unused.bound()
+        gin.parse_config([_with_names_of_today(binding, "--gin_bindings") for binding in bindings])
+        made = [gin.get_configurable(unused.selector(root))() for root in roots]
+        unused.refuse(made, of_files, replaceable - unused.referenced())
         return made
     except ConfigurationError:
         raise
     except (ValueError, TypeError, AttributeError, SyntaxError, OSError, RuntimeError) as error:
-        raise ConfigurationError(f"gin: {error}") from error
+        message = re.sub(r" \(<function \w+ at \w+>\)", "", str(error))  # of `_maker`
+        raise ConfigurationError(f"gin: {message}") from error
     finally:
-        prefixes[:] = usual
+        gin_config._FILE_READERS[:] = readers
         gin.clear_config()
 
 
 def parse(text: str, root: type[Settings]) -> Settings:
-    """Makes one instance of `root` from resolved gin text, as `to_gin` writes it."""
+    """Makes one instance of `root` of the text that `to_gin` wrote; ConfigurationError as `load`."""
     return load([], [text], [root])[0]
 
 
@@ -80,16 +84,16 @@ def to_gin(*settings: Any) -> str:
 
 
 def _append_block(settings: Any, blocks: list[str], scope: str = "") -> None:
-    name, lines, nested = f"{scope}{_NAMES[type(settings)]}", [], []
+    name, lines, nested = f"{scope}{DECLARED[type(settings)]}", [], []
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if type(value) in _NAMES:
+        if type(value) in DECLARED:
             nested.append((value, scope))
-            shown = f"@{scope}{_NAMES[type(value)]}()"
-        elif isinstance(value, tuple) and value and all(type(item) in _NAMES for item in value):
+            shown = f"@{scope}{DECLARED[type(value)]}()"
+        elif isinstance(value, tuple) and value and all(type(item) in DECLARED for item in value):
             scopes = [f"{scope}{field.name}_{number}/" for number in range(len(value))]
             nested += zip(value, scopes, strict=True)
-            shown = f"({' '.join(f'@{s}{_NAMES[type(v)]}(),' for v, s in zip(value, scopes, strict=True))})"
+            shown = f"({' '.join(f'@{s}{DECLARED[type(v)]}(),' for v, s in zip(value, scopes, strict=True))})"
         else:
             shown = repr(value)
         lines.append(f"{name}.{field.name} = {shown}")
@@ -100,28 +104,59 @@ def _append_block(settings: Any, blocks: list[str], scope: str = "") -> None:
         _append_block(value, blocks, inner)
 
 
-def _referenced() -> set[tuple[str, str]]:
-    """(scope, selector) of what the config refers to with @, by itself or in a tuple."""
-    values = (value for parameters in gin_config._CONFIG.values() for value in parameters.values())
-    single = (one for value in values for one in (value if isinstance(value, tuple) else (value,)))
-    return {one.config_key for one in single if isinstance(one, gin_config.ConfigurableReference)}
+def _register() -> None:
+    """Tells gin the classes that were declared since the last call."""
+    for cls, name in DECLARED.items():
+        if cls not in _registered:
+            gin.register(name, module=cls.__module__)(_maker(cls))
+            _registered.add(cls)
 
 
-def _refuse_unused(made: Iterable[Any], replaced: set[tuple[str, str]]) -> None:
-    used = gin_config._OPERATIVE_CONFIG
-    for (scope, selector), parameters in gin_config._CONFIG.items():
-        if (scope, selector) in replaced:
-            continue
-        for parameter in parameters:
-            if not any(
-                parameter in read
-                for (where, what), read in used.items()
-                if what == selector and f"{where}/".startswith(f"{scope}/" if scope else "")
-            ):
-                short = f"{scope}/" if scope else ""
-                name = short.rstrip("/") if selector == "gin.macro" else f"{short}{selector.split('.')[-1]}.{parameter}"
-                roots = ", ".join(sorted(_NAMES[type(one)] for one in made))
-                raise ConfigurationError(
-                    f"gin: {name} is set, but nothing uses it (read: {roots} and what they refer to); "
-                    "remove it, or refer to its owner with @"
-                )
+def _maker(cls: type) -> Callable[..., Any]:
+    """The function that makes an instance for gin; gin makes the nested defaults, too."""
+    nested = {field.name: field.default for field in dataclasses.fields(cls) if type(field.default) in DECLARED}
+
+    def make(**given: Any) -> Any:
+        defaults = {name: _make_default(default) for name, default in nested.items() if name not in given}
+        return cls(**defaults, **given)
+
+    make.__name__ = make.__qualname__ = DECLARED[cls]
+    make.__signature__ = inspect.signature(cls)  # type: ignore[attr-defined]  # gin refuses other parameters
+    return make
+
+
+def _make_default(default: Any) -> Any:
+    """An instance like `default`, but with the bindings of its class."""
+    cls = type(default)
+    bound = unused.bound_now(cls)
+    values = {field.name: getattr(default, field.name) for field in dataclasses.fields(cls)}
+    nested = {name for name, value in values.items() if type(value) in DECLARED}
+    kept = {name: value for name, value in values.items() if name not in bound | nested}
+    return gin.get_configurable(unused.selector(cls))(**kept)
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[IO[str]]:
+    """Opens a gin file; while gin reads it, includes are looked for in its folder first."""
+    usual = gin_config._LOCATION_PREFIXES
+    with open(path, encoding="utf-8") as file:
+        text = io.StringIO(_with_names_of_today(file.read(), path))
+    text.name = path  # type: ignore[misc]  # gin names it in errors
+    gin_config._LOCATION_PREFIXES = [os.path.dirname(os.path.abspath(path)), ""]
+    try:
+        yield text
+    finally:
+        gin_config._LOCATION_PREFIXES = usual
+
+
+def _with_names_of_today(text: str, where: str) -> str:
+    """The text with former names replaced; prints a note for each."""
+    for former, today in RENAMED.items():
+        replaced = re.sub(rf"(?<![\w.'\"]){re.escape(former)}(?=[.(]|\s*=)", today, text)
+        if replaced != text:
+            print(
+                f"note: {where}: {former} is now {today}; the next release will not accept the former name",
+                file=sys.stderr,
+            )
+        text = replaced
+    return text

@@ -1,20 +1,15 @@
 """What is trained: one settings class an objective."""
 
 import abc
-import dataclasses
 
-from models.settings.checks import require_positive, require_types
-from models.settings.configuration import configurable
+from models.settings.checks import require_positive, settings_class
 from models.settings.preparation import ImageInput, TextInput
 from models.settings.towers import ImageTowerSettings, TextTowerSettings
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class()
 class ObjectiveSettings(abc.ABC):
     """What the rest of the system asks of any objective's settings, whatever it is made of."""
-
-    def __post_init__(self) -> None:
-        require_types(self)
 
     @property
     @abc.abstractmethod
@@ -37,7 +32,7 @@ class ObjectiveSettings(abc.ABC):
         return None
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class()
 class TwoTowersSettings(ObjectiveSettings):
     """An image tower and a text tower, which a pretrained checkpoint can fill.
 
@@ -58,8 +53,7 @@ class TwoTowersSettings(ObjectiveSettings):
         return self.text_tower
 
 
-@configurable("Siglip")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Siglip")
 class SiglipSettings(TwoTowersSettings):
     """Two towers and a pairwise sigmoid loss (arXiv 2303.15343).
 
@@ -72,12 +66,10 @@ class SiglipSettings(TwoTowersSettings):
     logit_bias: float = -10.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_positive(self, "logit_scale")
 
 
-@configurable("Siglit")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Siglit")
 class SiglitSettings(SiglipSettings):
     """SigLIP with a locked image tower: only the text tower learns (SigLiT in arXiv 2303.15343; arXiv 2111.07991).
 
@@ -99,8 +91,7 @@ class SiglitSettings(SiglipSettings):
         return self.image_tower if self.precomputed else None
 
 
-@configurable("Softmax")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Softmax")
 class SoftmaxSettings(TwoTowersSettings):
     """Two towers and CLIP's softmax loss, the baseline of the SigLIP paper (section 3.1).
 
@@ -111,5 +102,4 @@ class SoftmaxSettings(TwoTowersSettings):
     logit_scale: float = 10.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_positive(self, "logit_scale")

@@ -3,12 +3,18 @@
 import dataclasses
 import re
 
-from models.settings.checks import label, require, require_fraction, require_positive, require_types
-from models.settings.configuration import configurable
+from models.settings.checks import (
+    label,
+    require,
+    require_at_least_zero,
+    require_fraction,
+    require_one_of,
+    require_positive,
+    settings_class,
+)
 
 
-@configurable("Schedule")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Schedule")
 class ScheduleSettings:
     """The learning rate over the steps, as a share of its peak.
 
@@ -26,13 +32,9 @@ class ScheduleSettings:
     timescale: int = 10_000
 
     def __post_init__(self) -> None:
-        require_types(self)
-        kinds = ("cosine", "rsqrt", "constant")
-        require(self.kind in kinds, "Schedule.kind", self.kind, f"one of {', '.join(kinds)}", "correct it")
+        require_one_of(self, "kind", ("cosine", "rsqrt", "constant"))
         require_positive(self, "timescale")
-        for name in ("warmup_steps", "cooldown_steps"):
-            value = getattr(self, name)
-            require(value >= 0, f"Schedule.{name}", value, "0 or more", "use 0 to switch it off")
+        require_at_least_zero(self, "warmup_steps", "cooldown_steps")
         require(
             self.kind != "cosine" or not self.cooldown_steps,
             "Schedule.cooldown_steps",
@@ -42,7 +44,7 @@ class ScheduleSettings:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class()
 class OptimizerSettings:
     """What every optimiser has.
 
@@ -62,11 +64,8 @@ class OptimizerSettings:
     no_decay: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require_types(self)
         require_positive(self, "learning_rate")
-        for name in ("weight_decay", "clip_norm"):
-            value = getattr(self, name)
-            require(value >= 0, label(self, name), value, "0 or more", "use 0 to switch it off")
+        require_at_least_zero(self, "weight_decay", "clip_norm")
         for name in ("multipliers", "no_decay"):
             for pattern in getattr(self, name):
                 require(_compiles(pattern), label(self, name), pattern, "a regular expression", "correct it")
@@ -74,8 +73,7 @@ class OptimizerSettings:
             require(factor >= 0, f"{label(self, 'multipliers')}[{pattern!r}]", factor, "0 or more", "use 0 to freeze")
 
 
-@configurable("AdamW")
-@dataclasses.dataclass(frozen=True)
+@settings_class("AdamW")
 class AdamWSettings(OptimizerSettings):
     """AdamW (arXiv 1711.05101); the decay is weight_decay x learning rate.
 
@@ -94,8 +92,7 @@ class AdamWSettings(OptimizerSettings):
         require_positive(self, "epsilon")
 
 
-@configurable("Lion")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Lion")
 class LionSettings(OptimizerSettings):
     """LION (arXiv 2302.06675); the decay is weight_decay x the schedule's share of its peak, as in big_vision.
 
@@ -117,8 +114,7 @@ class LionSettings(OptimizerSettings):
         _require_dtype(self, "momentum_dtype")
 
 
-@configurable("Adafactor")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Adafactor")
 class AdafactorSettings(OptimizerSettings):
     """big_vision's Adafactor (arXiv 2106.04560, section 3.3): what SigLIP trains with.
 

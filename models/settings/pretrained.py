@@ -1,16 +1,12 @@
 """Where weights come from, when they are not drawn."""
 
-import dataclasses
-
-from models.settings.checks import require, require_types
-from models.settings.configuration import configurable
+from models.settings.checks import require, settings_class
 from models.settings.towers import ImageTowerSettings
 
 PARTS = ("image_tower", "text_tower", "scalars")
 
 
-@configurable("Pretrained")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Pretrained")
 class PretrainedSettings:
     """A checkpoint to start from, in any format that models.pretrained reads (docs/checkpoints.md).
 
@@ -26,15 +22,13 @@ class PretrainedSettings:
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        require_types(self)
         require(bool(self.path), "Pretrained.path", self.path, "a path", "name a checkpoint")
         require(bool(self.parts), "Pretrained.parts", self.parts, "not empty", f"name some of {', '.join(PARTS)}")
         for part in self.parts:
             require(part in PARTS, "Pretrained.parts", part, f"one of {', '.join(PARTS)}", "correct it")
 
 
-@configurable("Embedding")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Embedding")
 class EmbeddingSettings:
     """What ImageEmbedder needs to know, and all that its result depends on.
 

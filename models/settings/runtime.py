@@ -1,15 +1,11 @@
 """Where and how a training step runs; nothing here changes what is computed, but for rounding."""
 
-import dataclasses
-
-from models.settings.checks import require, require_positive, require_types
-from models.settings.configuration import configurable
+from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
 
 
-@configurable("Runtime")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Runtime")
 class RuntimeSettings:
     """The devices of a run, and how the step is compiled for them; gin/runtime/ has one file a kind of machine.
 
@@ -35,7 +31,6 @@ class RuntimeSettings:
     peak_flops: float = 0.0
 
     def __post_init__(self) -> None:
-        require_types(self)
         require(
             self.strategy in STRATEGIES, "Runtime.strategy", self.strategy, f"one of {', '.join(STRATEGIES)}",
             "include one of gin/runtime/*.gin",
@@ -45,7 +40,7 @@ class RuntimeSettings:
             "'float32' or 'bfloat16'", "correct it",
         )  # fmt: skip
         require_positive(self, "steps_per_loop")
-        require(self.peak_flops >= 0, "Runtime.peak_flops", self.peak_flops, "0 or more", "use 0 where it is unknown")
+        require_at_least_zero(self, "peak_flops", fix="use 0 where it is unknown")
         require(
             self.jit_compile or not self.remat or self.strategy == "tpu",
             "Runtime.remat",

@@ -1,9 +1,13 @@
 """Sizes of the two towers."""
 
-import dataclasses
-
-from models.settings.checks import label, require, require_positive, require_types
-from models.settings.configuration import configurable
+from models.settings.checks import (
+    label,
+    require,
+    require_at_least_zero,
+    require_one_of,
+    require_positive,
+    settings_class,
+)
 
 ACTIVATIONS = ("gelu_tanh", "gelu", "quick_gelu")
 IMAGE_POOLINGS = ("map", "gap", "cls")
@@ -12,7 +16,7 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 TEXT_POOLINGS = ("last", "eos")
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class()
 class TransformerSettings:
     """The encoder of a tower.
 
@@ -32,9 +36,8 @@ class TransformerSettings:
     activation: str = "gelu_tanh"
 
     def __post_init__(self) -> None:
-        require_types(self)
         require_positive(self, "width", "depth", "heads", "mlp_dim")
-        _require_one_of(self, "activation", ACTIVATIONS)
+        require_one_of(self, "activation", ACTIVATIONS)
         require(
             self.width % self.heads == 0,
             label(self, "width"),
@@ -44,8 +47,7 @@ class TransformerSettings:
         )
 
 
-@configurable("ImageTower")
-@dataclasses.dataclass(frozen=True)
+@settings_class("ImageTower", may_be_unused=True)
 class ImageTowerSettings(TransformerSettings):
     """A Vision Transformer; its width is the embedding's dimension D.
 
@@ -72,9 +74,9 @@ class ImageTowerSettings(TransformerSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "size", "patch")
-        _require_one_of(self, "pooling", IMAGE_POOLINGS)
-        _require_one_of(self, "resize", RESIZES)
-        _require_one_of(self, "interpolation", INTERPOLATIONS)
+        require_one_of(self, "pooling", IMAGE_POOLINGS)
+        require_one_of(self, "resize", RESIZES)
+        require_one_of(self, "interpolation", INTERPOLATIONS)
         require(
             self.size % self.patch == 0 or (self.cut_to_patches and self.size > self.patch),
             "ImageTower.size",
@@ -89,8 +91,7 @@ class ImageTowerSettings(TransformerSettings):
         return (self.size // self.patch) ** 2
 
 
-@configurable("TextTower")
-@dataclasses.dataclass(frozen=True)
+@settings_class("TextTower", may_be_unused=True)
 class TextTowerSettings(TransformerSettings):
     """A text transformer; its head projects to the image tower's width. The defaults are SigLIP's.
 
@@ -122,11 +123,5 @@ class TextTowerSettings(TransformerSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "length")
-        _require_one_of(self, "pooling", TEXT_POOLINGS)
-        for name in ("bottleneck", "pad_id", "eos_id"):
-            require(getattr(self, name) >= 0, label(self, name), getattr(self, name), "0 or more", "correct it")
-
-
-def _require_one_of(settings: TransformerSettings, name: str, values: tuple[str, ...]) -> None:
-    value = getattr(settings, name)
-    require(value in values, label(settings, name), value, f"one of {', '.join(values)}", "correct it")
+        require_one_of(self, "pooling", TEXT_POOLINGS)
+        require_at_least_zero(self, "bottleneck", "pad_id", "eos_id", fix="correct it")

@@ -1,18 +1,14 @@
 """One training run, and all that hangs on it."""
 
-import dataclasses
-
 from models.settings.augmentation import AugmentationSettings
-from models.settings.checks import label, require, require_positive, require_types
-from models.settings.configuration import configurable
+from models.settings.checks import label, require, require_at_least_zero, require_positive, settings_class
 from models.settings.objectives import ObjectiveSettings, SiglipSettings
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
 from models.settings.pretrained import PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 
 
-@configurable("Checkpoint")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Checkpoint")
 class CheckpointSettings:
     """What survives when the process does not.
 
@@ -25,12 +21,10 @@ class CheckpointSettings:
     keep: int = 2
 
     def __post_init__(self) -> None:
-        require_types(self)
         require_positive(self, "every", "keep")
 
 
-@configurable("Logging")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Logging")
 class LoggingSettings:
     """What is written down while training.
 
@@ -45,13 +39,11 @@ class LoggingSettings:
     held_out_rows: int = 256
 
     def __post_init__(self) -> None:
-        require_types(self)
         require_positive(self, "every", "held_out_rows")
-        require(self.held_out_every >= 0, "Logging.held_out_every", self.held_out_every, "0 or more", "0 never looks")
+        require_at_least_zero(self, "held_out_every", fix="0 never looks")
 
 
-@configurable("Training")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Training")
 class TrainingSettings:
     """One training run.
 
@@ -95,9 +87,8 @@ class TrainingSettings:
     profile_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        require_types(self)
         require_positive(self, "batch_size", "micro_batches", "shuffle_buffer", "shards_at_once", "max_loss")
-        require(self.steps >= 0, "Training.steps", self.steps, "0 or more", "0 exports the untrained model")
+        require_at_least_zero(self, "steps", fix="0 exports the untrained model")
         require(self.batch_size >= 2, "Training.batch_size", self.batch_size, "2 or more", "a pair needs a negative")
         require(
             self.batch_size % self.micro_batches == 0,

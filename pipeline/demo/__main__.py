@@ -13,7 +13,7 @@ from pipeline.console import progress
 from pipeline.publishing import versions
 
 if TYPE_CHECKING:
-    from beam.filters.pictures import PictureRules
+    from beam.filters.pictures import PictureSettings
     from pipeline.demo.index import Index
     from pipeline.demo.model import Model
     from pipeline.demo.pictures import Source
@@ -67,12 +67,12 @@ def _serve(saved_model: str, listening: socket.socket) -> None:
         raise ValueError(f"{error.name} is missing, which the page needs: pip install flask faiss-cpu") from error
     from werkzeug.serving import make_server
 
-    from beam.filters.pictures import PictureRules
+    from beam.filters.pictures import PictureSettings
     from pipeline.demo.model import Model
 
     source = _source()
     model = Model(saved_model)
-    rules = PictureRules(min_side=1, max_bytes=_MEGABYTES.value * 10**6, max_pixels=_MEGAPIXELS.value * 10**6)
+    rules = PictureSettings(min_side=1, max_bytes=_MEGABYTES.value * 10**6, max_pixels=_MEGAPIXELS.value * 10**6)
     index = _index(source, saved_model, model, rules) if source else None
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     port = listening.getsockname()[1]
@@ -99,7 +99,7 @@ def _source() -> "Source | None":
     return pictures.Examples(_EXAMPLES.value) if _EXAMPLES.value else None
 
 
-def _index(source: "Source", saved_model: str, model: "Model", rules: "PictureRules") -> "Index":
+def _index(source: "Source", saved_model: str, model: "Model", rules: "PictureSettings") -> "Index":
     """The index that is kept, where it is of the same files; else a new one."""
     from pipeline.demo import index
 

@@ -8,7 +8,7 @@ import flask
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, RequestEntityTooLarge
 
 from beam import thumbnails
-from beam.filters.pictures import PictureRules
+from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
 from pipeline.demo import guard
 from pipeline.demo.index import THUMBNAIL_SIDE, Index
@@ -20,7 +20,7 @@ _FOUND = 24
 _FORM_BYTES = 1 << 20  # what a form may hold beside its picture
 
 
-def create(model: Model, name: str, index: Index | None, rules: PictureRules, host: str) -> flask.Flask:
+def create(model: Model, name: str, index: Index | None, rules: PictureSettings, host: str) -> flask.Flask:
     """The page as a WSGI application.
 
     Args:
@@ -85,7 +85,7 @@ def _labels(typed: str) -> list[str]:
     return labels
 
 
-def _uploaded(rules: PictureRules) -> ImageText:
+def _uploaded(rules: PictureSettings) -> ImageText:
     file = flask.request.files.get("image")
     if file is None or not file.filename:
         raise BadRequest("Choose a picture first.")
@@ -95,7 +95,7 @@ def _uploaded(rules: PictureRules) -> ImageText:
         raise BadRequest(str(problem)) from problem
 
 
-def _message(error: HTTPException, rules: PictureRules) -> str:
+def _message(error: HTTPException, rules: PictureSettings) -> str:
     if isinstance(error, RequestEntityTooLarge):
         return f"This is too large: a picture may have {rules.max_bytes / 1e6:.0f} MB. Choose a smaller one."
     if isinstance(error, InternalServerError):

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 
 from beam import thumbnails
-from beam.filters.pictures import PictureRules
+from beam.filters.pictures import PictureSettings
 from beam.progress import Progress
 from pipeline.demo.model import Model
 from pipeline.demo.pictures import BadPicture, Source, checked
@@ -67,7 +67,7 @@ class Index:
             return None
 
 
-def build(source: Source, model: Model, rules: PictureRules) -> tuple[Index, list[str]]:
+def build(source: Source, model: Model, rules: PictureSettings) -> tuple[Index, list[str]]:
     """Embeds every picture of a source, large ones shrunk; of those that are the same byte for byte, the first.
 
     Returns:
@@ -89,7 +89,7 @@ def build(source: Source, model: Model, rules: PictureRules) -> tuple[Index, lis
 
 
 def _batches(
-    source: Source, rules: PictureRules, problems: list[str], progress: Progress
+    source: Source, rules: PictureSettings, problems: list[str], progress: Progress
 ) -> Iterator[list[tuple[Entry, bytes]]]:
     rules = dataclasses.replace(rules, stored_side=_STORED_SIDE)
     seen: set[bytes] = set()
@@ -113,7 +113,7 @@ def _batches(
         yield batch
 
 
-def fingerprint(source: Source, saved_model: str, rules: PictureRules) -> str:
+def fingerprint(source: Source, saved_model: str, rules: PictureSettings) -> str:
     """What an index is made of: path, size and time of every file of the pictures and of the model, and the rules."""
     model_files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(saved_model) for name in names)
     facts = [_state(path) for path in [*source.files, *model_files]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from beam.filters.pictures import DecodeCheck, PictureRules
+from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Rejected
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -17,7 +17,7 @@ class BadPicture(ValueError):
     """A picture that cannot be used; the message is for the person who brought it."""
 
 
-def checked(name: str, image: bytes, rules: PictureRules, caption: str = "") -> ImageText:
+def checked(name: str, image: bytes, rules: PictureSettings, caption: str = "") -> ImageText:
     """The picture as the model can decode it: upright, and PNG or JPEG where it was another format.
 
     Raises:

@@ -16,7 +16,7 @@ from tfx.utils import proto_utils
 from beam import sources
 from models.settings import configuration
 from models.settings.checks import label, require
-from pipeline import pins, pipeline
+from pipeline import pins, pipeline, platform
 from pipeline.settings.platforms import YOURS, PlatformSettings, in_bucket
 from pipeline.settings.run import PipelineSettings
 
@@ -28,14 +28,14 @@ _OF_THIS_MACHINE = ("--setup_file", "--requirements_file", "--extra_package", "-
 
 
 def load(
-    gin_files: Sequence[str], gin_bindings: Sequence[str], platform: type[PlatformSettings]
+    gin_files: Sequence[str], gin_bindings: Sequence[str], kind: type[PlatformSettings]
 ) -> tuple[PipelineSettings, Any]:
     """Settings of the pipeline and of where it runs, held against each other; no data is looked at.
 
     Raises:
       ValueError: gin cannot be used, or names what the platform does not have or cannot read.
     """
-    settings, where = configuration.load(gin_files, gin_bindings, [PipelineSettings, platform])
+    settings, where = configuration.load(gin_files, gin_bindings, [PipelineSettings, kind])
     where.require_runtime(settings.training.runtime)
     _require_remote(settings, where)
     return pins.pin_models(settings), where
@@ -58,16 +58,14 @@ def build(
       trainer_config: what `trainer` needs to know.
     """
     root = os.path.join(where.root.rstrip("/"), settings.name)
-    locations = pipeline.Locations(
+    locations = platform.Locations(
         os.path.join(root, "artifacts"), os.path.join(root, "serving"), os.path.join(root, "checkpoints")
     )
-    destination = proto_utils.proto_to_json(pipeline.push_destination(locations.serving))
+    destination = proto_utils.proto_to_json(platform.folder_destination(locations.serving))
     defaults: dict[str, Any] = {"data": "", "steps": settings.training.steps, "push_destination": destination}
-    parameters = {name: RuntimeParameter(name, type(value), value) for name, value in defaults.items()}
-    platform = pipeline.Platform(
-        **parameters, runs_resolvers=runs_resolvers, trainer=trainer, trainer_config=trainer_config or {}
-    )
-    dag = pipeline.create(settings, locations, platform)
+    parameters = [RuntimeParameter(name, type(value), value) for name, value in defaults.items()]
+    remote = platform.KubeflowPipelines(locations, *parameters, runs_resolvers, trainer, trainer_config or {})
+    dag = pipeline.create(settings, remote)
     components = [one for one in dag.components if isinstance(one, BaseComponent)]  # a resolver is no container
     _require_known(where, {component.id for component in components})
     for component in components:
@@ -100,7 +98,7 @@ def require_run(settings: PipelineSettings, data: str, steps: int | None) -> Non
     Raises:
       ValueError: a component would refuse it, which is told by name.
     """
-    source = settings.ingest.source
+    source = settings.image_text_gen.source
     try:
         if data:
             source = sources.with_path(source, data)
@@ -183,14 +181,14 @@ def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None
 def _paths(settings: PipelineSettings) -> list[tuple[str, str]]:
     """(name, path) of every file that the settings name."""
     found = []
-    for source in (settings.ingest.source, *(one.source for one in settings.evaluation_sets)):
+    for source in (settings.image_text_gen.source, *(one.source for one in settings.evaluation_sets)):
         found += _source_paths(source)
     found += [("EvaluationSet.examples", one.examples) for one in settings.evaluation_sets]
     found.append(("Vocabulary.path", settings.vocabulary.path))
     if settings.training.pretrained:
         found.append(("Pretrained.path", settings.training.pretrained.path))
-    if settings.ingest.similarity:
-        found.append(("Similarity.model", settings.ingest.similarity.model))
+    if settings.image_text_gen.similarity:
+        found.append(("Similarity.model", settings.image_text_gen.similarity.model))
     if settings.deduper:
         found.append(("Deduper.embedding_model", settings.deduper.embedding_model))
         found += [("Deduper.evaluation_sets", path) for path in settings.deduper.evaluation_sets.values()]

@@ -9,7 +9,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.portable.mlmd import event_lib
 from tfx.utils import path_utils
 
-from pipeline import pipeline
+from pipeline import platform
 from pipeline.publishing import versions
 
 _EXECUTION = "siglip_tfx.ManualBlessing"
@@ -30,7 +30,7 @@ def publish_blocked(pipeline_dir: str, reason: str) -> str:
     Raises:
       ValueError: there is no pipeline or model, it is blessed already, or it cannot be served.
     """
-    locations = pipeline.local_locations(pipeline_dir)
+    locations = platform.ThisMachine(pipeline_dir).locations
     if not os.path.isfile(os.path.join(pipeline_dir, pipeline.METADATA_FILE)):
         raise ValueError(f"--pipeline_dir={pipeline_dir} holds no {pipeline.METADATA_FILE}; name output/NAME of a run")
     store = ml_metadata.MetadataStore(locations.metadata)

@@ -4,8 +4,7 @@ import dataclasses
 import re
 
 from models.settings import RuntimeSettings
-from models.settings.checks import label, require, require_positive, require_types
-from models.settings.configuration import configurable
+from models.settings.checks import label, require, require_positive, settings_class
 from pipeline.settings import machines
 
 _BUCKET = re.compile(r"gs://[a-zA-Z0-9][\w.-]*(/[\w./-]*)?")
@@ -21,7 +20,7 @@ def in_bucket(path: str) -> bool:
     return bool(re.match(r"gs://[^/]", path))
 
 
-@dataclasses.dataclass(frozen=True)
+@settings_class()
 class PlatformSettings:
     """What Vertex AI and Kubeflow Pipelines have in common.
 
@@ -56,7 +55,6 @@ class PlatformSettings:
     uncached: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require_types(self)
         bucket = "'gs://', a bucket and a folder"
         require(bool(_BUCKET.fullmatch(self.root)), label(self, "root"), self.root, bucket, "name a bucket of yours")
         for name in ("image", "trainer_image"):
@@ -114,8 +112,7 @@ class PlatformSettings:
         return (self.topology and f"{self.machine} {self.topology}") or (self.gpus and f"{self.gpus} GPUs") or "a CPU"
 
 
-@configurable("Vertex")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Vertex")
 class VertexSettings(PlatformSettings):
     """Vertex AI Pipelines; where `machine` is set, the Trainer is a CustomJob.
 
@@ -160,8 +157,7 @@ class VertexSettings(PlatformSettings):
         )  # fmt: skip
 
 
-@configurable("Kubeflow")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Kubeflow")
 class KubeflowSettings(PlatformSettings):
     """Kubeflow Pipelines 2 on a cluster whose pods may read and write the bucket; TPUs and GPUs as in GKE.
 

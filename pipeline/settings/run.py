@@ -1,74 +1,26 @@
 """What gin can tune about the pipeline: frozen dataclasses, checked as they are made."""
 
-import dataclasses
-
-from beam.augment.augment import AugmentOptions
-from beam.dedupe import DedupeOptions
-from components.infra_validator.settings import ServingCheckSettings
+from beam.augment.augment import AugmenterSettings
+from beam.build import ImageTextGenSettings
+from beam.dedupe import DeduperSettings
+from beam.evaluation_sets import EvaluationSetSettings
+from components.infra_validator.settings import InfraValidatorSettings
+from components.metrics.settings import GateSettings
+from components.model_packager.settings import PackagingSettings
+from components.run_report.settings import ReportSettings
+from components.vocabulary_trainer.settings import VocabularySettings
 from models import features
 from models.evaluation.rules import Rule
 from models.settings import TrainingSettings
-from models.settings.checks import require, require_positive, require_types
-from models.settings.configuration import configurable
-from pipeline.settings.evaluation import EvaluationSetSettings, GateSettings, PackagingSettings
-from pipeline.settings.ingest import IngestSettings
+from models.settings.checks import require, settings_class
 
-configurable("Augmenter")(AugmentOptions)
-configurable("Deduper")(DedupeOptions)
-configurable("ServingCheck")(ServingCheckSettings)
+_FORMERLY = {
+    "Pipeline.ingest": "Pipeline.image_text_gen",
+    "Pipeline.serving_check": "Pipeline.infra_validator",
+}
 
 
-@configurable("Vocabulary")
-@dataclasses.dataclass(frozen=True)
-class VocabularySettings:
-    """The SentencePiece vocabulary: made from the captions, or brought along.
-
-    Attributes:
-      path: a SentencePiece model to use as it is, as a pretrained text tower needs its own; empty makes one.
-      sha256: of that file; the runner fills it in, so that a file that has changed is another run.
-      size: pieces, the 256 bytes of the fallback included.
-      max_sentences: captions drawn to train it.
-      seed: of the draw.
-    """
-
-    path: str = ""
-    sha256: str = ""
-    size: int = 32_000
-    max_sentences: int = 1_000_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_types(self)
-        require_positive(self, "size", "max_sentences")
-        require(
-            self.size > 300, "Vocabulary.size", self.size, "above 300", "256 bytes and the control pieces count too"
-        )
-
-
-@configurable("Report")
-@dataclasses.dataclass(frozen=True)
-class ReportSettings:
-    """The run's page.
-
-    Attributes:
-      title: its heading.
-      attribution: credit that the data's licence asks for.
-      gallery: held-out pictures shown.
-      max_rows: rows of the test split that are embedded for the headline.
-    """
-
-    title: str = "siglip-tfx"
-    attribution: str = ""
-    gallery: int = 12
-    max_rows: int = 5000
-
-    def __post_init__(self) -> None:
-        require_types(self)
-        require_positive(self, "gallery", "max_rows")
-
-
-@configurable("Pipeline")
-@dataclasses.dataclass(frozen=True)
+@settings_class("Pipeline", formerly=_FORMERLY)
 class PipelineSettings:
     """The whole run, and what every other settings class hangs on.
 
@@ -82,21 +34,20 @@ class PipelineSettings:
     """
 
     name: str = "siglip"
-    ingest: IngestSettings = IngestSettings()
-    deduper: DedupeOptions | None = None
+    image_text_gen: ImageTextGenSettings = ImageTextGenSettings()
+    deduper: DeduperSettings | None = None
     vocabulary: VocabularySettings = VocabularySettings()
-    augmenter: AugmentOptions | None = None
+    augmenter: AugmenterSettings | None = None
     training: TrainingSettings = TrainingSettings()
     evaluation_sets: tuple[EvaluationSetSettings, ...] = ()
     packaging: PackagingSettings = PackagingSettings()
-    gate: GateSettings = GateSettings(min_value={"image_to_text_recall_at_1": 0.1})
-    serving_check: ServingCheckSettings = ServingCheckSettings()
+    gate: GateSettings = GateSettings()
+    infra_validator: InfraValidatorSettings = InfraValidatorSettings()
     report: ReportSettings = ReportSettings()
     warm_start: bool = False
     beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
 
     def __post_init__(self) -> None:
-        require_types(self)
         require(self.name.isidentifier(), "Pipeline.name", self.name, "letters, digits and _", "rename it")
         names = [one.name for one in self.evaluation_sets]
         of_all = [one.name for one in self.all_evaluation_sets] + [one.name for one in self.packaging.label_sets]

@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner import execution
 from beam import build, reader, spool, store
 from beam.augment import augment
 from beam.dedupe.deduplicate import Deduplicate
-from beam.dedupe.options import DedupeOptions
+from beam.dedupe.settings import DeduperSettings
 from beam.sources.webdataset import WebDatasetSource
 from beam.writer import Layout
 from tests.benchmarks.build import write_tar
@@ -61,12 +61,12 @@ def measure(tar: str, folder: pathlib.Path, one_machine: bool = False) -> dict[s
             WebDatasetSource(tar), build.BuildOptions(layout, unique_captions=True), built, f"{built}/report"
         ),
         "Deduper": Deduplicate(
-            DedupeOptions(exact=("pixels",), image_distance=4, caption_similarity=0.8),
+            DeduperSettings(exact=("pixels",), image_distance=4, caption_similarity=0.8),
             layout,
             store.Folders(built, deduplicated, f"{deduplicated}/report"),
         ),
         "Augmenter": augment.Augment(
-            augment.AugmentOptions(stop_word_removal=0.5, views=("jpeg",)),
+            augment.AugmenterSettings(stop_word_removal=0.5, views=("jpeg",)),
             layout,
             store.Folders(deduplicated, augmented, f"{augmented}/report"),
         ),

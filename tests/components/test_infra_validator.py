@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from components.infra_validator import process_runner, runners, serving_check
-from components.infra_validator.settings import ServingCheckSettings
+from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import MODEL_NAME, GrpcClient, Refused
 from models.serving import export
 from tests.components.toy_models import (
@@ -36,7 +36,7 @@ PICTURES, CAPTIONS = zip(*[(picture, caption.encode()) for picture, caption, _ i
 
 
 def check(path, **bounds) -> dict:
-    settings = ServingCheckSettings(**{"leak_requests": 10, **bounds})
+    settings = InfraValidatorSettings(**{"leak_requests": 10, **bounds})
     return serving_check.serve_and_check(str(path), list(PICTURES), list(CAPTIONS), settings)
 
 
@@ -150,7 +150,7 @@ def test_a_server_that_loads_too_slowly_is_blocked(exported):
 )
 def test_settings_say_what_is_wrong(values, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        ServingCheckSettings(**values)
+        InfraValidatorSettings(**values)
 
 
 def test_the_model_needs_tensorflow_and_tensorflow_text_only(exported, tmp_path):

@@ -12,7 +12,7 @@ from components import artifacts
 from components.input_state import executor as input_state
 from components.input_state.component import InputStateSpec
 from components.model_resolver import executor as last_model
-from pipeline import pipeline
+from pipeline import platform
 
 
 def write_spans(folder, *names: str) -> None:
@@ -85,7 +85,7 @@ def test_kubeflow_pipelines_find_our_types_by_their_names(kind):
 def find(folder, serving) -> standard_artifacts.Model:
     model = standard_artifacts.Model()
     model.uri = str(folder / "model")
-    destination = proto_utils.proto_to_json(pipeline.push_destination(str(serving)))
+    destination = proto_utils.proto_to_json(platform.folder_destination(str(serving)))
     last_model.Executor().Do({}, {"model": [model]}, {"push_destination": destination})
     return model
 

@@ -11,7 +11,7 @@ from tfx.utils import kube_utils
 
 import docker
 from components.infra_validator import executor, runners, serving_check
-from components.infra_validator.settings import ServingCheckSettings
+from components.infra_validator.settings import InfraValidatorSettings
 from tests.components.toy_models import ToyModel
 from tests.models.training.shapes import EXAMPLES
 from tests.pictures import shape_pairs
@@ -28,7 +28,7 @@ def saved(tmp_path_factory):
 
 
 def check(saved: str, **values) -> dict:
-    settings = ServingCheckSettings(leak_requests=10, **values)
+    settings = InfraValidatorSettings(leak_requests=10, **values)
     return serving_check.serve_and_check(saved, list(PICTURES), list(CAPTIONS), settings)
 
 

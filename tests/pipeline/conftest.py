@@ -10,7 +10,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline import local_runner, pipeline
+from pipeline import local_runner, platform
 from tests.pictures import shape_pairs
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -69,7 +69,7 @@ class Project:
 
     def executed(self) -> set[str]:
         """Components that the newest run executed, rather than took from cache."""
-        store = ml_metadata.MetadataStore(pipeline.local_locations(str(self.output)).metadata)
+        store = ml_metadata.MetadataStore(platform.ThisMachine(str(self.output)).locations.metadata)
         runs = store.get_contexts_by_type("pipeline_run")
         newest = max(runs, key=lambda context: context.id)
         by_id = {kind.id: kind.name for kind in store.get_execution_types()}

@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam import build, store, writer
 from beam.augment import augment
 from beam.dedupe.deduplicate import Deduplicate
-from beam.dedupe.options import DedupeOptions
+from beam.dedupe.settings import DeduperSettings
 from beam.sources import OpenMojiSource
 from models.settings import configuration
 from pipeline.console import beam_flags
@@ -56,12 +56,12 @@ def run_plane(folder: pathlib.Path, flags: tuple[str, ...], parts: int = len(PAR
     stages = [
         build.Build(source, build.BuildOptions(stored.LAYOUT, unique_captions=True), examples[0], reports[0]),
         Deduplicate(
-            DedupeOptions(caption_similarity=0.8),
+            DeduperSettings(caption_similarity=0.8),
             stored.LAYOUT,
             store.Folders(examples[0], examples[1], reports[1]),
         ),
         augment.Augment(
-            augment.AugmentOptions(stop_word_removal=0.5, views=("jpeg",)),
+            augment.AugmenterSettings(stop_word_removal=0.5, views=("jpeg",)),
             stored.LAYOUT,
             store.Folders(examples[1], examples[2], reports[2]),
         ),

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401
 
-from pipeline import pipeline
+from pipeline import platform
 from pipeline.publishing import override
 from tests.pictures import shape_pairs
 from tests.pipeline.conftest import Project
@@ -148,7 +148,7 @@ def test_control_the_shipped_gate_blocks_an_eval_split_too_small_to_judge(tmp_pa
     # By hand it can be published, once, and the metadata say who and why.
     path = override.publish_blocked(str(small.output), "a demonstration")
     assert tf.saved_model.load(path).signatures["embed_text"](text=tf.constant(["red"]))
-    store = ml_metadata.MetadataStore(pipeline.local_locations(str(small.output)).metadata)
+    store = ml_metadata.MetadataStore(platform.ThisMachine(str(small.output)).locations.metadata)
     (execution,) = store.get_executions_by_type("siglip_tfx.ManualBlessing")
     assert execution.properties["reason"].string_value == "a demonstration"
     assert execution.properties["user"].string_value

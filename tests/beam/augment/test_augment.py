@@ -16,7 +16,7 @@ from tests.beam import stored
 from tests.beam.stored import LAYOUT, by_split, read, write
 from tests.pictures import encode, shape_pairs
 
-OPTIONS = augment.AugmentOptions(
+OPTIONS = augment.AugmenterSettings(
     variants=2,
     views=("crop", "jpeg", "colour"),
     rewrites={"swap": 1.0, "delete": 1.0},
@@ -30,7 +30,7 @@ ROWS = [
 ]
 
 
-def run(source: str, folder: pathlib.Path, options: augment.AugmentOptions, *flags: str) -> dict:
+def run(source: str, folder: pathlib.Path, options: augment.AugmenterSettings, *flags: str) -> dict:
     stage = augment.Augment(options, LAYOUT, store.Folders(source, str(folder), str(folder / "report")))
     return stored.run(stage, folder / "report", *flags)
 
@@ -90,7 +90,7 @@ def test_a_variant_with_a_held_out_caption_is_dropped(tmp_path):
     rows = by_split(ROWS)
     trained = dataclasses.replace(rows["train"][0], caption="the red boat")
     held_out = dataclasses.replace(rows["test"][0], caption="Red boat")
-    options = augment.AugmentOptions(stop_word_removal=1.0)
+    options = augment.AugmenterSettings(stop_word_removal=1.0)
     manifest = run(write(tmp_path / "a", [trained, held_out]), tmp_path / "b", options)
     assert manifest["dropped"] == {"held_out_caption": 1}
     free = dataclasses.replace(held_out, caption="blue boat")  # control
@@ -102,7 +102,7 @@ def test_a_variant_with_a_held_out_caption_is_dropped(tmp_path):
 def test_a_variant_that_is_the_row_itself_is_dropped(tmp_path):
     row = dataclasses.replace(ROWS[5], caption="boat")
     source = write(tmp_path / "a", [row])
-    manifest = run(source, tmp_path / "b", augment.AugmentOptions(rewrites={"swap": 1.0}))
+    manifest = run(source, tmp_path / "b", augment.AugmenterSettings(rewrites={"swap": 1.0}))
     assert manifest["dropped"] == {"same_as_original": 1}
 
 
@@ -172,4 +172,4 @@ def test_synonyms_are_drawn_from_wordnet_or_asked_for(monkeypatch):
 )
 def test_bad_options_name_value_and_rule(fields, message):
     with pytest.raises(ValueError, match=message):
-        augment.AugmentOptions(**fields)
+        augment.AugmenterSettings(**fields)

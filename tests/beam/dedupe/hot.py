@@ -25,7 +25,7 @@ def main(rows: str, folder: str) -> None:
     )
     start = time.monotonic()
     stage = dedupe.Deduplicate(
-        dedupe.DedupeOptions(), stored.LAYOUT, store.Folders(source, f"{folder}/out", f"{folder}/report")
+        dedupe.DeduperSettings(), stored.LAYOUT, store.Folders(source, f"{folder}/out", f"{folder}/report")
     )
     manifest = stored.run(stage, pathlib.Path(folder) / "report")
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from beam import pictures
-from beam.dedupe import DedupeOptions, fingerprints, hamming
+from beam.dedupe import DeduperSettings, fingerprints, hamming
 from beam.records import ImageText
 from beam.sources import openmoji
 from tests.beam.dedupe.in_memory import near_edges
@@ -116,7 +116,7 @@ def score(pairs: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[floa
     return right / len(pairs) if pairs else 1.0, right / len(true)
 
 
-def deduper(images: list[Image.Image], options: DedupeOptions) -> Detector:
+def deduper(images: list[Image.Image], options: DeduperSettings) -> Detector:
     """What Deduper names: any look of one picture against any of the other, found by bands."""
     seen = [(look, number) for number, image in enumerate(images) for look in fingerprints.looks(image, options)]
     values = np.array([int.from_bytes(value, "big") for (value, _), _ in seen], np.uint64)
@@ -142,8 +142,8 @@ def detectors(images: list[Image.Image], imagededup_python: str = "") -> dict[st
         hashes["imagededup"] = [int(text, 16) for text in json.loads(answer.splitlines()[-1])]
     others = {name: functools.partial(all_pairs, np.array(values, np.uint64)) for name, values in hashes.items()}
     return {
-        "Deduper": deduper(images, DedupeOptions()),
-        "without borders": deduper(images, DedupeOptions(borders=False)),
+        "Deduper": deduper(images, DeduperSettings()),
+        "without borders": deduper(images, DeduperSettings(borders=False)),
         **others,
     }
 

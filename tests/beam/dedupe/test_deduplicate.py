@@ -17,7 +17,7 @@ from tests.beam.dedupe import quality
 from tests.beam.stored import LAYOUT, by_split, read, write
 from tests.pictures import encode
 
-OPTIONS = dedupe.DedupeOptions(image_distance=6)
+OPTIONS = dedupe.DeduperSettings(image_distance=6)
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
@@ -31,7 +31,7 @@ def row(key: str, picture: Image.Image, caption: str = "", image_format: str = "
     return ImageText(key, encode(picture, image_format), caption or f"caption of {key}", "x:1", "test", **fields)
 
 
-def run(rows: list[ImageText], folder: pathlib.Path, options: dedupe.DedupeOptions = OPTIONS, *flags: str) -> dict:
+def run(rows: list[ImageText], folder: pathlib.Path, options: dedupe.DeduperSettings = OPTIONS, *flags: str) -> dict:
     source = write(folder / "source", rows)
     folders = store.Folders(source, str(folder / "out"), str(folder / "report"))
     stage = dedupe.Deduplicate(options, LAYOUT, folders)
@@ -145,9 +145,9 @@ def test_captions_are_taken_over_in_their_own_language_and_none_that_stays(tmp_p
 def test_captions_alike(tmp_path):
     text = "two dogs run over a green field after a yellow ball in the evening sun of a long summer day"
     rows = [row("a", scene(1), text), row("b", scene(2), text.upper()), row("c", scene(3), text + " again")]
-    near = dedupe.DedupeOptions(exact=(), image_distance=-1, caption_similarity=0.7)
+    near = dedupe.DeduperSettings(exact=(), image_distance=-1, caption_similarity=0.7)
     assert run([*rows, *UNLIKE[4:8]], tmp_path / "near", near)["dropped"] == {"near_duplicate": 2}
-    exact = dedupe.DedupeOptions(exact=("caption",), image_distance=-1)
+    exact = dedupe.DeduperSettings(exact=("caption",), image_distance=-1)
     assert run([*rows, *UNLIKE[4:8]], tmp_path / "exact", exact)["dropped"] == {"near_duplicate": 1}
 
 
@@ -205,7 +205,7 @@ def test_an_evaluation_picture_that_cannot_be_decoded_is_named(tmp_path):
 )
 def test_bad_options_name_value_and_rule(fields, message):
     with pytest.raises(ValueError, match=message):
-        dedupe.DedupeOptions(**fields)
+        dedupe.DeduperSettings(**fields)
 
 
 def test_pictures_of_sixteen_bits_are_told_apart():

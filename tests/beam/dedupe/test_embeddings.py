@@ -38,9 +38,9 @@ def save_model(path: pathlib.Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory) -> dedupe.DedupeOptions:
+def options(tmp_path_factory) -> dedupe.DeduperSettings:
     model = save_model(tmp_path_factory.mktemp("model") / "7")
-    return dedupe.DedupeOptions(exact=(), image_distance=-1, embedding_model=model, embedding_similarity=0.95)
+    return dedupe.DeduperSettings(exact=(), image_distance=-1, embedding_model=model, embedding_similarity=0.95)
 
 
 MIRRORED = [
@@ -59,7 +59,7 @@ def test_what_only_the_embedding_finds_alike_goes(options, tmp_path):
 def test_control_no_cosine_reaches_a_threshold_of_one(options, tmp_path):
     strict = dataclasses.replace(options, embedding_similarity=1.0)
     assert run([*UNLIKE, row("left", scene(600))], tmp_path / "all", strict)["dropped"] == {}
-    hashes = dedupe.DedupeOptions(image_distance=6)
+    hashes = dedupe.DeduperSettings(image_distance=6)
     assert run(MIRRORED, tmp_path / "hashes", hashes)["dropped"] == {}
 
 
@@ -95,7 +95,7 @@ def test_the_newest_version_is_pinned_and_a_missing_model_is_named(options):
 @pytest.mark.parametrize("fields", [{"embedding_similarity": 0.9}, {"embedding_model": "x"}])
 def test_model_and_threshold_go_together(fields):
     with pytest.raises(ValueError, match=r"Deduper.embedding_model is '.*', but must be a SavedModel's folder where"):
-        dedupe.DedupeOptions(**fields)
+        dedupe.DeduperSettings(**fields)
 
 
 def test_equal_embeddings_agree_in_all_and_opposite_ones_in_none():

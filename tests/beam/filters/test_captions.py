@@ -2,7 +2,7 @@
 
 import pytest
 
-from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionRules, RowRules
+from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionSettings, RowRules
 from beam.records import ImageText, Rejected, normalised
 
 
@@ -36,18 +36,18 @@ def test_captions_are_stripped_and_empty_ones_dropped():
 ])  # fmt: skip
 def test_captions_are_removed_by_each_rule_alone(rules, reason, removed, kept):
     for caption in removed:
-        assert CaptionFilter(CaptionRules(**rules))(row(b"", caption)) == [reason], caption
-        assert CaptionFilter(CaptionRules())(row(b"", caption)) == [""]
+        assert CaptionFilter(CaptionSettings(**rules))(row(b"", caption)) == [reason], caption
+        assert CaptionFilter(CaptionSettings())(row(b"", caption)) == [""]
     for caption in kept:
-        assert CaptionFilter(CaptionRules(**rules))(row(b"", caption)) == [""], caption
+        assert CaptionFilter(CaptionSettings(**rules))(row(b"", caption)) == [""], caption
 
 
 def test_rows_are_dropped_by_language_and_blocked_terms():
-    english = RowRules(CaptionRules(languages=("en", "pt-BR")))
+    english = RowRules(CaptionSettings(languages=("en", "pt-BR")))
     for language, reason in (("en", None), ("en-GB", None), ("EN", None), ("de", "language"), ("und", "language"),
                              ("pt-BR", None), ("pt", "language")):  # fmt: skip
         assert getattr(english(row(b"", language=language)), "reason", None) == reason, language
-    blocked = RowRules(CaptionRules(blocked_terms=("Gun", "hot dog", "c++")))
+    blocked = RowRules(CaptionSettings(blocked_terms=("Gun", "hot dog", "c++")))
     for captions in (("a GUN.",), ("a boat", "hot  dog"), ("\uff47un",), ("C++",)):
         assert blocked(row(b"", *captions)).reason == "blocked_term"
     for caption in ("a gunboat", "hot, dog", "begun", "c"):

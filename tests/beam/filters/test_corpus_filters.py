@@ -11,8 +11,8 @@ import tensorflow as tf
 from pyarrow import parquet
 
 from beam import build, store, writer
-from beam.filters.captions import CaptionRules
-from beam.filters.similarity import SimilarityRules, _Score
+from beam.filters.captions import CaptionSettings
+from beam.filters.similarity import SimilaritySettings, _Score
 from beam.records import ImageText
 from beam.sources.parquet import ParquetSource
 from tests.beam.test_build import LAYOUT
@@ -38,19 +38,19 @@ def test_boiler_plate_is_counted_over_the_corpus(tmp_path):
     plate = "click to enlarge"
     captions[:5] = [["Click to  enlarge"], [plate], ["CLICK TO ENLARGE", "a shape"], ["a"], [plate]]
     captions[6] = captions[5]  # twice is not too often
-    manifest = run(tmp_path, captions, captions=CaptionRules(max_repeats=3))
+    manifest = run(tmp_path, captions, captions=CaptionSettings(max_repeats=3))
     assert manifest["dropped"] == {"caption_repeated": 3}
     assert manifest["captions_removed"] == {"caption_repeated": 1}
     stored = examples(tmp_path)
     assert {"a shape", "a", captions[5][0]} <= set(stored)
     assert not any("click" in caption.lower() for caption in stored)
-    kept = run(tmp_path, captions, captions=CaptionRules(max_repeats=4))
+    kept = run(tmp_path, captions, captions=CaptionSettings(max_repeats=4))
     assert (kept["dropped"], kept["captions_removed"]) == ({}, {})
 
 
 def test_a_caption_that_breaks_a_rule_is_removed_and_its_row_lives_on_the_others(tmp_path):
     captions = [["IMG_0001", "a red boat", "www.boats.example"], ["IMG_0002", "IMG_0003"], ["a blue boat", "IMG_4"]]
-    rules = CaptionRules(allow_file_names=False, allow_urls=False)
+    rules = CaptionSettings(allow_file_names=False, allow_urls=False)
     manifest = run(tmp_path, captions, captions=rules)
     assert manifest["dropped"] == {"caption_file_name": 1}
     assert manifest["captions_removed"] == {"caption_file_name": 2, "caption_url": 1}
@@ -86,7 +86,7 @@ def test_captions_that_do_not_tell_of_their_picture_are_removed(tmp_path):
     several, one = ["a red one", "a blue one", "red"], ["a red one"]
     captions = [several if colour == "red" else one for _, _, colour in SHAPES[:50]]
     reds = sum(colour == "red" for _, _, colour in SHAPES[:50])
-    rules = SimilarityRules(str(tmp_path / "model"), minimum=0.5, batch_size=16)
+    rules = SimilaritySettings(str(tmp_path / "model"), minimum=0.5, batch_size=16)
     manifest = run(tmp_path, captions, similarity=rules)
     assert 0 < reds < 50
     assert manifest["dropped"] == {"low_similarity": 50 - reds}
@@ -108,7 +108,7 @@ def test_similarity_is_that_of_the_model_whatever_shares_the_batch(exported):
     expected = [[cosine(row.image, caption) for caption in (row.caption, "x")] for row in rows]
     median = float(np.median(expected)) + 1e-4
     for size in (2, 5):
-        scorer = _Score(SimilarityRules(exported, median, size))
+        scorer = _Score(SimilaritySettings(exported, median, size))
         scorer.setup()
         judged = [reasons for start in range(0, 5, size) for _, reasons in scorer.process(rows[start : start + size])]
         assert judged == [["low_similarity" if cosine_ < median else "" for cosine_ in pair] for pair in expected]

@@ -14,13 +14,13 @@ import tensorflow as tf
 from PIL import Image, ImageColor
 
 from beam.filters import pictures
-from beam.filters.pictures import DecodeCheck, PictureRules
+from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Rejected
 from models import settings
 from models.inputs import images
 from tests.pictures import encode
 
-CHECK = DecodeCheck(PictureRules(min_side=16, max_pixels=10_000))
+CHECK = DecodeCheck(PictureSettings(min_side=16, max_pixels=10_000))
 
 
 def row(image: bytes, caption: str = "a picture") -> ImageText:
@@ -95,7 +95,7 @@ def test_an_eighth_of_a_jpeg_is_refused_where_all_of_it_is():
 
 
 def stored(image: bytes, **rules) -> Image.Image:
-    kept = DecodeCheck(PictureRules(**rules))(row(image))
+    kept = DecodeCheck(PictureSettings(**rules))(row(image))
     assert isinstance(kept, ImageText), kept
     return Image.open(io.BytesIO(kept.image))
 
@@ -199,11 +199,13 @@ def test_larger_pictures_are_shrunk_to_the_stored_side_and_smaller_ones_kept():
     photo = encode(Image.effect_noise((400, 200), 60).convert("RGB"), "JPEG")
     found = stored(photo, stored_side=100)
     assert (found.size, found.format) == ((200, 100), "JPEG")
-    assert DecodeCheck(PictureRules(stored_side=200))(row(photo)).image == photo
+    assert DecodeCheck(PictureSettings(stored_side=200))(row(photo)).image == photo
     for orientation, size in ((3, (200, 100)), (4, (200, 100)), (6, (100, 200))):  # upside down is not lying
         turned = stored(with_orientation(Image.new("RGB", (400, 200)), orientation), stored_side=100)
         assert turned.size == size, orientation
-    low, high = (DecodeCheck(PictureRules(stored_side=100, quality=quality))(row(photo)).image for quality in (20, 95))
+    low, high = (
+        DecodeCheck(PictureSettings(stored_side=100, quality=quality))(row(photo)).image for quality in (20, 95)
+    )
     assert len(low) < len(high) / 2
     assert stored(photo, stored_side=100, quality=0).format == "PNG"
 
@@ -219,16 +221,16 @@ def test_larger_pictures_are_shrunk_to_the_stored_side_and_smaller_ones_kept():
     ({"max_bytes": 10}, colours(), "image_too_large"),
 ])  # fmt: skip
 def test_rules_drop_by_name(rules, picture, reason):
-    outcome = DecodeCheck(PictureRules(**rules))(row(encode(picture)))
+    outcome = DecodeCheck(PictureSettings(**rules))(row(encode(picture)))
     assert getattr(outcome, "reason", None) == reason
 
 
 def test_a_bomb_is_refused_before_it_is_decoded():
     bomb = bytearray(encode(Image.new("L", (16, 16))))
     bomb[16:24] = struct.pack(">II", 60_000, 60_000)
-    assert DecodeCheck(PictureRules())(row(bytes(bomb))).reason == "image_undecodable"  # the header's checksum
+    assert DecodeCheck(PictureSettings())(row(bytes(bomb))).reason == "image_undecodable"  # the header's checksum
     bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
-    assert DecodeCheck(PictureRules())(row(bytes(bomb))).reason == "image_too_large"
+    assert DecodeCheck(PictureSettings())(row(bytes(bomb))).reason == "image_too_large"
 
 
 def test_content_counts_and_not_what_the_file_is_called():

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import strategies
 from PIL import Image
 
-from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionRules, RowRules
-from beam.filters.pictures import DecodeCheck, PictureRules
+from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionSettings, RowRules
+from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Rejected
 from beam.sources.columns import RawRow, to_pair
 from beam.sources.delimited import CsvSource
@@ -26,7 +26,7 @@ from beam.sources.webdataset import WebDatasetSource
 from tests.beam.sources import test_sources
 from tests.pictures import encode
 
-CHECK = DecodeCheck(PictureRules(max_pixels=1_000_000, max_aspect=20, min_contrast=1.0, stored_side=40))
+CHECK = DecodeCheck(PictureSettings(max_pixels=1_000_000, max_aspect=20, min_contrast=1.0, stored_side=40))
 MANY = hypothesis.settings(
     max_examples=700, deadline=None, database=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
 )
@@ -106,7 +106,7 @@ def test_any_row_becomes_a_pair_or_a_reject(columns):
         outcome.to_example()
         kept = CaptionCheck()(outcome)
         if isinstance(kept, ImageText):
-            rules = CaptionRules(2, 5, 0.5, False, False, 0, ("en",), ("a",))
+            rules = CaptionSettings(2, 5, 0.5, False, False, 0, ("en",), ("a",))
             CaptionFilter(rules)(kept)
             RowRules(rules)(kept)
 

@@ -14,15 +14,13 @@ from models.losses.sigmoid import sigmoid_loss
 from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS, Views
 from models.objectives.siglip import Siglip
 from models.objectives.two_towers import normalized
-from models.settings.configuration import configurable
 from models.towers import flops, transformer
 
 MOMENTUM_IMAGES, MOMENTUM_TOKEN_IDS = "momentum_images", "momentum_token_ids"
 MOMENTUM, MASKED = 0.9, 0.3
 
 
-@configurable("OneTower")
-@dataclasses.dataclass(frozen=True)
+@settings_class("OneTower")
 class OneTowerSettings(settings.ObjectiveSettings):
     """One transformer that reads patches as well as words, and says by itself how they are prepared."""
 

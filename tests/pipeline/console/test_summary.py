@@ -5,7 +5,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 
 from components.artifacts import RunReport
-from pipeline import pipeline
+from pipeline import platform
 from pipeline.console import summary
 
 COMPLETE, CACHED, FAILED = (getattr(metadata_store_pb2.Execution, state) for state in ("COMPLETE", "CACHED", "FAILED"))
@@ -13,7 +13,7 @@ COMPLETE, CACHED, FAILED = (getattr(metadata_store_pb2.Execution, state) for sta
 
 @pytest.fixture
 def metadata(tmp_path) -> metadata_store_pb2.ConnectionConfig:
-    connection = pipeline.local_locations(str(tmp_path)).metadata
+    connection = platform.ThisMachine(str(tmp_path)).locations.metadata
     assert connection is not None
     store = ml_metadata.MetadataStore(connection)
     store.put_execution_type(metadata_store_pb2.ExecutionType(name=summary._REPORT_EXECUTION))

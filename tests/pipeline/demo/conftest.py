@@ -2,12 +2,12 @@
 
 import pytest
 
-from beam.filters.pictures import PictureRules
+from beam.filters.pictures import PictureSettings
 from pipeline.demo import index, pictures
 from pipeline.demo.model import Model
 from tests.pictures import shape_pairs
 
-RULES = PictureRules(min_side=1, max_bytes=1_000_000, max_pixels=10_000)
+RULES = PictureSettings(min_side=1, max_bytes=1_000_000, max_pixels=10_000)
 SHAPES = shape_pairs()[:40]
 
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from beam.filters.pictures import PictureRules
+from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
 from pipeline.demo import index, pictures
 from pipeline.demo.model import Model
@@ -45,7 +45,7 @@ def test_large_pictures_are_shrunk_before_a_batch_of_them_is_decoded(tmp_path):
             embedded.extend(Image.open(io.BytesIO(image)).size for image in images)
             return np.ones((len(images), 1), np.float32)
 
-    index.build(pictures.Folder(str(tmp_path)), Recorder(), PictureRules())
+    index.build(pictures.Folder(str(tmp_path)), Recorder(), PictureSettings())
     assert embedded == [(300, 200), (1536, 768)]
 
 
@@ -88,7 +88,7 @@ def test_an_index_that_is_kept_is_taken_while_nothing_has_changed(built, exporte
     kept = index.Index.load(str(tmp_path), index.fingerprint(pictures.Folder(folder), exported, RULES))
     query = np.ones(32, np.float32)
     assert kept.search(query, 40) == built[0].search(query, 40)
-    other_rules = index.fingerprint(pictures.Folder(folder), exported, PictureRules())
+    other_rules = index.fingerprint(pictures.Folder(folder), exported, PictureSettings())
     assert index.Index.load(str(tmp_path), other_rules) is None
     (tmp_path / index.INDEX_FILE).write_bytes((tmp_path / index.INDEX_FILE).read_bytes()[:1000])
     assert index.Index.load(str(tmp_path), made_of) is None

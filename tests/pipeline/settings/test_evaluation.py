@@ -3,7 +3,7 @@
 import pytest
 
 from models.settings import configuration
-from pipeline import pins, pipeline
+from pipeline import pins, pipeline, platform
 from pipeline.settings.evaluation import GateSettings
 from pipeline.settings.run import PipelineSettings
 from tests.pipeline.conftest import ROOT
@@ -64,7 +64,7 @@ def test_a_missing_set_is_told_before_anything_runs():
 
 
 def test_the_evaluator_reads_every_set_and_a_gate_needs_a_rule(tmp_path):
-    dag = pipeline.create(load(), pipeline.local_locations(str(tmp_path)))
+    dag = pipeline.create(load(), platform.ThisMachine(str(tmp_path)))
     (evaluator,) = [component for component in dag.components if component.id == "Evaluator"]
     assert evaluator.exec_properties["example_splits"] == '["eval", "all_names"]'
     with pytest.raises(ValueError, match="name at least one metric"):

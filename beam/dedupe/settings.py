@@ -2,15 +2,16 @@
 
 import dataclasses
 
-from beam import checks, reader
+from beam import reader
+from models.settings.checks import label, require, require_at_least_zero, require_fraction, settings_class
 
 EXACT = ("bytes", "pixels", "caption", "pair")
 """What two rows may have in common to the bit: the encoded picture, its pixels, the normalised caption, or pixels and
 caption."""
 
 
-@dataclasses.dataclass(frozen=True)
-class DedupeOptions:
+@settings_class("Deduper")
+class DeduperSettings:
     """Two rows are alike where any of these says so.
 
     Clusters are closed: what is alike to one row of a cluster belongs to it.
@@ -55,19 +56,19 @@ class DedupeOptions:
             ("exact", set(self.exact) <= set(EXACT), f"some of {', '.join(EXACT)}"),
             ("image_distance", -1 <= self.image_distance <= 16, "in [0, 16], or -1 for none"),
             ("colour_tolerance", 0 <= self.colour_tolerance <= 255, "in [0, 255]"),
-            ("caption_similarity", 0 <= self.caption_similarity <= 1, "in [0, 1]"),
-            ("embedding_similarity", 0 <= self.embedding_similarity <= 1, "in [0, 1]"),
             (
                 "embedding_model",
                 bool(self.embedding_model) == (self.embedding_similarity > 0),
                 "a SavedModel's folder where embedding_similarity is above 0, and '' where it is not",
             ),
-            ("keep_captions", self.keep_captions >= 0, "a whole number of 0 or more"),
             ("evaluation_sets", all(name.isidentifier() for name in self.evaluation_sets), "{letters and _: folder}"),
             ("agreeing_bands", 1 <= self.agreeing_bands <= 3, "1, 2 or 3"),
             ("max_bucket", self.max_bucket >= 2, "a whole number of 2 or more"),
         ]
-        checks.require_rules("Deduper", self, rules)
+        for name, holds, rule in rules:
+            require(holds, label(self, name), getattr(self, name), rule, "correct it in gin")
+        require_fraction(self, "caption_similarity", "embedding_similarity")
+        require_at_least_zero(self, "keep_captions")
         similarities = self.caption_similarity or self.embedding_similarity
         if not self.exact and self.image_distance < 0 and not similarities:
             raise ValueError("Deduper compares nothing; set Deduper.exact, image_distance or a similarity")

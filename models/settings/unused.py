@@ -1,0 +1,110 @@
+"""Bindings that nothing uses: `configuration.load` refuses them, with the line that would switch the class on."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from typing_extensions import get_protocol_members
+
+from gin import config as gin_config
+from models.settings.checks import DECLARED, MAY_BE_UNUSED
+
+Binding = tuple[str, str, str]
+"""Scope, selector and parameter, as gin numbers them."""
+
+
+def bound() -> dict[Binding, Any]:
+    """All bindings at this moment, with their values."""
+    return {
+        (scope, selector, parameter): value
+        for (scope, selector), parameters in gin_config._CONFIG.items()
+        for parameter, value in parameters.items()
+    }
+
+
+def bound_now(cls: type) -> set[str]:
+    """Parameters of a class that are bound in gin's current scope."""
+    scopes = gin_config.current_scope()
+    prefixes = ["/".join(scopes[:end]) for end in range(len(scopes) + 1)]
+    return {name for scope in prefixes for name in gin_config._CONFIG.get((scope, selector(cls)), {})}
+
+
+def referenced() -> set[tuple[str, str]]:
+    """(scope, selector) of each class that the config refers to: with @, alone or in a tuple, or by a default."""
+    bindings = bound()
+    single = (one for value in bindings.values() for one in (value if isinstance(value, tuple) else (value,)))
+    explicit = {one.config_key for one in single if isinstance(one, gin_config.ConfigurableReference)}
+    fields = {(name, parameter) for _, name, parameter in bindings}
+    return explicit | {
+        ("", selector(type(field.default)))
+        for owner in DECLARED
+        for field in dataclasses.fields(owner)
+        if type(field.default) in DECLARED and (selector(owner), field.name) not in fields
+    }
+
+
+def selector(cls: type) -> str:
+    """The full name of a settings class in gin."""
+    return f"{cls.__module__}.{DECLARED[cls]}"
+
+
+def refuse(made: Iterable[Any], of_files: dict[Binding, Any], replaced: set[tuple[str, str]]) -> None:
+    """Raises ValueError where no instance in `made` has used a binding.
+
+    Args:
+      made: instances that gin has made of all bindings.
+      of_files: bindings before those of the command line; classes of MAY_BE_UNUSED may have unused ones among them.
+      replaced: (scope, selector) of classes that a later file or binding has replaced.
+    """
+    optional = {selector(cls) for cls in MAY_BE_UNUSED}
+    for binding, value in bound().items():
+        scope, name, parameter = binding
+        in_file = name in optional and binding in of_files and of_files[binding] is value
+        if in_file or (scope, name) in replaced or _is_used(binding):
+            continue
+        short = f"{scope}/" if scope else ""
+        shown = short.rstrip("/") if name == "gin.macro" else f"{short}{name.split('.')[-1]}.{parameter}"
+        roots = ", ".join(sorted(DECLARED[type(one)] for one in made))
+        raise ValueError(
+            f"{shown} is set, but nothing uses it (read: {roots} and what they refer to); "
+            f"remove it, or {_switch_on(scope, name)}"
+        )
+
+
+def _is_used(binding: Binding) -> bool:
+    scope, name, parameter = binding
+    return any(
+        parameter in read
+        for (where, what), read in gin_config._OPERATIVE_CONFIG.items()
+        if what == name and f"{where}/".startswith(f"{scope}/" if scope else "")
+    )
+
+
+def _switch_on(scope: str, unused: str) -> str:
+    """The gin lines that would make a run use the class of this selector."""
+    reference = f"@{scope}/" if scope else "@"
+    lines = []
+    for cls in (one for one in DECLARED if selector(one) == unused):
+        for owner, owner_name in DECLARED.items():
+            for field, hint in typing.get_type_hints(owner).items():
+                if typing.get_origin(hint) is ClassVar:
+                    continue
+                if any(_accepts(one, cls) for one in _members(hint)):
+                    lines.append(f"{owner_name}.{field} = {reference}{DECLARED[cls]}()")
+                elif typing.get_origin(hint) is tuple and _accepts(typing.get_args(hint)[0], cls):
+                    lines.append(f"{owner_name}.{field} = ({reference}{DECLARED[cls]}(),)")
+    return f"add {' or '.join(lines)}" if lines else "refer to its owner with @"
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+
+
+def _accepts(hint: Any, cls: type) -> bool:
+    if typing.get_origin(hint) or not isinstance(hint, type) or hint is type(None):
+        return False
+    if getattr(hint, "_is_protocol", False):
+        return all(hasattr(cls, member) for member in get_protocol_members(hint))
+    return issubclass(cls, hint)
