@@ -92,7 +92,7 @@ def create(settings: PipelineSettings, locations: Locations, platform: Platform 
     layout = _to_json(ingest_options.layout)
     data_stages.append(ingest)
     if settings.deduper:
-        deduper = Deduper(examples, deduper_options, layout, evaluation_state)
+        deduper = Deduper(examples=examples, options=deduper_options, layout=layout, input_fingerprint=evaluation_state)
         examples, reports["dedupe_report"] = deduper.outputs["processed"], deduper.outputs["report"]
         data_stages.append(deduper)
 
@@ -107,7 +107,7 @@ def create(settings: PipelineSettings, locations: Locations, platform: Platform 
 
     last_pushed = base = None
     if platform and not platform.runs_resolvers:
-        last_pushed = base = LastPushedModel(platform.push_destination).with_id("LastBlessedModel")
+        last_pushed = base = LastPushedModel(push_destination=platform.push_destination).with_id("LastBlessedModel")
         data_stages.append(last_pushed)
     elif settings.warm_start:
         base = resolvers.base()
@@ -139,7 +139,7 @@ def create(settings: PipelineSettings, locations: Locations, platform: Platform 
     if platform:
         trainer.executor_spec = executor_spec.ExecutorClassSpec(platform.trainer)
     # What is evaluated is what is served: labels, warm-up and fewer bits come before the gate.
-    evaluated = EvaluationSuite(examples, evaluation_sets, suite_state)
+    evaluated = EvaluationSuite(examples=examples, sets=evaluation_sets, input_fingerprint=suite_state)
     packager = ModelPackager(
         model=trainer.outputs["model"],
         suite=evaluated.outputs["suite"],
@@ -167,19 +167,17 @@ def create(settings: PipelineSettings, locations: Locations, platform: Platform 
         push_destination=platform.push_destination if platform else push_destination(locations.serving),
     )
     report = RunReport(
-        inputs={
-            "examples": examples,
-            "anomalies": validator.outputs["anomalies"],
-            "vocabulary": vocabulary.outputs["vocabulary"],
-            "model": model,
-            "model_run": trainer.outputs["model_run"],
-            "evaluation": evaluator.outputs["evaluation"],
-            "model_blessing": evaluator.outputs["blessing"],
-            "suite_report": evaluated.outputs["report"],
-            "infra_blessing": infra_validator.outputs["blessing"],
-            "pushed_model": pusher.outputs["pushed_model"],
-            **reports,
-        },
+        examples=examples,
+        anomalies=validator.outputs["anomalies"],
+        vocabulary=vocabulary.outputs["vocabulary"],
+        model=model,
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        model_blessing=evaluator.outputs["blessing"],
+        suite_report=evaluated.outputs["report"],
+        infra_blessing=infra_validator.outputs["blessing"],
+        pushed_model=pusher.outputs["pushed_model"],
+        **reports,
         gin=configuration.to_gin(settings),
         steps=steps,
         source=source,

@@ -1,4 +1,4 @@
-"""EvaluationSuite's driver: looks at what is behind the sets."""
+"""EvaluationSuite's driver: adds the state of the sets' input to the cache key."""
 
 import hashlib
 import json
@@ -6,18 +6,20 @@ import json
 from beam import reader, sources
 from components import fingerprint_driver
 
-SETS_KEY = "sets"
-
 
 class Driver(fingerprint_driver.Driver):
     """Adds the fingerprint of each source, and path, size and time of each shard of each folder."""
 
     def fingerprint(self, properties: dict[str, str]) -> str:
-        return sets_fingerprint(properties[SETS_KEY])
+        return sets_fingerprint(properties["sets"])
 
 
 def sets_fingerprint(sets: str) -> str:
-    """Of what is behind the sets, as `EvaluationSuite` takes them; ValueError where it is missing."""
+    """Hashes the state of the sets' input; `sets` is what EvaluationSuite takes.
+
+    Raises:
+      ValueError: the input of a set is missing.
+    """
     facts = []
     for name, one in sorted(json.loads(sets).items()):
         if one["source"]:

@@ -7,52 +7,40 @@ from typing import Any
 
 import tensorflow as tf
 from absl import logging
-from tfx import types
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import Artifact
 from tfx.utils import path_utils
 
 from beam import writer
 from beam.evaluation_sets import CLASSES_FILE
+from components import declaration
 from components.metrics import saved_model_metrics
 from components.model_packager import warm_up
 from models import features
 from models.evaluation import metrics
 from models.inputs import tfrecords
 from models.pretrained import saved_model
-from models.serving import export, label_sets
+from models.serving import export
+from models.serving import label_sets as serving_label_sets
 
-SUITE_KEY = "suite"
-CLASSES_KEY = "classes"
-LABEL_SETS_KEY = "label_sets"
-WEIGHTS_KEY = "weights"
-PACKAGED_KEY = "packaged"
 PACKAGING_FILE = "packaging.json"
 _COMPARED_ROWS = 2000
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(declaration.Executor):
     """Writes the packaged model."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+    def run(
+        self, model: Artifact, suite: Artifact, classes: Artifact, label_sets: str, weights: str, packaged: Artifact
     ) -> None:
         """Rebuilds the trained model, embeds the labels and exports both together."""
-        model = artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY])
-        trained = path_utils.serving_model_path(model)
-        own = artifact_utils.get_split_uri(input_dict[SUITE_KEY], features.OWN_SET)
-        classes_path = os.path.join(artifact_utils.get_single_uri(input_dict[CLASSES_KEY]), CLASSES_FILE)
-        with tf.io.gfile.GFile(classes_path) as file:
-            classes = json.load(file)
-        packaged = artifact_utils.get_single_uri(output_dict[PACKAGED_KEY])
-        path = path_utils.serving_model_path(packaged)
-        weights = exec_properties[WEIGHTS_KEY]
+        trained = path_utils.serving_model_path(model.uri)
+        own = declaration.split_uri(suite, features.OWN_SET)
+        with tf.io.gfile.GFile(os.path.join(classes.uri, CLASSES_FILE)) as file:
+            class_names = json.load(file)
+        path = path_utils.serving_model_path(packaged.uri)
 
         objective, tokenizer, gin_text = saved_model.rebuild(trained)
-        sets = _embed(json.loads(exec_properties[LABEL_SETS_KEY]), classes, trained)
+        sets = _embed(json.loads(label_sets), class_names, trained)
         export.save(objective, tokenizer, gin_text, path, sets, weights)
         rows = next(iter(tfrecords.read_shards([os.path.join(own, "*")]).batch(warm_up.LARGEST_BATCH)))
         warm_up.write(path, tfrecords.parse(rows, (features.IMAGE, features.CAPTION)), sets)
@@ -62,7 +50,7 @@ class Executor(base_executor.BaseExecutor):
             "labels": {name: len(one.labels) for name, one in sets.items()},
         }
         if weights != "float32":
-            exact = os.path.join(packaged, "exact")
+            exact = os.path.join(packaged.uri, "exact")
             export.save(objective, tokenizer, gin_text, exact, sets)
             facts |= {
                 "float32_bytes": export.folder_bytes(os.path.join(exact, "variables")),
@@ -70,27 +58,30 @@ class Executor(base_executor.BaseExecutor):
             }
             tf.io.gfile.rmtree(exact)
             logging.warning("ModelPackager: %s", cost_text(facts))
-        writer.write_text(os.path.join(packaged, PACKAGING_FILE), json.dumps(facts, indent=1))
+        writer.write_text(os.path.join(packaged.uri, PACKAGING_FILE), json.dumps(facts, indent=1))
 
 
 def cost_text(facts: Mapping[str, Any]) -> str:
-    """What fewer bits cost, in a line."""
+    """Describes the cost of weights in fewer bits, in one line."""
     changes = ", ".join(f"{name.replace('_', ' ')} {change:+.4f}" for name, change in facts["cost"].items())
     share = facts["bytes"] / facts["float32_bytes"]
     return f"{facts['weights']} weights: {share:.0%} of the bytes of float32; on the eval split {changes}"
 
 
-def _embed(wanted: Mapping[str, Any], classes: Mapping[str, list[str]], model: str) -> dict[str, label_sets.LabelSet]:
+def _embed(
+    wanted: Mapping[str, Any], classes: Mapping[str, list[str]], model: str
+) -> dict[str, serving_label_sets.LabelSet]:
+    """Embeds the labels of each wanted set with the model, leaving sets without labels out."""
     embed_text = saved_model_metrics.text_embedder(model)
     made = {}
     for name, one in wanted.items():
         labels = one["labels"] or classes.get(name, [])
         if labels:
-            made[name] = label_sets.embed(labels, one["templates"], embed_text)
+            made[name] = serving_label_sets.embed(labels, one["templates"], embed_text)
     return made
 
 
 def _cost(exact: str, compressed: str, split: str) -> dict[str, float]:
-    """How far each metric of the eval split lies above that of float32 weights."""
+    """Returns the change of each metric of the eval split against float32 weights."""
     before, after = (saved_model_metrics.measure(path, split, _COMPARED_ROWS) for path in (exact, compressed))
     return {name: after[name] - before[name] for name in metrics.SHARES if before[name] == before[name]}

@@ -11,7 +11,6 @@ from typing import Any
 import jinja2
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2
-from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
@@ -21,35 +20,22 @@ from beam.dedupe.report import CLUSTERS_FILE
 from beam.evaluation_sets import CLASSES_FILE
 from beam.store import MANIFEST_FILE, SAMPLES_FILE
 from components import versions
+from components.declaration import Artifacts
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
 from components.run_report import figures, gate, held_out
 from models import features
 from models.training.log import LOG_FILE
 
-REPORT_KEY = "report"
-GIN_KEY = "gin"
-STEPS_KEY = "steps"
-SOURCE_KEY = "source"
-TITLE_KEY = "title"
-ATTRIBUTION_KEY = "attribution"
-GALLERY_KEY = "gallery"
-MAX_ROWS_KEY = "max_rows"
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.json"
-Inputs = Mapping[str, list[types.Artifact]]
 
 
 class Executor(base_executor.BaseExecutor):
     """Writes the report's two files."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Reads the run's artifacts and writes report.html and summary.json."""
-        folder = artifact_utils.get_single_uri(output_dict[REPORT_KEY])
+        folder = artifact_utils.get_single_uri(output_dict["report"])
         summary, page = _facts(input_dict, exec_properties)
         summary = _without_nan(summary)
         writer.write_text(os.path.join(folder, SUMMARY_FILE), json.dumps(summary, indent=1, allow_nan=False))
@@ -68,7 +54,7 @@ def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
     return environment.get_template("page.html.j2").render(**summary, **page)
 
 
-def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What programs want to know, and what the page shows beside it."""
 
     def uri(name: str) -> str:
@@ -82,8 +68,8 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
     test = held_out.measure(
         model,
         artifact_utils.get_split_uri(input_dict["examples"], "test"),
-        exec_properties[MAX_ROWS_KEY],
-        exec_properties[GALLERY_KEY],
+        exec_properties["max_rows"],
+        exec_properties["gallery"],
     )
     serving = _read_json(uri("infra_blessing"), CHECK_FILE)
     packaging = _read_json(uri("model"), packager.PACKAGING_FILE)
@@ -96,7 +82,7 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
     if serving["problem"]:
         failures.append(f"the model cannot be served: {serving['problem']}")
     summary = {
-        "title": exec_properties[TITLE_KEY],
+        "title": exec_properties["title"],
         "blessed": blessed,
         "served": not serving["problem"],
         "failures": failures,
@@ -126,10 +112,10 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "gallery": test.gallery,
         "pairs": optional("dedupe_report", SAMPLES_FILE, []),
         "variants": optional("augment_report", SAMPLES_FILE, []),
-        "gin": exec_properties[GIN_KEY],
-        "asked_steps": exec_properties[STEPS_KEY],
-        "source": exec_properties[SOURCE_KEY],
-        "attribution": exec_properties[ATTRIBUTION_KEY],
+        "gin": exec_properties["gin"],
+        "asked_steps": exec_properties["steps"],
+        "source": exec_properties["source"],
+        "attribution": exec_properties["attribution"],
         "timings": _timings(input_dict),
         "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -157,7 +143,7 @@ def _anomalies(folder: str) -> list[str]:
     return found
 
 
-def _timings(input_dict: Inputs) -> list[tuple[str, str]]:
+def _timings(input_dict: Artifacts) -> list[tuple[str, str]]:
     """(what was made, when), in the order it was made; what came from cache shows the time of its own run."""
     made = sorted(
         (artifacts[0].mlmd_artifact.last_update_time_since_epoch, name)

@@ -6,7 +6,6 @@ from typing import Any
 from absl import logging
 from google.api_core.exceptions import GoogleAPIError
 from google.cloud.aiplatform_v1.types import JobState
-from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.extensions.google_cloud_ai_platform.constants import VERTEX_REGION_KEY
 from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
@@ -14,6 +13,7 @@ from tfx.extensions.google_cloud_ai_platform.training_clients import VertexJobCl
 from tfx.types import standard_component_specs
 from tfx.utils import json_utils, name_utils
 
+from components.declaration import Artifacts
 from components.trainer.executor import PREEMPTED, RestartedExecutor
 from models.training.interruption import StopSignals
 
@@ -41,12 +41,7 @@ class Executor(base_executor.BaseExecutor):
     train beside it, into the same checkpoints. Here the job ends with the task.
     """
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Starts the job and waits for it; where the waiting ends before it, by SIGTERM or an error, cancels it.
 
         Raises:

@@ -10,7 +10,7 @@ from beam import sources
 from beam.sources import CsvSource, JsonlSource, OpenMojiSource, UrlListSource
 from components import artifacts
 from components.input_state import executor as input_state
-from components.input_state.component import InputStateSpec
+from components.input_state.component import InputState
 from components.model_resolver import executor as last_model
 from pipeline import pipeline
 
@@ -40,7 +40,7 @@ def test_without_a_span_a_source_stays_and_without_files_it_is_told(tmp_path):
 
 def look(folder, source, data: str = "", deduper: str = "", sets: str = "{}") -> dict[str, str]:
     outputs = {}
-    for key in InputStateSpec.OUTPUTS:
+    for key in InputState.OUTPUTS:
         outputs[key] = [standard_artifacts.String()]
         outputs[key][0].uri = str(folder / key)
     properties = {"source": sources.to_json(source), "data": data, "deduper": deduper, "sets": sets}
