@@ -19,11 +19,11 @@ from beam import writer
 from beam.dedupe.report import CLUSTERS_FILE
 from beam.evaluation_sets import CLASSES_FILE
 from beam.store import MANIFEST_FILE, SAMPLES_FILE
-from components import versions
+from components import installed
 from components.declaration import Artifacts
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
-from components.run_report import figures, gate, held_out
+from components.run_report import figures, gate, test_split
 from models import features
 from models.training.log import LOG_FILE
 
@@ -65,7 +65,7 @@ def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[d
 
     evaluation = gate.read(uri("evaluation"))
     model = path_utils.serving_model_path(uri("model"))
-    test = held_out.measure(
+    test = test_split.measure(
         model,
         artifact_utils.get_split_uri(input_dict["examples"], "test"),
         exec_properties["max_rows"],
@@ -101,7 +101,7 @@ def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[d
         "anomalies": _anomalies(uri("anomalies")),
         "serving_check": serving,
         "training": {"steps": int(log[-1]["step"]) + 1, **log[-1]} if log else {"steps": 0},
-        "versions": versions.installed(),
+        "versions": installed.versions(),
     }
     page = {
         "curves": figures.training_curves(log),
