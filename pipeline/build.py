@@ -1,6 +1,6 @@
 """Builds a data set without TFX: `python -m pipeline.build --gin_file=gin/data/jsonl.gin --output_dir=output/data`.
 
-The gin is the pipeline's; of it, what hangs on Pipeline.ingest, deduper, augmenter and beam_args is used. Where it
+The gin is the pipeline's; of it, what hangs on Pipeline.image_text_gen, deduper, augmenter and beam_args is used. Where it
 names more than one part of the data plane, each has a folder of its own: built, deduplicated, augmented.
 """
 

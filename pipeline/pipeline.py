@@ -1,7 +1,7 @@
 """The DAG: read this file from top to bottom, and you know the system.
 
-`create` is the table of contents; `_data`, `_learning` and `_gate` are its three chapters. A function reads the settings
-and makes components, and nothing runs. What differs between this machine and Kubeflow Pipelines is in platform.py.
+`create` is the table of contents; `_data`, `_learning` and `_gate` are its chapters. They make components, and run
+nothing. platform.py has all that differs between this machine and Kubeflow Pipelines.
 """
 
 import dataclasses

@@ -113,8 +113,7 @@ class ThisMachine(Platform):
                 connection_mode=metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
             )
         )
-        folders = (os.path.join(output_dir, name) for name in ("artifacts", "serving", "checkpoints"))
-        self.locations = Locations(*folders, metadata)
+        self.locations = folders(output_dir, metadata)
 
     def pipeline_name(self, settings: PipelineSettings) -> str:
         return settings.name
@@ -197,6 +196,12 @@ class KubeflowPipelines(Platform):
 
     def trainer_config(self) -> dict[str, Any]:
         return dict(self.config)
+
+
+def folders(root: str, metadata: metadata_store_pb2.ConnectionConfig | None = None) -> Locations:
+    """The locations below one folder."""
+    artifacts, serving, checkpoints = (os.path.join(root, name) for name in ("artifacts", "serving", "checkpoints"))
+    return Locations(artifacts, serving, checkpoints, metadata)
 
 
 def folder_destination(serving: str) -> tfx.proto.PushDestination:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from components import versions
+from components import installed
 
 ROOT = pathlib.Path(__file__).parents[1]
 BIN = pathlib.Path(sys.executable).parent
@@ -40,7 +40,7 @@ def test_an_image_installs_a_lock_that_is_there_and_has_uv(name):
     (lock,) = set(re.findall(r"requirements/([\w.-]+\.txt)", text))
     assert lock == LOCKS[name][0]
     assert re.search(r"^uv==[0-9.]+", (ROOT / "requirements" / lock).read_text(), re.MULTILINE)
-    assert re.search(r"^RUN (TPU_SKIP_MDS_QUERY=1 )?python -m components.versions$", text, re.MULTILINE)
+    assert re.search(r"^RUN (TPU_SKIP_MDS_QUERY=1 )?python -m components.installed$", text, re.MULTILINE)
 
 
 def test_the_tpu_image_has_one_tensorflow_and_the_libtpu_that_it_was_built_for():
@@ -66,12 +66,12 @@ def test_build_says_how_it_is_used(tmp_path):
     assert "usage: docker/build.sh REGISTRY" in done.stderr
 
 
-def test_versions_are_printed_and_what_cannot_be_imported_is_an_error(monkeypatch, capsys):
-    versions.main()
+def test_installed_versions_are_printed_and_a_failed_import_is_an_error(monkeypatch, capsys):
+    installed.main()
     assert re.search(r"^tfx \d", capsys.readouterr().out, re.MULTILINE)
-    monkeypatch.setattr(versions, "_ENTRIES", ("components.no_such",))
+    monkeypatch.setattr(installed, "_ENTRIES", ("components.no_such",))
     with pytest.raises(ImportError):
-        versions.main()
+        installed.main()
 
 
 def resolve(*requirements: str) -> subprocess.CompletedProcess:

@@ -1,1 +1,1 @@
-"""Augmenter: Examples -> Examples with variants of the rows that are trained on."""
+"""Augmenter: adds variants of the training rows to Examples."""

@@ -7,9 +7,9 @@ from components.data_stage import DataStage
 
 
 class Augmenter(DataStage):
-    """Adds views of pictures and rewrites of captions to the splits that are trained on.
+    """Adds views of pictures and rewrites of captions to the training splits.
 
-    Takes the fields of `beam.augment.augment.AugmenterSettings`; samples.json in its report shows some variants.
+    `settings` is gin text of `beam.augment.augment.AugmenterSettings`; samples.json in the report shows some variants.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)

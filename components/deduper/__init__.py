@@ -1,1 +1,1 @@
-"""Deduper: Examples -> Examples without duplicates, and without what evaluation sets have, too."""
+"""Deduper: drops near-duplicates from Examples, and rows that evaluation sets have too."""

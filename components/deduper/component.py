@@ -7,10 +7,10 @@ from components.deduper import driver, executor
 
 
 class Deduper(DataStage):
-    """Keeps one row of those that are alike, a held-out one where there is one, and drops what evaluation sets have.
+    """Keeps one row of each cluster of near-duplicates, and drops rows that an evaluation set has too.
 
-    Takes the fields of `beam.dedupe.DeduperSettings`; clusters.json and samples.json in its report tell what was found.
-    It runs again when a file of an evaluation set changes.
+    It prefers a held-out row to a training row. `settings` is gin text of `beam.dedupe.DeduperSettings`; clusters.json
+    and samples.json in the report list what was found. It runs again when a file of an evaluation set changes.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)

@@ -1,1 +1,1 @@
-"""EvaluationSuite: the eval split and other sets -> Examples with one split a set, for one run of the Evaluator."""
+"""EvaluationSuite: writes the eval split and the other evaluation sets as splits of one Examples artifact."""

@@ -1,27 +1,30 @@
-"""EvaluationSuite's driver: looks at what is behind the sets."""
+"""EvaluationSuite's driver: adds the state of the sets' input to the cache key."""
 
 import hashlib
-import json
 
-from beam import reader, sources
+from beam import reader
+from beam.evaluation_sets import EvaluationSuiteSettings
 from components import fingerprint_driver
-
-SETS_KEY = "sets"
+from models.settings import configuration
 
 
 class Driver(fingerprint_driver.Driver):
     """Adds the fingerprint of each source, and path, size and time of each shard of each folder."""
 
     def fingerprint(self, properties: dict[str, str]) -> str:
-        return sets_fingerprint(properties[SETS_KEY])
+        return suite_fingerprint(properties["settings"])
 
 
-def sets_fingerprint(sets: str) -> str:
-    """Of what is behind the sets, as `EvaluationSuite` takes them; ValueError where it is missing."""
+def suite_fingerprint(settings: str) -> str:
+    """Hashes the state of the sets' input; `settings` is gin text of EvaluationSuiteSettings.
+
+    Raises:
+      ValueError: the input of a set is missing.
+    """
     facts = []
-    for name, one in sorted(json.loads(sets).items()):
-        if one["source"]:
-            facts.append(f"{name} {sources.from_json(one['source']).fingerprint()}")
-        if one["examples"]:
-            facts += [f"{name} {fingerprint_driver.file_state(path)}" for path in reader.shards(one["examples"])]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+    for one in configuration.parse(settings, EvaluationSuiteSettings).sets:
+        if one.source:
+            facts.append(f"{one.name} {one.source.fingerprint()}")
+        if one.examples:
+            facts += [f"{one.name} {fingerprint_driver.file_state(path)}" for path in reader.shards(one.examples)]
+    return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()

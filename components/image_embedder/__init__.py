@@ -1,1 +1,1 @@
-"""ImageEmbedder: Examples with pictures -> Examples with the embeddings of a locked image tower."""
+"""ImageEmbedder: replaces the pictures of Examples by the embeddings of a locked image tower."""

@@ -1,41 +1,26 @@
 """The ImageEmbedder component."""
 
-from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import BaseChannel, channel, component_spec, standard_artifacts, standard_component_specs
+from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_artifacts
 
+from components.declaration import BeamComponent
 from components.image_embedder import executor
 
 
-class ImageEmbedderSpec(component_spec.ComponentSpec):
-    """Examples and a gin text in; Examples out."""
-
-    PARAMETERS = {executor.GIN_KEY: component_spec.ExecutionParameter(type=str)}
-    INPUTS = {standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
-    OUTPUTS = {executor.EMBEDDED_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
-
-
-class ImageEmbedder(base_beam_component.BaseBeamComponent):
+class ImageEmbedder(BeamComponent):
     """Embeds every picture once with the pretrained image tower, so that training never runs it (SigLiT).
 
-    Output: `embedded` (Examples with the same splits, shards and rows, the embedding in place of the picture).
+    Output: `embedded` (Examples with the same splits, shards and rows; each row has an embedding in place of its
+    picture).
+
+    Args:
+      examples: Examples.
+      settings: gin text of `models.settings.EmbeddingSettings`.
     """
 
-    SPEC_CLASS = ImageEmbedderSpec
+    examples: InputArtifact[standard_artifacts.Examples]
+    settings: Parameter[str]
+
+    OUTPUTS = {"embedded": standard_artifacts.Examples}
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
-
-    def __init__(self, examples: BaseChannel, gin: str) -> None:
-        """Makes the component.
-
-        Args:
-          examples: Examples.
-          gin: resolved gin text of the `models.settings.EmbeddingSettings`.
-        """
-        super().__init__(
-            spec=ImageEmbedderSpec(
-                **{
-                    standard_component_specs.EXAMPLES_KEY: examples,
-                    executor.GIN_KEY: gin,
-                    executor.EMBEDDED_KEY: channel.Channel(type=standard_artifacts.Examples),
-                }
-            )
-        )

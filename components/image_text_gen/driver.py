@@ -1,13 +1,12 @@
-"""ImageTextGen's driver: looks at what is behind the source."""
+"""ImageTextGen's driver: adds the state of the source's files to the cache key."""
 
-from beam import sources
+from beam import build
 from components import fingerprint_driver
-
-SOURCE_KEY = "source"
+from models.settings import configuration
 
 
 class Driver(fingerprint_driver.Driver):
     """Adds the fingerprint of the source."""
 
     def fingerprint(self, properties: dict[str, str]) -> str:
-        return sources.from_json(properties[SOURCE_KEY]).fingerprint()
+        return configuration.parse(properties["settings"], build.ImageTextGenSettings).source.fingerprint()

@@ -1,53 +1,29 @@
 """The InfraValidator component."""
 
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import BaseChannel, channel, component_spec, standard_artifacts, standard_component_specs
+from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_artifacts
 
+from components.declaration import Component
 from components.infra_validator import executor
 
 
-class InfraValidatorSpec(component_spec.ComponentSpec):
-    """A Model and Examples in, TFX's InfraBlessing out."""
-
-    PARAMETERS = {
-        executor.SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        standard_component_specs.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
-        standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-    }
-    OUTPUTS = {
-        standard_component_specs.BLESSING_KEY: component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing)
-    }
-
-
-class InfraValidator(base_component.BaseComponent):
+class InfraValidator(Component):
     """Serves the model and sends real requests over TF Serving's protos.
 
-    TFX's own InfraValidator serves in Docker or on Kubernetes, by runners that this one uses, too; but it cannot send
-    what our signatures take, measures nothing, and needs one of the two. Both bless in the same way, so that TFX's
-    Pusher reads `blessing` (InfraBlessing); serving_check.json beside it holds what was measured.
+    TFX's own InfraValidator needs Docker or Kubernetes, cannot send requests to our signatures, and measures nothing.
+    This one uses its runners for these two platforms, and blesses in the same way, so that TFX's Pusher reads the
+    output `blessing` (InfraBlessing). serving_check.json beside the blessing holds the measurements.
+
+    Args:
+      model: the Model to serve.
+      examples: Examples whose split eval provides the pictures and captions of the requests.
+      settings: gin text of InfraValidatorSettings.
     """
 
-    SPEC_CLASS = InfraValidatorSpec
+    model: InputArtifact[standard_artifacts.Model]
+    examples: InputArtifact[standard_artifacts.Examples]
+    settings: Parameter[str]
+
+    OUTPUTS = {"blessing": standard_artifacts.InfraBlessing}
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
-
-    def __init__(self, model: BaseChannel, examples: BaseChannel, settings: str) -> None:
-        """Makes the component.
-
-        Args:
-          model: the Model to serve.
-          examples: where the pictures and captions of the requests come from (split eval).
-          settings: the fields of InfraValidatorSettings, as JSON.
-        """
-        key = standard_component_specs
-        super().__init__(
-            spec=InfraValidatorSpec(
-                **{
-                    key.MODEL_KEY: model,
-                    key.EXAMPLES_KEY: examples,
-                    executor.SETTINGS_KEY: settings,
-                    key.BLESSING_KEY: channel.Channel(type=standard_artifacts.InfraBlessing),
-                }
-            )
-        )

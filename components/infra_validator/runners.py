@@ -81,13 +81,13 @@ def create(settings: InfraValidatorSettings, model_path: str) -> Runner:
             return DockerRunner(model_path, binary, spec)
         except docker.errors.DockerException as error:
             raise RuntimeError(
-                f"ServingCheck.platform is 'docker', but no Docker engine answers ({error}); start it, or set "
-                "ServingCheck.platform = 'process'"
+                f"InfraValidator.platform is 'docker', but no Docker engine answers ({error}); start it, or set "
+                "InfraValidator.platform = 'process'"
             ) from error
     if not {kube_utils.KFP_POD_NAME, kube_utils.KFP_NAMESPACE} <= os.environ.keys():
         raise RuntimeError(
-            "ServingCheck.platform is 'kubernetes', but this is no pod of Kubeflow Pipelines; run the pipeline there, "
-            "or set ServingCheck.platform = 'process'"
+            "InfraValidator.platform is 'kubernetes', but this is no pod of Kubeflow Pipelines; run the pipeline there, "
+            "or set InfraValidator.platform = 'process'"
         )
     spec.kubernetes.service_account_name = settings.service_account
     spec.kubernetes.serving_pod_overrides.resources.limits["memory"] = str(settings.max_memory_bytes)

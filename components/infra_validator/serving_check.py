@@ -50,7 +50,7 @@ def serve_and_check(
     except (Refused, NoAnswer) as error:
         check["problem"] = f"{error}{_log_end(runner)}"
     except error_types.DeadlineExceeded:
-        bound = f"ServingCheck.max_load_seconds is {settings.max_load_seconds:g}"
+        bound = f"InfraValidator.max_load_seconds is {settings.max_load_seconds:g}"
         check["problem"] = f"the server did not load the model in time: {bound}{_log_end(runner)}"
     except error_types.InfraValidationError:
         check["problem"] = f"the server could not load the model{_log_end(runner)}"
@@ -82,7 +82,7 @@ def _check_served(
         if seconds > settings.max_latency_seconds:
             raise NotServable(
                 f"{signature} takes {seconds:.3g} s for {len(rows.pictures)} rows (median of {_TIMED}), but "
-                f"ServingCheck.max_latency_seconds is {settings.max_latency_seconds:g}; train a smaller model, or "
+                f"InfraValidator.max_latency_seconds is {settings.max_latency_seconds:g}; train a smaller model, or "
                 "raise the bound"
             )
 
@@ -114,7 +114,7 @@ def _too_large(
     what: str, number: int, bound: str, settings: InfraValidatorSettings, fix: str = "train a smaller model"
 ) -> str:
     allowed = getattr(settings, bound)
-    rule = f"ServingCheck.{bound} is {allowed / 1e6:,.1f} MB"
+    rule = f"InfraValidator.{bound} is {allowed / 1e6:,.1f} MB"
     return f"{what} {number / 1e6:,.1f} MB, but {rule}; {fix}, or raise the bound"
 
 

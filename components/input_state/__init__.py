@@ -1,1 +1,1 @@
-"""InputState: what lies outside the pipeline, looked at where no driver of ours runs."""
+"""InputState: reads the state of the pipeline's input on platforms that run no drivers."""

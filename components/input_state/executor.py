@@ -1,44 +1,34 @@
 """InputState's work."""
 
-from typing import Any
+import dataclasses
 
-from tfx import types
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
+from tfx.types import Artifact
 
-from beam import sources
+from beam import build, sources
+from components import declaration
 from components.deduper.driver import evaluation_fingerprint
-from components.evaluation_suite.driver import SETS_KEY, sets_fingerprint
-
-SOURCE_KEY = "source"
-DATA_KEY = "data"
-DEDUPER_KEY = "deduper"
-CURRENT_SOURCE_KEY = "current_source"
-SOURCE_STATE_KEY = "source_state"
-EVALUATION_STATE_KEY = "evaluation_state"
-SUITE_STATE_KEY = "suite_state"
+from components.evaluation_suite.driver import suite_fingerprint
+from models.settings import configuration
 
 
-class Executor(base_executor.BaseExecutor):
-    """Looks at files, and writes four texts."""
+class Executor(declaration.Executor):
+    """Looks at the input's files, and writes four texts."""
 
-    def Do(
+    def run(
         self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        image_text_gen: str,
+        data: str,
+        deduper: str,
+        suite: str,
+        current_image_text_gen: Artifact,
+        source_state: Artifact,
+        evaluation_state: Artifact,
+        suite_state: Artifact,
     ) -> None:
-        """Finds the newest span, and fingerprints; raises ValueError where there are no files."""
-        source = sources.from_json(exec_properties[SOURCE_KEY])
-        if exec_properties[DATA_KEY]:
-            source = sources.with_path(source, exec_properties[DATA_KEY])
-        source = sources.newest(source)
-        deduper = exec_properties[DEDUPER_KEY]
-        found = {
-            CURRENT_SOURCE_KEY: sources.to_json(source),
-            SOURCE_STATE_KEY: source.fingerprint(),
-            EVALUATION_STATE_KEY: evaluation_fingerprint(deduper) if deduper else "",
-            SUITE_STATE_KEY: sets_fingerprint(exec_properties[SETS_KEY]),
-        }
-        for key, text in found.items():
-            artifact_utils.get_single_instance(output_dict[key]).value = text
+        """Finds the newest span and takes fingerprints; raises ValueError if there are no files."""
+        settings = configuration.parse(image_text_gen, build.ImageTextGenSettings)
+        newest = sources.newest(sources.with_path(settings.source, data) if data else settings.source)
+        current_image_text_gen.value = configuration.to_gin(dataclasses.replace(settings, source=newest))
+        source_state.value = newest.fingerprint()
+        evaluation_state.value = evaluation_fingerprint(deduper) if deduper else ""
+        suite_state.value = suite_fingerprint(suite)

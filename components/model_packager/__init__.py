@@ -1,1 +1,1 @@
-"""ModelPackager: the trained Model -> the Model that is evaluated and served, with labels, warm-up and fewer bits."""
+"""ModelPackager: adds label embeddings, warm-up requests and smaller weights to the trained Model."""

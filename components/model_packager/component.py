@@ -1,59 +1,33 @@
 """The ModelPackager component."""
 
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import BaseChannel, channel, component_spec, standard_artifacts, standard_component_specs
+from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_artifacts
 
 from components import artifacts
+from components.declaration import Component
 from components.model_packager import executor
 
 
-class ModelPackagerSpec(component_spec.ComponentSpec):
-    """Model, suite and two texts in; Model out."""
+class ModelPackager(Component):
+    """Makes the model that is evaluated, gated and pushed out of the trained one; nothing changes after the gate.
 
-    PARAMETERS = {
-        executor.LABEL_SETS_KEY: component_spec.ExecutionParameter(type=str),
-        executor.WEIGHTS_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        standard_component_specs.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
-        executor.SUITE_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        executor.CLASSES_KEY: component_spec.ChannelParameter(type=artifacts.DataReport),
-    }
-    OUTPUTS = {executor.PACKAGED_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model)}
+    Output: `packaged` (Model). It has the label embeddings of every set, for the signatures classify_NAME and for the
+    metrics; warm-up requests; and weights in fewer bits if asked, with their cost in packaging.json.
 
-
-class ModelPackager(base_component.BaseComponent):
-    """Makes of the trained model what is evaluated, gated and pushed, so that nothing changes after the gate.
-
-    Output: `packaged` (Model): the labels of every set embedded once, for the signatures classify_NAME and for the
-    metrics; warm-up requests; weights in fewer bits, where asked, with packaging.json saying what that costs.
+    Args:
+      model: the Trainer's Model.
+      suite: Examples of the EvaluationSuite, whose split eval provides the warm-up requests.
+      classes: the EvaluationSuite's report.
+      sets: gin text of `beam.evaluation_sets.EvaluationSuiteSettings`: names, classes and templates.
+      settings: gin text of PackagingSettings.
     """
 
-    SPEC_CLASS = ModelPackagerSpec
+    model: InputArtifact[standard_artifacts.Model]
+    suite: InputArtifact[standard_artifacts.Examples]
+    classes: InputArtifact[artifacts.DataReport]
+    sets: Parameter[str]
+    settings: Parameter[str]
+
+    OUTPUTS = {"packaged": standard_artifacts.Model}
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
-
-    def __init__(
-        self, model: BaseChannel, suite: BaseChannel, classes: BaseChannel, label_sets: str, weights: str
-    ) -> None:
-        """Makes the component.
-
-        Args:
-          model: the Trainer's Model.
-          suite: Examples of the EvaluationSuite; warm-up requests are made of its split eval.
-          classes: the EvaluationSuite's report.
-          label_sets: JSON of {name: {"labels": texts, or [] for the classes of the evaluation set of this name,
-            "templates": texts with {} for the label}}; a set that has no label is left out.
-          weights: one of `models.serving.compression.DTYPES`.
-        """
-        super().__init__(
-            spec=ModelPackagerSpec(
-                **{
-                    standard_component_specs.MODEL_KEY: model,
-                    executor.SUITE_KEY: suite,
-                    executor.CLASSES_KEY: classes,
-                    executor.LABEL_SETS_KEY: label_sets,
-                    executor.WEIGHTS_KEY: weights,
-                    executor.PACKAGED_KEY: channel.Channel(type=standard_artifacts.Model),
-                }
-            )
-        )

@@ -2,95 +2,99 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
-from tfx import types
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import Artifact
 from tfx.utils import path_utils
 
 from beam import writer
-from beam.evaluation_sets import CLASSES_FILE
+from beam.evaluation_sets import CLASSES_FILE, EvaluationSetSettings, EvaluationSuiteSettings
+from components import declaration
 from components.metrics import saved_model_metrics
 from components.model_packager import warm_up
+from components.model_packager.settings import LabelSetSettings, PackagingSettings
 from models import features
 from models.evaluation import metrics
 from models.inputs import tfrecords
 from models.pretrained import saved_model
-from models.serving import export, label_sets
+from models.serving import export
+from models.serving.label_sets import LabelSet, embed
+from models.settings import configuration
 
-SUITE_KEY = "suite"
-CLASSES_KEY = "classes"
-LABEL_SETS_KEY = "label_sets"
-WEIGHTS_KEY = "weights"
-PACKAGED_KEY = "packaged"
 PACKAGING_FILE = "packaging.json"
 _COMPARED_ROWS = 2000
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(declaration.Executor):
     """Writes the packaged model."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+    def run(
+        self, model: Artifact, suite: Artifact, classes: Artifact, sets: str, settings: str, packaged: Artifact
     ) -> None:
         """Rebuilds the trained model, embeds the labels and exports both together."""
-        model = artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY])
-        trained = path_utils.serving_model_path(model)
-        own = artifact_utils.get_split_uri(input_dict[SUITE_KEY], features.OWN_SET)
-        classes_path = os.path.join(artifact_utils.get_single_uri(input_dict[CLASSES_KEY]), CLASSES_FILE)
-        with tf.io.gfile.GFile(classes_path) as file:
-            classes = json.load(file)
-        packaged = artifact_utils.get_single_uri(output_dict[PACKAGED_KEY])
-        path = path_utils.serving_model_path(packaged)
-        weights = exec_properties[WEIGHTS_KEY]
+        trained = path_utils.serving_model_path(model.uri)
+        own = declaration.split_uri(suite, features.OWN_SET)
+        with tf.io.gfile.GFile(os.path.join(classes.uri, CLASSES_FILE)) as file:
+            class_names = json.load(file)
+        path = path_utils.serving_model_path(packaged.uri)
 
         objective, tokenizer, gin_text = saved_model.rebuild(trained)
-        sets = _embed(json.loads(exec_properties[LABEL_SETS_KEY]), classes, trained)
-        export.save(objective, tokenizer, gin_text, path, sets, weights)
+        packaging = configuration.parse(settings, PackagingSettings)
+        evaluated = configuration.parse(sets, EvaluationSuiteSettings).sets
+        label_sets = _embed(_wanted(evaluated, class_names, packaging.label_sets), trained)
+        weights = packaging.weights
+        export.save(objective, tokenizer, gin_text, path, label_sets, weights)
         rows = next(iter(tfrecords.read_shards([os.path.join(own, "*")]).batch(warm_up.LARGEST_BATCH)))
-        warm_up.write(path, tfrecords.parse(rows, (features.IMAGE, features.CAPTION)), sets)
+        warm_up.write(path, tfrecords.parse(rows, (features.IMAGE, features.CAPTION)), label_sets)
         facts: dict[str, Any] = {
             "weights": weights,
             "bytes": export.folder_bytes(os.path.join(path, "variables")),
-            "labels": {name: len(one.labels) for name, one in sets.items()},
+            "labels": {name: len(one.labels) for name, one in label_sets.items()},
         }
         if weights != "float32":
-            exact = os.path.join(packaged, "exact")
-            export.save(objective, tokenizer, gin_text, exact, sets)
+            exact = os.path.join(packaged.uri, "exact")
+            export.save(objective, tokenizer, gin_text, exact, label_sets)
             facts |= {
                 "float32_bytes": export.folder_bytes(os.path.join(exact, "variables")),
                 "cost": _cost(exact, path, own),
             }
             tf.io.gfile.rmtree(exact)
             logging.warning("ModelPackager: %s", cost_text(facts))
-        writer.write_text(os.path.join(packaged, PACKAGING_FILE), json.dumps(facts, indent=1))
+        writer.write_text(os.path.join(packaged.uri, PACKAGING_FILE), json.dumps(facts, indent=1))
 
 
 def cost_text(facts: Mapping[str, Any]) -> str:
-    """What fewer bits cost, in a line."""
+    """Describes the cost of weights in fewer bits, in one line."""
     changes = ", ".join(f"{name.replace('_', ' ')} {change:+.4f}" for name, change in facts["cost"].items())
     share = facts["bytes"] / facts["float32_bytes"]
     return f"{facts['weights']} weights: {share:.0%} of the bytes of float32; on the eval split {changes}"
 
 
-def _embed(wanted: Mapping[str, Any], classes: Mapping[str, list[str]], model: str) -> dict[str, label_sets.LabelSet]:
+def _wanted(
+    evaluated: Sequence[EvaluationSetSettings], found: Mapping[str, list[str]], served: Sequence[LabelSetSettings]
+) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+    """{set: (labels, templates)} of the evaluation sets that have classes, and of the sets that are only served.
+
+    Args:
+      evaluated: the evaluation sets.
+      found: {evaluation set: classes of its rows}, for sets whose settings name none.
+      served: the other sets.
+    """
+    sets = {one.name: (one.classes or found.get(one.name, []), one.templates) for one in evaluated}
+    sets |= {one.name: (one.labels, one.templates) for one in served}
+    return {name: both for name, both in sets.items() if both[0]}
+
+
+def _embed(wanted: Mapping[str, tuple[Sequence[str], Sequence[str]]], model: str) -> dict[str, LabelSet]:
+    """Embeds the labels of each set with the model."""
     embed_text = saved_model_metrics.text_embedder(model)
-    made = {}
-    for name, one in wanted.items():
-        labels = one["labels"] or classes.get(name, [])
-        if labels:
-            made[name] = label_sets.embed(labels, one["templates"], embed_text)
-    return made
+    return {name: embed(list(labels), list(templates), embed_text) for name, (labels, templates) in wanted.items()}
 
 
 def _cost(exact: str, compressed: str, split: str) -> dict[str, float]:
-    """How far each metric of the eval split lies above that of float32 weights."""
+    """Returns the change of each metric of the eval split against float32 weights."""
     before, after = (saved_model_metrics.measure(path, split, _COMPARED_ROWS) for path in (exact, compressed))
     return {name: after[name] - before[name] for name in metrics.SHARES if before[name] == before[name]}

@@ -11,45 +11,34 @@ from typing import Any
 import jinja2
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2
-from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from beam import writer
+from beam.build import ImageTextGenSettings
 from beam.dedupe.report import CLUSTERS_FILE
 from beam.evaluation_sets import CLASSES_FILE
 from beam.store import MANIFEST_FILE, SAMPLES_FILE
-from components import versions
+from components import installed
+from components.declaration import Artifacts
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
-from components.run_report import figures, gate, held_out
+from components.run_report import figures, gate, test_split
+from components.run_report.settings import ReportSettings
 from models import features
+from models.settings import configuration
 from models.training.log import LOG_FILE
 
-REPORT_KEY = "report"
-GIN_KEY = "gin"
-STEPS_KEY = "steps"
-SOURCE_KEY = "source"
-TITLE_KEY = "title"
-ATTRIBUTION_KEY = "attribution"
-GALLERY_KEY = "gallery"
-MAX_ROWS_KEY = "max_rows"
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.json"
-Inputs = Mapping[str, list[types.Artifact]]
 
 
 class Executor(base_executor.BaseExecutor):
     """Writes the report's two files."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Reads the run's artifacts and writes report.html and summary.json."""
-        folder = artifact_utils.get_single_uri(output_dict[REPORT_KEY])
+        folder = artifact_utils.get_single_uri(output_dict["report"])
         summary, page = _facts(input_dict, exec_properties)
         summary = _without_nan(summary)
         writer.write_text(os.path.join(folder, SUMMARY_FILE), json.dumps(summary, indent=1, allow_nan=False))
@@ -68,7 +57,7 @@ def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
     return environment.get_template("page.html.j2").render(**summary, **page)
 
 
-def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What programs want to know, and what the page shows beside it."""
 
     def uri(name: str) -> str:
@@ -77,13 +66,15 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
     def optional(name: str, file: str, otherwise: Any) -> Any:
         return _read_json(uri(name), file) if input_dict.get(name) else otherwise
 
+    settings = configuration.parse(exec_properties["settings"], ReportSettings)
+    source = configuration.parse(exec_properties["image_text_gen"], ImageTextGenSettings).source
     evaluation = gate.read(uri("evaluation"))
     model = path_utils.serving_model_path(uri("model"))
-    test = held_out.measure(
+    test = test_split.measure(
         model,
         artifact_utils.get_split_uri(input_dict["examples"], "test"),
-        exec_properties[MAX_ROWS_KEY],
-        exec_properties[GALLERY_KEY],
+        settings.max_rows,
+        settings.gallery,
     )
     serving = _read_json(uri("infra_blessing"), CHECK_FILE)
     packaging = _read_json(uri("model"), packager.PACKAGING_FILE)
@@ -96,7 +87,7 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
     if serving["problem"]:
         failures.append(f"the model cannot be served: {serving['problem']}")
     summary = {
-        "title": exec_properties[TITLE_KEY],
+        "title": settings.title,
         "blessed": blessed,
         "served": not serving["problem"],
         "failures": failures,
@@ -108,14 +99,15 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "confidence": dataclasses.asdict(evaluation.confidence),
         "slices": evaluation.slices,
         "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
-        "ingest": _read_json(uri("ingest_report"), MANIFEST_FILE),
+        "image_text_gen": (generated := _read_json(uri("image_text_gen_report"), MANIFEST_FILE)),
+        "ingest": generated,  # the former name, for one release
         "dedupe": optional("dedupe_report", MANIFEST_FILE, None),
         "clusters": optional("dedupe_report", CLUSTERS_FILE, None),
         "augment": optional("augment_report", MANIFEST_FILE, None),
         "anomalies": _anomalies(uri("anomalies")),
         "serving_check": serving,
         "training": {"steps": int(log[-1]["step"]) + 1, **log[-1]} if log else {"steps": 0},
-        "versions": versions.installed(),
+        "versions": installed.versions(),
     }
     page = {
         "curves": figures.training_curves(log),
@@ -126,10 +118,10 @@ def _facts(input_dict: Inputs, exec_properties: Mapping[str, Any]) -> tuple[dict
         "gallery": test.gallery,
         "pairs": optional("dedupe_report", SAMPLES_FILE, []),
         "variants": optional("augment_report", SAMPLES_FILE, []),
-        "gin": exec_properties[GIN_KEY],
-        "asked_steps": exec_properties[STEPS_KEY],
-        "source": exec_properties[SOURCE_KEY],
-        "attribution": exec_properties[ATTRIBUTION_KEY],
+        "gin": exec_properties["gin"],
+        "asked_steps": exec_properties["steps"],
+        "source": str(source),
+        "attribution": settings.attribution,
         "timings": _timings(input_dict),
         "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -157,7 +149,7 @@ def _anomalies(folder: str) -> list[str]:
     return found
 
 
-def _timings(input_dict: Inputs) -> list[tuple[str, str]]:
+def _timings(input_dict: Artifacts) -> list[tuple[str, str]]:
     """(what was made, when), in the order it was made; what came from cache shows the time of its own run."""
     made = sorted(
         (artifacts[0].mlmd_artifact.last_update_time_since_epoch, name)

@@ -1,50 +1,38 @@
-"""The Trainer's work: TFX's generic executor, told where the vocabulary is and how many steps to train for."""
+"""The Trainer's work: TFX's generic executor, which also receives the vocabulary's path and the number of steps."""
 
 import os
 from typing import Any
 
-from tfx import types
 from tfx.components.trainer import executor
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.types import artifact_utils, standard_component_specs
 
+from components.declaration import Artifacts
 from components.model_resolver.executor import present
-from components.vocabulary_trainer.executor import MODEL_FILE, VOCABULARY_KEY
+from components.vocabulary_trainer.executor import MODEL_FILE
 from models import run_fn
 from models.training.interruption import Interrupted
 
-__all__ = ["VOCABULARY_KEY", "Executor", "RestartedExecutor"]
-
 PREEMPTED = 143
-"""Exit code of a trainer that was asked to stop where another process goes on: 128 and SIGTERM, as a shell says it."""
+"""Exit code of a trainer that stops early so that another process continues: 128 + SIGTERM, as in a shell."""
 
 
 class Executor(executor.GenericExecutor):
     """Adds the vocabulary's path and the steps to the run function's `custom_config`."""
 
-    def _GetFnArgs(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> FnArgs:
+    def _GetFnArgs(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> FnArgs:
         inputs = present(input_dict, standard_component_specs.BASE_MODEL_KEY)
         fn_args = super()._GetFnArgs(inputs, output_dict, exec_properties)
-        folder = artifact_utils.get_single_uri(input_dict[VOCABULARY_KEY])
+        folder = artifact_utils.get_single_uri(input_dict["vocabulary"])
         fn_args.custom_config[run_fn.VOCABULARY_KEY] = os.path.join(folder, MODEL_FILE)
         fn_args.custom_config[run_fn.STEPS_KEY] = exec_properties[run_fn.STEPS_KEY]
         return fn_args
 
 
 class RestartedExecutor(Executor):
-    """Where a platform restarts what was preempted: there, exit code 0 would mean that training is done."""
+    """The executor on a platform that restarts preempted tasks, where exit code 0 would mean that training is done."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         try:
             super().Do(input_dict, output_dict, exec_properties)
         except Interrupted as interrupted:

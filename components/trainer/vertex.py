@@ -1,4 +1,4 @@
-"""The Trainer's work on Vertex AI: TFX's client starts a CustomJob that runs it, and the job is waited for."""
+"""The Trainer's work on Vertex AI: starts a CustomJob by TFX's client, and waits for it."""
 
 import time
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from absl import logging
 from google.api_core.exceptions import GoogleAPIError
 from google.cloud.aiplatform_v1.types import JobState
-from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.extensions.google_cloud_ai_platform.constants import VERTEX_REGION_KEY
 from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
@@ -14,51 +13,47 @@ from tfx.extensions.google_cloud_ai_platform.training_clients import VertexJobCl
 from tfx.types import standard_component_specs
 from tfx.utils import json_utils, name_utils
 
+from components.declaration import Artifacts
 from components.trainer.executor import PREEMPTED, RestartedExecutor
 from models.training.interruption import StopSignals
 
 _POLL_SECONDS = 30
-_FAILED_POLLS = 5  # one after another, which are borne
+_FAILED_POLLS = 5  # tolerated one after another
 _ENDED = (*VertexJobClient.JOB_STATES_COMPLETED, JobState.JOB_STATE_EXPIRED)
 
 
-class _Client(VertexJobClient):
-    """TFX's, which cannot cancel."""
+class _CancellableClient(VertexJobClient):
+    """TFX's client, and a way to cancel the job."""
 
     def cancel(self) -> None:
-        """Asks Vertex AI to end the job; its Trainer gets SIGTERM, and saves its state."""
-        logging.warning("cancelling %s, for which nothing waits any more", self.get_job_name())
+        """Asks Vertex AI to end the job; its Trainer receives SIGTERM and saves a checkpoint."""
+        logging.warning("cancelling %s, because this task no longer waits for it", self.get_job_name())
         try:
             self._client.cancel_custom_job(name=self.get_job_name())
         except GoogleAPIError as error:
-            logging.error("%s was not cancelled and goes on: %s", self.get_job_name(), error)
+            logging.error("%s could not be cancelled and continues: %s", self.get_job_name(), error)
 
 
 class Executor(base_executor.BaseExecutor):
-    """Runs where the pipeline runs; the job, with its own machines and image, is in `custom_config`.
+    """Runs on the pipeline's machine; `custom_config` describes the job, which has its own machines and image.
 
-    TFX's own executor leaves the job running where the task ends, as in a run that is cancelled; another try would
-    train beside it, into the same checkpoints. Here the job ends with the task.
+    TFX's own executor leaves the job running when the task ends, for example when a run is cancelled. A retry would
+    then train at the same time into the same checkpoints. This executor ends the job with the task.
     """
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Starts the job and waits for it; where the waiting ends before it, by SIGTERM or an error, cancels it.
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        """Starts the job and waits for it; cancels the job if SIGTERM or an error ends the wait.
 
         Raises:
-          RuntimeError: the job failed, was cancelled, or took longer than it may.
+          RuntimeError: the job failed, was cancelled, or exceeded its time limit.
         """
         config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
         described = dict(config[TRAINING_ARGS_KEY])
         project = described.pop("project")
-        client = _Client(config[VERTEX_REGION_KEY])
+        client = _CancellableClient(config[VERTEX_REGION_KEY])
         executor = name_utils.get_full_name(RestartedExecutor)
         job = client.create_training_job(input_dict, output_dict, exec_properties, executor, described, None, None)
-        with StopSignals() as stop:  # one that comes before the job has its name is not lost
+        with StopSignals() as stop:  # from here on, so that no signal before the job's launch is lost
             client.launch_job(project, job)
             try:
                 ended = _wait(client, stop)
@@ -69,8 +64,8 @@ class Executor(base_executor.BaseExecutor):
             raise RuntimeError(f"Job '{client.get_job_name()}' did not succeed. Detailed response {ended}")
 
 
-def _wait(client: _Client, stop: StopSignals) -> Any:
-    """The job as it ended; exits where the task is asked to stop."""
+def _wait(client: _CancellableClient, stop: StopSignals) -> Any:
+    """Returns the ended job; exits if the task is asked to stop."""
     failed = 0
     while True:
         try:

@@ -4,65 +4,53 @@ import io
 import os
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import sentencepiece
 import tensorflow as tf
-from tfx import types
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import Artifact
 from tfx.utils import path_utils
 
-from components.model_resolver.executor import present
+from components import declaration
+from components.model_resolver import executor as model_resolver
+from components.vocabulary_trainer.settings import VocabularySettings
 from models.inputs import tfrecords, tokenizer
 from models.pretrained import saved_model
+from models.settings import configuration
 
-VOCABULARY_KEY = "vocabulary"
-PATH_KEY = "path"
-SHA256_KEY = "sha256"
-SIZE_KEY = "size"
-SENTENCES_KEY = "max_sentences"
-SEED_KEY = "seed"
 MODEL_FILE = "vocabulary.model"
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(declaration.Executor):
     """Writes vocabulary.model."""
 
-    def Do(
+    def run(
         self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        examples: Artifact,
+        vocabulary: Artifact,
+        settings: str,
+        base_model: Artifact | None = None,
     ) -> None:
-        """Reads the captions of the train split and trains the vocabulary, or copies the file or the model's.
+        """Trains the vocabulary on the captions of the train split, or copies that of the model or the file.
 
         Raises:
-          ValueError: SentencePiece refuses the size for these captions, or there is no such file.
+          ValueError: SentencePiece refuses the size for these captions, or the file cannot be read.
         """
-        inputs = present(input_dict, standard_component_specs.BASE_MODEL_KEY)
-        if inputs.get(standard_component_specs.BASE_MODEL_KEY):
-            uri = artifact_utils.get_single_uri(inputs[standard_component_specs.BASE_MODEL_KEY])
-            _write(saved_model.vocabulary(path_utils.serving_model_path(uri)), output_dict)
-            return
-        path = exec_properties[PATH_KEY]
-        if path:
-            _write(read_file(path), output_dict)
-            return
-        split = artifact_utils.get_split_uri(input_dict[standard_component_specs.EXAMPLES_KEY], "train")
-        captions = draw(read_captions(split), exec_properties[SENTENCES_KEY], exec_properties[SEED_KEY])
-        _write(train(captions, exec_properties[SIZE_KEY]), output_dict)
-
-
-def _write(model: bytes, output_dict: dict[str, list[types.Artifact]]) -> None:
-    folder = artifact_utils.get_single_uri(output_dict[VOCABULARY_KEY])
-    tf.io.gfile.makedirs(folder)
-    with tf.io.gfile.GFile(os.path.join(folder, MODEL_FILE), "wb") as file:
-        file.write(model)
+        wanted = configuration.parse(settings, VocabularySettings)
+        if base_model is not None and model_resolver.exists(base_model):
+            model = saved_model.vocabulary(path_utils.serving_model_path(base_model.uri))
+        elif wanted.path:
+            model = read_file(wanted.path)
+        else:
+            split = declaration.split_uri(examples, "train")
+            captions = draw(read_captions(split), wanted.max_sentences, wanted.seed)
+            model = train(captions, wanted.size)
+        tf.io.gfile.makedirs(vocabulary.uri)
+        with tf.io.gfile.GFile(os.path.join(vocabulary.uri, MODEL_FILE), "wb") as file:
+            file.write(model)
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of a vocabulary file; ValueError where there is none."""
+    """Reads a vocabulary file; raises ValueError if it cannot be read."""
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return bytes(file.read())
@@ -71,14 +59,14 @@ def read_file(path: str) -> bytes:
 
 
 def read_captions(split: str) -> Iterator[str]:
-    """Lower-cased captions of all shards in a split's folder, in the order they lie there."""
+    """Yields the lower-cased captions of all shards in a split's folder, in the shards' order."""
     for batch in tfrecords.read_shards([os.path.join(split, "*")]).batch(1024):
         for caption in tfrecords.parse_captions(batch).flat_values.numpy():
             yield caption.decode().lower()
 
 
 def draw(captions: Iterator[str], count: int, seed: int) -> list[str]:
-    """At most `count` captions, each with the same chance (reservoir sampling)."""
+    """Draws at most `count` captions, each with the same probability (reservoir sampling)."""
     generator = random.Random(seed)
     drawn: list[str] = []
     for seen, caption in enumerate(captions):
@@ -90,17 +78,17 @@ def draw(captions: Iterator[str], count: int, seed: int) -> list[str]:
 
 
 def train(captions: list[str], size: int) -> bytes:
-    """The serialized SentencePiece model; the same captions give the same bytes."""
+    """Trains a SentencePiece model and returns its serialised proto; the same captions give the same bytes."""
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(captions),
             model_writer=model,
             vocab_size=size,
-            hard_vocab_limit=False,  # fewer pieces, not an error, where the captions are few
+            hard_vocab_limit=False,  # few captions give fewer pieces, not an error
             model_type="unigram",
             character_coverage=0.9995,
-            byte_fallback=True,  # any script can be spelled; no caption is lost to "unknown"
+            byte_fallback=True,  # spells any script, so that no caption becomes "unknown"
             eos_id=tokenizer.EOS_ID,
             pad_id=tokenizer.PAD_ID,
             unk_id=tokenizer.UNKNOWN_ID,

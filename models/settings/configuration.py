@@ -141,7 +141,7 @@ def _open(path: str) -> Iterator[IO[str]]:
     usual = gin_config._LOCATION_PREFIXES
     with open(path, encoding="utf-8") as file:
         text = io.StringIO(_with_names_of_today(file.read(), path))
-    text.name = path  # type: ignore[misc]  # gin names it in errors
+    text.name = path  # gin names it in errors
     gin_config._LOCATION_PREFIXES = [os.path.dirname(os.path.abspath(path)), ""]
     try:
         yield text

@@ -58,13 +58,13 @@ def build(
       trainer_config: what `trainer` needs to know.
     """
     root = os.path.join(where.root.rstrip("/"), settings.name)
-    locations = platform.Locations(
-        os.path.join(root, "artifacts"), os.path.join(root, "serving"), os.path.join(root, "checkpoints")
-    )
+    locations = platform.folders(root)
     destination = proto_utils.proto_to_json(platform.folder_destination(locations.serving))
     defaults: dict[str, Any] = {"data": "", "steps": settings.training.steps, "push_destination": destination}
-    parameters = [RuntimeParameter(name, type(value), value) for name, value in defaults.items()]
-    remote = platform.KubeflowPipelines(locations, *parameters, runs_resolvers, trainer, trainer_config or {})
+    data, steps, destination = (RuntimeParameter(name, type(value), value) for name, value in defaults.items())
+    remote = platform.KubeflowPipelines(
+        locations, data, steps, destination, runs_resolvers, trainer, trainer_config or {}
+    )
     dag = pipeline.create(settings, remote)
     components = [one for one in dag.components if isinstance(one, BaseComponent)]  # a resolver is no container
     _require_known(where, {component.id for component in components})

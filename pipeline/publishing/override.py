@@ -31,8 +31,8 @@ def publish_blocked(pipeline_dir: str, reason: str) -> str:
       ValueError: there is no pipeline or model, it is blessed already, or it cannot be served.
     """
     locations = platform.ThisMachine(pipeline_dir).locations
-    if not os.path.isfile(os.path.join(pipeline_dir, pipeline.METADATA_FILE)):
-        raise ValueError(f"--pipeline_dir={pipeline_dir} holds no {pipeline.METADATA_FILE}; name output/NAME of a run")
+    if not os.path.isfile(os.path.join(pipeline_dir, platform.METADATA_FILE)):
+        raise ValueError(f"--pipeline_dir={pipeline_dir} holds no {platform.METADATA_FILE}; name output/NAME of a run")
     store = ml_metadata.MetadataStore(locations.metadata)
     model = _newest_model(store, pipeline_dir)
     blessings = [one for one in store.get_artifacts_by_type("ModelBlessing") if _of(one, model)]

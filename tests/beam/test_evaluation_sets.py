@@ -3,13 +3,14 @@
 import base64
 import json
 import pathlib
+import shutil
 
 import apache_beam
 import pytest
 
-from beam import reader, store, writer
-from beam.build import Build, BuildOptions
-from beam.evaluation_sets import EvaluationSet, WriteEvaluationSets
+from beam import reader, store
+from beam.build import Build, ImageTextGenSettings
+from beam.evaluation_sets import EvaluationSetSettings, EvaluationSuiteSettings, WriteEvaluationSets
 from beam.sources import JsonlSource
 from tests.pictures import shape_pairs
 
@@ -37,17 +38,22 @@ def written(tmp_path_factory):
     rows = [row(i) for i in range(6)]
     clean, origin = (source(folder / name, of) for name, of in (("clean", rows), ("all", [*rows, row(0), *broken])))
     with apache_beam.Pipeline(options=apache_beam.options.pipeline_options.PipelineOptions(FLAGS)) as pipeline:
-        options = BuildOptions(writer.Layout({"eval": 1}, 1, "x"))
-        pipeline | Build(clean, options, str(folder / "built"), str(folder / "report"))
-    shards = reader.shards(str(folder / "built"))
-    sets = {
-        "eval": EvaluationSet(shards, all_captions=False),
-        "coco": EvaluationSet(origin),
-        "named": EvaluationSet(origin, classes=("zebra", PAIRS[1][2]), all_captions=False),
-    }
+        built = ImageTextGenSettings(clean, shards=1, salt="x", unique_captions=False)
+        pipeline | Build(built, str(folder / "built"), str(folder / "report"))
+    own = folder / "own"
+    own.mkdir()
+    for number, path in enumerate(reader.shards(str(folder / "built"))):
+        shutil.copy(path, own / f"{number}.gz")
+    suite = EvaluationSuiteSettings(
+        (
+            EvaluationSetSettings("eval", all_captions=False),
+            EvaluationSetSettings("coco", origin),
+            EvaluationSetSettings("named", origin, classes=("zebra", PAIRS[1][2]), all_captions=False),
+        )
+    )
     for place in ("a", "b"):
         with apache_beam.Pipeline(options=apache_beam.options.pipeline_options.PipelineOptions(FLAGS)) as pipeline:
-            pipeline | WriteEvaluationSets(sets, str(folder / place), str(folder / f"{place}-report"))
+            pipeline | WriteEvaluationSets(suite, str(own), str(folder / place), str(folder / f"{place}-report"))
     return folder
 
 

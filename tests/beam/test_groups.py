@@ -22,8 +22,8 @@ def rows() -> list[dict]:
 
 
 def run(source: JsonlSource, folder: pathlib.Path) -> dict:
-    options = build.BuildOptions(LAYOUT, unique_captions=True)
-    stage = build.Build(source, options, str(folder / "examples"), str(folder / "report"))
+    settings = build.ImageTextGenSettings(source, shards=LAYOUT.shards, salt=LAYOUT.salt, shard_bytes=0)
+    stage = build.Build(settings, str(folder / "examples"), str(folder / "report"))
     return stored.run(stage, folder / "report")
 
 

@@ -61,14 +61,12 @@ def build(tar_path: pathlib.Path, target: pathlib.Path, *flags: str) -> None:
     import apache_beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from beam import writer
-    from beam.build import Build, BuildOptions
+    from beam.build import Build, ImageTextGenSettings
     from beam.sources.webdataset import WebDatasetSource
 
-    layout = writer.Layout({"train": 8, "eval": 1, "test": 1}, 1, "bench", shard_bytes=128 << 20, compression="")
+    settings = ImageTextGenSettings(WebDatasetSource(str(tar_path)), shards=1, salt="bench", compression="")
     with apache_beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *flags])) as pipeline:
-        options = BuildOptions(layout, unique_captions=True)
-        pipeline | Build(WebDatasetSource(str(tar_path)), options, str(target), str(target))
+        pipeline | Build(settings, str(target), str(target))
 
 
 def run(rounds: int = 5) -> tuple[str, Ratio]:

@@ -16,7 +16,6 @@ from beam.augment import augment
 from beam.dedupe.deduplicate import Deduplicate
 from beam.dedupe.settings import DeduperSettings
 from beam.sources.webdataset import WebDatasetSource
-from beam.writer import Layout
 from tests.benchmarks.build import write_tar
 
 _ROWS = 1000
@@ -54,12 +53,11 @@ def measure(tar: str, folder: pathlib.Path, one_machine: bool = False) -> dict[s
 
     On one machine pictures lie on its disk, and only their places move.
     """
-    layout = Layout({"train": 8, "eval": 1, "test": 1}, 1, "bench", shard_bytes=128 << 20, compression="")
+    settings = build.ImageTextGenSettings(WebDatasetSource(tar), shards=1, salt="bench", compression="")
+    layout = settings.layout
     built, deduplicated, augmented = (str(folder / name) for name in ("built", "deduplicated", "augmented"))
     parts = {
-        "ImageTextGen": build.Build(
-            WebDatasetSource(tar), build.BuildOptions(layout, unique_captions=True), built, f"{built}/report"
-        ),
+        "ImageTextGen": build.Build(settings, built, f"{built}/report"),
         "Deduper": Deduplicate(
             DeduperSettings(exact=("pixels",), image_distance=4, caption_similarity=0.8),
             layout,

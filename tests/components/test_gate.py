@@ -6,6 +6,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_specs
 
 from components.metrics import eval_config
+from components.metrics.settings import GateSettings
 from components.run_report.gate import Line
 from models.evaluation import metrics
 from models.evaluation.calibration import PairCounts
@@ -19,7 +20,7 @@ DROP = {"text_to_image_recall_at_5": 0.03, "coco/image_to_text_recall_at_1 by la
 @pytest.mark.parametrize("has_baseline", [True, False])
 def test_every_threshold_finds_its_metric_for_its_slices_only(has_baseline):
     confidence = metrics.Confidence(0.8, 0.99)
-    config = eval_config.create(eval_config.Gate(MIN, DROP, ("category",), confidence=confidence))
+    config = eval_config.create(GateSettings(MIN, DROP, ("category",), confidence.overall, confidence.slices))
     assert eval_config.confidence_of(config) == confidence
     config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=has_baseline, rubber_stamp=True)
     tfma.utils.verify_eval_config(config)

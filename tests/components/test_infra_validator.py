@@ -136,16 +136,16 @@ def test_a_model_that_does_not_load_is_blocked(exported, tmp_path):
 
 def test_a_server_that_loads_too_slowly_is_blocked(exported):
     problem = check(exported, max_load_seconds=0.5)["problem"]
-    assert problem.startswith("the server did not load the model in time: ServingCheck.max_load_seconds is 0.5")
+    assert problem.startswith("the server did not load the model in time: InfraValidator.max_load_seconds is 0.5")
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"platform": "lambda"}, "ServingCheck.platform is 'lambda', but must be one of process, docker, kubernetes"),
-        ({"max_latency_seconds": 0.0}, "ServingCheck.max_latency_seconds is 0.0, but must be a number above 0"),
-        ({"leak_requests": 3}, "ServingCheck.leak_requests is 3, but must be 10 or more"),
-        ({"tag": ""}, "ServingCheck.tag is '', but must be not empty"),
+        ({"platform": "lambda"}, "InfraValidator.platform is 'lambda', but must be one of process, docker, kubernetes"),
+        ({"max_latency_seconds": 0.0}, "InfraValidator.max_latency_seconds is 0.0, but must be a number above 0"),
+        ({"leak_requests": 3}, "InfraValidator.leak_requests is 3, but must be 10 or more"),
+        ({"tag": ""}, "InfraValidator.tag is '', but must be not empty"),
     ],
 )
 def test_settings_say_what_is_wrong(values, message):

@@ -1,17 +1,19 @@
 """What runs where the platform has no drivers and no resolvers: newest spans, fingerprints, the last pushed model."""
 
-import json
-
 import pytest
 from tfx.types import standard_artifacts
 from tfx.utils import import_utils, proto_utils
 
 from beam import sources
+from beam.build import ImageTextGenSettings
+from beam.dedupe import DeduperSettings
+from beam.evaluation_sets import EvaluationSetSettings, EvaluationSuiteSettings
 from beam.sources import CsvSource, JsonlSource, OpenMojiSource, UrlListSource
 from components import artifacts
 from components.input_state import executor as input_state
-from components.input_state.component import InputStateSpec
+from components.input_state.component import InputState
 from components.model_resolver import executor as last_model
+from models.settings import configuration
 from pipeline import platform
 
 
@@ -38,12 +40,21 @@ def test_without_a_span_a_source_stays_and_without_files_it_is_told(tmp_path):
         sources.newest(JsonlSource(f"{tmp_path}/day-{{SPAN}}/*.jsonl"))
 
 
-def look(folder, source, data: str = "", deduper: str = "", sets: str = "{}") -> dict[str, str]:
+def gin_of(*sets: EvaluationSetSettings) -> str:
+    return configuration.to_gin(EvaluationSuiteSettings(sets))
+
+
+def path_of(text: str) -> str:
+    return configuration.parse(text, ImageTextGenSettings).source.path
+
+
+def look(folder, source, data: str = "", deduper: str = "", suite: str = "") -> dict[str, str]:
     outputs = {}
-    for key in InputStateSpec.OUTPUTS:
+    for key in InputState.OUTPUTS:
         outputs[key] = [standard_artifacts.String()]
         outputs[key][0].uri = str(folder / key)
-    properties = {"source": sources.to_json(source), "data": data, "deduper": deduper, "sets": sets}
+    generated = configuration.to_gin(ImageTextGenSettings(source))
+    properties = {"image_text_gen": generated, "data": data, "deduper": deduper, "suite": suite or gin_of()}
     input_state.Executor().Do({}, outputs, properties)
     return {key: artifacts[0].read() for key, artifacts in outputs.items()}
 
@@ -53,28 +64,28 @@ def test_the_state_changes_with_the_files_and_with_nothing_else(tmp_path):
     source = JsonlSource(f"{tmp_path}/{{SPAN}}.jsonl")
     first, again = look(tmp_path, source), look(tmp_path, source)
     assert first == again
-    assert sources.from_json(first["current_source"]).path == f"{tmp_path}/2.jsonl"
+    assert path_of(first["current_image_text_gen"]) == f"{tmp_path}/2.jsonl"
     (tmp_path / "2.jsonl").write_text("{}\n{}\n")
     assert look(tmp_path, source)["source_state"] != first["source_state"]
-    assert json.loads(look(tmp_path, source, f"{tmp_path}/1.jsonl")["current_source"])["path"] == f"{tmp_path}/1.jsonl"
+    assert path_of(look(tmp_path, source, f"{tmp_path}/1.jsonl")["current_image_text_gen"]) == f"{tmp_path}/1.jsonl"
     with pytest.raises(ValueError, match="OpenMojiSource, which has no path that 'x' could replace"):
         look(tmp_path, OpenMojiSource(), "x")
 
 
 def test_evaluation_sets_are_looked_at_too(tmp_path):
     write_spans(tmp_path, "1.jsonl", "coco/Split-test/a.gz")
-    source, deduper = JsonlSource(f"{tmp_path}/1.jsonl"), json.dumps({"evaluation_sets": {"coco": f"{tmp_path}/coco"}})
-    sets = json.dumps({"coco": {"source": "", "examples": f"{tmp_path}/coco"}})
-    before = look(tmp_path, source, deduper=deduper, sets=sets)
+    source = JsonlSource(f"{tmp_path}/1.jsonl")
+    deduper = configuration.to_gin(DeduperSettings(evaluation_sets={"coco": f"{tmp_path}/coco"}))
+    suite = gin_of(EvaluationSetSettings("coco", examples=f"{tmp_path}/coco"))
+    before = look(tmp_path, source, deduper=deduper, suite=suite)
     (tmp_path / "coco" / "Split-test" / "a.gz").write_text("changed")
-    after = look(tmp_path, source, deduper=deduper, sets=sets)
+    after = look(tmp_path, source, deduper=deduper, suite=suite)
     assert before["evaluation_state"] != after["evaluation_state"]
     assert before["suite_state"] != after["suite_state"]
     assert before["source_state"] == after["source_state"]
-    sets = json.dumps({"coco": {"source": "", "examples": f"{tmp_path}/coco"}})
-    before = look(tmp_path, source, sets=sets)
+    before = look(tmp_path, source, suite=suite)
     (tmp_path / "coco" / "Split-test" / "a.gz").write_text("changed again")
-    assert look(tmp_path, source, sets=sets)["suite_state"] != before["suite_state"]
+    assert look(tmp_path, source, suite=suite)["suite_state"] != before["suite_state"]
 
 
 @pytest.mark.parametrize("kind", [artifacts.DataReport, artifacts.RunReport, artifacts.Vocabulary])

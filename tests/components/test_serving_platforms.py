@@ -198,7 +198,7 @@ def test_kubernetes_runs_a_pod_that_reads_a_copy_below_the_pipelines_root(saved,
 def test_a_pod_that_does_not_load_in_time_is_blocked_with_the_end_of_its_log(cluster, saved, monkeypatch):
     monkeypatch.setattr(runners.KubernetesRunner, "GetEndpoint", lambda _: "127.0.0.1:9")
     problem = check(saved, platform="kubernetes", max_load_seconds=1.0)["problem"]
-    assert problem.endswith("ServingCheck.max_load_seconds is 1; its log ends: killed")
+    assert problem.endswith("InfraValidator.max_load_seconds is 1; its log ends: killed")
     assert cluster.deleted == ["server"]
 
 

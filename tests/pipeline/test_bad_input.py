@@ -41,7 +41,7 @@ def shards(project: Project) -> dict[str, str]:
             "Gate.min_value.* is 25, but must be in .0, 1",
         ),
         (["Pipeline.name = 5"], ConfigurationError, "Pipeline.name is 5, but must be of type str"),
-        (["Ingest.shards = 2.5"], ConfigurationError, "Ingest.shards is 2.5, but must be of type int"),
+        (["ImageTextGen.shards = 2.5"], ConfigurationError, "ImageTextGen.shards is 2.5, but must be of type int"),
         (["OpenMojiSource.size = 5"], ConfigurationError, "OpenMojiSource.size is set, but nothing uses it"),
         (["JsonlSource.path = 'no.jsonl'"], ValueError, "JsonlSource.path is 'no.jsonl', but no such file exists"),
     ],
@@ -107,7 +107,7 @@ def test_a_run_killed_while_it_writes_shards_is_made_good_by_the_next(tmp_path):
     killed.run("Training.steps = 0")
     summary = unbroken.run("Training.steps = 0")
     assert shards(killed) == shards(unbroken)
-    assert summary["ingest"]["written"] == 240
+    assert summary["image_text_gen"]["written"] == 240
 
 
 def test_the_command_line_prints_one_line_for_an_error():

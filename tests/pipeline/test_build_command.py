@@ -91,7 +91,12 @@ def test_the_same_bytes_with_one_worker_and_four_in_any_order(tmp_path, mode):
 
 def test_shards_are_as_many_as_their_size_and_the_hosts_ask_for(tmp_path):
     path = write_tars(tmp_path, rows(), 1)
-    options = ["Ingest.shard_bytes = 4000", "Ingest.hosts = 3", "Ingest.shards = 1", "Pictures.stored_side = 48"]
+    options = [
+        "ImageTextGen.shard_bytes = 4000",
+        "ImageTextGen.hosts = 3",
+        "ImageTextGen.shards = 1",
+        "Pictures.stored_side = 48",
+    ]
     manifest = command.run(TARS, [path, NO_LIMIT, *options], str(tmp_path / "built"))
     files = {split: [shard for shard in manifest["shards"] if shard["split"] == split] for split in manifest["splits"]}
     assert all(len(found) % 3 == 0 for found in files.values())

@@ -9,7 +9,7 @@ import distributed
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam import build, store, writer
+from beam import build, store
 from beam.augment import augment
 from beam.dedupe.deduplicate import Deduplicate
 from beam.dedupe.settings import DeduperSettings
@@ -53,8 +53,9 @@ def run_plane(folder: pathlib.Path, flags: tuple[str, ...], parts: int = len(PAR
         for image, caption, _ in [*shape_pairs()[:40], *shape_pairs()[:3], (b"broken", "no picture", "")]
     ]
     source = stored.write_jsonl(folder.parent / "rows.jsonl", rows)
+    settings = build.ImageTextGenSettings(source, shards=stored.LAYOUT.shards, salt=stored.LAYOUT.salt, shard_bytes=0)
     stages = [
-        build.Build(source, build.BuildOptions(stored.LAYOUT, unique_captions=True), examples[0], reports[0]),
+        build.Build(settings, examples[0], reports[0]),
         Deduplicate(
             DeduperSettings(caption_similarity=0.8),
             stored.LAYOUT,
@@ -91,11 +92,11 @@ def test_two_dask_workers_give_the_same_bytes(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_processes_give_the_same_bytes(tmp_path):
     def checksums(name: str, flags: tuple[str, ...]) -> dict[str, str]:
-        layout = writer.Layout({"train": 8, "eval": 1, "test": 1}, 2, "test")
+        settings = build.ImageTextGenSettings(
+            OpenMojiSource(16), shards=2, salt="test", shard_bytes=0, unique_captions=False
+        )
         with apache_beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
-            pipeline | build.Build(
-                OpenMojiSource(16), build.BuildOptions(layout), str(tmp_path / name), str(tmp_path / name / "report")
-            )
+            pipeline | build.Build(settings, str(tmp_path / name), str(tmp_path / name / "report"))
         manifest = json.loads((tmp_path / name / "report" / "manifest.json").read_text())
         assert manifest["written"] > 3700
         return stored.checksums(tmp_path / name)

@@ -38,8 +38,8 @@ def test_a_trained_model_is_blessed_and_pushed(project):
     assert project.executed() == {"Trainer", "ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport"}
     assert summary["pushed"].startswith(str(project.output))
     assert len(project.pushed()) == 1
-    assert summary["ingest"]["read"] == 240
-    assert summary["ingest"]["captions_in_several_splits"] == 0
+    assert summary["image_text_gen"]["read"] == 240
+    assert summary["image_text_gen"]["captions_in_several_splits"] == 0
     assert summary["anomalies"] == []
     slices = summary["slices"]
     assert set(slices) == {"eval", "eval, language = en", "eval, language = de"}
@@ -79,7 +79,7 @@ def test_nothing_changed_is_served_from_cache(project):
     ("binding", "expected"),
     [
         ("Report.title = 'Shapes'", {"RunReport"}),
-        ("ServingCheck.rows = 4", {"InfraValidator", "Pusher", "RunReport"}),
+        ("InfraValidator.rows = 4", {"InfraValidator", "Pusher", "RunReport"}),
         pytest.param(
             "Packaging.label_sets = (@LabelSet(),)\nLabelSet.name = 'hues'\nLabelSet.labels = ('red', 'blue')",
             {"ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport"},
@@ -132,15 +132,15 @@ def test_changed_input_is_read_again(project):
         file.write('{"caption": "a row without an image"}\n')
     summary = project.run("Training.steps = 0")
     assert "ImageTextGen" in project.executed()
-    assert summary["ingest"]["dropped"] == {"image_missing": 1}
-    assert summary["ingest"]["read"] == 241
+    assert summary["image_text_gen"]["dropped"] == {"image_missing": 1}
+    assert summary["image_text_gen"]["read"] == 241
 
 
 def test_control_the_shipped_gate_blocks_an_eval_split_too_small_to_judge(tmp_path):
     """22 pairs: chance alone gives recall@5 of .23, above the shipped threshold of .20."""
     shipped = "Gate.min_value = {'image_to_text_recall_at_5': 0.20, 'text_to_image_recall_at_5': 0.20}"
     small = Project(tmp_path)
-    summary = small.run("Training.steps = 0", "Training.seed = 2", "Ingest.eval_share = 1", shipped)
+    summary = small.run("Training.steps = 0", "Training.seed = 2", "ImageTextGen.eval_share = 1", shipped)
     assert not summary["blessed"]
     assert "eval has 22 pictures" in summary["failures"][0]
     assert small.pushed() == []

@@ -68,7 +68,7 @@ def test_both_towers_go_on_where_the_published_model_ended(published, tmp_path):
     assert losses(run)[0] < 0.5 * losses(published)[0]  # control: a run that draws its weights starts there
 
     with pytest.raises(ValueError, match=r"Vocabulary.path is '', but must be the vocabulary that the text tower was"):
-        from_published(published, tmp_path / "wrong", *tuning[:-1], "Ingest.salt = 'other'")
+        from_published(published, tmp_path / "wrong", *tuning[:-1], "ImageTextGen.salt = 'other'")
 
 
 def test_a_missing_checkpoint_stops_before_anything_runs(tmp_path):

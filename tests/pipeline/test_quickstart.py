@@ -22,8 +22,8 @@ def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(
     assert not summary["blessed"]
     assert not summary["pushed"]
     assert not list(tmp_path.glob("quickstart/serving/*"))
-    assert summary["ingest"]["written"] > 3700
-    assert summary["ingest"]["captions_in_several_splits"] == 0
+    assert summary["image_text_gen"]["written"] > 3700
+    assert summary["image_text_gen"]["captions_in_several_splits"] == 0
     for metric in ("image_to_text_recall_at_5", "text_to_image_recall_at_5"):
         assert summary["test"]["metrics"][metric] < 4 * summary["test"]["chance"][metric]
     thresholds = {line["metric"]: line["min_value"] for line in summary["gate"] if line["min_value"] is not None}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.settings.evaluation import PackagingSettings
+from components.model_packager.settings import PackagingSettings
 from pipeline.settings.run import PipelineSettings, VocabularySettings
 from tests.pipeline.conftest import Project
 

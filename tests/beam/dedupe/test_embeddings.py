@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from beam import dedupe
+from beam.build import ImageTextGenSettings
 from beam.dedupe import signatures
+from beam.filters.similarity import SimilaritySettings
 from models.settings import configuration
 from pipeline import pins
-from pipeline.settings.ingest import IngestSettings, SimilaritySettings
 from pipeline.settings.run import PipelineSettings
 from tests.beam import stored
 from tests.beam.dedupe.test_deduplicate import UNLIKE, row, run, scene
@@ -87,7 +88,7 @@ def test_the_newest_version_is_pinned_and_a_missing_model_is_named(options):
         pins.pin(PipelineSettings(deduper=dataclasses.replace(pinned, embedding_sha256="other")))
     no_text = SimilaritySettings(model=options.embedding_model, minimum=0.1)
     with pytest.raises(ValueError, match=r"Similarity.model is .* but that has no signature embed_text; name one"):
-        pins.pin_ingest(IngestSettings(similarity=no_text))
+        pins.pin_image_text_gen(ImageTextGenSettings(similarity=no_text))
     with pytest.raises(ValueError, match=r"Deduper.embedding_model is 'nowhere', but holds no SavedModel"):
         pins.pin(PipelineSettings(deduper=dataclasses.replace(options, embedding_model="nowhere")))
 

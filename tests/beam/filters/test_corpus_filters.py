@@ -15,6 +15,7 @@ from beam.filters.captions import CaptionSettings
 from beam.filters.similarity import SimilaritySettings, _Score
 from beam.records import ImageText
 from beam.sources.parquet import ParquetSource
+from models.settings import configuration
 from tests.beam.test_build import LAYOUT
 from tests.pictures import shape_pairs
 from tests.pipeline.test_build_command import examples
@@ -26,10 +27,11 @@ def run(folder: pathlib.Path, texts: list[list[str]], **options) -> dict:
     table = pyarrow.table({"image": [image for image, _, _ in SHAPES[: len(texts)]], "captions": texts})
     parquet.write_table(table, folder / "a.parquet")
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
-        chosen = build.BuildOptions(LAYOUT, **options)
-        assert build.BuildOptions.from_json(chosen.to_json()).to_json() == chosen.to_json()
-        source = ParquetSource(str(folder / "a.parquet"))
-        pipeline | build.Build(source, build.BuildOptions.from_json(chosen.to_json()), str(folder), str(folder))
+        given = {"shards": LAYOUT.shards, "salt": LAYOUT.salt, "shard_bytes": 0, "unique_captions": False, **options}
+        chosen = build.ImageTextGenSettings(ParquetSource(str(folder / "a.parquet")), **given)
+        travelled = configuration.parse(configuration.to_gin(chosen), build.ImageTextGenSettings)
+        assert travelled == chosen
+        pipeline | build.Build(travelled, str(folder), str(folder))
     return json.loads((folder / store.MANIFEST_FILE).read_text())
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from pyarrow import parquet
 
 from beam import sources
+from beam.build import ImageTextGenSettings
 from beam.records import ImageText, Rejected
 from beam.sources.delimited import CsvSource
 from beam.sources.jsonl import JsonlSource
@@ -22,6 +23,7 @@ from beam.sources.parquet import ParquetSource
 from beam.sources.tfds import TfdsSource
 from beam.sources.tfrecord import TfrecordSource
 from beam.sources.webdataset import WebDatasetSource
+from models.settings import configuration
 from tests.pictures import shape_pairs
 
 PAIRS = [(image, caption, f"generated: {caption}") for image, caption, _ in shape_pairs()[:12]]
@@ -31,10 +33,16 @@ def read(source: sources.Source) -> tuple[list[ImageText], list[Rejected]]:
     """What the source gives, sorted by position, after a trip as text."""
     _FOUND.clear()
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
-        pipeline | sources.from_json(sources.to_json(source)).read() | apache_beam.Map(_keep)
+        pipeline | _travelled(source).read() | apache_beam.Map(_keep)
     found = sorted(_FOUND, key=lambda row: (len(row.position), row.position))
     rejected = [row for row in found if isinstance(row, Rejected)]
     return [row for row in found if isinstance(row, ImageText)], rejected
+
+
+def _travelled(source: sources.Source) -> sources.Source:
+    """The source, made again of the gin text that carries it to components."""
+    text = configuration.to_gin(ImageTextGenSettings(source))
+    return configuration.parse(text, ImageTextGenSettings).source
 
 
 _FOUND: list = []

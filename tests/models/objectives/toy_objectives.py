@@ -14,6 +14,7 @@ from models.losses.sigmoid import sigmoid_loss
 from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS, Views
 from models.objectives.siglip import Siglip
 from models.objectives.two_towers import normalized
+from models.settings.checks import settings_class
 from models.towers import flops, transformer
 
 MOMENTUM_IMAGES, MOMENTUM_TOKEN_IDS = "momentum_images", "momentum_token_ids"

@@ -100,7 +100,7 @@ def test_vertex_resolves_the_last_blessed_model(image, tmp_path):
 def test_a_component_that_fails_stops_the_run_with_its_own_message(image, tmp_path):
     kubeflow = Launcher(tmp_path, image, resolvers=False)
     project = Project(kubeflow.bucket / "data" / "1")
-    wrong = ("Ingest.captions = @Captions()", "Captions.min_words = 99")
+    wrong = ("ImageTextGen.captions = @Captions()", "Captions.min_words = 99")
     (spec,) = compiled.kubeflow(tmp_path, *bindings("Kubeflow", project, *wrong), files=files("Kubeflow"))
     message = r"ImageTextGen ended with 1[\s\S]*NoRows: split eval, test, train has no row: 240 read from"
     with pytest.raises(Failed, match=message):

@@ -2,9 +2,9 @@
 
 import pytest
 
+from components.metrics.settings import GateSettings
 from models.settings import configuration
 from pipeline import pins, pipeline, platform
-from pipeline.settings.evaluation import GateSettings
 from pipeline.settings.run import PipelineSettings
 from tests.pipeline.conftest import ROOT
 

@@ -1,4 +1,4 @@
-"""The test split, which neither training nor the gate has seen: the headline figures and the gallery."""
+"""Measures the test split, which neither training nor the gate reads: the headline figures and the gallery."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ _NEAREST = 5
 
 @dataclasses.dataclass(frozen=True)
 class Neighbour:
-    """A caption that the model found near, and the sigmoid probability that it belongs to the picture."""
+    """A caption near a picture, and the sigmoid probability that it belongs to the picture."""
 
     caption: str
     probability: float
@@ -26,7 +26,7 @@ class Neighbour:
 
 @dataclasses.dataclass(frozen=True)
 class Exhibit:
-    """One picture of the gallery; `image` is a data: address of a PNG."""
+    """One picture of the gallery; `image` is a data: URL of a PNG."""
 
     image: str
     caption: str
@@ -34,8 +34,8 @@ class Exhibit:
 
 
 @dataclasses.dataclass(frozen=True)
-class HeldOut:
-    """Figures of the test split, what chance gives, and the gallery."""
+class TestSplit:
+    """Metrics of the test split, their values at chance, and the gallery."""
 
     rows: int
     metrics: dict[str, float]
@@ -43,10 +43,10 @@ class HeldOut:
     gallery: list[Exhibit]
 
 
-def measure(model_path: str, split: str, max_rows: int, gallery: int) -> HeldOut:
+def measure(model_path: str, split: str, max_rows: int, gallery: int) -> TestSplit:
     """Embeds at most `max_rows` rows of the split's shards with the exported model.
 
-    The gallery takes the first rows in the shards' order, which is the order of a hash: no one has picked them.
+    The gallery shows the first `gallery` rows in the shards' order; that is hash order, so nobody has chosen them.
     """
     model = tf.saved_model.load(model_path)
     collector = Collector()
@@ -65,7 +65,7 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> HeldOut
         _exhibit(picture, captions[i], captions, own == own[i], probability[i]) for i, picture in enumerate(pictures)
     ]
     chance = metrics.chance(int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES]))
-    return HeldOut(len(captions), measured, chance, exhibits)
+    return TestSplit(len(captions), measured, chance, exhibits)
 
 
 def _probability(model: tf.Module, pictures: list[bytes], captions: list[str]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is installed: `python -m components.versions` prints it, and fails where a component could not be imported."""
+"""Installed packages: `python -m components.installed` prints them, and fails if a component cannot be imported."""
 
 import importlib
 import importlib.metadata
@@ -24,20 +24,20 @@ _ENTRIES = (
 )
 
 
-def installed() -> dict[str, str]:
-    """{package: version} of Python and what results depend on, as far as it is installed."""
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Returns {package: version} of Python and of those installed packages that results depend on."""
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def main() -> None:
-    """Prints a line a package; raises ImportError where a container could not do its work."""
-    for package, version in installed().items():
+    """Prints one line for each package; raises ImportError if a component's container cannot work."""
+    for package, version in versions().items():
         print(f"{package} {version}")
     for entry in _ENTRIES:
         importlib.import_module(entry)
