@@ -1,7 +1,7 @@
 """Builds a data set without TFX: `python -m pipeline.build --gin_file=gin/data/jsonl.gin --output_dir=output/data`.
 
-The gin is the pipeline's; of it, what hangs on Pipeline.image_text_gen, deduper, augmenter and beam_args is used. Where it
-names more than one part of the data plane, each has a folder of its own: built, deduplicated, augmented.
+The command reads the gin of a pipeline. It uses Pipeline.image_text_gen, deduper, augmenter and beam_args. If the gin
+names more than one part of the data plane, each part has a folder of its own: built, deduplicated, augmented.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ def create(settings: InfraValidatorSettings, model_path: str) -> Runner:
             ) from error
     if not {kube_utils.KFP_POD_NAME, kube_utils.KFP_NAMESPACE} <= os.environ.keys():
         raise RuntimeError(
-            "InfraValidator.platform is 'kubernetes', but this is no pod of Kubeflow Pipelines; run the pipeline there, "
-            "or set InfraValidator.platform = 'process'"
+            "InfraValidator.platform is 'kubernetes', but this is no pod of Kubeflow Pipelines; run the pipeline "
+            "there, or set InfraValidator.platform = 'process'"
         )
     spec.kubernetes.service_account_name = settings.service_account
     spec.kubernetes.serving_pod_overrides.resources.limits["memory"] = str(settings.max_memory_bytes)

@@ -116,7 +116,7 @@ def label(settings: Any, name: str) -> str:
 
 
 def _require_types(settings: Any) -> None:
-    """Replaces each field's value by the same value of the annotated type; raises ValueError where it has none."""
+    """Raises ValueError unless each field's value has the annotated type; whole numbers become floats."""
     hints = typing.get_type_hints(type(settings))
     for field in dataclasses.fields(settings):
         value, hint = getattr(settings, field.name), hints[field.name]
@@ -125,7 +125,8 @@ def _require_types(settings: Any) -> None:
         except pydantic.ValidationError:
             kind = getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
             require(False, label(settings, field.name), value, f"of type {kind}", "correct its value in gin")
-        object.__setattr__(settings, field.name, checked)
+        if hint is float:
+            object.__setattr__(settings, field.name, checked)
 
 
 @functools.cache

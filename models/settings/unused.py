@@ -4,7 +4,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from typing_extensions import get_protocol_members
 
@@ -69,7 +69,7 @@ def refuse(made: Iterable[Any], of_files: dict[Binding, Any], replaced: set[tupl
         roots = ", ".join(sorted(DECLARED[type(one)] for one in made))
         raise ValueError(
             f"{shown} is set, but nothing uses it (read: {roots} and what they refer to); "
-            f"remove it, or {_switch_on(scope, name)}"
+            f"remove it, or {_switch_on(scope, name, _reachable({type(one) for one in made}))}"
         )
 
 
@@ -82,24 +82,39 @@ def _is_used(binding: Binding) -> bool:
     )
 
 
-def _switch_on(scope: str, unused: str) -> str:
-    """The gin lines that would make a run use the class of this selector."""
-    reference = f"@{scope}/" if scope else "@"
+def _switch_on(scope: str, unused: str, owners: Iterable[type]) -> str:
+    """The gin lines by which one of these owners would use the class of the selector `unused`."""
+    prefix = f"@{scope}/" if scope else "@"
     lines = []
     for cls in (one for one in DECLARED if selector(one) == unused):
-        for owner, owner_name in DECLARED.items():
-            for field, hint in typing.get_type_hints(owner).items():
-                if typing.get_origin(hint) is ClassVar:
-                    continue
+        reference = f"{prefix}{DECLARED[cls]}()"
+        for owner in owners:
+            for field, hint in _fields(owner):
+                value = f"({reference},)" if typing.get_origin(hint) is tuple else reference
                 if any(_accepts(one, cls) for one in _members(hint)):
-                    lines.append(f"{owner_name}.{field} = {reference}{DECLARED[cls]}()")
-                elif typing.get_origin(hint) is tuple and _accepts(typing.get_args(hint)[0], cls):
-                    lines.append(f"{owner_name}.{field} = ({reference}{DECLARED[cls]}(),)")
-    return f"add {' or '.join(lines)}" if lines else "refer to its owner with @"
+                    lines.append(f"{DECLARED[owner]}.{field} = {value}")
+    return f"add {' or '.join(sorted(lines))}" if lines else "refer to its owner with @"
+
+
+def _reachable(roots: set[type]) -> set[type]:
+    """All declared classes that these or the classes below them can have as a field."""
+    found, waiting = set(roots), list(roots)
+    while waiting:
+        hints = [one for _, hint in _fields(waiting.pop()) for one in _members(hint)]
+        new = {cls for cls in DECLARED if cls not in found and any(_accepts(hint, cls) for hint in hints)}
+        found |= new
+        waiting += new
+    return found
+
+
+def _fields(cls: type) -> list[tuple[str, Any]]:
+    hints = typing.get_type_hints(cls)
+    return [(field.name, hints[field.name]) for field in dataclasses.fields(cls)]
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    """The types that a field may hold, alone or in a tuple."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union, tuple) else (hint,)
 
 
 def _accepts(hint: Any, cls: type) -> bool:

@@ -1,12 +1,84 @@
 """Gin text becomes validated settings, and settings become gin text that makes them again."""
 
+import dataclasses
+
 import pytest
 
-from models.settings import ImageTowerSettings, LionSettings, SiglipSettings, TrainingSettings, configuration
+from beam.sources import UrlListSource
+from models.settings import (
+    ImageTowerSettings,
+    LionSettings,
+    ObjectiveSettings,
+    SiglipSettings,
+    TrainingSettings,
+    configuration,
+)
+from models.settings.checks import settings_class
+
+
+@settings_class("Towerless")
+class TowerlessSettings(ObjectiveSettings):
+    """An objective without towers."""
+
+    image_input = text_input = property(lambda self: self)
+
+
+@settings_class("Today", formerly={"Former": "Today"})
+class TodaySettings:
+    """A class that had another name."""
+
+    value: int = 0
+    text: str = ""
+
+
+@settings_class("Holder", formerly={"Holder.former": "Holder.today"})
+class HolderSettings:
+    """A class with a field that had another name."""
+
+    today: TodaySettings = TodaySettings()
 
 
 def load(*bindings: str, files: tuple[str, ...] = ()) -> TrainingSettings:
     return configuration.load(files, bindings, [TrainingSettings])[0]
+
+
+@pytest.mark.parametrize("binding", ["Checkpoint.every = 10", "Logging.every = 3", "Augmentation.min_crop = 0.5"])
+def test_a_nested_default_needs_no_reference(binding):
+    name, value = binding.split(" = ")
+    made = load(binding)
+    owner, field = name.split(".")
+    assert getattr(getattr(made, owner.lower()), field) == float(value)
+    assert load() != made
+
+
+def test_a_nested_default_of_a_nested_default_is_made_by_gin():
+    assert load("ImageTower.size = 32").objective == SiglipSettings(image_tower=ImageTowerSettings(size=32))
+
+
+def test_a_nested_default_keeps_what_differs_from_its_class():
+    """UrlListSource reads tab-separated files; a binding of CsvSource changes what it names, and nothing else."""
+    (made,) = configuration.load([], ["CsvSource.header = ('caption', 'url', 'id')"], [UrlListSource])
+    assert made.rows == dataclasses.replace(UrlListSource().rows, header=("caption", "url", "id"))
+
+
+def test_a_gin_file_may_bind_a_tower_that_the_objective_lacks(tmp_path):
+    towerless = "Training.objective = @Towerless()"
+    (tmp_path / "model.gin").write_text("ImageTower.size = 32\nTextTower.length = 8\n")
+    assert load(towerless, files=(str(tmp_path / "model.gin"),)).objective == TowerlessSettings()
+    with pytest.raises(configuration.ConfigurationError, match=r"ImageTower.size is set, but nothing uses it"):
+        load(towerless, "ImageTower.size = 32")
+    (tmp_path / "typo.gin").write_text("ImageTower.sice = 32\n")
+    with pytest.raises(configuration.ConfigurationError, match="sice"):
+        load(towerless, files=(str(tmp_path / "typo.gin"),))
+
+
+def test_former_names_work_for_one_release(tmp_path, capsys):
+    (tmp_path / "old.gin").write_text("Former.value = 3\nHolder.former = @Former()  # 'Former.value' stays\n")
+    (made,) = configuration.load([str(tmp_path / "old.gin")], ["Former.text = 'Former.value'"], [HolderSettings])
+    assert made.today == TodaySettings(3, "Former.value")
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == 3
+    assert all("Former is now Today" in note or "Holder.former is now Holder.today" in note for note in notes)
 
 
 def test_bindings_make_nested_settings():
@@ -39,7 +111,8 @@ def test_settings_themselves_know_nothing_of_gin():
     [
         ("Training.stepz = 3", "doesn't have a parameter named 'stepz'"),
         ("Trainer.steps = 3", "No configurable matching 'Trainer'"),
-        ("ImageTower.size = 32", "ImageTower.size is set, but nothing uses it"),
+        ("Softmax.logit_scale = 3.0", r"Softmax.logit_scale is set, but .*, or add Training.objective = @Softmax\(\)"),
+        ("Pretrained.path = 'x'", r"Pretrained.path is set, but .*, or add Training.pretrained = @Pretrained\(\)"),
         ("eval/Training.steps = 3", "eval/Training.steps is set, but nothing uses it"),
         ("UNUSED = 3", "UNUSED is set, but nothing uses it"),
         ("Training.steps = ", "Unable to parse"),
@@ -68,6 +141,29 @@ def test_each_of_several_files_has_its_own_includes(tmp_path):
 def test_missing_file_is_named():
     with pytest.raises(configuration.ConfigurationError, match=r"no/such\.gin: no such file"):
         load(files=("no/such.gin",))
+
+
+def test_nested_includes_are_relative_to_the_file_that_has_them(tmp_path, monkeypatch):
+    """A user's own file, outside the project, includes a file of the project, which has includes of its own."""
+    (tmp_path / "project" / "parts").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "project" / "parts" / "steps.gin").write_text("include 'seed.gin'\nTraining.steps = 500\n")
+    (tmp_path / "project" / "parts" / "seed.gin").write_text("Training.seed = 5\n")
+    (tmp_path / "project" / "main.gin").write_text("include 'parts/steps.gin'\n")
+    (tmp_path / "mine" / "parts").mkdir()
+    (tmp_path / "mine" / "parts" / "steps.gin").write_text("Training.steps = 1\n")  # not this one
+    (tmp_path / "mine" / "last.gin").write_text("Training.batch_size = 8\n")
+    (tmp_path / "mine" / "own.gin").write_text("include '../project/main.gin'\ninclude 'last.gin'\n")
+    monkeypatch.chdir("/")
+    made = load(files=(str(tmp_path / "mine" / "own.gin"),))
+    assert (made.steps, made.seed, made.batch_size) == (500, 5, 8)
+
+
+def test_an_error_names_the_included_file(tmp_path):
+    (tmp_path / "part.gin").write_text("Training.stepz = 5\n")
+    (tmp_path / "main.gin").write_text("include 'part.gin'\n")
+    with pytest.raises(configuration.ConfigurationError, match=r"part\.gin"):
+        load(files=(str(tmp_path / "main.gin"),))
 
 
 def test_includes_are_relative_to_the_file(tmp_path, monkeypatch):

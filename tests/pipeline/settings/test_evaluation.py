@@ -68,4 +68,4 @@ def test_the_evaluator_reads_every_set_and_a_gate_needs_a_rule(tmp_path):
     (evaluator,) = [component for component in dag.components if component.id == "Evaluator"]
     assert evaluator.exec_properties["example_splits"] == '["eval", "all_names"]'
     with pytest.raises(ValueError, match="name at least one metric"):
-        GateSettings()
+        GateSettings(min_value={})

@@ -1,0 +1,236 @@
+"""Every setting can be set through gin on top of gin/quickstart.gin, and arrives; so can all that the docs name."""
+
+import ast
+import dataclasses
+import pathlib
+import re
+import typing
+
+import pytest
+
+from models.settings import configuration
+from models.settings.checks import DECLARED, RENAMED
+from pipeline.settings.platforms import KubeflowSettings, VertexSettings
+from pipeline.settings.run import PipelineSettings
+
+ROOT = pathlib.Path(__file__).parents[3]
+QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+CLASSES = {name: cls for cls, name in DECLARED.items() if not cls.__module__.startswith("tests.")}
+OF_COMPONENTS = {"Layout", "EvaluationSuite", "Embedding"}
+"""Classes that carry settings to components; no user sets them."""
+SPANS = sorted(
+    {
+        span
+        for page in PAGES
+        for span in re.findall(r"`([A-Z]\w+\.\w+(?: = [^`]+)?)`", page.read_text())
+        if span.split(".")[0] in CLASSES
+    }
+)
+
+# Values of fields whose rules do not take a changed default.
+VALUES = {
+    "Pipeline.name": "'other'",
+    "Pipeline.warm_start": "True",
+    "Pipeline.beam_args": "('--runner=FnApiRunner', '--x')",
+    "Pretrained.path": "'x'",
+    "Pretrained.parts": "('image_tower',)",
+    "Similarity.model": "'x'",
+    "Similarity.minimum": "0.1",
+    "Deduper.exact": "('bytes',)",
+    "Deduper.embedding_similarity": "0.9",
+    "Training.micro_batches": "2",
+    "Augmentation.max_crop": "1.5",
+    "Augmentation.max_aspect": "1.5",
+    "Pictures.max_aspect": "3.0",
+    "Deduper.evaluation_sets": "{'coco': 'x'}",
+    "Augmenter.views": "('flip',)",
+    "Augmenter.rewrites": "{'swap': 1.0}",
+    "Augmenter.templates": "('a {}',)",
+    "Augmenter.splits": "('eval',)",
+    "EvaluationSet.templates": "('a {}',)",
+    "EvaluationSet.classes": "('a', 'b')",
+    "EvaluationSet.name": "'other'",
+    "LabelSet.name": "'other'",
+    "LabelSet.labels": "('a',)",
+    "LabelSet.templates": "('a {}',)",
+    "Gate.min_value": "{'image_to_text_recall_at_5': 0.5}",
+    "Gate.max_drop": "{'image_to_text_recall_at_5': 0.5}",
+    "Gate.slice_by": "('language',)",
+    "Training.profile_steps": "(2, 3)",
+    "Schedule.kind": "'rsqrt'",
+    "Runtime.strategy": "'mirrored'",
+    "Runtime.compute_dtype": "'bfloat16'",
+    "ImageTower.resize": "'crop'",
+    "ImageTower.interpolation": "'bicubic'",
+    "ImageTower.pooling": "'gap'",
+    "ImageTower.size": "96",
+    "ImageTower.patch": "8",
+    "ImageTower.heads": "8",
+    "ImageTower.width": "256",
+    "TextTower.heads": "8",
+    "TextTower.width": "256",
+    "TextTower.pooling": "'eos'",
+    "ImageTower.activation": "'gelu'",
+    "TextTower.activation": "'gelu'",
+    "Packaging.weights": "'bfloat16'",
+    "Vocabulary.size": "500",
+    "InfraValidator.platform": "'docker'",
+    "ImageTextGen.compression": "''",
+    "Lion.momentum_dtype": "'float32'",
+    "Adafactor.momentum_dtype": "'float32'",
+    "OpenMojiSource.languages": "('en', 'de')",
+    "TfdsSource.templates": "('a {}',)",
+    "CsvSource.delimiter": "';'",
+    "CsvSource.quote": "''",
+}
+for platform, gpu in (("Vertex", "NVIDIA_TESLA_A100"), ("Kubeflow", "nvidia-l4")):
+    VALUES |= {
+        f"{platform}.root": "'gs://other/x'",
+        f"{platform}.image": "'other:1'",
+        f"{platform}.trainer_image": "'other:1'",
+        f"{platform}.machine": "'ct5lp-hightpu-4t'",
+        f"{platform}.topology": "'2x2'",
+        f"{platform}.gpu": f"'{gpu}'",
+        f"{platform}.gpus": "2",
+    }
+
+# Further lines without which a rule refuses the value.
+MORE = {
+    "Augmenter": ["Augmenter.templates = ('a {}',)"],
+    "LabelSet": ["Packaging.label_sets = (@LabelSet(),)", "LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
+    "EvaluationSet": ["Pipeline.evaluation_sets = (@EvaluationSet(),)", "EvaluationSet.name = 'one'"],
+    "TfdsSource.templates": ["TfdsSource.builder = 'x'"],
+    "Vertex.topology": ["Vertex.machine = 'ct5lp-hightpu-4t'"],
+    "Vertex.machine": ["Vertex.topology = '2x2'"],
+    "Vertex.gpu": ["Vertex.gpus = 1", "Vertex.machine = 'a2-highgpu-1g'"],
+    "Vertex.gpus": ["Vertex.gpu = 'NVIDIA_TESLA_A100'", "Vertex.machine = 'a2-highgpu-2g'"],
+    "Vertex.spot": ["Vertex.gpu = 'NVIDIA_TESLA_A100'", "Vertex.gpus = 1", "Vertex.machine = 'a2-highgpu-1g'"],
+    "Vertex.hosts": ["Vertex.gpu = 'NVIDIA_TESLA_A100'", "Vertex.gpus = 1", "Vertex.machine = 'a2-highgpu-1g'"],
+    "Kubeflow.topology": ["Kubeflow.machine = 'ct5lp-hightpu-4t'"],
+    "Kubeflow.machine": ["Kubeflow.topology = '2x2'"],
+    "Kubeflow.gpu": ["Kubeflow.gpus = 1"],
+    "Kubeflow.gpus": ["Kubeflow.gpu = 'nvidia-l4'"],
+    "Pretrained": ["Pretrained.path = 'y'"],
+    "Similarity": ["Similarity.model = 'y'"],
+    "Siglit": ["Training.pretrained = @Pretrained()", "Pretrained.path = 'y'"],
+    "Siglit.precomputed": ["Augmentation.min_crop = 1.0", "Augmentation.max_crop = 1.0"],
+    "Augmentation.min_area": ["Augmentation.min_crop = 1.0", "Augmentation.max_crop = 1.0"],
+    "Schedule.cooldown_steps": ["Schedule.kind = 'constant'"],
+    "Deduper.embedding_model": ["Deduper.embedding_similarity = 0.5"],
+    "Deduper.embedding_similarity": ["Deduper.embedding_model = 'x'"],
+    "Packaging.label_sets": ["LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
+    "Runtime.jit_compile": ["Runtime.remat = False"],
+}
+
+
+def roots(name: str) -> list[type]:
+    return [PipelineSettings, *({"Vertex": [VertexSettings], "Kubeflow": [KubeflowSettings]}.get(name, []))]
+
+
+def load(name: str, *bindings: str) -> list:
+    return configuration.load([QUICKSTART], list(bindings), roots(name))
+
+
+def switched_on(name: str, *bindings: str) -> list:
+    """Loads the bindings with the lines that the error asks for, if there is one."""
+    lines: list[str] = []
+    while True:
+        try:
+            return load(name, *lines, *bindings)
+        except configuration.ConfigurationError as error:
+            asked = re.search(r"set, but nothing uses it .* or add ([^=]+ = \(?@[\w/]+\(\)(?:,\))?)", str(error))
+            if not asked or asked[1] in lines:
+                raise
+            lines.append(asked[1])
+
+
+def instances(settings: typing.Any, cls: type) -> typing.Iterator:
+    """All instances of the class inside the settings."""
+    if isinstance(settings, cls):
+        yield settings
+    if dataclasses.is_dataclass(settings):
+        for field in dataclasses.fields(settings):
+            value = getattr(settings, field.name)
+            for one in value if isinstance(value, tuple) else (value,):
+                yield from instances(one, cls)
+
+
+def default_of(field: dataclasses.Field) -> typing.Any:
+    return field.default if field.default is not dataclasses.MISSING else field.default_factory()
+
+
+def changed(name: str, field: dataclasses.Field) -> str:
+    """Another value of a field, as gin text."""
+    if f"{name}.{field.name}" in VALUES:
+        return VALUES[f"{name}.{field.name}"]
+    default = default_of(field)
+    if isinstance(default, bool):
+        return str(not default)
+    if isinstance(default, int):
+        return str(default + 1)
+    if isinstance(default, float):
+        return str(default / 2 if default else 0.5)
+    if isinstance(default, str):
+        return "'x'"
+    if isinstance(default, tuple):
+        return "('x',)"
+    return "{'image': 'x'}" if field.name == "columns" else repr({**default, "Trainer": 3})
+
+
+FIELDS = [
+    (name, field)
+    for name, cls in sorted(CLASSES.items())
+    if name not in OF_COMPONENTS
+    for field in dataclasses.fields(cls)
+    if not dataclasses.is_dataclass(field.default)
+]
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{name}.{field.name}" for name, field in FIELDS])
+def test_each_setting_is_set_through_gin_and_arrives(name, field):
+    label = f"{name}.{field.name}"
+    kind = typing.get_type_hints(CLASSES[name])[field.name]
+    members = [one for one in (*typing.get_args(kind), kind) if one in DECLARED or getattr(one, "_is_protocol", False)]
+    if members and label not in VALUES:  # an optional part, or a tuple of parts
+        part = "JsonlSource" if getattr(members[0], "_is_protocol", False) else DECLARED[members[0]]
+        value = f"(@{part}(),)" if typing.get_origin(kind) is tuple else f"@{part}()"
+        more = [*MORE.get(label, []), *MORE.get(part, [])]
+    else:
+        value, more = changed(name, field), [*MORE.get(name, []), *MORE.get(label, [])]
+    made = switched_on(name, *more, f"{label} = {value}")
+    found = [getattr(one, field.name) for part in made for one in instances(part, CLASSES[name])]
+    assert found
+    if members:
+        assert all(found)
+    else:
+        given = ast.literal_eval(value)
+        assert given in found
+        assert given != default_of(field)  # or the check would show nothing
+
+
+def test_control_a_field_that_does_not_exist_is_refused():
+    with pytest.raises(configuration.ConfigurationError, match="doesn't have a parameter named 'evry'"):
+        load("Checkpoint", "Checkpoint.evry = 10")
+
+
+def test_an_optional_part_that_is_not_switched_on_names_the_line():
+    bindings = ["Pipeline.deduper = None", "Deduper.image_distance = 3"]
+    with pytest.raises(configuration.ConfigurationError, match=r"or add Pipeline.deduper = @Deduper\(\)"):
+        configuration.load([str(ROOT / "gin" / "own_data.gin")], [bindings[1]], [PipelineSettings])
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_what_the_docs_name_exists_and_can_be_set(span):
+    name, field = span.split(" = ")[0].split(".")
+    assert field in {one.name for one in dataclasses.fields(CLASSES[name])}, f"{name} has no field {field}"
+    if " = " in span and "..." not in span and not re.search(r" = [A-Z]$", span):  # M stands for a number
+        switched_on(name, *MORE.get(name, []), *MORE.get(f"{name}.{field}", []), span)
+
+
+def test_docs_and_gin_files_use_no_former_name():
+    texts = {path: path.read_text() for path in (*PAGES, *(ROOT / "gin").rglob("*.gin"))}
+    former = [name for name in RENAMED if not name.startswith(("Former", "Holder"))]
+    assert former
+    found = [(path.name, name) for path, text in texts.items() for name in former if re.search(rf"\b{name}[.(]", text)]
+    assert not found
