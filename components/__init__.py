@@ -1,1 +1,1 @@
-"""TFX components of our own: one folder each, component.py (spec) and executor.py (work)."""
+"""Our TFX components, one folder each: component.py declares the component, executor.py does its work."""

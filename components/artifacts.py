@@ -1,4 +1,4 @@
-"""Artifact types of our own, for what TFX has no standard type for."""
+"""Our artifact types, where TFX has no standard one."""
 
 from tfx.types.artifact import Artifact
 
@@ -10,12 +10,12 @@ class DataReport(Artifact):
 
 
 class Vocabulary(Artifact):
-    """vocabulary.model: a SentencePiece model whose ids models.inputs.tokenizer understands."""
+    """vocabulary.model: a SentencePiece model with the special ids of `models.inputs.tokenizer`."""
 
     TYPE_NAME = "siglip_tfx.Vocabulary"
 
 
 class RunReport(Artifact):
-    """report.html, a self-contained page, and summary.json, the same facts for programs."""
+    """report.html, a self-contained page, and summary.json, which has the same facts for programs."""
 
     TYPE_NAME = "siglip_tfx.RunReport"

@@ -1,4 +1,4 @@
-"""A driver that adds a fingerprint of input that TFX does not know: changed input is never served from cache."""
+"""A driver that adds a fingerprint of input outside TFX to the cache key, so that changed input is read again."""
 
 import abc
 
@@ -12,13 +12,13 @@ FINGERPRINT_KEY = "input_fingerprint"
 
 
 def file_state(path: str) -> str:
-    """Path, size and time of a file, which change when it does."""
+    """Returns the path, size and modification time of a file."""
     stat = tf.io.gfile.stat(path)
     return f"{path} {stat.length} {stat.mtime_nsec}"
 
 
 class Driver(component_driver.BaseDriver, base_driver.BaseDriver, abc.ABC):
-    """Runs before the cache is looked up; TFX wants both of its base classes, as in its own ExampleGen."""
+    """Runs before TFX looks the cache up. TFX requires both base classes, as in its own ExampleGen."""
 
     def __init__(self, metadata_handle: metadata.Metadata) -> None:
         component_driver.BaseDriver.__init__(self, metadata_handle)
@@ -26,7 +26,7 @@ class Driver(component_driver.BaseDriver, base_driver.BaseDriver, abc.ABC):
 
     @abc.abstractmethod
     def fingerprint(self, properties: dict[str, str]) -> str:
-        """Of the input behind the execution properties; raises ValueError where it is missing."""
+        """Takes the fingerprint of the input that `properties` name; raises ValueError if the input is missing."""
 
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
         """Adds the execution property "input_fingerprint"."""

@@ -1,4 +1,4 @@
-"""Three ways to ask an exported model, one interface: in this process, over gRPC, and over REST."""
+"""Three clients of an exported model with one interface: in this process, over gRPC, and over REST."""
 
 import base64
 import functools
@@ -11,17 +11,17 @@ import requests
 
 MODEL_NAME = "siglip"
 TIMEOUT_SECONDS = 60.0
-_SHOWN = 200  # characters of an answer that makes no sense
+_SHOWN = 200  # characters of an unusable answer that a message quotes
 _NO_LIMITS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-# TF Serving's REST leaves out the name of an output that is the only one.
+# TF Serving's REST API omits the name of a signature's only output.
 _ONLY_OUTPUTS = {"embed_image": "image_embedding", "embed_text": "text_embedding"}
 
 
 class Refused(ValueError):
-    """The model took none of the request, as it cannot use some of it.
+    """The model refused the whole request, because it cannot use a part of it.
 
     Attributes:
-      rows: those it named, from 0; empty where it named none. Of many, the first twenty.
+      rows: the unusable rows that the model named, counted from 0; at most the first twenty. Empty if it named none.
     """
 
     def __init__(self, message: str) -> None:
@@ -32,30 +32,33 @@ class Refused(ValueError):
 
 
 class NoAnswer(RuntimeError):
-    """The server is not there, is too slow, or failed; says which."""
+    """The server cannot be reached, is too slow, or failed; the message says which."""
 
 
 class Client(Protocol):
-    """What asks a model."""
+    """Sends requests to a model."""
 
     def predict(self, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> dict[str, np.ndarray]:
-        """Asks for a signature's outputs.
+        """Requests the outputs of a signature.
 
         Args:
-          signature: its name.
-          inputs: {input: string [N], N its own}.
+          signature: name of the signature.
+          inputs: {input: string [N]}; N may differ between inputs.
+
+        Returns:
+          {output: array}.
 
         Raises:
           Refused: an input cannot be used.
-          NoAnswer: the server gave none.
+          NoAnswer: the server did not answer.
         """
 
 
 class LocalClient:
-    """The SavedModel in this process; it is loaded at the first question."""
+    """Runs the SavedModel in this process; the first request loads it."""
 
     def __init__(self, path: str) -> None:
-        """Remembers the SavedModel's folder."""
+        """Makes a client of the SavedModel in the folder `path`."""
         self._path = path
 
     def predict(self, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> dict[str, np.ndarray]:
@@ -66,7 +69,7 @@ class LocalClient:
         tensors = {name: tf.constant(list(values), tf.string) for name, values in inputs.items()}
         try:
             outputs = self._model.signatures[signature](**tensors)
-        except TypeError as error:  # an input is missing, or there is one too many
+        except TypeError as error:  # an input is missing or unknown
             raise Refused(str(error)) from error
         except tf.errors.InvalidArgumentError as error:
             raise Refused(error.message) from error
@@ -84,12 +87,12 @@ class GrpcClient:
     """TF Serving's Predict over gRPC, without TLS."""
 
     def __init__(self, address: str, model_name: str = MODEL_NAME, timeout: float = TIMEOUT_SECONDS) -> None:
-        """Connects at the first question.
+        """Makes a client; the first request connects.
 
         Args:
           address: HOST:PORT.
-          model_name: as the server calls the model.
-          timeout: seconds that an answer may take.
+          model_name: name of the model on the server.
+          timeout: the longest time to wait for an answer (seconds).
         """
         self._address = address
         self._model_name = model_name
@@ -119,7 +122,7 @@ class GrpcClient:
 
 
 def predict_request(model_name: str, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> Any:
-    """A TF Serving PredictRequest of string inputs."""
+    """Makes a TF Serving PredictRequest with string inputs."""
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
 
@@ -132,15 +135,15 @@ def predict_request(model_name: str, signature: str, inputs: Mapping[str, Sequen
 
 
 class RestClient:
-    """TF Serving's REST predict: columns of base64, as inputs may differ in length and need not be UTF-8."""
+    """TF Serving's REST predict. It sends base64 in columns: inputs may differ in length and need not be UTF-8."""
 
     def __init__(self, url: str, model_name: str = MODEL_NAME, timeout: float = TIMEOUT_SECONDS) -> None:
-        """Connects at the first question.
+        """Makes a client; the first request connects.
 
         Args:
-          url: such as http://localhost:8501.
-          model_name: as the server calls the model.
-          timeout: seconds that an answer may take.
+          url: address of the server, such as http://localhost:8501.
+          model_name: name of the model on the server.
+          timeout: the longest time to wait for an answer (seconds).
         """
         self._url = f"{url.rstrip('/')}/v1/models/{model_name}:predict"
         self._session = requests.Session()

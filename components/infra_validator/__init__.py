@@ -1,1 +1,1 @@
-"""InfraValidator: can a server that knows nothing of this project load the model and answer real requests?"""
+"""InfraValidator: checks that a server without this project's code can load the model and answer real requests."""

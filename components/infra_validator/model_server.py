@@ -1,8 +1,8 @@
-"""A minimal server of one SavedModel over TF Serving's gRPC protos: tensorflow and tensorflow-text, nothing of ours.
+"""A minimal server of one SavedModel over TF Serving's gRPC protos; it imports none of this project's code.
 
 Run as a script in a process of its own: `python -I model_server.py MODEL_NAME MODEL_DIR`. It prints one line of JSON,
-{"port": P}, then loads the model; requests are answered UNAVAILABLE until that is done. It stands in for
-tensorflow_model_server where that binary is not to be had, and speaks its protos: Predict and GetModelStatus.
+{"port": P}, then loads the model. Until the model is loaded, it answers requests with UNAVAILABLE. It replaces
+tensorflow_model_server on machines without that binary, and implements its Predict and GetModelStatus.
 """
 
 import concurrent.futures
@@ -77,7 +77,7 @@ class _Server(prediction_service_pb2_grpc.PredictionServiceServicer, model_servi
 
 
 def start(name: str, path: str) -> tuple[grpc.Server, int]:
-    """Listens on a free port of the loopback, and begins to load; gives the server and the port."""
+    """Listens on a free loopback port and starts to load the model; returns the server and the port."""
     servicer = _Server(name, path)
     limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=2), options=limits)
@@ -90,7 +90,7 @@ def start(name: str, path: str) -> tuple[grpc.Server, int]:
 
 
 def main(name: str, path: str) -> None:
-    """Serves until the parent process closes our standard input."""
+    """Serves until the parent process closes standard input."""
     server, port = start(name, path)
     print(json.dumps({"port": port}), flush=True)
     sys.stdin.read()

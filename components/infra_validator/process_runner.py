@@ -1,4 +1,4 @@
-"""Runs the model server as a clean child process, behind TFX's interface for model servers."""
+"""Runs the model server as an isolated child process, with TFX's interface for model servers."""
 
 import json
 import os
@@ -18,20 +18,20 @@ SERVER_SCRIPT = pathlib.Path(__file__).with_name("model_server.py")
 
 
 class Memory(NamedTuple):
-    """Resident bytes of a server."""
+    """Resident memory of a server (bytes)."""
 
     now: int
     peak: int
 
 
 class ProcessRunner(base_runner.BaseModelServerRunner):
-    """One model server process: isolated from our environment variables and folder, importing nothing of ours."""
+    """One model server process. It sees no environment variable and no folder of ours, and imports none of our code."""
 
     def __init__(self, model_name: str, model_path: str) -> None:
         """Prepares the process.
 
         Args:
-          model_name: the name that requests carry.
+          model_name: name of the model in requests.
           model_path: folder of the SavedModel.
         """
         self._command = [sys.executable, "-I", str(SERVER_SCRIPT), model_name, model_path]

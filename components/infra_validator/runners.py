@@ -1,4 +1,4 @@
-"""Where a model is served for the check: each platform behind TFX's interface for model servers."""
+"""The platforms that serve a model for the check, each with TFX's interface for model servers."""
 
 import os
 from typing import Protocol
@@ -17,7 +17,7 @@ from components.serving_clients import MODEL_NAME
 
 
 class Runner(Protocol):
-    """TFX's interface, and the memory that the server takes."""
+    """TFX's interface, and the memory that the server uses."""
 
     def Start(self) -> None: ...
     def WaitUntilRunning(self, deadline: float) -> None: ...
@@ -26,48 +26,48 @@ class Runner(Protocol):
     def Stop(self) -> None: ...
 
     def memory(self) -> Memory | None:
-        """None where the platform does not tell."""
+        """Returns None if the platform does not report it."""
 
 
 class DockerRunner(local_docker_runner.LocalDockerRunner):
-    """TFX's, with the container's memory."""
+    """TFX's runner, which also reports the container's memory."""
 
     _peak = 0
 
     def memory(self) -> Memory:
         used = self._container.stats(stream=False)["memory_stats"]
-        now = used["usage"] - used.get("stats", {}).get("inactive_file", 0)  # pages of files are no memory of its own
+        now = used["usage"] - used.get("stats", {}).get("inactive_file", 0)  # without cached file pages
         self._peak = max(self._peak, now)
         return Memory(now, self._peak)
 
 
 class KubernetesRunner(kubernetes_runner.KubernetesRunner):
-    """TFX's, with a pod that the API server takes, and the logs of the server's container."""
+    """TFX's runner, with a pod manifest that the API server accepts, and the logs of the server's container."""
 
     def memory(self) -> None:
         return None
 
     def GetLogs(self) -> str | None:
-        # TFX asks for the container of the executor's pod, which the server's pod does not have.
+        # TFX asks for a container of the executor's pod by name; the server's pod has no such container.
         return self._k8s_core_api.read_namespaced_pod_log(name=self._pod_name, namespace=self._namespace)
 
     def _BuildPodManifest(self) -> kubernetes_client.V1Pod:
         pod = super()._BuildPodManifest()
         for container in pod.spec.containers:
-            # TFX gives a mapping where the API has a list; there are no claims.
+            # TFX sets claims to a mapping, but the API takes a list; the pod needs no claims.
             container.resources.claims = None
         return pod
 
 
 def create(settings: InfraValidatorSettings, model_path: str) -> Runner:
-    """The runner of the platform that the settings name.
+    """Makes the runner of the platform that the settings name.
 
     Args:
       settings: platform, image and bounds.
-      model_path: folder of the SavedModel; for Kubernetes a MODEL_NAME/VERSION that a pod can read.
+      model_path: folder of the SavedModel; on Kubernetes a folder MODEL_NAME/VERSION that a pod can read.
 
     Raises:
-      RuntimeError: the platform is not there.
+      RuntimeError: the platform is not available.
     """
     if settings.platform == "process":
         return process_runner.ProcessRunner(MODEL_NAME, model_path)
@@ -86,8 +86,8 @@ def create(settings: InfraValidatorSettings, model_path: str) -> Runner:
             ) from error
     if not {kube_utils.KFP_POD_NAME, kube_utils.KFP_NAMESPACE} <= os.environ.keys():
         raise RuntimeError(
-            "InfraValidator.platform is 'kubernetes', but this is no pod of Kubeflow Pipelines; run the pipeline "
-            "there, or set InfraValidator.platform = 'process'"
+            "InfraValidator.platform is 'kubernetes', but this process runs in no pod of Kubeflow Pipelines; run the "
+            "pipeline there, or set InfraValidator.platform = 'process'"
         )
     spec.kubernetes.service_account_name = settings.service_account
     spec.kubernetes.serving_pod_overrides.resources.limits["memory"] = str(settings.max_memory_bytes)

@@ -1,4 +1,4 @@
-"""The check itself: serve the model, ask it, measure it, stop."""
+"""The serving check: serves the model, sends requests, measures, and stops the server."""
 
 import time
 from typing import Any
@@ -20,21 +20,21 @@ _LOG_CHARACTERS = 500
 def serve_and_check(
     model_path: str, pictures: list[bytes], captions: list[bytes], settings: InfraValidatorSettings
 ) -> dict[str, Any]:
-    """Starts a server, asks it, stops it.
+    """Starts a server, checks its answers and its cost, and stops it.
 
     Args:
       model_path: folder of the SavedModel, see `runners.create`.
-      pictures: encoded; the rows of a request.
-      captions: as many.
-      settings: where, and the bounds.
+      pictures: encoded pictures; a request sends all of them.
+      captions: one for each picture.
+      settings: platform and bounds.
 
     Returns:
       {"problem": "" or why the model is not blessed, "platform": ..., "rows": ..., "model_bytes": ...,
       "load_seconds": ..., "request_seconds": {signature: ...}, "peak_memory_bytes": ..., "memory_growth_bytes": ...};
-      what was not reached, or what the platform does not tell, is missing.
+      a measurement that was not reached, or that the platform does not report, is missing.
 
     Raises:
-      RuntimeError: the platform is not there, which says nothing of the model.
+      RuntimeError: the platform is not available, so nothing is known about the model.
     """
     check: dict[str, Any] = {"problem": "", "platform": settings.platform, "rows": len(pictures)}
     check["model_bytes"] = export.folder_bytes(model_path)
@@ -119,9 +119,9 @@ def _too_large(
 
 
 def _log_end(runner: runners.Runner) -> str:
-    """The server's last line, which mostly says why."""
+    """Quotes the last line of the server's log, which usually gives the cause."""
     try:
         lines = (runner.GetLogs() or "").strip().splitlines()
-    except Exception as error:  # a container that is gone has no log: another error for each platform
+    except Exception as error:  # each platform raises its own error if the container is gone
         lines = [f"none, {error}"]
     return f"; its log ends: {lines[-1][-_LOG_CHARACTERS:]}" if lines else ""

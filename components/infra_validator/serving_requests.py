@@ -1,4 +1,4 @@
-"""Real requests, and what an answer must look like."""
+"""Sends real requests and checks the answers."""
 
 import dataclasses
 import itertools
@@ -17,17 +17,17 @@ Inputs = Mapping[str, Sequence[bytes]]
 
 
 class NotServable(ValueError):
-    """Why a model must not be served, for the run's page."""
+    """The model must not be served; the report shows the message."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """What a model is asked about.
+    """The rows of a request.
 
     Attributes:
-      pictures: encoded.
-      captions: as many.
-      label_counts: {name: labels} of the model's own label sets.
+      pictures: encoded pictures.
+      captions: one for each picture.
+      label_counts: {name: number of labels} of the model's own label sets.
     """
 
     pictures: Sequence[bytes]
@@ -35,7 +35,7 @@ class Rows:
     label_counts: Mapping[str, int]
 
     def requests(self) -> dict[str, Inputs]:
-        """{signature: inputs} of one request to each serving signature."""
+        """Returns {signature: inputs} for one request to each serving signature."""
         return {
             "embed_image": {"image_bytes": self.pictures},
             "embed_text": {"text": self.captions},
@@ -44,16 +44,16 @@ class Rows:
         }
 
     def first(self) -> "Rows":
-        """One picture and one caption."""
+        """Returns the first picture and the first caption only."""
         return dataclasses.replace(self, pictures=self.pictures[:1], captions=self.captions[:1])
 
 
 def check_answers(client: GrpcClient, rows: Rows) -> None:
-    """Sends one request to each serving signature, and one broken one.
+    """Sends one valid request to each serving signature, and one request with a broken picture.
 
     Raises:
-      NotServable: a shape, norm or value is not what the contract says, or a broken picture is not refused by row.
-      serving_clients.Refused: a good one was refused.
+      NotServable: a shape, norm or value breaks the contract, or no refusal names the row of the broken picture.
+      serving_clients.Refused: the model refused a valid request.
       serving_clients.NoAnswer: the server failed.
     """
     answers = {signature: client.predict(signature, inputs) for signature, inputs in rows.requests().items()}
@@ -74,7 +74,7 @@ def check_answers(client: GrpcClient, rows: Rows) -> None:
 
 
 def median_seconds(client: GrpcClient, signature: str, inputs: Inputs, count: int) -> float:
-    """What a request takes, as its client sees it, where the server has answered the signature before."""
+    """Returns the median latency of `count` requests at the client (seconds); call it after a first request."""
     seconds = []
     for _ in range(count):
         start = time.monotonic()
@@ -84,7 +84,7 @@ def median_seconds(client: GrpcClient, signature: str, inputs: Inputs, count: in
 
 
 def send_mixed(client: GrpcClient, rows: Rows, count: int) -> None:
-    """Sends `count` requests, to each serving signature in turn, of all rows and of one."""
+    """Sends `count` requests: to each serving signature in turn with all rows, then to each with one row."""
     mixed = itertools.cycle([*rows.requests().items(), *rows.first().requests().items()])
     for signature, inputs in itertools.islice(mixed, count):
         client.predict(signature, inputs)

@@ -19,16 +19,16 @@ from models.evaluation.rules import Rule
 SIGNATURE = "evaluate"
 CANDIDATE, BASELINE = "candidate", "baseline"
 
-# How far above chance a smallest value must lie, which the whole interval must reach.
+# The smallest ratio between a metric's smallest allowed value and chance.
 _RECALL_OVER_CHANCE, _ACCURACY_OVER_CHANCE = 3.0, 1.1
 
 
 def create(gate: GateSettings, not_retrieved: Sequence[str] = ()) -> config_pb2.EvalConfig:
-    """Makes the configuration.
+    """Makes the EvalConfig with thresholds and slices of the gate.
 
     Args:
       gate: the rules; rules on change are ignored while there is no baseline.
-      not_retrieved: evaluation sets without retrieval metrics, such as those of classes.
+      not_retrieved: evaluation sets without retrieval metrics, such as sets of classes.
     """
     thresholds: dict[str, list[config_pb2.PerSliceMetricThreshold]] = defaultdict(list)
     sliced = set(gate.slice_by)
@@ -74,16 +74,19 @@ def create(gate: GateSettings, not_retrieved: Sequence[str] = ()) -> config_pb2.
 
 
 def confidence_of(config: config_pb2.EvalConfig) -> metrics.Confidence:
-    """What `create` was given for the intervals."""
+    """Returns the confidence that `create` put into the configuration."""
     image_text = json.loads(config.metrics_specs[0].metrics[0].config)
     return metrics.Confidence(image_text["confidence"], image_text["slice_confidence"])
 
 
 def needed_counts(min_value: Mapping[str, float]) -> dict[Rule, int]:
-    """The smallest sets and slices on which the smallest values mean something: {Rule("pictures", set): number, ...}.
+    """Returns the smallest number of pictures or classes for which each smallest value lies well above chance.
 
-    Chance is k / pictures for recall at k and 1 / classes for zero-shot accuracy; below these counts an untrained model
-    could pass, so the gate blocks.
+    Chance is k / pictures for recall at k and 1 / classes for zero-shot accuracy. The gate blocks a model on a smaller
+    set or slice, because an untrained model could pass there.
+
+    Returns:
+      {Rule("pictures" or "zero_shot_classes", set, slice key): smallest number}.
     """
     counts: dict[Rule, int] = {}
     for text, value in min_value.items():
@@ -100,7 +103,7 @@ def needed_counts(min_value: Mapping[str, float]) -> dict[Rule, int]:
 
 
 def _threshold(rule: Rule, **threshold: object) -> config_pb2.PerSliceMetricThreshold:
-    """A threshold for the rule's slices only: TFMA would hold a plain one against every slice."""
+    """Makes a threshold that TFMA applies to the rule's slices only; it applies a plain one to every slice."""
     slices = config_pb2.SlicingSpec(
         feature_values={features.EVALUATION_SET: rule.evaluation_set},
         feature_keys=[rule.feature] if rule.feature else [],

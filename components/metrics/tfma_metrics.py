@@ -1,6 +1,6 @@
-"""The TFMA metric: collects the model's outputs over all bundles and workers, then asks models.evaluation.
+"""The TFMA metric: collects the model's outputs over all bundles and workers, then calls models.evaluation.
 
-Importing tensorflow_text here is what lets a worker load a SavedModel with its ops.
+This module imports tensorflow_text so that a worker can load a SavedModel with its ops.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,14 @@ from tensorflow_model_analysis.proto import config_pb2
 from models.evaluation import metrics
 from models.evaluation.collector import Collector
 
-Accumulator = list[Collector]  # one for each model
+Accumulator = list[Collector]  # one Collector for each model
 
 
 class ImageTextMetrics(metric_types.Metric):
-    """All of models.evaluation.metrics.NAMES for a slice; candidates of a retrieval are in the same slice.
+    """All of models.evaluation.metrics.NAMES for a slice; retrieval searches the rows of the same slice.
 
-    Changes are of the candidate against the baseline, in the metrics of the candidate; those of the baseline are 0, so
-    that TFMA's difference of the two, which it holds against a change threshold, is the bound of the change.
+    The candidate model's metrics include the changes against the baseline; the baseline's own changes are 0. TFMA
+    compares the difference of the two with a change threshold, and this difference is then the bound of the change.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class ImageTextMetrics(metric_types.Metric):
         """Makes the metric.
 
         Args:
-          name: of the metric.
-          not_retrieved: evaluation sets whose captions are not looked for, such as those of classes.
-          confidence: of intervals.
-          slice_confidence: of the bound of a change in a slice.
+          name: name of the metric.
+          not_retrieved: evaluation sets without retrieval metrics, such as sets of classes.
+          confidence: confidence of the intervals.
+          slice_confidence: confidence of the bounds of a change in a slice.
         """
         super().__init__(
             metric_util.merge_per_key_computations(_computations),
@@ -62,7 +62,7 @@ def _computations(
     output_name: str = "",
     **_: Any,
 ) -> list[metric_types.MetricComputation]:
-    # example_weighted=None (its default is False) is how TFMA looks a threshold's metric up.
+    # TFMA looks the metric of a threshold up by example_weighted=None; the default is False.
     keys = [
         metric_types.MetricKey(name=metric, model_name=model_name, output_name=output_name, example_weighted=None)
         for metric in metrics.NAMES
@@ -121,6 +121,6 @@ class _Combiner(beam.CombineFn):
 
 
 def _as_batch(name: str, value: Any) -> np.ndarray:
-    """One row's output as a batch of one, whether TFMA has left its axis or not."""
+    """Returns one row's output as a batch of one, whether TFMA has kept the batch axis or not."""
     array = np.asarray(value)
     return array.reshape([1, -1] if name.endswith(("embedding", "similarity")) else [1])

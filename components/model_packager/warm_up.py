@@ -1,4 +1,4 @@
-"""Warm-up requests, which TensorFlow Serving answers before it calls a version ready: assets.extra/..."""
+"""Writes warm-up requests, which TensorFlow Serving runs before a version becomes available, to assets.extra/."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,12 @@ LARGEST_BATCH = 32
 
 
 def write(saved_model: str, rows: Mapping[str, tf.Tensor], label_sets: Iterable[str]) -> None:
-    """Writes a request of one row and one of all rows for each signature but `evaluate`, which nobody waits for.
+    """Writes a request of one row and one of all rows for each signature except `evaluate`, which serves no users.
 
     Args:
-      saved_model: its folder.
+      saved_model: folder of the SavedModel.
       rows: {features.IMAGE, features.CAPTION: string [N]}.
-      label_sets: names of the sets that have a signature.
+      label_sets: names of the label sets that have a signature.
     """
     folder = os.path.join(saved_model, export.EXTRA)
     with tf.io.TFRecordWriter(os.path.join(folder, FILE)) as file:

@@ -1,1 +1,1 @@
-"""RunReport: one self-contained page on a run, and the same facts for programs."""
+"""RunReport: one self-contained page about a run, and a JSON file with the same facts for programs."""

@@ -1,4 +1,4 @@
-"""RunReport's work: gathers the facts, draws them, writes the page and summary.json."""
+"""RunReport's work: collects the facts of a run, draws the figures, and writes the page and summary.json."""
 
 import dataclasses
 import datetime
@@ -46,7 +46,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
-    """The page; everything it shows is inside it."""
+    """Renders the page, which loads nothing from elsewhere."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.run_report", "."),
         autoescape=True,
@@ -58,7 +58,7 @@ def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
 
 
 def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What programs want to know, and what the page shows beside it."""
+    """Returns the summary for programs, and what only the page shows."""
 
     def uri(name: str) -> str:
         return artifact_utils.get_single_uri(input_dict[name])
@@ -83,7 +83,7 @@ def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[d
     blessed = input_dict["model_blessing"][0].get_int_custom_property("blessed") == 1
     failures = evaluation.failures
     if not blessed and not failures:
-        failures.append(f"the Evaluator did not bless it; its own reasons are in {uri('evaluation')}")
+        failures.append(f"the Evaluator did not bless the model; its reasons are in {uri('evaluation')}")
     if serving["problem"]:
         failures.append(f"the model cannot be served: {serving['problem']}")
     summary = {
@@ -129,7 +129,7 @@ def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[d
 
 
 def _evaluation_sets(folder: str) -> dict[str, dict[str, Any]]:
-    """{set: rows, what was dropped and how many classes}."""
+    """Returns {set: number of rows, dropped rows by reason, and number of classes}."""
     facts = {}
     for name, classes in _read_json(folder, CLASSES_FILE).items():
         manifest = _read_json(os.path.join(folder, name), MANIFEST_FILE)
@@ -138,7 +138,7 @@ def _evaluation_sets(folder: str) -> dict[str, dict[str, Any]]:
 
 
 def _anomalies(folder: str) -> list[str]:
-    """ExampleValidator's findings, as "split: feature: what"."""
+    """Returns the anomalies that ExampleValidator found, as "split: feature: description"."""
     found = []
     for path in sorted(tf.io.gfile.glob(os.path.join(folder, "Split-*", "SchemaDiff.pb"))):
         split = os.path.basename(os.path.dirname(path)).removeprefix("Split-")
@@ -150,11 +150,11 @@ def _anomalies(folder: str) -> list[str]:
 
 
 def _timings(input_dict: Artifacts) -> list[tuple[str, str]]:
-    """(what was made, when), in the order it was made; what came from cache shows the time of its own run."""
+    """Returns (input, time it was made) in the order of the times; a cached artifact has the time of its own run."""
     made = sorted(
         (artifacts[0].mlmd_artifact.last_update_time_since_epoch, name)
         for name, artifacts in input_dict.items()
-        if artifacts[0].mlmd_artifact.last_update_time_since_epoch  # Kubeflow Pipelines do not tell
+        if artifacts[0].mlmd_artifact.last_update_time_since_epoch  # Kubeflow Pipelines have no times
     )
     lines, before = [], None
     for milliseconds, name in made:
@@ -166,7 +166,7 @@ def _timings(input_dict: Artifacts) -> list[tuple[str, str]]:
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with None for NaN, which JSON does not have."""
+    """Replaces NaN, which JSON does not have, by None."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The report's plots, as data: addresses of PNG pictures."""
+"""The report's plots, as data: URLs of PNG pictures."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ _BLUE, _GREY, _ORANGE = "#2457a6", "#9aa3ad", "#c2621b"
 
 
 def training_curves(log: Sequence[Mapping[str, float]]) -> str:
-    """Loss, logit scale t and, where there is one, logit bias b over the steps; "" where nothing was trained."""
+    """Plots loss, logit scale t and, if the loss has one, logit bias b over the steps; "" without training steps."""
     if not log:
         return ""
     figure = matplotlib.figure.Figure(figsize=(9.6, 2.7), layout="constrained")
@@ -30,13 +30,13 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> str:
 
 
 def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
-    """Each metric on the test and eval split, this with its interval, beside last blessed model and chance."""
+    """Plots each metric on the test split and, with its interval, on the eval split, with chance and the last model."""
     figure = matplotlib.figure.Figure(figsize=(9.6, 0.55 * len(lines) + 0.9), layout="constrained")
     axis = figure.subplots()
     labelled: set[str] = set()
 
     def once(label: str) -> str | None:
-        """The label for the first mark of its kind only, so that the legend lists each kind once."""
+        """Returns the label for the first mark of each kind only, so that the legend lists it once."""
         new = label not in labelled
         labelled.add(label)
         return label if new else None

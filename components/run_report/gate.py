@@ -1,4 +1,4 @@
-"""What the Evaluator decided, read back from its artifacts: every rule, with the value that met it or did not."""
+"""Reads the Evaluator's decision from its artifacts: every rule of the gate, and the metric that meets or breaks it."""
 
 import dataclasses
 import math
@@ -16,10 +16,10 @@ _Slice = tuple[tuple[str, str], ...]
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A metric of a slice; None where there is no such value or rule.
+    """A metric of a slice and its rules; a missing value or rule is None.
 
     Attributes:
-      place: the evaluation set, and the slice of it, such as "eval" or "coco, language = de".
+      place: the evaluation set and its slice, such as "eval" or "coco, language = de".
       low, high: ends of the value's interval.
       change_low, change_high: ends of the interval of the change against the last blessed model.
     """
@@ -38,13 +38,13 @@ class Line:
 
     @property
     def failures(self) -> list[str]:
-        """Why this metric blocks the model; empty where it does not."""
+        """The reasons why this metric blocks the model; empty if it does not."""
         what = self.metric if self.place == features.OWN_SET else f"{self.metric} of {self.place}"
         reasons = []
         if self.min_value is not None and not self.low >= self.min_value:
             reasons.append(
-                f"{what} is {self.value:.3f} ({self.low:.3f} to {self.high:.3f}), but all of that must be at least "
-                f"{self.min_value:.3f}"
+                f"{what} is {self.value:.3f} ({self.low:.3f} to {self.high:.3f}), but the whole interval must be at "
+                f"least {self.min_value:.3f}"
             )
         if self.max_drop is None or self.last_blessed is None or self.change_high is None:
             return reasons
@@ -59,13 +59,13 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The Evaluator's outcome.
+    """The Evaluator's result.
 
     Attributes:
-      slices: {set or slice: {metric: value}} of the candidate; the pipeline's own set comes first.
-      lines: every metric of every set, and of the slices what there is a rule on.
-      too_few: why a set is too small for the thresholds to mean anything; empty where none is.
-      confidence: of the intervals.
+      slices: {set or slice: {metric: value}} of the candidate; the eval split comes first.
+      lines: every metric of every set, and those metrics of slices that have a rule.
+      too_few: messages about sets that are too small for their thresholds.
+      confidence: confidence of the intervals.
     """
 
     slices: dict[str, dict[str, float]]
@@ -75,13 +75,13 @@ class Evaluation:
 
     @property
     def failures(self) -> list[str]:
-        """Every reason why the gate blocks the model."""
+        """All reasons why the gate blocks the model; empty if it does not."""
         return self.too_few + [reason for line in self.lines for reason in line.failures]
 
 
 def read(evaluation_path: str) -> Evaluation:
     """Reads TFMA's output folder."""
-    # TFMA drops the models' names where there is only one.
+    # TFMA drops the name of the model if there is only one.
     config = tfma.load_eval_result(evaluation_path).config
     has_baseline = any(spec.is_baseline for spec in config.model_specs)
     slices = _by_slice(tfma.load_eval_result(evaluation_path, model_name=eval_config.CANDIDATE if has_baseline else ""))
@@ -101,8 +101,8 @@ def read(evaluation_path: str) -> Evaluation:
             needed = _rule(thresholds, count, key)
             if needed and values[count] < needed.value_threshold.lower_bound.value:
                 too_few.append(
-                    f"{_name(key)} has {values[count]:.0f} {what}, but Gate.min_value lies well above chance from "
-                    f"{needed.value_threshold.lower_bound.value:.0f} on"
+                    f"{_name(key)} has {values[count]:.0f} {what}, but Gate.min_value lies well above chance only with "
+                    f"{needed.value_threshold.lower_bound.value:.0f} or more; add rows, or raise Gate.min_value"
                 )
     named = {_name(key): values for key, values in slices.items()}
     return Evaluation(named, lines, too_few, eval_config.confidence_of(config))
@@ -137,7 +137,7 @@ def _line(
 def _rule(
     thresholds: Mapping[str, config_pb2.PerSliceMetricThresholds], metric: str, key: _Slice
 ) -> config_pb2.MetricThreshold | None:
-    """The threshold on a metric that this slice is held to."""
+    """Returns the threshold that applies to this metric of this slice, or None."""
     given = dict(key)
     for one in thresholds[metric].thresholds if metric in thresholds else ():
         for spec in one.slicing_specs:
@@ -148,7 +148,7 @@ def _rule(
 
 
 def _by_slice(result: tfma.EvalResult) -> dict[_Slice, dict[str, float]]:
-    """Sets in the order of their names, the pipeline's own first, each before its slices."""
+    """Returns the metrics by slice: the eval split first, the other sets by name, each set before its slices."""
     slices: dict[_Slice, dict[str, float]] = {}
     for key, outputs in result.slicing_metrics:
         metrics_here: dict[str, float] = {}
@@ -156,7 +156,7 @@ def _by_slice(result: tfma.EvalResult) -> dict[_Slice, dict[str, float]]:
             for values in by_sub_key.values():
                 for metric, value in values.items():
                     metrics_here[metric] = float(value.get("doubleValue", math.nan))
-        slices[tuple((feature, str(value)) for feature, value in key)] = metrics_here
+        slices[tuple((slice_key, str(value)) for slice_key, value in key)] = metrics_here
     return dict(sorted(slices.items(), key=lambda item: _order(item[0])))
 
 
@@ -166,5 +166,5 @@ def _order(key: _Slice) -> tuple[bool, str, int, _Slice]:
 
 
 def _name(key: _Slice) -> str:
-    rest = [f"{feature} = {value or 'none'}" for feature, value in key if feature != features.EVALUATION_SET]
+    rest = [f"{slice_key} = {value or 'none'}" for slice_key, value in key if slice_key != features.EVALUATION_SET]
     return ", ".join([dict(key)[features.EVALUATION_SET], *rest])

@@ -1,4 +1,4 @@
-"""The gate's configuration, its reasons, and how often it is right."""
+"""The gate's configuration, its messages, and how often its decision is right."""
 
 import numpy as np
 import pytest
@@ -52,12 +52,12 @@ def test_every_threshold_finds_its_metric_for_its_slices_only(has_baseline):
     [("recall", "'recall' is no metric; use one of image_to_text"), ("a/b/c", "must be of the form"),
      ("zero_shot_accuracy by caption", "'caption' is no feature to slice by; use one of source")],
 )  # fmt: skip
-def test_a_rule_that_means_nothing_is_refused(text, message):
+def test_an_invalid_rule_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         Rule.parse(text)
 
 
-def test_thresholds_need_as_many_rows_as_keep_chance_well_below_them():
+def test_thresholds_need_enough_rows_to_lie_well_above_chance():
     needed = eval_config.needed_counts({"image_to_text_recall_at_5": 0.2, "coco/zero_shot_accuracy": 0.3})
     assert needed == {Rule("pictures"): 75, Rule("zero_shot_classes", "coco"): 4}
     by_language = eval_config.needed_counts({"image_to_text_recall_at_5 by language": 0.2})
@@ -76,7 +76,7 @@ def line(low: float, change: tuple[float, float] | None = None, rules: tuple[flo
     ("checked", "reasons"),
     [
         (line(0.5), []),
-        (line(0.45), ["recall is 0.550 (0.450 to 0.650), but all of that must be at least 0.500"]),
+        (line(0.45), ["recall is 0.550 (0.450 to 0.650), but the whole interval must be at least 0.500"]),
         (line(0.6, (-0.3, -0.05)), []),
         (line(0.6, (-0.3, -0.15)), ["recall changed by -0.100 (-0.300 to -0.150) against the last blessed model (0.8"]),
         (line(float("nan")), ["recall is nan"]),
@@ -84,13 +84,13 @@ def line(low: float, change: tuple[float, float] | None = None, rules: tuple[flo
         (line(0.1, rules=(None, None)), []),
     ],
 )  # fmt: skip
-def test_reasons_say_value_interval_rule_and_comparison(checked, reasons):
+def test_messages_have_value_interval_rule_and_comparison(checked, reasons):
     assert len(checked.failures) == len(reasons)
     for got, expected in zip(checked.failures, reasons, strict=True):
         assert got.startswith(expected)
 
 
-def test_metric_names_are_the_ones_that_chance_and_metrics_know():
+def test_chance_is_known_for_every_share_metric():
     assert set(metrics.chance(10, 2)) == set(metrics.SHARES)
     assert set(metrics.SHARES) < set(metrics.NAMES)
 
@@ -103,7 +103,7 @@ def off(rows: np.ndarray, by: float, generator: np.random.Generator) -> np.ndarr
 
 
 def drawn_model(generator: np.random.Generator, pictures: np.ndarray, captions: np.ndarray, noise: float) -> Rows:
-    """A model whose embeddings lie `noise` off what pictures and captions say, drawn anew for each model."""
+    """Draws a model whose embeddings deviate by `noise` from the true ones of pictures and captions."""
 
     def embed(rows: np.ndarray) -> np.ndarray:
         shifted = off(rows, noise, generator)
@@ -118,9 +118,9 @@ def drawn_model(generator: np.random.Generator, pictures: np.ndarray, captions: 
 
 
 def blessings(pictures: int, pairs: int, noises: tuple[float, float], max_drop: float) -> tuple[float, list[float]]:
-    """(share of pairs blessed, mean change of each of WATCHED); baseline and candidate have a noise each.
+    """Returns (share of model pairs blessed, mean change of each of WATCHED); `noises` are of baseline and candidate.
 
-    How vague a caption is belongs to the data, so it is the same for both models.
+    The captions deviate from their pictures in the same way for both models, because that belongs to the data.
     """
     generator = np.random.default_rng(1)
     blessed, changes = 0, []
@@ -136,8 +136,8 @@ def blessings(pictures: int, pairs: int, noises: tuple[float, float], max_drop: 
 
 
 @pytest.mark.slow
-def test_of_equal_models_95_in_100_are_blessed_and_of_those_3_points_worse_95_blocked():
-    """At the size of COCO's test split, 5,000 pictures with 5 captions each, a fall of half a point being allowed."""
+def test_the_gate_blesses_95_of_100_equal_models_and_blocks_95_of_100_that_are_3_points_worse():
+    """At the size of COCO's test split, 5,000 pictures with 5 captions each; the gate allows a fall of half a point."""
     equal, (image, text) = blessings(5000, 40, (0.4, 0.4), 0.005)
     print(f"\nequal pairs (image to text {image:+.3f}, text to image {text:+.3f}) blessed: {equal:.0%}")
     worse, (image, text) = blessings(5000, 40, (0.4, 0.42), 0.005)

@@ -1,4 +1,4 @@
-"""The serving check blesses a model that a clean process can serve, and says why it does not bless another."""
+"""The serving check passes a model that a clean process can serve, and reports why another one fails."""
 
 import importlib.metadata
 import json
@@ -42,13 +42,13 @@ def check(path, **bounds) -> dict:
 
 @pytest.fixture
 def in_thread(monkeypatch):
-    """Serves from the test's own process, which saves seconds where memory is not looked at."""
+    """Serves from the test's own process, which saves seconds in tests that measure no memory."""
     monkeypatch.setattr(runners, "create", lambda _, path: ThreadRunner(path))
 
 
 @pytest.fixture
 def saved(tmp_path):
-    """Saves a toy model; gives the folder."""
+    """Returns a function that saves a toy model and returns its folder."""
 
     def save(model: ToyModel) -> str:
         tf.saved_model.save(model, str(tmp_path / "toy"), signatures=model.signatures())
@@ -70,15 +70,15 @@ def test_a_good_model_passes_and_its_cost_is_recorded(exported):
     assert abs(measured["memory_growth_bytes"]) < 30e6
 
 
-def test_a_toy_that_does_nothing_wrong_passes(saved, in_thread):
-    """Control: what blocks the toys below is what each does, not what they share."""
+def test_control_a_toy_without_a_fault_passes(saved, in_thread):
+    """Each toy below is blocked by its own fault, not by what all toys share."""
     assert check(saved(ToyModel()))["problem"] == ""
 
 
 def test_a_slow_model_is_blocked(saved, in_thread):
     measured = check(saved(SlowModel(seconds=0.4)), max_latency_seconds=0.3)
     assert re.fullmatch(
-        r"embed_image takes 0\.\d+ s for 4 rows \(median of 5\), but ServingCheck\.max_latency_seconds is 0\.3; "
+        r"embed_image takes 0\.\d+ s for 4 rows \(median of 5\), but InfraValidator\.max_latency_seconds is 0\.3; "
         "train a smaller model, or raise the bound",
         measured["problem"],
     )
@@ -88,7 +88,7 @@ def test_a_slow_model_is_blocked(saved, in_thread):
 def test_a_model_that_leaks_is_blocked(saved):
     measured = check(saved(LeakingModel(floats=1_000_000)), leak_requests=60, max_growth_bytes=30_000_000)
     assert re.fullmatch(
-        r"over 48 requests the server's memory grew by [\d.]+ MB, but ServingCheck\.max_growth_bytes is 30\.0 MB; "
+        r"over 48 requests the server's memory grew by [\d.]+ MB, but InfraValidator\.max_growth_bytes is 30\.0 MB; "
         "find the leak, or raise the bound",
         measured["problem"],
     )
@@ -97,7 +97,7 @@ def test_a_model_that_leaks_is_blocked(saved):
 def test_a_model_that_takes_too_much_memory_is_blocked(saved):
     measured = check(saved(GreedyModel(floats=200_000_000)), max_memory_bytes=1_500_000_000)
     assert re.fullmatch(
-        r"the server took [\d,.]+ MB, but ServingCheck\.max_memory_bytes is 1,500\.0 MB; "
+        r"the server took [\d,.]+ MB, but InfraValidator\.max_memory_bytes is 1,500\.0 MB; "
         "train a smaller model, or raise the bound",
         measured["problem"],
     )
@@ -109,7 +109,7 @@ def test_a_model_of_too_many_bytes_is_blocked_before_it_is_served(exported, monk
     measured = check(exported, max_model_bytes=size - 1)
     assert measured["model_bytes"] == size
     assert "; train a smaller model, or raise the bound" in measured["problem"]
-    with pytest.raises(TypeError):  # control: one byte more, and a server is made
+    with pytest.raises(TypeError):  # control: with one byte more allowed, the check makes a server
         check(exported, max_model_bytes=size)
 
 
@@ -148,13 +148,13 @@ def test_a_server_that_loads_too_slowly_is_blocked(exported):
         ({"tag": ""}, "InfraValidator.tag is '', but must be not empty"),
     ],
 )
-def test_settings_say_what_is_wrong(values, message):
+def test_invalid_settings_are_refused(values, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         InfraValidatorSettings(**values)
 
 
 def test_the_model_needs_tensorflow_and_tensorflow_text_only(exported, tmp_path):
-    """Serves from a process whose path holds these two, the protos and what they themselves require, nothing else."""
+    """Serves from a process that can import only these two, the protos, and the requirements of all three."""
     _link_only(tmp_path, {"tensorflow", "tensorflow-text", "tensorflow-serving-api"})
     assert not (tmp_path / "tf_keras").exists()
     assert not (tmp_path / "tfx").exists()
@@ -182,7 +182,7 @@ def test_the_model_needs_tensorflow_and_tensorflow_text_only(exported, tmp_path)
 
 
 def _link_only(folder: pathlib.Path, names: set[str]) -> None:
-    """Links the named distributions and all that they require into `folder`."""
+    """Links the named distributions and their requirements into `folder`."""
     seen: set[str] = set()
     while names:
         name = re.sub(r"[-_.]+", "-", names.pop()).lower()

@@ -1,4 +1,4 @@
-"""What runs where the platform has no drivers and no resolvers: newest spans, fingerprints, the last pushed model."""
+"""Components for platforms without drivers and resolvers: newest spans, fingerprints, the last pushed model."""
 
 import pytest
 from tfx.types import standard_artifacts
@@ -31,7 +31,7 @@ def test_the_newest_span_is_the_highest_number_that_has_files(tmp_path):
     assert nested.rows.path == f"{tmp_path}/day-010/a.jsonl"
 
 
-def test_without_a_span_a_source_stays_and_without_files_it_is_told(tmp_path):
+def test_a_source_without_a_span_stays_and_missing_files_are_reported(tmp_path):
     assert sources.newest(OpenMojiSource()) == OpenMojiSource()
     assert sources.newest(JsonlSource("x.jsonl")) == JsonlSource("x.jsonl")
     with pytest.raises(
@@ -59,7 +59,7 @@ def look(folder, source, data: str = "", deduper: str = "", suite: str = "") -> 
     return {key: artifacts[0].read() for key, artifacts in outputs.items()}
 
 
-def test_the_state_changes_with_the_files_and_with_nothing_else(tmp_path):
+def test_the_state_changes_only_with_the_files(tmp_path):
     write_spans(tmp_path, "1.jsonl", "2.jsonl")
     source = JsonlSource(f"{tmp_path}/{{SPAN}}.jsonl")
     first, again = look(tmp_path, source), look(tmp_path, source)
@@ -72,7 +72,7 @@ def test_the_state_changes_with_the_files_and_with_nothing_else(tmp_path):
         look(tmp_path, OpenMojiSource(), "x")
 
 
-def test_evaluation_sets_are_looked_at_too(tmp_path):
+def test_the_state_changes_with_the_evaluation_sets_too(tmp_path):
     write_spans(tmp_path, "1.jsonl", "coco/Split-test/a.gz")
     source = JsonlSource(f"{tmp_path}/1.jsonl")
     deduper = configuration.to_gin(DeduperSettings(evaluation_sets={"coco": f"{tmp_path}/coco"}))
@@ -101,7 +101,7 @@ def find(folder, serving) -> standard_artifacts.Model:
     return model
 
 
-def test_the_last_pushed_model_is_the_newest_whole_one(tmp_path):
+def test_the_last_pushed_model_is_the_newest_complete_one(tmp_path):
     serving = tmp_path / "serving"
     write_spans(serving, "9/saved_model.pb", "10/saved_model.pb", "10/assets/vocabulary.model")
     (serving / "10" / "saved_model.pb").write_text("ten")
@@ -110,6 +110,6 @@ def test_the_last_pushed_model_is_the_newest_whole_one(tmp_path):
     assert last_model.present({"model": [model], "other": []}, "model") == {"model": [model], "other": []}
 
 
-def test_while_nothing_is_pushed_there_is_no_model(tmp_path):
+def test_there_is_no_model_before_the_first_push(tmp_path):
     model = find(tmp_path, tmp_path / "serving")
     assert last_model.present({"model": [model], "other": []}, "model") == {"other": []}

@@ -1,4 +1,4 @@
-"""A served model answers what the local one answers, over gRPC and REST, for the oddest pictures and texts."""
+"""Over gRPC and REST, a served model gives the local model's answers, for the oddest pictures and texts."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ GRADIENT = Image.merge(
 
 def rotated() -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown a quarter turn clockwise
+    exif[0x0112] = 6  # viewers rotate the picture by 90 degrees clockwise
     return encode(GRADIENT, "JPEG", exif=exif)
 
 
@@ -80,7 +80,7 @@ def assert_same(served, local, signature, inputs):
 def test_odd_pictures(served, local, name):
     answer = assert_same(served, local, "embed_image", {"image_bytes": [PLAIN, PICTURES[name]]})
     plain, odd = answer["image_embedding"]
-    assert np.abs(plain - odd).max() > 1e-3  # control: an answer that does not depend on the picture would pass
+    assert np.abs(plain - odd).max() > 1e-3  # control: else an answer that ignores the picture would pass
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -90,14 +90,14 @@ def test_odd_texts(served, local, name):
     assert np.abs(plain - odd).max() > 1e-3
 
 
-def test_all_of_them_at_once(served, local):
+def test_all_odd_inputs_in_one_request(served, local):
     answer = assert_same(
         served, local, "serving_default", {"image_bytes": list(PICTURES.values()), "labels": list(TEXTS.values())[:5]}
     )
     assert answer["probability"].shape == (len(PICTURES), 5)
 
 
-def test_control_a_difference_of_one_in_fifty_thousand_is_seen(local):
+def test_control_a_difference_of_2e_5_is_detected(local):
     class Off:
         def predict(self, signature, inputs):
             return {name: value + 2e-5 for name, value in local.predict(signature, inputs).items()}
@@ -115,7 +115,7 @@ def test_a_broken_picture_is_named_and_the_next_request_is_answered(served, loca
     assert_same(served, local, "embed_image", {"image_bytes": [PLAIN]})
 
 
-def test_what_is_asked_wrongly_is_refused_here_as_by_a_server(clients, local):
+def test_local_client_and_server_refuse_the_same_wrong_requests(clients, local):
     for client in (clients["gRPC"], local):
         assert client.predict("embed_text", {"text": []})["text_embedding"].shape[0] == 0
         with pytest.raises(Refused, match="no signature 'no_such'"):
@@ -133,7 +133,7 @@ def test_what_is_asked_wrongly_is_refused_here_as_by_a_server(clients, local):
         (502, "<html>", "is that the port for REST"),
     ],
 )
-def test_an_answer_of_something_else_is_none(monkeypatch, status, body, message):
+def test_an_answer_of_another_kind_of_server_raises_no_answer(monkeypatch, status, body, message):
     client = RestClient("http://127.0.0.1:9")
     response = requests.Response()
     response.status_code, response._content = status, body.encode()
@@ -142,13 +142,13 @@ def test_an_answer_of_something_else_is_none(monkeypatch, status, body, message)
         client.predict("embed_text", {"text": [b"a"]})
 
 
-def test_of_many_broken_rows_the_first_are_named(served):
+def test_only_the_first_twenty_broken_rows_are_named(served):
     with pytest.raises(Refused) as caught:
         served.predict("embed_image", {"image_bytes": [b""] * 30})
     assert caught.value.rows == list(range(20))
 
 
-def test_no_server_and_no_model_are_told(clients):
+def test_a_missing_server_and_a_missing_model_are_reported(clients):
     with pytest.raises(NoAnswer, match=r"127\.0\.0\.1:9 did not answer embed_text of model 'siglip': UNAVAILABLE"):
         GrpcClient("127.0.0.1:9").predict("embed_text", {"text": [b"a"]})
     with pytest.raises(NoAnswer, match=r"models/siglip:predict did not answer embed_text: .*refused"):

@@ -1,4 +1,4 @@
-"""Serving in Docker and on Kubernetes, as far as can be tried with neither: what their APIs are asked for."""
+"""Serving in Docker and on Kubernetes, tested without either: the requests to their APIs."""
 
 import json
 
@@ -33,7 +33,7 @@ def check(saved: str, **values) -> dict:
 
 
 class FakeContainer:
-    """A container whose server runs in the test's process, and whose memory grows by 40 MB whenever it is asked for."""
+    """A container whose server runs in the test's process; each call of `stats` adds 40 MB to its memory."""
 
     status = "running"
 
@@ -65,7 +65,7 @@ class FakeContainer:
 
 
 class FakeDocker:
-    """Docker's client: one `containers.run`."""
+    """Docker's client, with `containers.run` only."""
 
     def __init__(self) -> None:
         self.containers = self
@@ -87,7 +87,7 @@ def engine(monkeypatch):
     return fake
 
 
-def test_docker_runs_the_image_with_the_model_and_its_memory_is_measured(saved, engine):
+def test_docker_runs_the_image_with_the_model_and_the_check_measures_its_memory(saved, engine):
     measured = check(saved, platform="docker", image="registry/serving", tag="2.16.1")
     assert measured["problem"] == ""
     assert measured["platform"] == "docker"
@@ -100,19 +100,19 @@ def test_docker_runs_the_image_with_the_model_and_its_memory_is_measured(saved, 
     assert engine.container.stopped
 
 
-def test_docker_blocks_what_grows(saved, engine):
+def test_docker_blocks_a_server_whose_memory_grows(saved, engine):
     assert "memory grew by 40.0 MB" in check(saved, platform="docker", max_growth_bytes=39_999_999)["problem"]
     assert engine.container.stopped
 
 
-def test_no_docker_engine_is_no_fault_of_the_model(saved, monkeypatch):
+def test_a_missing_docker_engine_is_an_error_and_no_verdict_on_the_model(saved, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    with pytest.raises(RuntimeError, match=r"no Docker engine answers .*set ServingCheck\.platform = 'process'"):
+    with pytest.raises(RuntimeError, match=r"no Docker engine answers .*set InfraValidator\.platform = 'process'"):
         check(saved, platform="docker")
 
 
 class FakeCluster:
-    """The part of the Kubernetes API that TFX's runner uses; a pod runs at once, its server in the test's process."""
+    """The part of the Kubernetes API that TFX's runner uses; the server of a pod runs in the test's process."""
 
     def __init__(self, model_path: str) -> None:
         self.server = ThreadRunner(model_path)
@@ -155,7 +155,7 @@ def cluster(saved, monkeypatch):
     return fake
 
 
-def test_kubernetes_runs_a_pod_that_reads_a_copy_below_the_pipelines_root(saved, cluster, tmp_path):
+def test_kubernetes_runs_a_pod_that_reads_a_copy_below_the_pipeline_root(saved, cluster, tmp_path):
     """The whole executor: rows from shards, a copy of the model, a pod, requests, the blessing."""
     (tmp_path / "examples" / "Split-eval").mkdir(parents=True)
     with tf.io.TFRecordWriter(str(tmp_path / "examples" / "Split-eval" / "rows")) as shard:
@@ -202,13 +202,13 @@ def test_a_pod_that_does_not_load_in_time_is_blocked_with_the_end_of_its_log(clu
     assert cluster.deleted == ["server"]
 
 
-def test_control_tfx_by_itself_asks_for_claims_that_are_no_list(cluster, saved, monkeypatch):
-    """Why the manifest is corrected; where this fails, TFX does it, and KubernetesRunner may leave it."""
+def test_control_tfx_alone_sends_claims_that_are_no_list(cluster, saved, monkeypatch):
+    """Shows why KubernetesRunner corrects the manifest; if this test fails, TFX does so and the correction can go."""
     monkeypatch.delattr(runners.KubernetesRunner, "_BuildPodManifest")
     check(saved, platform="kubernetes")
     assert cluster.manifest["spec"]["containers"][0]["resources"]["claims"] == {}
 
 
-def test_outside_a_cluster_is_no_fault_of_the_model(saved):
-    with pytest.raises(RuntimeError, match=r"no pod of Kubeflow Pipelines; .*set ServingCheck\.platform = 'process'"):
+def test_a_missing_cluster_is_an_error_and_no_verdict_on_the_model(saved):
+    with pytest.raises(RuntimeError, match=r"no pod of Kubeflow Pipelines; .*set InfraValidator\.platform = 'process'"):
         check(saved, platform="kubernetes")

@@ -1,4 +1,4 @@
-"""Models of a few operations that keep the SavedModel contract, but for one thing each."""
+"""Models of a few operations; each breaks the SavedModel contract in one way."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ COLOURS = ["red", "green", "blue"]
 
 
 class ToyModel(tf.Module):
-    """Every picture and every text has the same embedding, [1, 0]; a subclass changes one thing."""
+    """Gives every picture and every text the embedding [1, 0] and keeps the contract; each subclass has one fault."""
 
     def signatures(self) -> dict:
         strings = tf.TensorSpec([None], tf.string)
@@ -40,7 +40,7 @@ class ToyModel(tf.Module):
 
 
 class UnsureModel(ToyModel):
-    """Its label set has NaN for a label."""
+    """Answers NaN for one label of its label set."""
 
     def classify(self, image_bytes):
         answer = super().classify(image_bytes)
@@ -56,7 +56,7 @@ class NarrowModel(ToyModel):
 
 
 class SlowModel(ToyModel):
-    """Takes so long for a request with pictures, whatever the machine."""
+    """Takes `seconds` for a request with pictures, on any machine."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class SlowModel(ToyModel):
 
 
 class LeakingModel(ToyModel):
-    """Keeps so many floats more with every request that has pictures."""
+    """Keeps `floats` more floats with every request that has pictures."""
 
     def __init__(self, floats: int) -> None:
         super().__init__()
@@ -84,10 +84,10 @@ class LeakingModel(ToyModel):
 
 
 class GreedyModel(LeakingModel):
-    """Keeps so many floats from the first request with pictures on."""
+    """Allocates `floats` floats with the first request that has pictures, and keeps them."""
 
     def image(self, image_bytes):
-        rows = tf.size(image_bytes) * 0 + self.floats  # no constant, or the server would fold it as it loads
+        rows = tf.size(image_bytes) * 0 + self.floats  # the server would fold a constant as it loads
         kept = self.kept.assign(tf.fill([rows], 1.0), read_value=False)
         with tf.control_dependencies([kept]):
             return ToyModel.image(self, image_bytes)
@@ -106,14 +106,14 @@ class NanModel(ToyModel):
 
 
 class LongModel(ToyModel):
-    """Its pictures' embeddings have length 2."""
+    """Gives picture embeddings of length 2."""
 
     def image(self, image_bytes):
         return 2 * super().image(image_bytes)
 
 
 class BlindModel(ToyModel):
-    """Embeds what is no picture."""
+    """Embeds bytes that are no picture."""
 
     def image(self, image_bytes):
         return self.unit(image_bytes)

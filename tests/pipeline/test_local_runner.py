@@ -62,8 +62,8 @@ def test_the_report_is_one_self_contained_page(project):
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert page.count("data:image/png;base64,") >= 14  # curves, bars and the gallery
     assert "Siglip.logit_bias = -10.0" in page
-    assert "Intervals are of 90%, and of a fall in a slice of 99.9%" in page
-    assert "This run was given 200 steps and the source <code>" in page
+    assert "Intervals have a confidence of 90%, and 99.9% for the change in a slice" in page
+    assert "This run had 200 steps and the source <code>" in page
     assert f"&#34;path&#34;: &#34;{project.data}&#34;" in page
 
 

@@ -70,7 +70,7 @@ def test_to_a_pushed_model_then_from_cache_then_on_a_new_span(image, tmp_path):
     assert not third["ImageTextGen"].cached
     assert "step 20/20" in third["Trainer"].printed
     page = (_path(kubeflow, third["RunReport"].artifacts["report"]) / "report.html").read_text()
-    assert re.search(r"This run was given 20 steps and the source <code>.*/data/2/pairs.jsonl", page)
+    assert re.search(r"This run had 20 steps and the source <code>.*/data/2/pairs.jsonl", page)
     # Captions are of any picture: the gate lets none of it through.
     assert not _summary(kubeflow, third)["blessed"]
     assert len(list(serving.iterdir())) == 2
