@@ -12,6 +12,7 @@ from tfx.utils import kube_utils
 import docker
 from components.infra_validator import executor, runners, serving_check
 from components.infra_validator.settings import InfraValidatorSettings
+from models.settings import configuration
 from tests.components.toy_models import ToyModel
 from tests.models.training.shapes import EXAMPLES
 from tests.pictures import shape_pairs
@@ -171,11 +172,10 @@ def test_kubernetes_runs_a_pod_that_reads_a_copy_below_the_pipeline_root(saved, 
     model.uri, examples.uri, blessing.uri = (str(tmp_path / name) for name in ("model", "examples", "blessing"))
     examples.split_names = artifact_utils.encode_split_names(["eval"])
     tf.io.gfile.makedirs(blessing.uri)
-    settings = {"platform": "kubernetes", "rows": 4, "leak_requests": 10, "max_memory_bytes": 3_000_000_000}
+    settings = InfraValidatorSettings(platform="kubernetes", rows=4, leak_requests=10, max_memory_bytes=3_000_000_000)
+    properties = {"settings": configuration.to_gin(settings)}
     context = base_executor.BaseExecutor.Context(tmp_dir=str(tmp_path / "root"), unique_id="1")
-    executor.Executor(context).Do(
-        {"model": [model], "examples": [examples]}, {"blessing": [blessing]}, {"settings": json.dumps(settings)}
-    )
+    executor.Executor(context).Do({"model": [model], "examples": [examples]}, {"blessing": [blessing]}, properties)
     measured = json.loads((tmp_path / "blessing" / executor.CHECK_FILE).read_text())
     assert measured["problem"] == ""
     assert measured["rows"] == 4
