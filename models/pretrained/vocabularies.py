@@ -1,4 +1,4 @@
-"""SentencePiece models that come with checkpoints."""
+"""SentencePiece models that belong to checkpoints."""
 
 import re
 
@@ -12,25 +12,25 @@ _PIECE_TAG = 0x0A  # ModelProto.pieces: field 1, length-delimited
 
 
 def load(model: bytes, source: str) -> sentencepiece.SentencePieceProcessor:
-    """The model's processor; PretrainedError where it is no SentencePiece model."""
+    """Returns a processor of the model; PretrainedError if the bytes are not a SentencePiece model."""
     pieces = sentencepiece.SentencePieceProcessor()
     try:
         pieces.LoadFromSerializedProto(model)
     except (RuntimeError, TypeError) as error:
         raise PretrainedError(
-            f"{source}: the vocabulary is no SentencePiece model ({error}); take the file again, or name another"
+            f"{source}: the vocabulary is not a SentencePiece model ({error}); get the file again, or name another"
         ) from error
     return pieces
 
 
 def fit(model: bytes, rows: int, source: str) -> bytes:
-    """The model with as many pieces as the token embedding has rows.
+    """Returns the model with as many pieces as the token embedding has rows.
 
-    mT5's vocabulary, which the multilingual SigLIP uses, ends in 100 pieces "<extra_id_N>" that no caption has and that
-    SigLIP has no embedding for; they are left out, so that no id can lie outside the embedding.
+    The multilingual SigLIP uses mT5's vocabulary, which ends in 100 pieces "<extra_id_N>". No caption has them, and
+    SigLIP has no embeddings for them. They are cut off, so that every id has a row.
 
     Raises:
-      PretrainedError: the sizes differ for any other reason.
+      PretrainedError: the sizes differ for another reason.
     """
     pieces = load(model, source)
     size = pieces.get_piece_size()
@@ -45,7 +45,7 @@ def fit(model: bytes, rows: int, source: str) -> bytes:
 
 
 def is_cut_from(model: bytes, given: bytes) -> bool:
-    """Whether `fit` makes the model out of the given one."""
+    """Whether `fit` turns the given model into `model`."""
     try:
         return fit(given, load(model, "").get_piece_size(), "") == model
     except PretrainedError:
@@ -53,15 +53,16 @@ def is_cut_from(model: bytes, given: bytes) -> bool:
 
 
 def pad_id(rows: int) -> int:
-    """What a text is filled up with, by the size of the vocabulary: SigLIP 2 uses Gemma's and its padding, 0.
+    """Returns the id that pads texts, which follows from the number of pieces.
 
-    SigLIP pads with the end of sentence of its T5 vocabularies, which is 1, as is VocabularyTrainer's padding.
+    SigLIP 2 uses Gemma's vocabulary and its padding, 0. SigLIP pads with 1, the end of sentence of its T5 vocabularies;
+    VocabularyTrainer pads with 1, too.
     """
     return 0 if rows == GEMMA_PIECES else 1
 
 
 def strips_punctuation(rows: int) -> bool:
-    """Whether texts lose punctuation for zero-shot, by the size of the vocabulary: in SigLIP, but not in SigLIP 2."""
+    """Whether zero-shot texts lose punctuation, which follows from the number of pieces: SigLIP yes, SigLIP 2 no."""
     return rows != GEMMA_PIECES
 
 
@@ -91,7 +92,7 @@ def _first_pieces(model: bytes, count: int) -> bytes:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """The number at `position`, in protocol buffers' base-128 encoding, and where it ends."""
+    """Reads a base-128 varint of protobuf at `position`; returns its value and the position after it."""
     value = shift = 0
     while True:
         byte = data[position]
