@@ -1,4 +1,4 @@
-"""Edges: which rows are alike, by every signal that the options name."""
+"""Edges: joins rows that are alike by any of the signals that the settings choose."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from beam.dedupe.settings import DeduperSettings
 
 
 class Edges(beam.PTransform):
-    """PCollection[Fingerprint] -> PCollection of edges between nodes, uint64 [E, 2], some from a node to itself."""
+    """PCollection[Fingerprint] -> PCollection of edges between nodes, uint64 [E, 2]; some join a node to itself."""
 
     def __init__(self, options: DeduperSettings) -> None:
         super().__init__()

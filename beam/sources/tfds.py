@@ -16,8 +16,8 @@ class TfdsSource(RowSource):
     """Reads one split of a prepared data set; see `RowSource` for columns.
 
     The columns are the data set's features, nested ones as "captions/text". With `templates`, the class of a picture
-    becomes its `class_name` and, through the templates, its captions. Many rows then share a caption, so
-    set ImageTextGen.unique_captions = False.
+    becomes its `class_name` and, through the templates, its captions. Many rows then share a caption, so set
+    ImageTextGen.unique_captions = False.
 
     Attributes:
       path: folder of a prepared version, such as tensorflow_datasets/coco_captions/2014/1.1.0; set this or `builder`.
