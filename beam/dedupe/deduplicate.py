@@ -45,25 +45,25 @@ class Deduplicate(beam.PTransform):
     samples.json lie beside the manifest.
     """
 
-    def __init__(self, options: DeduperSettings, layout: writer.Layout, folders: store.Folders) -> None:
+    def __init__(self, settings: DeduperSettings, layout: writer.Layout, folders: store.Folders) -> None:
         super().__init__()
-        self._options, self._layout, self._folders = options, layout, folders
+        self._settings, self._layout, self._folders = settings, layout, folders
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        options, layout, folders = self._options, self._layout, self._folders
+        settings, layout, folders = self._settings, self._layout, self._folders
 
         def held_out(row: ImageText) -> bool:
             return layout.split_of(row.split_key) != _TRAIN
 
         rows = pipeline | "Read" >> ReadShards(folders.source) | beam.ParDo(stages.ReportProgress("compared"))
-        corpus = rows | "Fingerprint" >> Fingerprints(held_out, options)
+        corpus = rows | "Fingerprint" >> Fingerprints(held_out, settings)
         sets = []
-        for name, folder in sorted(options.evaluation_sets.items()):
+        for name, folder in sorted(settings.evaluation_sets.items()):
             read = pipeline | f"Read {name}" >> ReadShards(folder) | f"Check {name}" >> beam.Map(_decodable)
-            sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, options, name))
+            sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, settings, name))
         prints = [corpus, *sets] | "Fingerprints" >> beam.Flatten()
 
-        edges = prints | Edges(options)
+        edges = prints | Edges(settings)
         stars = edges | beam.CombineGlobally(Clusters()) | "Stars" >> beam.FlatMap(_pairs)
         by_node = prints | "ByNode" >> beam.Map(lambda one: (one.node, one))
         clustered = {"root": stars, "rows": by_node} | "Root" >> beam.CoGroupByKey() | beam.FlatMap(_with_root)
@@ -71,7 +71,7 @@ class Deduplicate(beam.PTransform):
         decisions = (
             {"best": best, "rows": clustered}
             | "Cluster" >> beam.CoGroupByKey()
-            | "Decide" >> beam.FlatMap(_decisions, options.keep_captions)
+            | "Decide" >> beam.FlatMap(_decisions, settings.keep_captions)
         )
         by_key = rows | "ByKey" >> beam.Map(lambda row: (row.key, row.by_reference()))
         kept = (

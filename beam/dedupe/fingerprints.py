@@ -69,19 +69,19 @@ class Fingerprints(beam.PTransform):
     """PCollection[ImageText] -> PCollection[Fingerprint], for the corpus or an evaluation set."""
 
     def __init__(
-        self, held_out: Callable[[ImageText], bool], options: DeduperSettings, evaluation_set: str = ""
+        self, held_out: Callable[[ImageText], bool], settings: DeduperSettings, evaluation_set: str = ""
     ) -> None:
         super().__init__()
-        self._held_out, self._options, self._evaluation_set = held_out, options, evaluation_set
+        self._held_out, self._settings, self._evaluation_set = held_out, settings, evaluation_set
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        held_out, options, evaluation_set = self._held_out, self._options, self._evaluation_set
-        if not options.embedding_similarity:
-            return rows | beam.Map(lambda row: fingerprint(row, held_out(row), options, evaluation_set))
+        held_out, settings, evaluation_set = self._held_out, self._settings, self._evaluation_set
+        if not settings.embedding_similarity:
+            return rows | beam.Map(lambda row: fingerprint(row, held_out(row), settings, evaluation_set))
         batches = rows | beam.BatchElements(min_batch_size=_EMBEDDED, max_batch_size=_EMBEDDED)
-        embedded = batches | "Embed" >> beam.ParDo(_Embed(options.embedding_model))
+        embedded = batches | "Embed" >> beam.ParDo(_Embed(settings.embedding_model))
         return embedded | beam.Map(
-            lambda pair: fingerprint(pair[0], held_out(pair[0]), options, evaluation_set)._replace(
+            lambda pair: fingerprint(pair[0], held_out(pair[0]), settings, evaluation_set)._replace(
                 embedding_signature=pair[1]
             )
         )
@@ -104,7 +104,7 @@ class _Embed(beam.DoFn):
         self._progress.add(len(batch))
 
 
-def fingerprint(row: ImageText, held_out: bool, options: DeduperSettings, evaluation_set: str = "") -> Fingerprint:
+def fingerprint(row: ImageText, held_out: bool, settings: DeduperSettings, evaluation_set: str = "") -> Fingerprint:
     """Decodes the picture of a row and computes everything that the settings compare."""
     picture = pictures.on_white(row.image)
     caption = normalised(row.caption)
@@ -123,11 +123,11 @@ def fingerprint(row: ImageText, held_out: bool, options: DeduperSettings, evalua
         position=row.position,
         evaluation_set=evaluation_set,
         language=row.language,
-        captions=(row.caption, *row.more_captions) if options.keep_captions else (),
-        exact=tuple(f"{kind}:{values[kind]()}" for kind in options.exact),
+        captions=(row.caption, *row.more_captions) if settings.keep_captions else (),
+        exact=tuple(f"{kind}:{values[kind]()}" for kind in settings.exact),
         pixels=pixels,
-        looks=tuple(looks(picture, options)),
-        caption_signature=caption_signature(caption) if options.caption_similarity else b"",
+        looks=tuple(looks(picture, settings)),
+        caption_signature=caption_signature(caption) if settings.caption_similarity else b"",
     )
 
 
@@ -141,17 +141,17 @@ def hash_difference(one: Fingerprint, other: Fingerprint) -> int | None:
     return min(bits, default=None)
 
 
-def looks(picture: Image.Image, options: DeduperSettings) -> Iterator[tuple[bytes, bytes]]:
+def looks(picture: Image.Image, settings: DeduperSettings) -> Iterator[tuple[bytes, bytes]]:
     """Yields (hash, colours) of an RGB picture and of the variants in the settings; see `Fingerprint.looks`."""
-    if options.image_distance < 0:
+    if settings.image_distance < 0:
         return
     seen = [picture]
-    if options.borders and (inner := without_border(picture)) is not picture:
+    if settings.borders and (inner := without_border(picture)) is not picture:
         seen.append(inner)
-    if options.flips:
+    if settings.flips:
         seen += [ImageOps.mirror(one) for one in seen]
     for one in seen:
-        yield perceptual_hash(one), mean_colours(one) if options.compares_colours else b""
+        yield perceptual_hash(one), mean_colours(one) if settings.compares_colours else b""
 
 
 def without_border(picture: Image.Image) -> Image.Image:

@@ -116,14 +116,14 @@ def score(pairs: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[floa
     return right / len(pairs) if pairs else 1.0, right / len(true)
 
 
-def deduper(images: list[Image.Image], options: DeduperSettings) -> Detector:
+def deduper(images: list[Image.Image], settings: DeduperSettings) -> Detector:
     """The Deduper's detector: by bands, it compares every look of one picture with every look of another."""
-    seen = [(look, number) for number, image in enumerate(images) for look in fingerprints.looks(image, options)]
+    seen = [(look, number) for number, image in enumerate(images) for look in fingerprints.looks(image, settings)]
     values = np.array([int.from_bytes(value, "big") for (value, _), _ in seen], np.uint64)
     colours, of = [colour for (_, colour), _ in seen], np.array([number for _, number in seen])
 
     def pairs(distance: int) -> set[tuple[int, int]]:
-        named = banded_pairs(values, colours, distance, options.colour_tolerance)
+        named = banded_pairs(values, colours, distance, settings.colour_tolerance)
         edges = of[np.array(sorted(named))]
         return {(min(edge), max(edge)) for edge in edges.tolist() if edge[0] != edge[1]}
 

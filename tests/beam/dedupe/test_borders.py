@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from beam.dedupe import fingerprints
-from tests.beam.dedupe.test_deduplicate import OPTIONS, scene
+from tests.beam.dedupe.test_deduplicate import SETTINGS, scene
 from tests.pictures import encode
 
 
@@ -19,7 +19,7 @@ def test_border_in_a_jpeg_is_cropped_in_spite_of_edge_noise(width, quality_of_jp
     found = fingerprints.without_border(Image.open(io.BytesIO(bordered)).convert("RGB"))
     assert max(abs(a - b) for a, b in zip(found.size, inner.size, strict=True)) <= 2
     hashes = [int.from_bytes(fingerprints.perceptual_hash(picture), "big") for picture in (found, inner)]
-    assert (hashes[0] ^ hashes[1]).bit_count() <= OPTIONS.image_distance
+    assert (hashes[0] ^ hashes[1]).bit_count() <= SETTINGS.image_distance
 
 
 @pytest.mark.parametrize("colour", ["black", "white", (200, 30, 60)])

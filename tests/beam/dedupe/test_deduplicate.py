@@ -17,7 +17,7 @@ from tests.beam.dedupe import quality
 from tests.beam.stored import LAYOUT, by_split, read, write
 from tests.pictures import encode
 
-OPTIONS = dedupe.DeduperSettings(image_distance=6)
+SETTINGS = dedupe.DeduperSettings(image_distance=6)
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
@@ -30,10 +30,10 @@ def row(key: str, picture: Image.Image, caption: str = "", image_format: str = "
     return ImageText(key, encode(picture, image_format), caption or f"caption of {key}", "x:1", "test", **fields)
 
 
-def run(rows: list[ImageText], folder: pathlib.Path, options: dedupe.DeduperSettings = OPTIONS, *flags: str) -> dict:
+def run(rows: list[ImageText], folder: pathlib.Path, settings: dedupe.DeduperSettings = SETTINGS, *flags: str) -> dict:
     source = write(folder / "source", rows)
     folders = store.Folders(source, str(folder / "out"), str(folder / "report"))
-    stage = dedupe.Deduplicate(options, LAYOUT, folders)
+    stage = dedupe.Deduplicate(settings, LAYOUT, folders)
     return stored.run(stage, folder / "report", *flags)
 
 
@@ -104,7 +104,7 @@ def test_chains_collapse_to_one(run_once):
     """Each link is near the next one, but the first is not near the last."""
     hashes = [int.from_bytes(fingerprints.perceptual_hash(pictures.on_white(link.image)), "big") for link in CHAIN]
     apart = [bin(one ^ other).count("1") for one, other in itertools.pairwise(hashes)]
-    assert max(apart) <= OPTIONS.image_distance < bin(hashes[0] ^ hashes[-1]).count("1")
+    assert max(apart) <= SETTINGS.image_distance < bin(hashes[0] ^ hashes[-1]).count("1")
     assert len({one.key for one in CHAIN} & set(read(run_once[0] / "out"))) == 1
 
 
@@ -120,7 +120,7 @@ def test_samples_show_pairs_of_kept_and_dropped_rows(run_once):
 
 def test_keep_captions_takes_over_captions_of_dropped_rows(tmp_path, run_once):
     rows = [row(f"{i}", scene(1), caption) for i, caption in enumerate(("one", "one two", "one two three", "one"))]
-    run(rows, tmp_path, dataclasses.replace(OPTIONS, keep_captions=1))
+    run(rows, tmp_path, dataclasses.replace(SETTINGS, keep_captions=1))
     (kept,) = read(tmp_path / "out").values()
     assert len({kept.caption, *kept.more_captions}) == 2
     assert not any(one.more_captions for one in read(run_once[0] / "out").values())  # control: keep_captions is 0
@@ -136,7 +136,7 @@ def test_kept_captions_have_the_language_of_their_row_and_are_new(tmp_path):
         row("c-fr", small, "dog", group="c", language="fr"),
     ]
     one_split = [*stay, *go, *UNLIKE[:8]]
-    run(one_split, tmp_path, dataclasses.replace(OPTIONS, keep_captions=3))
+    run(one_split, tmp_path, dataclasses.replace(SETTINGS, keep_captions=3))
     kept = {key: one.more_captions for key, one in read(tmp_path / "out").items() if not key.startswith("unlike")}
     assert kept == {"a-en": ("hound",), "a-fr": ("le chien",)}
 
@@ -158,8 +158,8 @@ def test_planted_evaluation_pictures_are_dropped(tmp_path, capsys):
     planted = [
         row(f"planted-{i}", changes[name](scene(1000 + i, (128, 128))), f"planted {i}") for i, name in enumerate(names)
     ]
-    options = dataclasses.replace(OPTIONS, image_distance=8, colour_tolerance=255, evaluation_sets={"coco": folder})
-    manifest = run([*UNLIKE, *planted], tmp_path, options)
+    settings = dataclasses.replace(SETTINGS, image_distance=8, colour_tolerance=255, evaluation_sets={"coco": folder})
+    manifest = run([*UNLIKE, *planted], tmp_path, settings)
     missed = set(read(tmp_path / "out")) - {one.key for one in UNLIKE}
     kinds = sorted(names[int(key.removeprefix("planted-"))] for key in missed)
     with capsys.disabled():
@@ -170,7 +170,7 @@ def test_planted_evaluation_pictures_are_dropped(tmp_path, capsys):
     assert set(read(tmp_path / "out")) >= {one.key for one in UNLIKE}
     assert facts(tmp_path, report.CLUSTERS_FILE)["evaluation_sets"] == {"coco": {"rows": 24, "found": 21 - len(missed)}}
 
-    without = dataclasses.replace(options, borders=False)  # control
+    without = dataclasses.replace(settings, borders=False)  # control
     run([*UNLIKE, *planted], tmp_path / "without", without)
     assert len(set(read(tmp_path / "without" / "out"))) - len(UNLIKE) >= len(missed) + 3
 
@@ -180,16 +180,16 @@ def test_reason_names_the_first_of_two_evaluation_sets_with_the_same_picture(tmp
         write(tmp_path / name, rows)
     for turn, names in enumerate(("ab", "ba")):
         sets = {name: str(tmp_path / name) for name in names}
-        options = dataclasses.replace(OPTIONS, evaluation_sets=sets)
+        settings = dataclasses.replace(SETTINGS, evaluation_sets=sets)
         rows = [dataclasses.replace(UNLIKE[0], key="planted"), *UNLIKE[1:10]]
-        assert run(rows[:: 1 - 2 * turn], tmp_path / names, options)["dropped"] == {"contaminated_a": 1}
+        assert run(rows[:: 1 - 2 * turn], tmp_path / names, settings)["dropped"] == {"contaminated_a": 1}
 
 
 def test_error_names_an_evaluation_picture_that_cannot_be_decoded(tmp_path):
     folder = write(tmp_path / "evaluation", [UNLIKE[0], dataclasses.replace(UNLIKE[1], image=b"GIF89a, it says")])
-    options = dataclasses.replace(OPTIONS, evaluation_sets={"coco": folder})
+    settings = dataclasses.replace(SETTINGS, evaluation_sets={"coco": folder})
     with pytest.raises(Exception, match=r"evaluation/Split-\w+/data_tfrecord.*:1: image_undecodable \(15 bytes: "):
-        run(UNLIKE[2:20], tmp_path, options)
+        run(UNLIKE[2:20], tmp_path, settings)
 
 
 @pytest.mark.parametrize(
@@ -211,11 +211,11 @@ def test_sixteen_bit_pictures_are_not_clipped():
     """The store keeps them unchanged; clipped to eight bits, all would be white."""
     deep = [np.asarray(scene(seed).convert("L")).astype(np.uint16) * 257 for seed in (1, 2)]
     first, second = (
-        fingerprints.fingerprint(row(f"{i}", Image.fromarray(d)), False, OPTIONS) for i, d in enumerate(deep)
+        fingerprints.fingerprint(row(f"{i}", Image.fromarray(d)), False, SETTINGS) for i, d in enumerate(deep)
     )
     assert first.pixels != second.pixels
-    assert (fingerprints.hash_difference(first, second) or 0) > OPTIONS.image_distance
-    shallow = fingerprints.fingerprint(row("8", scene(1).convert("L")), False, OPTIONS)
+    assert (fingerprints.hash_difference(first, second) or 0) > SETTINGS.image_distance
+    shallow = fingerprints.fingerprint(row("8", scene(1).convert("L")), False, SETTINGS)
     assert first.pixels == shallow.pixels
 
 
@@ -225,7 +225,7 @@ def test_flips_makes_mirror_images_alike(tmp_path):
         row("right", ImageOps.mirror(scene(600)), "short"),
         *UNLIKE[:8],
     ]
-    asked = run(rows, tmp_path / "asked", dataclasses.replace(OPTIONS, flips=True))
+    asked = run(rows, tmp_path / "asked", dataclasses.replace(SETTINGS, flips=True))
     assert asked["dropped"] == {"near_duplicate": 1}
     assert "right" not in read(tmp_path / "asked" / "out")
     assert run(rows, tmp_path / "not")["dropped"] == {}  # control
@@ -236,7 +236,7 @@ def test_borders_makes_a_framed_picture_alike(tmp_path):
     rows = [row("bare", scene(600), "a longer caption"), row("framed", framed, "short"), *UNLIKE[:8]]
     asked = run(rows, tmp_path / "asked")
     assert asked["dropped"] == {"near_duplicate": 1}
-    assert run(rows, tmp_path / "not", dataclasses.replace(OPTIONS, borders=False))["dropped"] == {}  # control
+    assert run(rows, tmp_path / "not", dataclasses.replace(SETTINGS, borders=False))["dropped"] == {}  # control
 
 
 def test_run_whose_report_fails_writes_no_manifest(tmp_path, monkeypatch):

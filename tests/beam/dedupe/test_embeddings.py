@@ -39,7 +39,7 @@ def save_model(path: pathlib.Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory) -> dedupe.DeduperSettings:
+def settings(tmp_path_factory) -> dedupe.DeduperSettings:
     model = save_model(tmp_path_factory.mktemp("model") / "7")
     return dedupe.DeduperSettings(exact=(), image_distance=-1, embedding_model=model, embedding_similarity=0.95)
 
@@ -52,45 +52,45 @@ MIRRORED = [
 ]
 
 
-def test_rows_with_similar_embeddings_are_dropped(options, tmp_path):
-    assert run(MIRRORED, tmp_path, options)["dropped"] == {"near_duplicate": 1}
+def test_rows_with_similar_embeddings_are_dropped(settings, tmp_path):
+    assert run(MIRRORED, tmp_path, settings)["dropped"] == {"near_duplicate": 1}
     assert {one.key for one in MIRRORED} - set(read(tmp_path / "out")) == {"right"}
 
 
-def test_control_threshold_of_one_and_hashes_drop_nothing(options, tmp_path):
-    strict = dataclasses.replace(options, embedding_similarity=1.0)
+def test_control_threshold_of_one_and_hashes_drop_nothing(settings, tmp_path):
+    strict = dataclasses.replace(settings, embedding_similarity=1.0)
     assert run([*UNLIKE, row("left", scene(600))], tmp_path / "all", strict)["dropped"] == {}
     hashes = dedupe.DeduperSettings(image_distance=6)
     assert run(MIRRORED, tmp_path / "hashes", hashes)["dropped"] == {}
 
 
-def test_bytes_are_the_same_in_any_order_and_with_more_workers(options, tmp_path):
-    run(MIRRORED, tmp_path / "a", options)
-    run(MIRRORED[::-1], tmp_path / "b", options, "--direct_num_workers=4", "--direct_running_mode=multi_threading")
+def test_bytes_are_the_same_in_any_order_and_with_more_workers(settings, tmp_path):
+    run(MIRRORED, tmp_path / "a", settings)
+    run(MIRRORED[::-1], tmp_path / "b", settings, "--direct_num_workers=4", "--direct_running_mode=multi_threading")
     assert stored.checksums(tmp_path / "a" / "out") == stored.checksums(tmp_path / "b" / "out")
 
 
-def test_evaluation_set_is_compared_by_embeddings(options, tmp_path):
+def test_evaluation_set_is_compared_by_embeddings(settings, tmp_path):
     folder = stored.write(tmp_path / "evaluation", [row("set", scene(600).transpose(0)), *UNLIKE[20:]])
-    decontaminated = dataclasses.replace(options, evaluation_sets={"coco": folder})
+    decontaminated = dataclasses.replace(settings, evaluation_sets={"coco": folder})
     manifest = run([row("planted", scene(600)), *UNLIKE[:20]], tmp_path, decontaminated)
     assert manifest["dropped"] == {"contaminated_coco": 1}
 
 
-def test_pin_takes_the_newest_model_and_errors_name_a_missing_one(options):
-    pushed = dataclasses.replace(options, embedding_model=str(pathlib.Path(options.embedding_model).parent))
+def test_pin_takes_the_newest_model_and_errors_name_a_missing_one(settings):
+    pushed = dataclasses.replace(settings, embedding_model=str(pathlib.Path(settings.embedding_model).parent))
     run_of = PipelineSettings(deduper=pushed)
     pinned = pins.pin(run_of).deduper
-    assert dataclasses.replace(pinned, embedding_sha256="") == options
+    assert dataclasses.replace(pinned, embedding_sha256="") == settings
     assert pins.pin(PipelineSettings(deduper=pinned)).deduper == pinned
     assert "Deduper.embedding_similarity = 0.95" in configuration.to_gin(run_of)
     with pytest.raises(ValueError, match=r"Deduper.embedding_sha256 is 'other', but .* has "):
         pins.pin(PipelineSettings(deduper=dataclasses.replace(pinned, embedding_sha256="other")))
-    no_text = SimilaritySettings(model=options.embedding_model, minimum=0.1)
+    no_text = SimilaritySettings(model=settings.embedding_model, minimum=0.1)
     with pytest.raises(ValueError, match=r"Similarity.model is .* but that has no signature embed_text; name one"):
         pins.pin_image_text_gen(ImageTextGenSettings(similarity=no_text))
     with pytest.raises(ValueError, match=r"Deduper.embedding_model is 'nowhere', but holds no SavedModel"):
-        pins.pin(PipelineSettings(deduper=dataclasses.replace(options, embedding_model="nowhere")))
+        pins.pin(PipelineSettings(deduper=dataclasses.replace(settings, embedding_model="nowhere")))
 
 
 @pytest.mark.parametrize("fields", [{"embedding_similarity": 0.9}, {"embedding_model": "x"}])

@@ -80,14 +80,14 @@ def server():
     made.server_close()
 
 
-def url_list(folder: pathlib.Path, server, names: list[str], *others: str, **options) -> UrlListSource:
+def url_list(folder: pathlib.Path, server, names: list[str], *others: str, **settings) -> UrlListSource:
     lines = [f"a {name}\thttp://127.0.0.1:{server.server_port}/{name}" for name in names]
     (folder / "list.tsv").write_text("\n".join([*lines, *others]) + "\n")
     default = UrlListSource().rows
     rows = CsvSource(
         str(folder / "list.tsv"), default.columns, default.captions, delimiter="\t", quote="", header=default.header
     )
-    return UrlListSource(rows, **{"host_pause": 0.0, "timeout": 0.5, "max_bytes": 1500, **options})
+    return UrlListSource(rows, **{"host_pause": 0.0, "timeout": 0.5, "max_bytes": 1500, **settings})
 
 
 def test_each_url_gives_a_picture_or_a_reason(tmp_path, server):
@@ -153,11 +153,11 @@ def test_error_in_a_thread_is_raised():
         list(fetch.in_threads([("h", 1)], fail, 2, 1, 0.0))
 
 
-@pytest.mark.parametrize(("options", "message"), [
+@pytest.mark.parametrize(("settings", "message"), [
     ({"threads": 0}, "UrlListSource.threads is 0, but must be 1 or more"),
     ({"timeout": 0.0}, r"UrlListSource.timeout is 0\.0, but must be above 0"),
     ({"rows": "list.tsv"}, "UrlListSource.rows is 'list.tsv', but must be a source of rows"),
 ])  # fmt: skip
-def test_errors_for_wrong_limits_say_the_fix(options, message):
+def test_errors_for_wrong_limits_say_the_fix(settings, message):
     with pytest.raises(ValueError, match=message):
-        UrlListSource(**options)
+        UrlListSource(**settings)
