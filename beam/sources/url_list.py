@@ -50,8 +50,6 @@ class UrlListSource:
     refuse: tuple[str, ...] = ("noai", "noimageai")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rows, RowSource):
-            raise ValueError(f"UrlListSource.rows is {self.rows!r}, but must be a source of rows such as @CsvSource()")
         for name, least in {"retries": 0, "threads": 1, "host_connections": 1, "host_pause": 0, "max_bytes": 1}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"UrlListSource.{name} is {getattr(self, name)!r}, but must be {least} or more")

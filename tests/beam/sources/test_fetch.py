@@ -156,7 +156,7 @@ def test_error_in_a_thread_is_raised():
 @pytest.mark.parametrize(("settings", "message"), [
     ({"threads": 0}, "UrlListSource.threads is 0, but must be 1 or more"),
     ({"timeout": 0.0}, r"UrlListSource.timeout is 0\.0, but must be above 0"),
-    ({"rows": "list.tsv"}, "UrlListSource.rows is 'list.tsv', but must be a source of rows"),
+    ({"rows": "list.tsv"}, "UrlListSource.rows is 'list.tsv', but must be of type RowSource; correct"),
 ])  # fmt: skip
 def test_errors_for_wrong_limits_say_the_fix(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -30,17 +30,17 @@ PAIRS = [(image, caption, f"generated: {caption}") for image, caption, _ in shap
 
 
 def read(source: sources.Source) -> tuple[list[ImageText], list[Rejected]]:
-    """Reads a source, after a round trip through JSON; returns pairs and rejects, sorted by position."""
+    """Reads a source, after a round trip through gin text; returns pairs and rejects, sorted by position."""
     _FOUND.clear()
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
-        pipeline | _travelled(source).read() | apache_beam.Map(_keep)
+        pipeline | _round_trip(source).read() | apache_beam.Map(_keep)
     found = sorted(_FOUND, key=lambda row: (len(row.position), row.position))
     rejected = [row for row in found if isinstance(row, Rejected)]
     return [row for row in found if isinstance(row, ImageText)], rejected
 
 
-def _travelled(source: sources.Source) -> sources.Source:
-    """The source, made again of the gin text that carries it to components."""
+def _round_trip(source: sources.Source) -> sources.Source:
+    """The source after a round trip through the gin text that carries it to components."""
     text = configuration.to_gin(ImageTextGenSettings(source))
     return configuration.parse(text, ImageTextGenSettings).source
 
