@@ -1,4 +1,4 @@
-"""Edges -> clusters: the connected components of what is alike."""
+"""Edges -> clusters: the connected components of the graph in which edges join rows that are alike."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,27 +12,27 @@ _EDGE = np.empty([0, 2], np.uint64)
 
 
 def stars(edges: np.ndarray) -> np.ndarray:
-    """uint64 [E, 2] -> [M, 2]: each node of an edge, beside the smallest node that it is connected with; sorted."""
+    """Edges, uint64 [E, 2] -> uint64 [M, 2]: (node, smallest node of its component) for each node, sorted."""
     nodes, index = np.unique(edges, return_inverse=True)
     index = index.reshape(-1, 2)
     graph = sparse.coo_array((np.ones(len(index), bool), (index[:, 0], index[:, 1])), shape=(len(nodes), len(nodes)))
     _, component = sparse.csgraph.connected_components(graph, directed=False)
-    _, smallest = np.unique(component, return_index=True)  # nodes are sorted, so the first is the smallest
+    _, smallest = np.unique(component, return_index=True)  # nodes are sorted, so the first one is the smallest
     return np.stack([nodes, nodes[smallest[component]]], axis=1)
 
 
 def to_smallest(group: tuple[Any, Iterable[int]]) -> Iterator[np.ndarray]:
-    """An edge from each node of a value to the smallest, so that a million copies give a million edges and no more."""
+    """Links each node of a group to the smallest one, so that a million copies give only a million edges."""
     nodes = np.unique(np.fromiter(group[1], np.uint64))
     if len(nodes) > 1:
         yield np.stack([nodes[1:], np.broadcast_to(nodes[0], len(nodes) - 1)], axis=1)
 
 
 class Clusters(beam.CombineFn):
-    """Edges, uint64 [E, 2] each -> the stars of all, whatever the order they come in.
+    """Combines edges, uint64 [E, 2] each, into the stars of all edges; their order does not matter.
 
-    An accumulator keeps the stars of what it has seen, 16 bytes a row that has a duplicate: the last of them holds
-    all of these, which fits a worker up to about a billion such rows.
+    An accumulator holds the stars of its edges, 16 bytes for each row that has a duplicate. The last accumulator holds
+    all of them, so a worker can take about a billion such rows.
     """
 
     def create_accumulator(self) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Deduplicate: of rows that are alike one is kept; what is alike to an evaluation set is dropped whole."""
+"""Deduplicate: keeps one row of each cluster of rows that are alike, and none that is alike to an evaluation set."""
 
 import dataclasses
 import heapq
@@ -23,7 +23,13 @@ _CHECK = DecodeCheck(PictureSettings(min_side=1))
 
 
 class Decision(NamedTuple):
-    """What becomes of a row that has others like it: `drop`, with the reason, or `captions` to take over."""
+    """What to do with a row of a cluster.
+
+    Attributes:
+      drop: the reason, if the row is dropped; else None.
+      kept_position: position of the row that the cluster keeps.
+      captions: captions of dropped rows that the row takes over.
+    """
 
     drop: Rejected | None
     kept_position: str
@@ -31,33 +37,33 @@ class Decision(NamedTuple):
 
 
 class Deduplicate(beam.PTransform):
-    """Pipeline -> PCollection of the manifest; reads a folder of Examples and writes another, without duplicates.
+    """Pipeline -> PCollection of the manifest; reads a folder of Examples and writes another one without duplicates.
 
-    A cluster keeps the row with the smallest `Fingerprint.rank`, and with it the rows of its group. Of a cluster with
-    rows in several splits a held-out one is kept, never one that is trained on. Reasons: "duplicate" (the same pixels
-    as the row kept), "near_duplicate", "contaminated_<evaluation set>". Writes clusters.json and samples.json beside
-    the manifest.
+    A cluster keeps the row with the smallest `Fingerprint.rank`, and all rows of that row's group. If any row of a
+    cluster is held out, the cluster keeps a held-out row, never a training row. The reasons for dropped rows are
+    "duplicate" (same pixels as the kept row), "near_duplicate" and "contaminated_<evaluation set>". clusters.json and
+    samples.json lie beside the manifest.
     """
 
-    def __init__(self, options: DeduperSettings, layout: writer.Layout, folders: store.Folders) -> None:
+    def __init__(self, settings: DeduperSettings, layout: writer.Layout, folders: store.Folders) -> None:
         super().__init__()
-        self._options, self._layout, self._folders = options, layout, folders
+        self._settings, self._layout, self._folders = settings, layout, folders
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        options, layout, folders = self._options, self._layout, self._folders
+        settings, layout, folders = self._settings, self._layout, self._folders
 
         def held_out(row: ImageText) -> bool:
             return layout.split_of(row.split_key) != _TRAIN
 
         rows = pipeline | "Read" >> ReadShards(folders.source) | beam.ParDo(stages.ReportProgress("compared"))
-        corpus = rows | "Fingerprint" >> Fingerprints(held_out, options)
+        corpus = rows | "Fingerprint" >> Fingerprints(held_out, settings)
         sets = []
-        for name, folder in sorted(options.evaluation_sets.items()):
+        for name, folder in sorted(settings.evaluation_sets.items()):
             read = pipeline | f"Read {name}" >> ReadShards(folder) | f"Check {name}" >> beam.Map(_decodable)
-            sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, options, name))
+            sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, settings, name))
         prints = [corpus, *sets] | "Fingerprints" >> beam.Flatten()
 
-        edges = prints | Edges(options)
+        edges = prints | Edges(settings)
         stars = edges | beam.CombineGlobally(Clusters()) | "Stars" >> beam.FlatMap(_pairs)
         by_node = prints | "ByNode" >> beam.Map(lambda one: (one.node, one))
         clustered = {"root": stars, "rows": by_node} | "Root" >> beam.CoGroupByKey() | beam.FlatMap(_with_root)
@@ -65,7 +71,7 @@ class Deduplicate(beam.PTransform):
         decisions = (
             {"best": best, "rows": clustered}
             | "Cluster" >> beam.CoGroupByKey()
-            | "Decide" >> beam.FlatMap(_decisions, options.keep_captions)
+            | "Decide" >> beam.FlatMap(_decisions, settings.keep_captions)
         )
         by_key = rows | "ByKey" >> beam.Map(lambda row: (row.key, row.by_reference()))
         kept = (
@@ -81,7 +87,7 @@ class Deduplicate(beam.PTransform):
 
 
 class _Best(beam.CombineFn):
-    """The fingerprint of the smallest rank."""
+    """Finds the fingerprint with the smallest rank."""
 
     def create_accumulator(self) -> Fingerprint | None:
         return None
@@ -97,16 +103,18 @@ class _Best(beam.CombineFn):
 
 
 def _decodable(row: ImageText) -> ImageText:
-    """A row of an evaluation set, which others may have made, with its picture as the build would have stored it.
+    """Returns a row of an evaluation set with its picture in the form in which the build stores pictures.
+
+    Other tools may have made the set, so this is not known beforehand.
 
     Raises:
-      ValueError: the picture cannot be decoded, so that nothing could be compared with it.
+      ValueError: the picture cannot be decoded, so no row could be compared with it.
     """
     outcome = _CHECK(row)
     if isinstance(outcome, Rejected):
         raise ValueError(
-            f"Deduper.evaluation_sets: {row.position}: {outcome.reason} ({outcome.detail}), so that nothing can be "
-            "compared with it; remove the row, or make the set with `python -m pipeline.build`, which does"
+            f"Deduper.evaluation_sets: {row.position}: {outcome.reason} ({outcome.detail}), but every picture of "
+            "the set must be decodable; remove the row, or make the set with `python -m pipeline.build`, which drops it"
         )
     return outcome
 
@@ -134,9 +142,13 @@ def _decisions(group: tuple[int, dict[str, Iterable[Any]]], most: int) -> Iterat
 
 
 def _captions_to_take(best: Fingerprint, rows: Iterable[Fingerprint], most: int) -> dict[str, tuple[str, ...]]:
-    """{key: captions}: for the best row of each language that stays, those of that language of the best that go.
+    """Chooses captions of dropped rows for the kept rows of a cluster.
 
-    What a row that stays has itself is none of them. Memory does not grow with the cluster.
+    In each language, the kept row of the smallest rank takes over up to `most` captions of that language from dropped
+    rows, smallest rank first. Captions that a kept row has are left out. Memory does not grow with the cluster.
+
+    Returns:
+      {key of a kept row: captions to take over}.
     """
     takers: dict[str, Fingerprint] = {}
     own: set[str] = set()

@@ -1,4 +1,4 @@
-"""Edges: which rows are alike, by every signal that the options name."""
+"""Edges: joins rows that are alike by any of the signals that the settings choose."""
 
 from collections.abc import Callable
 
@@ -12,23 +12,23 @@ from beam.dedupe.settings import DeduperSettings
 
 
 class Edges(beam.PTransform):
-    """PCollection[Fingerprint] -> PCollection of edges between nodes, uint64 [E, 2], some from a node to itself."""
+    """PCollection[Fingerprint] -> PCollection of edges between nodes, uint64 [E, 2]; some join a node to itself."""
 
-    def __init__(self, options: DeduperSettings) -> None:
+    def __init__(self, settings: DeduperSettings) -> None:
         super().__init__()
-        self._options = options
+        self._settings = settings
 
     def expand(self, prints: beam.PCollection) -> beam.PCollection:
-        options = self._options
+        settings = self._settings
         edges = []
-        if options.exact:
+        if settings.exact:
             edges.append(
                 prints
                 | "Exact" >> beam.FlatMap(lambda one: [(value, one.node) for value in one.exact])
                 | "SameValue" >> beam.GroupByKey()
                 | "Equal" >> beam.FlatMap(to_smallest)
             )
-        if options.image_distance >= 0:
+        if settings.image_distance >= 0:
             by_hash = (
                 prints
                 | "Hash" >> beam.FlatMap(lambda one: [(look, one.node) for look in one.looks])
@@ -40,19 +40,19 @@ class Edges(beam.PTransform):
                 distinct
                 | "NearHashes"
                 >> NearHashes(
-                    options.image_distance, options.colour_tolerance, options.agreeing_bands, options.max_bucket
+                    settings.image_distance, settings.colour_tolerance, settings.agreeing_bands, settings.max_bucket
                 )
             )
-        if options.caption_similarity:
+        if settings.caption_similarity:
             similar = signatures.SimilarSignatures(
-                signatures.minhash_elements, PERMUTATIONS, options.caption_similarity, options.max_bucket
+                signatures.minhash_elements, PERMUTATIONS, settings.caption_similarity, settings.max_bucket
             )
             of_caption = _with_node(lambda one: one.caption_signature)
             edges.append(prints | "Captions" >> of_caption | "AlikeCaptions" >> similar)
-        if options.embedding_similarity:
-            agreement = signatures.agreement_at(options.embedding_similarity)
+        if settings.embedding_similarity:
+            agreement = signatures.agreement_at(settings.embedding_similarity)
             similar = signatures.SimilarSignatures(
-                signatures.plane_elements, signatures.PLANES, agreement, options.max_bucket
+                signatures.plane_elements, signatures.PLANES, agreement, settings.max_bucket
             )
             of_embedding = _with_node(lambda one: one.embedding_signature)
             edges.append(prints | "Embeddings" >> of_embedding | "AlikeEmbeddings" >> similar)

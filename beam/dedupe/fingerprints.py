@@ -1,4 +1,4 @@
-"""What a row is recognised by, some hundred bytes in place of the picture."""
+"""Fingerprints: a few hundred bytes of a row that replace its picture in all comparisons."""
 
 import hashlib
 import itertools
@@ -20,29 +20,30 @@ from beam.records import ImageText, normalised, salted_hash
 COLOUR_GRID = 4
 PERMUTATIONS = 64
 _MINHASH_SEED = 1
-_BORDER_SIDE = 512  # pixels of the longer side that borders are looked for at
-_BORDER_NOISE = 32  # levels of 255 that a line of a border may be off its colour, on average
-_EMBEDDED = 64  # pictures at a time
+_BORDER_SIDE = 512  # pixels of the longer side at which borders are detected
+_BORDER_NOISE = 32  # mean distance, in levels of 255, of a line of pixels from the colour of its border
+_EMBEDDED = 64  # pictures embedded at a time
 
 
 class Fingerprint(NamedTuple):
     """One row, without its picture.
 
     Attributes:
-      node: of the graph of what is alike; rows of a group share one.
-      rank: what is kept of a cluster is the smallest: an evaluation set's row, then a held-out one, then the one with
-        the most pixels, then with the longest caption, then the smallest key, set and position.
-      key, position: of the row.
-      evaluation_set: name of the set the row belongs to, "" for a row of the corpus.
-      language: of the captions.
-      captions: all of them, as written, where rows that stay may take them over; else ().
-      exact: what the row may have in common with others to the bit, "kind:value".
+      node: node of the row in the graph of rows that are alike; rows of a group share one.
+      rank: order in which a cluster prefers rows, smallest first: a row of an evaluation set, then a held-out row, then
+        the row with the most pixels, then the longest caption, then the smallest key, set and position.
+      key: key of the row.
+      position: position of the row.
+      evaluation_set: name of the evaluation set that has the row, or "" for a row of the corpus.
+      language: language of the captions.
+      captions: all captions as written, if kept rows may take them over; else ().
+      exact: "kind:value" of everything that makes two rows alike if it is equal.
       pixels: hash of the decoded picture.
-      looks: (hash, colours) of the picture, of what lies within its border and of their mirror images, as the options
-        have it; () where pictures are not compared. The hash has 8 bytes, the first one the highest; colours, 48
-        bytes, are the means of 4 x 4 parts, or b"" where they do not count.
+      looks: (hash, colours) of the picture; if the settings say so, also of the picture without its border, and of the
+        mirror images; () if pictures are not compared. The hash has 8 bytes, big-endian. Colours are the means of 4 x 4
+        parts, 48 bytes, or b"" if colours are not compared.
       caption_signature: MinHash of the caption, or b"".
-      embedding_signature: of the picture's embedding, or b"" (beam.dedupe.signatures).
+      embedding_signature: signature of the picture's embedding (see beam.dedupe.signatures), or b"".
     """
 
     node: int
@@ -60,34 +61,34 @@ class Fingerprint(NamedTuple):
 
 
 def node_of(row: ImageText, evaluation_set: str = "") -> int:
-    """The row's node: 63 bits of its split key; at a billion rows, two share one in one run of twenty."""
-    return salted_hash(row.split_key, f"node/{evaluation_set}") >> 1  # Beam's whole numbers have a sign
+    """Returns the row's node: a 63-bit hash of its split key. A billion rows have a collision in one run of twenty."""
+    return salted_hash(row.split_key, f"node/{evaluation_set}") >> 1  # Beam's integers are signed
 
 
 class Fingerprints(beam.PTransform):
-    """PCollection[ImageText] -> PCollection[Fingerprint], of the corpus or of an evaluation set."""
+    """PCollection[ImageText] -> PCollection[Fingerprint], for the corpus or an evaluation set."""
 
     def __init__(
-        self, held_out: Callable[[ImageText], bool], options: DeduperSettings, evaluation_set: str = ""
+        self, held_out: Callable[[ImageText], bool], settings: DeduperSettings, evaluation_set: str = ""
     ) -> None:
         super().__init__()
-        self._held_out, self._options, self._evaluation_set = held_out, options, evaluation_set
+        self._held_out, self._settings, self._evaluation_set = held_out, settings, evaluation_set
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        held_out, options, evaluation_set = self._held_out, self._options, self._evaluation_set
-        if not options.embedding_similarity:
-            return rows | beam.Map(lambda row: fingerprint(row, held_out(row), options, evaluation_set))
+        held_out, settings, evaluation_set = self._held_out, self._settings, self._evaluation_set
+        if not settings.embedding_similarity:
+            return rows | beam.Map(lambda row: fingerprint(row, held_out(row), settings, evaluation_set))
         batches = rows | beam.BatchElements(min_batch_size=_EMBEDDED, max_batch_size=_EMBEDDED)
-        embedded = batches | "Embed" >> beam.ParDo(_Embed(options.embedding_model))
+        embedded = batches | "Embed" >> beam.ParDo(_Embed(settings.embedding_model))
         return embedded | beam.Map(
-            lambda pair: fingerprint(pair[0], held_out(pair[0]), options, evaluation_set)._replace(
+            lambda pair: fingerprint(pair[0], held_out(pair[0]), settings, evaluation_set)._replace(
                 embedding_signature=pair[1]
             )
         )
 
 
 class _Embed(beam.DoFn):
-    """Rows -> each with its embedding's signature."""
+    """Batch of rows -> (row, signature of its embedding)."""
 
     def __init__(self, model: str) -> None:
         self._folder = model
@@ -103,8 +104,8 @@ class _Embed(beam.DoFn):
         self._progress.add(len(batch))
 
 
-def fingerprint(row: ImageText, held_out: bool, options: DeduperSettings, evaluation_set: str = "") -> Fingerprint:
-    """Decodes the picture and hashes what the options compare."""
+def fingerprint(row: ImageText, held_out: bool, settings: DeduperSettings, evaluation_set: str = "") -> Fingerprint:
+    """Decodes the picture of a row and computes everything that the settings compare."""
     picture = pictures.on_white(row.image)
     caption = normalised(row.caption)
     pixels = _digest(repr(picture.size).encode() + picture.tobytes())
@@ -122,16 +123,16 @@ def fingerprint(row: ImageText, held_out: bool, options: DeduperSettings, evalua
         position=row.position,
         evaluation_set=evaluation_set,
         language=row.language,
-        captions=(row.caption, *row.more_captions) if options.keep_captions else (),
-        exact=tuple(f"{kind}:{values[kind]()}" for kind in options.exact),
+        captions=(row.caption, *row.more_captions) if settings.keep_captions else (),
+        exact=tuple(f"{kind}:{values[kind]()}" for kind in settings.exact),
         pixels=pixels,
-        looks=tuple(looks(picture, options)),
-        caption_signature=caption_signature(caption) if options.caption_similarity else b"",
+        looks=tuple(looks(picture, settings)),
+        caption_signature=caption_signature(caption) if settings.caption_similarity else b"",
     )
 
 
 def hash_difference(one: Fingerprint, other: Fingerprint) -> int | None:
-    """In how many bits the perceptual hashes differ, or None where there are none."""
+    """Returns the smallest number of bits in which two of their hashes differ; None if a row has no hash."""
     pairs = itertools.product(one.looks, other.looks)
     bits = [
         bin(int.from_bytes(first, "big") ^ int.from_bytes(second, "big")).count("1")
@@ -140,25 +141,25 @@ def hash_difference(one: Fingerprint, other: Fingerprint) -> int | None:
     return min(bits, default=None)
 
 
-def looks(picture: Image.Image, options: DeduperSettings) -> Iterator[tuple[bytes, bytes]]:
-    """(hash, colours) of an RGB picture, and of what else the options compare of it; see `Fingerprint.looks`."""
-    if options.image_distance < 0:
+def looks(picture: Image.Image, settings: DeduperSettings) -> Iterator[tuple[bytes, bytes]]:
+    """Yields (hash, colours) of an RGB picture and of the variants in the settings; see `Fingerprint.looks`."""
+    if settings.image_distance < 0:
         return
     seen = [picture]
-    if options.borders and (inner := without_border(picture)) is not picture:
+    if settings.borders and (inner := without_border(picture)) is not picture:
         seen.append(inner)
-    if options.flips:
+    if settings.flips:
         seen += [ImageOps.mirror(one) for one in seen]
     for one in seen:
-        yield perceptual_hash(one), mean_colours(one) if options.compares_colours else b""
+        yield perceptual_hash(one), mean_colours(one) if settings.compares_colours else b""
 
 
 def without_border(picture: Image.Image) -> Image.Image:
-    """What lies within borders of one colour; the picture itself where there is none.
+    """Crops borders of one colour; returns the same object if there is none.
 
-    A line of pixels is border whose mean distance from the colour is small, so that what a lossy format adds along the
-    edge does not count. Two borders go where one lies in the other, such as a frame on a white page. What would leave
-    less than a quarter of a side is no border.
+    A line of pixels belongs to a border if its mean distance from the border's colour is small, so the noise that a
+    lossy format adds along the edge does not matter. A border inside a border, such as a frame on a white page, is
+    cropped, too. A border that would leave less than a quarter of a side is not cropped.
     """
     scale = max(1, max(picture.size) // _BORDER_SIDE)
     pixels = np.asarray(picture.reduce(scale) if scale > 1 else picture).astype(np.int16)
@@ -179,17 +180,17 @@ def without_border(picture: Image.Image) -> Image.Image:
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:
-    """8 bytes: signs, against their median, of the lowest 8 x 8 frequencies of the grey picture (package ImageHash)."""
+    """Returns 8 bytes: for each of the lowest 8 x 8 DCT frequencies, whether it exceeds their median (ImageHash)."""
     return bytes.fromhex(str(imagehash.phash(picture)))
 
 
 def mean_colours(picture: Image.Image) -> bytes:
-    """Mean red, green and blue of 4 x 4 parts, 48 bytes."""
+    """Returns the mean red, green and blue of 4 x 4 parts, 48 bytes."""
     return picture.resize((COLOUR_GRID, COLOUR_GRID), Image.Resampling.BOX).tobytes()
 
 
 def caption_signature(caption: str) -> bytes:
-    """MinHash of the normalised caption's words and word pairs: uint32 [PERMUTATIONS] as bytes (package datasketch)."""
+    """Returns MinHash of a normalised caption's words and word pairs, uint32 [PERMUTATIONS] as bytes (datasketch)."""
     words = caption.split()
     shingles = {*words, *(f"{first} {second}" for first, second in itertools.pairwise(words))}
     minhash = datasketch.MinHash(num_perm=PERMUTATIONS, seed=_MINHASH_SEED)

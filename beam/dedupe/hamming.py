@@ -1,7 +1,8 @@
-"""All pairs of 64-bit hashes that differ in few bits, without comparing all with all, and without losing one.
+"""Finds all pairs of 64-bit hashes that differ in few bits, without comparing all pairs.
 
-Cut into r + k bands, two hashes that differ in at most r bits agree in at least k of the bands. So rows are grouped
-by every choice of k bands, and only what shares a group is compared (Manku, Jain, Das Sarma, WWW 2007, section 3).
+Hashes are cut into r + k bands. Two hashes that differ in at most r bits then agree in at least k bands. So hashes are
+grouped by every choice of k bands, and only those in one group are compared (Manku, Jain, Das Sarma, WWW 2007,
+section 3). Only a group of more than `max_bucket` hashes can lose pairs.
 """
 
 import itertools
@@ -16,12 +17,12 @@ from beam import stages
 
 PARTITIONS = 16
 _CHUNK = 20_000
-_PARTITION_BITS = 6  # 64 groups a mask, so that as many workers can compare
+_PARTITION_BITS = 6  # 64 partitions for each mask, so that 64 workers can compare
 _BITS_IN_BYTE = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 
 class Hashes(NamedTuple):
-    """Many hashes: uint64 [N], the nodes they stand for, uint64 [N], and mean colours, uint8 [N, C] (C may be 0)."""
+    """Many hashes: values, uint64 [N]; their nodes, uint64 [N]; mean colours, uint8 [N, C], where C may be 0."""
 
     values: np.ndarray
     nodes: np.ndarray
@@ -29,21 +30,21 @@ class Hashes(NamedTuple):
 
 
 def masks(distance: int, agreeing_bands: int) -> list[int]:
-    """One 64-bit mask a choice of `agreeing_bands` out of `distance + agreeing_bands` bands."""
+    """Returns a 64-bit mask for each choice of `agreeing_bands` out of `distance + agreeing_bands` bands."""
     bands = np.array_split(np.arange(64), distance + agreeing_bands)
     bits = [sum(1 << int(bit) for bit in band) for band in bands]
     return [sum(chosen) for chosen in itertools.combinations(bits, agreeing_bands)]
 
 
 def differing_bits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """uint64 [N] twice -> int [N], the Hamming distance."""
+    """Returns the Hamming distances, int64 [N], of two arrays, uint64 [N]."""
     return _BITS_IN_BYTE[(first ^ second).view(np.uint8).reshape(-1, 8)].sum(axis=1, dtype=np.int64)
 
 
 class NearHashes(beam.PTransform):
     """PCollection of (hash as 8 bytes, node, colours) -> PCollection of edges, uint64 [E, 2], between near nodes.
 
-    Hashes should be distinct: what is equal to the bit is cheaper to find by grouping.
+    Hashes should be distinct, since grouping finds equal ones at less cost.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ def _partition(
     )
     for number, mask in enumerate(band_masks):
         keys = hashes.values & np.uint64(mask)
-        # Multiplying spreads the few bits of the mask over the upper ones (Fibonacci hashing).
+        # The product spreads the few bits of the mask over the upper bits (Fibonacci hashing).
         partitions = (keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _PARTITION_BITS)
         for partition in np.unique(partitions):
             here = partitions == partition
@@ -83,7 +84,7 @@ def _partition(
 
 
 class _Compare(beam.DoFn):
-    """((mask's number, partition), Hashes in parts) -> edges of what shares the masked bits and is near."""
+    """((number of the mask, partition), parts of Hashes) -> edges between near hashes with equal masked bits."""
 
     def __init__(self, band_masks: list[int], distance: int, colour_tolerance: int, max_bucket: int) -> None:
         self._masks, self._distance = band_masks, distance
@@ -98,7 +99,7 @@ class _Compare(beam.DoFn):
         keys = values & np.uint64(self._masks[number])
         order = np.lexsort((nodes, values, keys))
         keys, values, nodes, colours = keys[order], values[order], nodes[order], colours[order]
-        # Each is compared with the ones after it, as far as they share its key.
+        # Compare each hash with the ones after it that have the same key.
         first = np.arange(len(keys))
         for shift in range(1, self._max_bucket + 1):
             first = first[first + shift < len(keys)]

@@ -1,4 +1,4 @@
-"""What deduplication found: clusters.json, sizes and evaluation sets, and samples.json, pairs as pictures."""
+"""The report of deduplication: clusters.json has cluster sizes and evaluation sets, samples.json pairs of pictures."""
 
 import json
 import os
@@ -16,7 +16,13 @@ _SAMPLES = 12
 
 
 class Facts(NamedTuple):
-    """PCollections of (root, Fingerprint), (key, Decision) and Fingerprint."""
+    """What the report is made from.
+
+    Attributes:
+      clustered: PCollection of (root of the cluster, Fingerprint).
+      decisions: PCollection of (key, Decision).
+      prints: PCollection of Fingerprint.
+    """
 
     clustered: beam.PCollection
     decisions: beam.PCollection
@@ -24,13 +30,13 @@ class Facts(NamedTuple):
 
 
 class WriteReport(beam.PTransform):
-    """Facts -> PCollection of the one folder, after clusters.json and samples.json are written in it."""
+    """Facts -> PCollection of the folder, once clusters.json and samples.json are in it."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
         self._folder = folder
 
-    @beam.typehints.no_annotations  # Facts is no PCollection, which Beam would warn about
+    @beam.typehints.no_annotations  # else Beam warns that Facts is not a PCollection
     def expand(self, facts: Facts) -> beam.PCollection:
         in_clusters = facts.clustered | "Clusters" >> beam.GroupByKey() | "CountCluster" >> beam.FlatMap(_count)
         in_sets = facts.prints | "Sets" >> beam.FlatMap(
@@ -53,7 +59,7 @@ def _count(cluster: tuple[int, Iterable[Any]]) -> Iterator[tuple[str, Any]]:
 
 
 def _thumbnails(samples: list[tuple[str, Any]]) -> dict[str, dict[str, str]]:
-    """{position: what is shown of the row}, read anew from its shard."""
+    """Reads the sampled rows from their shards again; returns {position: what the report shows of the row}."""
     wanted = {place for _, decision in samples for place in (decision.drop.position, decision.kept_position)}
     return {
         row.position: {"key": row.key, "caption": row.caption, "image": thumbnails.data_address(row.image)}

@@ -1,8 +1,9 @@
-"""Pairs of signatures that agree in enough places, found by grouping (locality-sensitive hashing).
+"""Finds pairs of similar signatures by locality-sensitive hashing, without comparing all pairs.
 
-A signature is N elements, of which two alike rows share each with a known probability: MinHash of a caption (Broder,
-1997), where it is the Jaccard similarity, or the sides of random planes that an embedding lies on (Charikar, 2002),
-where it is 1 - angle / pi. Cut into bands of w elements, what agrees in a whole band is compared.
+A signature has N elements. Two rows agree in each element with a probability p that measures their similarity. For
+MinHash of captions (Broder, 1997), p is the Jaccard similarity. For an embedding's sides of random planes (Charikar,
+2002), p is 1 - angle / pi. Signatures are cut into bands of w elements, and only rows that agree in a whole band are
+compared.
 """
 
 import math
@@ -17,63 +18,63 @@ from beam.dedupe.clusters import to_smallest
 
 PLANES = 1024
 _SEED = 1
-_CHUNK = 10_000  # signatures taken apart at a time
-_MISSED = 1e-3  # of pairs that agree as much as they must, and no more
+_CHUNK = 10_000  # signatures compared at a time
+_MISSED = 1e-3  # share of lost pairs among those right at the threshold
 
 Elements = Callable[[bytes], np.ndarray]
 
 
 def minhash_elements(signature: bytes) -> np.ndarray:
-    """Of a caption's signature: uint32 [64]."""
+    """Returns the elements of a caption's signature, uint32 [64]."""
     return np.frombuffer(signature, np.uint32)
 
 
 def plane_elements(signature: bytes) -> np.ndarray:
-    """Of an embedding's signature: uint8 [PLANES] of 0 and 1."""
+    """Returns the elements of an embedding's signature, uint8 [PLANES] of 0 and 1."""
     return np.unpackbits(np.frombuffer(signature, np.uint8))
 
 
 def agreement_at(cosine: float) -> float:
-    """The probability that two embeddings of that cosine lie on the same side of a random plane."""
+    """Returns the probability that two embeddings with this cosine lie on the same side of a random plane."""
     return 1.0 - math.acos(min(cosine, 1.0)) / math.pi
 
 
 class EmbeddingSignatures:
-    """Embeddings -> the sides of PLANES random planes that they lie on, as bits, PLANES / 8 bytes."""
+    """Makes signatures of embeddings: one bit for the side of each of PLANES random planes, PLANES / 8 bytes."""
 
     def __init__(self, dim: int) -> None:
-        """Draws the planes, the same ones always.
+        """Draws the planes from a fixed seed.
 
         Args:
-          dim: D of the embeddings.
+          dim: size of the embeddings, D.
         """
         self._planes = np.random.default_rng(_SEED).standard_normal((dim, PLANES), np.float32)
 
     def __call__(self, embedding: np.ndarray) -> bytes:
-        """float32 [D] -> its signature; one at a time, since how many share a product changes its rounding."""
+        """Returns the signature of one embedding, float32 [D]; in a batch, its rounding would depend on the others."""
         return np.packbits(embedding @ self._planes > 0).tobytes()
 
 
 def band_width(count: int, agreement: float) -> int:
-    """The most elements a band may have, so that few of the pairs are lost that share each with that probability, p.
+    """Returns the largest band width w that loses at most one in 1,000 pairs that agree in a share p of elements.
 
-    Of `count` elements, a pair shares no band of w with probability (1 - p^w)^(count // w); one in 1,000 is accepted.
+    A pair agrees in no band with probability (1 - p^w)^(count // w), where p is `agreement`.
     """
     widths = [w for w in range(1, count + 1) if (1 - agreement**w) ** (count // w) <= _MISSED]
     return max(widths, default=1)
 
 
 class SimilarSignatures(beam.PTransform):
-    """PCollection of (signature, node) -> PCollection of edges, uint64 [E, 2], between nodes that are alike."""
+    """PCollection of (signature, node) -> PCollection of edges, uint64 [E, 2], between nodes of similar signatures."""
 
     def __init__(self, elements: Elements, count: int, agreement: float, max_bucket: int) -> None:
-        """Says what is alike.
+        """Sets when two signatures are similar.
 
         Args:
-          elements: takes a signature apart.
-          count: of the elements.
-          agreement: share of them that must be equal.
-          max_bucket: signatures that one is compared with at most, of those that share a band.
+          elements: returns the elements of a signature.
+          count: number of elements.
+          agreement: share of the elements that must be equal.
+          max_bucket: each signature is compared with at most so many others that agree with it in a band.
         """
         super().__init__()
         self._elements, self._agreement, self._max_bucket = elements, agreement, max_bucket

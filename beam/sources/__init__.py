@@ -1,4 +1,4 @@
-"""Sources, by name. A source is a frozen dataclass of plain values with the methods of `Source`."""
+"""Sources: where rows come from. A source is a frozen dataclass of plain values with the methods of `Source`."""
 
 import dataclasses
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -32,19 +32,19 @@ __all__ = [
 
 @runtime_checkable
 class Source(Protocol):
-    """Rows in."""
+    """Reads image-text pairs, and reports each row that it cannot use as Rejected."""
 
     name: ClassVar[str]
 
     def fingerprint(self) -> str:
-        """Changes when the input changes. Raises ValueError where the input is missing."""
+        """Returns text that changes when the input changes; raises ValueError if the input is missing."""
 
     def read(self) -> beam.PTransform:
-        """Pipeline -> PCollection[ImageText | Rejected]: every row of the input, broken ones as Rejected."""
+        """Returns Pipeline -> PCollection[ImageText | Rejected], with one element for each row of the input."""
 
 
 def with_path(source: Any, path: str) -> Any:
-    """The same source of other files; ValueError where it reads none."""
+    """Returns the source with another path; ValueError if it reads no files."""
     if hasattr(source, "rows"):
         return dataclasses.replace(source, rows=with_path(source.rows, path))
     if not hasattr(source, "path"):
@@ -53,7 +53,7 @@ def with_path(source: Any, path: str) -> Any:
 
 
 def newest(source: Any) -> Any:
-    """The source with its newest span in place of {SPAN}; ValueError where no span has files."""
+    """Returns the source with the newest span in place of {SPAN}; ValueError if no span has files."""
     if hasattr(source, "rows"):
         return dataclasses.replace(source, rows=newest(source.rows))
     if spans.SPAN not in getattr(source, "path", ""):

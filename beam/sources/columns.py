@@ -1,4 +1,4 @@
-"""From the columns of a row to a pair: what each means, and where its picture is."""
+"""Makes an image-text pair from the columns of a row, and reads its picture."""
 
 import base64
 import binascii
@@ -16,12 +16,12 @@ FIELDS = ("image", "image_base64", *_TEXT_FIELDS)
 
 
 class RawRow(NamedTuple):
-    """A row as it lies in a file.
+    """A row of a file, before or after it is decoded.
 
     Attributes:
-      file: its path, which relative paths of pictures start from.
-      place: where in the file: a line, a row or a name.
-      content: what the source's `decode` takes.
+      file: path of the file; relative paths of pictures start from its folder.
+      place: place in the file: a line, a row or a name.
+      content: the argument of the source's `decode`, then its result: {column: value}.
     """
 
     file: str
@@ -30,12 +30,12 @@ class RawRow(NamedTuple):
 
     @property
     def position(self) -> str:
-        """For messages and the reject sidecar: "file:row"."""
+        """The text "file:place", for messages and for the rejects file."""
         return f"{self.file}:{self.place}"
 
 
 class InvalidRow(ValueError):
-    """A row that cannot be read; carries the reason it is dropped by."""
+    """A row cannot be read; `reason` and `detail` say why it is dropped."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -45,9 +45,14 @@ class InvalidRow(ValueError):
 def to_pair(
     row: RawRow | Rejected, renamed: dict[str, str], captions: tuple[str, ...], language: str, source: str
 ) -> Outcome:
-    """A row of columns -> the pair, its picture read.
+    """Makes the pair of a decoded row, and reads its picture.
 
-    `renamed` (there called `columns`), `captions` and `language` are attributes of `RowSource`, `source` is its name.
+    Args:
+      row: a row whose content is {column: value}; a Rejected is returned as it is.
+      renamed: `RowSource.columns`.
+      captions: `RowSource.captions`.
+      language: `RowSource.language`.
+      source: name of the source.
     """
     if isinstance(row, Rejected):
         return row
@@ -94,7 +99,7 @@ def _checked(value: Any, column: str, reason: str) -> str:
 
 
 def _captions(columns: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    """All captions of a row, the first one first, none twice."""
+    """Returns all captions of a row in the order of their columns, without repeats."""
     found: dict[str, None] = {}
     for name in names:
         value = columns.get(name)
@@ -121,7 +126,7 @@ def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str) ->
             return base64.b64decode(inline, validate=True)
         except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
             raise InvalidRow("invalid_base64", f"{inline_column}: {error}") from error
-    if isinstance(value, dict):  # how Hugging Face writes a picture to Parquet
+    if isinstance(value, dict):  # Hugging Face's form of a picture in Parquet
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
     if isinstance(value, bytes):
         return value
@@ -133,7 +138,7 @@ def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str) ->
 
 def _read_image(path: str, file: str) -> bytes:
     if path.startswith(("http://", "https://")):
-        raise InvalidRow("image_missing", f"{path} is on the web; UrlListSource fetches such rows")
+        raise InvalidRow("image_missing", f"{path} is on the web, but this source does not fetch; use UrlListSource")
     if path.startswith("file://"):
         path = urllib.request.url2pathname(path.removeprefix("file://"))
     full = path if "://" in path or path.startswith("/") else FileSystems.join(FileSystems.split(file)[0], path)

@@ -1,4 +1,4 @@
-"""CSV and TSV: one pair a line, the picture as base64, a path or a URI."""
+"""CSV and TSV: each line is a pair; its picture is base64, a path or a URI."""
 
 import csv
 import io
@@ -11,17 +11,19 @@ from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
-_MAX_FIELD = 1 << 29  # characters; the module's own limit is below many a picture
+_MAX_FIELD = 1 << 29  # characters; the csv module's default limit is smaller than many pictures
 
 
 @settings_class("CsvSource")
 class CsvSource(RowSource):
-    r"""Columns as the first line names them; an empty field is a missing one. See `RowSource`.
+    r"""Reads CSV and TSV files; see `RowSource` for columns and paths.
+
+    The first line names the columns, unless `header` does. An empty field counts as missing.
 
     Attributes:
-      delimiter: "," or "\t" or any other character.
-      quote: what fields with delimiters in them are put between; "" where quotes are text, as in many a TSV.
-      header: names of the columns, where the file's first line is a row.
+      delimiter: the character between fields, such as "," or "\t".
+      quote: the character around fields that contain delimiters; "" if quotes are plain text, as in many TSV files.
+      header: names of the columns, for files without a header line; () takes them from the first line.
     """
 
     name: ClassVar[str] = "csv"
@@ -43,7 +45,7 @@ class CsvSource(RowSource):
         csv.field_size_limit(_MAX_FIELD)
         quoting: Any = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
         with files.opened(split) as file:
-            # Bytes that are not UTF-8 become lone surrogates, which cost their own row only.
+            # Bytes that are not UTF-8 become lone surrogates, so that only their own row is dropped.
             text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
             reader = csv.reader(text, delimiter=self.delimiter, quotechar=self.quote or None, quoting=quoting)
             header = list(self.header)

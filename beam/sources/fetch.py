@@ -1,4 +1,4 @@
-"""Pictures from the web: a polite client, and the transform that keeps to its limits whatever the number of workers."""
+"""Fetches pictures from the web: an HTTP client with retries, and threads that keep limits for each host."""
 
 import dataclasses
 import queue
@@ -19,7 +19,10 @@ Result = TypeVar("Result")
 
 
 class FetchError(Exception):
-    """A picture that could not or must not be fetched; carries the reason its row is dropped by."""
+    """A picture could not be fetched, or must not be; `reason` and `detail` say why its row is dropped.
+
+    `retry_after` is the pause before another attempt (seconds), or None if another attempt is useless.
+    """
 
     def __init__(self, reason: str, detail: str, retry_after: float | None = None) -> None:
         super().__init__(reason, detail)
@@ -28,14 +31,14 @@ class FetchError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Client:
-    """GETs one URL.
+    """Fetches one picture at a time.
 
     Attributes:
-      retries: further attempts after a transient failure (no connection, 408, 429, 5xx), at growing intervals.
-      timeout: seconds for one attempt, from the first byte sent to the last received.
-      max_bytes: of a picture.
-      user_agent: who asks; a site should be able to reach you by it.
-      refuse: directives of X-Robots-Tag that are obeyed.
+      retries: further attempts after a transient failure (no connection, 408, 429, 5xx), with growing pauses.
+      timeout: limit for one attempt, from the first byte sent to the last byte received (seconds).
+      max_bytes: largest size of a picture (bytes).
+      user_agent: name of the client; it should tell a site how to reach you.
+      refuse: directives of X-Robots-Tag that forbid a picture.
     """
 
     retries: int
@@ -45,10 +48,10 @@ class Client:
     refuse: tuple[str, ...]
 
     def get(self, session: requests.Session, url: str) -> bytes:
-        """The bytes at a URL.
+        """Returns the bytes at a URL.
 
         Raises:
-          FetchError: it gives none, or its X-Robots-Tag forbids their use.
+          FetchError: the URL gives no bytes, or its X-Robots-Tag forbids their use.
         """
         for attempt in range(self.retries + 1):
             try:
@@ -76,7 +79,7 @@ class Client:
             raise FetchError("fetch_failed", f"{url}: {type(error).__name__}: {error}", retry_after=0.0) from error
         except FetchError:
             raise
-        except Exception as error:  # whatever a server sends, one row must not stop the run
+        except Exception as error:  # no response of a server may stop the run
             raise FetchError("fetch_failed", f"{url}: {type(error).__name__}: {error}") from error
 
     def _body(self, response: requests.Response, url: str, end: float) -> bytes:
@@ -88,20 +91,20 @@ class Client:
             if time.monotonic() > end:
                 raise FetchError("fetch_failed", f"{url}: not whole after {self.timeout} s", retry_after=0.0)
         announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and response.raw.tell() < int(announced):  # requests itself does not mind
+        if announced.isdecimal() and response.raw.tell() < int(announced):  # requests does not check this
             raise FetchError("fetch_failed", f"{url}: broke off before {announced} bytes", retry_after=0.0)
         return bytes(body)
 
 
 def new_session() -> requests.Session:
-    """A session for one thread, which follows few redirects."""
+    """Returns a session for one thread, with a limit on redirects."""
     session = requests.Session()
     session.max_redirects = _MAX_REDIRECTS
     return session
 
 
 def host_of(url: str) -> str:
-    """The host that limits go by; raises FetchError where there is none."""
+    """Returns the host of a URL, to which limits apply; FetchError if it has none."""
     try:
         parts = urllib.parse.urlsplit(url)
         host = parts.hostname
@@ -119,10 +122,16 @@ def in_threads(
     host_connections: int,
     host_pause: float,
 ) -> Iterator[Result]:
-    """Works on (host, item) pairs in threads, and yields results as they come.
+    """Processes (host, item) pairs in threads, and yields each result as soon as it is ready.
 
-    Of a host, at most `host_connections` are worked on at a time, each at least `host_pause` seconds after the one
-    before it on the same connection. At most a few results a thread wait to be taken, so that memory stays bounded.
+    Memory stays bounded: threads wait if the caller does not take their results.
+
+    Args:
+      items: (host, item) pairs.
+      work: makes the result of an item.
+      threads: number of threads.
+      host_connections: largest number of items of one host that are processed at a time.
+      host_pause: pause between two items on one connection to a host (seconds).
     """
     lanes: dict[tuple[str, int], list[Item]] = {}
     seen: dict[str, int] = {}
@@ -171,14 +180,17 @@ def _raise_failed(running: set["futures.Future[None]"]) -> None:
 
 
 def _robots_directives(response: requests.Response, user_agent: str) -> set[str]:
-    """What X-Robots-Tag says to all, or to this client by the first word of its user agent."""
+    """Returns the directives of X-Robots-Tag for all clients or for this one (the first word of its user agent)."""
     own = user_agent.split("/")[0].split()[0].casefold() if user_agent.split() else ""
     directives: set[str] = set()
     applies = True
     for part in response.headers.get("X-Robots-Tag", "").casefold().split(","):
         name, colon, rest = part.strip().partition(":")
         if colon and name.strip() not in ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"):
-            applies = name.strip() in ("*", own)  # "googlebot: noindex, nofollow": the name holds for what follows
+            applies = name.strip() in (
+                "*",
+                own,
+            )  # "googlebot: noindex, nofollow": the name applies to all directives after it
             part = rest
         if applies:
             directives.add(part.strip())
@@ -188,5 +200,5 @@ def _robots_directives(response: requests.Response, user_agent: str) -> set[str]
 def _seconds(retry_after: str | None) -> float:
     try:
         return max(0.0, float(retry_after or 0))
-    except ValueError:  # a date; the growing interval does
+    except ValueError:  # a date; the growing pauses are enough
         return 0.0

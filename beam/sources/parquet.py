@@ -1,4 +1,4 @@
-"""Parquet: img2dataset's layout (columns url, caption, key, status, jpg), Hugging Face's, and plain ones."""
+"""Parquet: img2dataset's layout (columns url, caption, key, status, jpg), Hugging Face's, and plain tables."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -18,9 +18,10 @@ _IMG2DATASET = {"status", "error_message"}
 
 @settings_class("ParquetSource")
 class ParquetSource(RowSource):
-    """Columns of the file; `image` may be bytes, a path or URI, or Hugging Face's {bytes, path}. See `RowSource`.
+    """Reads Parquet files; see `RowSource` for columns and paths.
 
-    Row groups are read by different workers. Of rows that img2dataset could not fetch, its own message is kept.
+    `image` may be bytes, a path, a URI, or Hugging Face's {bytes, path}. Different workers read the row groups of a
+    file. A row that img2dataset could not fetch is dropped with img2dataset's own message.
     """
 
     name: ClassVar[str] = "parquet"
@@ -28,7 +29,7 @@ class ParquetSource(RowSource):
     damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, pyarrow.ArrowException)
 
     def splits(self, file: str) -> Iterator[tuple[str, int, int]]:
-        """(file, row group, its first row) each."""
+        """Yields (file, row group, number of its first row)."""
         with FileSystems.open(file) as opened, named_damage():
             metadata = parquet.ParquetFile(opened).metadata
             first = 1
@@ -58,7 +59,7 @@ class ParquetSource(RowSource):
 def _rows(batch: pyarrow.RecordBatch) -> Iterator[dict[str, Any] | UnicodeDecodeError]:
     try:
         yield from batch.to_pylist()
-    except UnicodeDecodeError:  # raised before any row is out; one at a time, only the row itself is lost
+    except UnicodeDecodeError:  # raised before any row is out; so read one row at a time, and lose only the bad one
         for number in range(batch.num_rows):
             try:
                 (row,) = batch.slice(number, 1).to_pylist()

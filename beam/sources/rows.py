@@ -1,7 +1,7 @@
-"""What sources of rows share: files, their splits, and that nothing is lost where one of them is broken.
+"""`RowSource`: the base class of sources that read rows of columns from files.
 
-A source of rows is a `RowSource`: it says how a file is cut into raw rows and how a raw row becomes columns; the rest
-is here and in columns.py, so that a row means the same in JSON Lines, CSV, Parquet, WebDataset and TFRecord.
+A subclass defines how a file is cut into raw rows and how a raw row becomes columns. All else is here and in
+columns.py, so that a row means the same in JSON Lines, CSV, Parquet, WebDataset and TFRecord.
 """
 
 import dataclasses
@@ -20,24 +20,25 @@ from models.settings.checks import settings_class
 
 @settings_class()
 class RowSource:
-    """Rows of columns, from files.
+    """Reads rows of columns from files.
 
-    A row has a picture (`image`: bytes, or a path or URI that starts from the folder of the file; or `image_base64`),
-    one or more captions, and optional text: `key` (else a hash of the content), `language`, `category`, `class_name`.
-    A row that cannot be used is dropped by reason, with its file and place; it never stops the run.
+    A row has a picture, one or more captions, and optional texts. The picture is `image` (bytes, a URI, or a path
+    relative to the folder of the file) or `image_base64`. The optional texts are `key` (if missing, a hash of the
+    content), `language`, `category`, `class_name` and `group`. A row that cannot be used is dropped with a reason, its
+    file and its place; it never stops the run.
 
     Attributes:
-      path: a file or a glob pattern, on any file system Beam knows; {SPAN} stands for the highest number that there is.
-      columns: {field: column}, where a column is not called as its field, such as {"image": "jpg"}.
-      captions: columns with captions, each a text or a list of texts; the first one found is the caption, the others
-        are more captions of the same picture. Alt-text and generated captions are two columns.
-      language: BCP 47 tag of rows that name none.
+      path: a file or a glob pattern, on any file system of Beam; {SPAN} stands for the highest number that has files.
+      columns: {field: column} for columns whose name differs from the field's, such as {"image": "jpg"}.
+      captions: columns with captions, each a text or a list of texts. The first caption found is the row's caption; the
+        others are more captions of the same picture. Alt-text and generated captions are two columns.
+      language: BCP 47 tag for rows without a language.
     """
 
     name: ClassVar[str]
-    example: ClassVar[str]  # of a path, for messages
-    spread: ClassVar[bool] = False  # whether one file's rows are decoded by all workers
-    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError,)  # what a broken file raises
+    example: ClassVar[str]  # example of a path, for messages
+    spread: ClassVar[bool] = False  # whether all workers decode the rows of one file
+    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError,)  # errors that a broken file raises
 
     path: str = ""
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -59,31 +60,31 @@ class RowSource:
         return _Read(self)
 
     def read_columns(self) -> beam.PTransform:
-        """Pipeline -> PCollection of (RawRow of columns) | Rejected, for who finds pictures in another way."""
+        """Pipeline -> PCollection[RawRow | Rejected] of decoded rows, for a source that fetches pictures itself."""
         return _ReadColumns(self)
 
     def to_pairs(self, name: str) -> beam.PTransform:
-        """PCollection of what `read_columns` gives -> PCollection[ImageText | Rejected]; `name` is the source's."""
+        """PCollection of `read_columns` -> PCollection[ImageText | Rejected]; `name` is the source of the pairs."""
         return beam.Map(to_pair, self.columns, tuple(self.captions), self.language, name)
 
     def inputs(self) -> list[str]:
-        """What `splits` takes: the files. Raises ValueError where there is none."""
+        """Returns the files, each an argument of `splits`; raises ValueError if there is none."""
         return [file.path for file in self._files()]
 
     def column_names(self) -> set[str]:
-        """All columns that can matter."""
+        """Returns the names of all columns that a pair may use."""
         return {self.columns.get(field, field) for field in FIELDS} | set(self.captions)
 
     def splits(self, file: str) -> Iterable[Any]:
-        """What `raw_rows` takes, each on some worker; the file itself where it cannot be cut."""
+        """Returns the parts of a file that workers read, each an argument of `raw_rows`; here, the whole file."""
         return [file]
 
     def raw_rows(self, split: Any) -> Iterator[RawRow | Rejected]:
-        """The rows of a split; raises one of `damage` where the rest of it cannot be read."""
+        """Yields the rows of a split; raises one of `damage` if the rest of it cannot be read."""
         raise NotImplementedError
 
     def decode(self, content: Any) -> Mapping[str, Any]:
-        """A raw row's content -> its columns; raises InvalidRow."""
+        """Returns the columns of a raw row, from its content; raises InvalidRow."""
         return content
 
     def _files(self) -> list[Any]:

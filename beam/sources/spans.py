@@ -1,4 +1,4 @@
-"""Data that comes in spans: folders or files that are numbered, the newest with the highest number."""
+"""Spans: numbered folders or files of data, where the highest number is the newest."""
 
 import re
 
@@ -8,7 +8,9 @@ SPAN = "{SPAN}"
 
 
 def newest(path: str) -> str:
-    """The path with the number of the newest span that has files in place of {SPAN}; any other path is itself.
+    """Returns the path with {SPAN} replaced by the number of the newest span that has files.
+
+    A path without {SPAN} is returned as it is.
 
     Raises:
       ValueError: no span has files.

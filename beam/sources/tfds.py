@@ -1,4 +1,4 @@
-"""TensorFlow Datasets: by name or from a folder, captioned or of classes that templates make captions of."""
+"""TensorFlow Datasets, by name or from a folder: with captions, or with classes that templates turn into captions."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,18 +13,20 @@ from models.settings.checks import settings_class
 
 @settings_class("TfdsSource")
 class TfdsSource(RowSource):
-    """One split of a prepared data set; features are columns, deeper ones as "captions/text". See `RowSource`.
+    """Reads one split of a prepared data set; see `RowSource` for columns.
 
-    With `templates`, the class of a picture gives its captions and its `class_name`. Many rows then share a caption, so
-    set ImageTextGen.unique_captions = False.
+    The columns are the data set's features, nested ones as "captions/text". With `templates`, the class of a picture
+    becomes its `class_name` and, through the templates, its captions. Many rows then share a caption, so set
+    ImageTextGen.unique_captions = False.
 
     Attributes:
-      path: folder of a prepared version, such as tensorflow_datasets/coco_captions/2014/1.1.0; or use `builder`.
-      builder: name of the data set, such as "coco_captions", and where it lies: `data_dir`, else TFDS's usual folder.
-      split: such as "train" or "train[:10%]".
-      templates: captions of a class, such as ("a photo of a {}.",).
-      label: the feature that holds the class.
-      class_names: in the order of the labels, where the data set's own names are no words; () takes those.
+      path: folder of a prepared version, such as tensorflow_datasets/coco_captions/2014/1.1.0; set this or `builder`.
+      builder: name of a prepared data set, such as "coco_captions".
+      data_dir: folder in which TFDS looks for `builder`; "" is TFDS's own default.
+      split: split to read, such as "train" or "train[:10%]".
+      templates: captions for a class, such as ("a photo of a {}.",); () takes captions from columns.
+      label: name of the feature that holds the class.
+      class_names: names of the classes in the order of the labels, if the data set's own are not words; () takes those.
     """
 
     name: ClassVar[str] = "tfds"
@@ -55,11 +57,11 @@ class TfdsSource(RowSource):
     def inputs(self) -> list[str]:
         splits = self._builder().info.splits
         if self.split not in splits:
-            return [self.split]  # a slice such as train[:10%]
+            return [self.split]  # a slice, such as train[:10%]
         return [f"{self.split}[{number}shard]" for number in range(splits[self.split].num_shards)]
 
     def raw_rows(self, split: str) -> Iterator[RawRow]:
-        import tensorflow_datasets as tfds  # takes seconds, which other sources need not wait
+        import tensorflow_datasets as tfds  # takes seconds, which other sources should not wait for
 
         builder = self._builder()
         names = self._class_names(builder.info) if self.templates else []

@@ -1,4 +1,4 @@
-"""TFRecord of tf.Example, with a map from our fields to the features of the file."""
+"""TFRecord files of tf.Example."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -16,9 +16,10 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @settings_class("TfrecordSource")
 class TfrecordSource(RowSource):
-    """Features are columns, such as columns = {"image": "image/encoded"}. See `RowSource`.
+    """Reads TFRecord files of tf.Example; see `RowSource` for columns and paths.
 
-    A feature of several values is a list of texts; GZIP is told by the file's first bytes.
+    The columns are the features of the Examples; `columns` maps fields to them, such as {"image": "image/encoded"}. A
+    feature with several values is a list of texts. Files may be compressed with GZIP.
     """
 
     name: ClassVar[str] = "tfrecord"
@@ -38,7 +39,7 @@ class TfrecordSource(RowSource):
         try:
             feature = tf.train.Example.FromString(content).features.feature
         except message.DecodeError as error:
-            raise InvalidRow("invalid_example", f"{len(content)} bytes are no tf.Example: {error}") from error
+            raise InvalidRow("invalid_example", f"{len(content)} bytes are not a tf.Example: {error}") from error
         wanted = self.column_names()
         return {name: _value(feature[name]) for name in feature if name in wanted}
 

@@ -1,4 +1,4 @@
-"""Lists of URLs and captions, as Conceptual Captions and LAION are published: the pictures are fetched."""
+"""Lists of URLs and captions, such as Conceptual Captions and LAION: the source fetches the pictures."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -14,23 +14,25 @@ from beam.sources.delimited import CsvSource
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
-_GROUPS = 64  # of hosts; each is fetched by one worker, which makes the limits of a host hold for all of them
+_GROUPS = 64  # of hosts; one worker fetches a group, so that the limits of a host hold over all workers
 
 
 @settings_class("UrlListSource")
 class UrlListSource:
-    """Rows of another source, whose `image` is a URL; each is fetched. The web changes, so that a later run may differ.
+    """Reads rows of another source whose `image` is a URL, and fetches the pictures.
+
+    The web changes, so a later run may give other rows.
 
     Attributes:
-      rows: where the list is; by default Conceptual Captions' layout, caption and URL between tabs and no header.
-      timeout: seconds for one attempt.
+      rows: the source of the list; the default has Conceptual Captions' layout: caption, tab, URL, and no header.
+      timeout: limit for one attempt (seconds).
       retries: further attempts after a transient failure.
-      threads: of a worker.
-      host_connections: requests to one host at a time, over all workers.
-      host_pause: seconds between two requests on one connection to a host.
-      max_bytes: of a picture.
-      user_agent: who asks; add an address where a site can reach you.
-      refuse: directives of X-Robots-Tag that are obeyed; such rows are dropped as "fetch_forbidden".
+      threads: threads of each worker.
+      host_connections: largest number of requests to one host at a time, over all workers.
+      host_pause: pause between two requests on one connection to a host (seconds).
+      max_bytes: largest size of a picture (bytes).
+      user_agent: name of the client; add an address at which a site can reach you.
+      refuse: directives of X-Robots-Tag that forbid a picture; its row is dropped as "fetch_forbidden".
     """
 
     name: ClassVar[str] = "url_list"
@@ -48,8 +50,6 @@ class UrlListSource:
     refuse: tuple[str, ...] = ("noai", "noimageai")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rows, RowSource):
-            raise ValueError(f"UrlListSource.rows is {self.rows!r}, but must be a source of rows such as @CsvSource()")
         for name, least in {"retries": 0, "threads": 1, "host_connections": 1, "host_pause": 0, "max_bytes": 1}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"UrlListSource.{name} is {getattr(self, name)!r}, but must be {least} or more")
@@ -74,7 +74,7 @@ class _Fetch(beam.PTransform):
         groups = (
             hosts | "Group" >> beam.Map(lambda one: (salted_hash(one[0], "host") % _GROUPS, one)) | beam.GroupByKey()
         )
-        # A second shuffle, so that a stage after this one that fails does not fetch again.
+        # A second shuffle, so that the failure of a later stage does not fetch again.
         fetched = groups | beam.Values() | "Fetch" >> beam.ParDo(_FetchRows(source)) | beam.Reshuffle()
         return fetched | "Pair" >> source.rows.to_pairs(source.name)
 

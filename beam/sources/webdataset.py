@@ -1,4 +1,4 @@
-"""WebDataset: tar files whose members belong together where their names agree up to the first dot."""
+"""WebDataset: tar files in which members whose names agree up to the first dot form a sample."""
 
 import json
 import tarfile
@@ -17,10 +17,11 @@ _PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 
 @settings_class("WebDatasetSource")
 class WebDatasetSource(RowSource):
-    """A sample is the run of members with one key: 0001.jpg, 0001.txt and 0001.json, say. See `RowSource`.
+    """Reads WebDataset tar files, in img2dataset's layout; see `RowSource` for columns and paths.
 
-    Its columns are the fields of .json, and every other member by its extension (`txt`, `jpg`); `image` is the picture
-    (img2dataset's layout). The tar is read as a stream, so that it may be larger than memory.
+    A sample is a run of members with one key, such as 0001.jpg, 0001.txt and 0001.json. Its columns are the fields of
+    the .json member, each other member under its extension (`txt`, `jpg`), and `image`, the picture. The tar is read as
+    a stream, so it may be larger than memory.
     """
 
     name: ClassVar[str] = "webdataset"
@@ -36,10 +37,10 @@ class WebDatasetSource(RowSource):
                 for member in tar:
                     if not member.isfile():
                         continue
-                    tar.members = []  # type: ignore[attr-defined]  # else tarfile remembers every one
+                    tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps all members in memory
                     member_key, extension = _key_and_extension(member.name)
                     if not extension:
-                        yield Rejected("", f"{split}:{member.name}", "invalid_member", "a name without an extension")
+                        yield Rejected("", f"{split}:{member.name}", "invalid_member", "the name has no extension")
                     elif member.size > MAX_IMAGE_BYTES:
                         detail = f"{member.size} bytes are more than {MAX_IMAGE_BYTES}"
                         yield Rejected("", f"{split}:{member.name}", "image_too_large", detail)
@@ -50,9 +51,9 @@ class WebDatasetSource(RowSource):
                         key = member_key
                         sample[extension] = tar.extractfile(member).read()  # type: ignore[union-attr]
                 while file.read(_BLOCK):
-                    pass  # the checksum of a compressed file lies behind the end of the tar
+                    pass  # the checksum of a compressed file follows the end of the tar
             finally:
-                # What is whole before the tar breaks off is used.
+                # If the tar breaks off, what was read of the last sample is used.
                 if sample:
                     yield RawRow(split, key, sample)
 
@@ -72,7 +73,7 @@ class WebDatasetSource(RowSource):
 
 
 def _key_and_extension(name: str) -> tuple[str, str]:
-    """From "a/b.c.seg.png" to ("a/b", "c.seg.png"), as the format defines."""
+    """Splits "a/b.c.seg.png" into ("a/b", "c.seg.png"), as the format defines."""
     folder, slash, base = name.rpartition("/")
     stem, _, extension = base.partition(".")
     return folder + slash + stem, extension.lower()

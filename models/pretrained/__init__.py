@@ -1,6 +1,6 @@
-"""Published checkpoints in and out: big_vision's .npz, Hugging Face's folders, our SavedModels.
+"""Reads and writes published checkpoints: big_vision's .npz, Hugging Face's folders and our SavedModels.
 
-Each format has one module, which reads it into the one form that is `Checkpoint`, and writes it from there.
+Each format has one module, which reads a file into a `Checkpoint` and writes a `Checkpoint` to a file.
 """
 
 import importlib
@@ -40,7 +40,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports at first use: this package is imported before __main__, which has to quiet TensorFlow first."""
+    """Imports a name at first use: Python imports this package before __main__, which must silence TensorFlow first."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

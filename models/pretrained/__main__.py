@@ -1,4 +1,4 @@
-"""Published checkpoints: `python -m models.pretrained convert --from PATH --to PATH`, or `inspect --from PATH`."""
+"""Checkpoints: `python -m models.pretrained convert --from=PATH --to=PATH` converts, `inspect --from=PATH` shows."""
 
 import logging
 import os
@@ -21,12 +21,17 @@ from models.settings import configuration
 _FROM = flags.DEFINE_string(
     "from",
     None,
-    "An .npz of big_vision, a Hugging Face folder, a SavedModel of ours, or a folder of pushed ones (the newest).",
+    "An .npz of big_vision, a Hugging Face folder, a SavedModel of ours, or a folder of pushed models (their newest).",
 )
-_TO = flags.DEFINE_string("to", None, "A file ending in .npz, or a folder; convert only.")
-_FORMAT = flags.DEFINE_enum("format", None, formats.FOLDER_FORMATS, "Of the folder --to.")
-_VOCABULARY = flags.DEFINE_string("vocabulary", None, "A SentencePiece model, where --from has none.")
-_SIZE = flags.DEFINE_integer("size", None, "Pixels, for an .npz whose size is no multiple of its patch.", lower_bound=1)
+_TO = flags.DEFINE_string("to", None, "A file ending in .npz, or a folder; for convert only.")
+_FORMAT = flags.DEFINE_enum("format", None, formats.FOLDER_FORMATS, "Format of the folder --to.")
+_VOCABULARY = flags.DEFINE_string("vocabulary", None, "A SentencePiece model; needed if --from has none.")
+_SIZE = flags.DEFINE_integer(
+    "size",
+    None,
+    "Side of the pictures in pixels, for an .npz whose size is not a multiple of its patch.",
+    lower_bound=1,
+)
 _NEXT = {
     "saved_model": 'ask it: python -m pipeline.zero_shot --model_dir={to} --image=FILE --labels="cat,dog"',
     "hugging_face": 'load it: transformers.AutoModel.from_pretrained("{to}")',
@@ -61,7 +66,7 @@ def main(argv: list[str]) -> None:
 
 
 def describe(checkpoint: Checkpoint) -> str:
-    """What a checkpoint holds, as gin that makes such towers, whatever the objective."""
+    """Returns gin that makes the checkpoint's towers, for any objective, under a comment with its sizes."""
     vocabulary = "its vocabulary" if checkpoint.vocabulary is not None else "no vocabulary"
     towers = [configuration.to_gin(tower) for tower in (checkpoint.config.image_tower, checkpoint.config.text_tower)]
     return (

@@ -1,7 +1,7 @@
 """big_vision's .npz: SigLIP B, L and So400m, English and multilingual (i18n), and SigLIP 2, as Google publishes them.
 
-A file holds flax parameters by path and nothing else: sizes are read off the shapes, and what no shape tells is taken
-as SigLIP has it (gelu_tanh, last token, and by the vocabulary's size the padding).
+A file holds only flax parameters by path. The reader takes sizes from the shapes. For settings that no shape shows, it
+assumes SigLIP's: gelu_tanh, pooling at the last token, and the padding that belongs to the vocabulary's size.
 """
 
 import functools
@@ -17,7 +17,7 @@ from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
 from models.pretrained.layout import Shapes, shapes
 
-# Segments of our names, in this order, and what flax calls them.
+# (part of our names, what flax calls it), applied in this order.
 _NAMES = (
     (r"^image_tower/encoder/", "img/Transformer/"),
     (r"^image_tower/head/", "img/MAPHead_0/"),
@@ -45,22 +45,22 @@ _SCANNED = re.compile(r"^(.*/encoderblock)(/.*)$")
 
 
 def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkpoint:
-    """Reads a file that holds `params/img/...` or `img/...`, with a layer's blocks apart or stacked (scanned).
+    """Reads a file that holds `params/img/...` or `img/...`, with the blocks apart or stacked (scanned).
 
-    The multilingual models have no head after the text tower; it is read as the identity, which changes no bit.
+    The multilingual models have no head after the text tower. It becomes the identity, which changes no bit.
 
     Args:
-      path: of the .npz.
-      vocabulary: the SentencePiece model, which the file does not hold.
-      size: side of the pictures, pixels, where it is no multiple of the patch, as in So400m/14 at 384; the file does
-        not tell.
+      path: path of the .npz.
+      vocabulary: the SentencePiece model, which the file does not hold; None if it is not known.
+      size: side of the pictures in pixels; needed if it is not a multiple of the patch, as in So400m/14 at 384, because
+        the file does not hold it.
 
     Raises:
-      PretrainedError: the file is damaged, holds pickles, or is of no SigLIP model; the message names the tensor.
+      PretrainedError: the file is damaged, holds pickles, or is not a SigLIP model; the message names the tensor.
     """
     file = npz.Reader(path)
     prefix = "params/" if any(name.startswith("params/") for name in file.shapes) else ""
-    stacked: dict[str, tuple[str, int | None]] = {}  # name with blocks apart: (name in the file, block of a stack)
+    stacked: dict[str, tuple[str, int | None]] = {}  # {name with blocks apart: (name in the file, index in the stack)}
     for name, shape in file.shapes.items():
         plain = name.removeprefix(prefix)
         scanned = _SCANNED.match(plain)
@@ -72,7 +72,7 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkp
         plain: file.shapes[name] if block is None else file.shapes[name][1:] for plain, (name, block) in stacked.items()
     }
 
-    read_stack = functools.cache(file.read)  # once for all of its blocks, which are views of it
+    read_stack = functools.cache(file.read)  # reads a stack once; its blocks are views of it
     rows, text_width = _shape(found, "txt/Embed_0/embedding", 2, path)
     identity = {"txt/head/kernel": np.eye(text_width), "txt/head/bias": np.zeros(text_width)}
     has_head = any(name in found for name in identity)
@@ -90,10 +90,12 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkp
 
 
 def write(checkpoint: Checkpoint, path: str) -> None:
-    """Writes `params/...`, blocks apart, whole or not at all; the vocabulary and what else no tensor holds is left out.
+    """Writes the weights as `params/...`, with the blocks apart; the file appears whole or not at all.
+
+    The format has no place for the vocabulary and for settings that no shape shows, so they are lost.
 
     Raises:
-      PretrainedError: big_vision's SigLIP has no such tower.
+      PretrainedError: big_vision's SigLIP has no such tower, or `path` exists.
     """
     image, text = checkpoint.config.image_tower, checkpoint.config.text_tower
     for name, value, rule in (
@@ -127,20 +129,22 @@ def _name(ours: str) -> str:
 def _image_tower(found: Shapes, size: int | None, path: str) -> settings.ImageTowerSettings:
     if len(found.get("img/embedding/kernel", ())) == 2:
         raise PretrainedError(
-            f"{path}: img/embedding/kernel is a matrix, as in SigLIP 2 NaFlex, which is not supported"
+            f"{path}: img/embedding/kernel is a matrix, as in SigLIP 2 NaFlex, which is not supported; "
+            "name a file of fixed resolution"
         )
     patch = _shape(found, "img/embedding/kernel", 4, path)[0]
     positions = _shape(found, "img/pos_embedding", 3, path)[1]
     grid = math.isqrt(positions)
     if grid * grid != positions:
         raise PretrainedError(
-            f"{path}: img/pos_embedding has {positions} positions, which are no square grid of patches"
+            f"{path}: img/pos_embedding has {positions} positions, but must have a square grid of patches; "
+            "name another file"
         )
     size = size or grid * patch
     if size // patch != grid:
         raise PretrainedError(
             f"{path}: pictures of {size} px have {size // patch} x {size // patch} patches of {patch} px, but "
-            f"img/pos_embedding is of {grid} x {grid}; name a size from {grid * patch} to {grid * patch + patch - 1}"
+            f"img/pos_embedding has {grid} x {grid}; name a size from {grid * patch} to {grid * patch + patch - 1}"
         )
     pooling = "map" if any(name.startswith("img/MAPHead_0/") for name in found) else "gap"
     transformer = _transformer(found, "img/Transformer", path)
@@ -162,19 +166,23 @@ def _transformer(found: Shapes, encoder: str, path: str) -> dict[str, Any]:
     width, heads, _ = _shape(found, f"{encoder}/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel", 3, path)
     _, mlp_dim = _shape(found, f"{encoder}/encoderblock_0/MlpBlock_0/Dense_0/kernel", 2, path)
     if width % heads:
-        raise PretrainedError(f"{path}: {encoder} has a width of {width}, which its {heads} heads do not divide")
+        raise PretrainedError(
+            f"{path}: {encoder} has {heads} heads, but they must divide its width of {width}; name another file"
+        )
     blocks = {name.split("/")[2] for name in found if name.startswith(f"{encoder}/encoderblock_")}
     return {"width": width, "heads": heads, "mlp_dim": mlp_dim, "depth": len(blocks)}
 
 
 def _shape(found: Shapes, name: str, rank: int, path: str) -> tuple[int, ...]:
-    """The tensor's shape, from which sizes are read."""
+    """Returns the tensor's shape; PretrainedError if it is missing or has another rank."""
     if name not in found:
         shown = ", ".join(sorted(found)[:3])
         raise PretrainedError(
-            f"{path}: {name} is missing, so this is no SigLIP of big_vision (it has {shown}, ...); "
+            f"{path}: {name} is missing, so this is not a SigLIP file of big_vision (it has {shown}, ...); "
             "name a file such as webli_en_b16_224_63724782.npz"
         )
     if len(found[name]) != rank or not all(found[name]):
-        raise PretrainedError(f"{path}: {name} is {list(found[name])}, but must have {rank} dimensions above 0")
+        raise PretrainedError(
+            f"{path}: {name} is {list(found[name])}, but must have {rank} dimensions above 0; name another file"
+        )
     return found[name]

@@ -1,4 +1,4 @@
-"""The one form that all formats are read into and written from."""
+"""`Checkpoint`: a SigLIP model in memory, which every format is read into and written from."""
 
 import dataclasses
 import math
@@ -16,17 +16,17 @@ _LARGEST_LOG_SCALE = 20
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A SigLIP model, independent of TensorFlow and of the format it came in.
+    """A SigLIP model, independent of TensorFlow and of its file format.
 
     Attributes:
-      config: the towers; logit_scale and logit_bias are those of the weights, exp(t') and b.
-      weights: float32 by the name of our variable, each as models.pretrained.layout says.
-      vocabulary: the SentencePiece model whose ids the token embedding has rows for; None where it is not known.
-      source: the file or folder it came from, for messages.
+      config: settings of the towers; logit_scale and logit_bias are set from the weights: exp(t') and b.
+      weights: {name of our variable: float32 array}, with the shapes of models.pretrained.layout.
+      vocabulary: the SentencePiece model, with one piece for each row of the token embedding; None if it is not known.
+      source: the file or folder that the model was read from, for messages.
 
     Raises:
-      PretrainedError: a weight is missing, too much, misshapen, of another type or not finite, or the vocabulary has
-        more or fewer pieces than the token embedding has rows.
+      PretrainedError: a weight is missing, unknown, misshapen, not float32 or not finite, or the vocabulary has more or
+        fewer pieces than the token embedding has rows.
     """
 
     config: settings.SiglipSettings
@@ -43,31 +43,34 @@ class Checkpoint:
                 problem = (
                     f"is {array.dtype}, not float32" if array.dtype != np.float32 else "has NaN or infinite values"
                 )
-                raise PretrainedError(f"{self.source}: {name} {problem}; the checkpoint is damaged, take another copy")
+                raise PretrainedError(
+                    f"{self.source}: {name} {problem}; the checkpoint is damaged, so get another copy"
+                )
         if self.vocabulary is not None:
             fitted = vocabularies.fit(self.vocabulary, self.vocabulary_size, self.source)
             object.__setattr__(self, "vocabulary", fitted)
         if abs(self.weights["log_scale"]) > _LARGEST_LOG_SCALE:
             raise PretrainedError(
-                f"{self.source}: log_scale is {self.weights['log_scale']}, which is no logarithm of t"
+                f"{self.source}: log_scale is {self.weights['log_scale']}, but must be the logarithm of t, in "
+                f"[-{_LARGEST_LOG_SCALE}, {_LARGEST_LOG_SCALE}]; the checkpoint is damaged, so get another copy"
             )
         scale, bias = math.exp(self.weights["log_scale"]), float(self.weights["bias"])
         object.__setattr__(self, "config", dataclasses.replace(self.config, logit_scale=scale, logit_bias=bias))
 
     @property
     def vocabulary_size(self) -> int:
-        """Rows of the token embedding."""
+        """Number of rows of the token embedding."""
         rows = self.weights.get(TOKEN_EMBEDDING, np.zeros([0, 0])).shape
         return rows[0] if rows else 0
 
     @property
     def parameters(self) -> int:
-        """Numbers in all weights."""
+        """Number of parameters."""
         return sum(array.size for array in self.weights.values())
 
 
 def require_same_shapes(where: str, expected: layout.Shapes, found: layout.Shapes) -> None:
-    """Raises PretrainedError, naming both sides, unless both have the same names and shapes."""
+    """Raises PretrainedError, which shows both shapes, unless names and shapes are equal."""
     require_none(
         where,
         [
@@ -75,17 +78,17 @@ def require_same_shapes(where: str, expected: layout.Shapes, found: layout.Shape
             for name in [*expected, *(name for name in found if name not in expected)]
             if found.get(name) != expected.get(name)
         ],
-        "the settings are those of another model",
+        "The settings describe another model; use those of this one",
     )
 
 
 def require_none(where: str, problems: list[str], fix: str) -> None:
-    """Raises PretrainedError with the first few problems unless there are none."""
+    """Raises PretrainedError with the first few problems and the fix, if there are problems."""
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise PretrainedError(f"{where} does not fit: {'; '.join(problems[:_SHOWN])}{more}. {fix}")
 
 
 def shown(shape: layout.Shape | None) -> str:
-    """A shape, or that there is none, as messages have it."""
+    """Formats a shape for a message; None becomes "missing"."""
     return "missing" if shape is None else str(list(shape))

@@ -1,4 +1,4 @@
-"""A pretrained image tower by itself: encoded pictures in, embeddings out, as a locked tower's objective sees them."""
+"""A pretrained image tower alone: it gives the embeddings of pictures that an objective with a locked tower uses."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,13 +14,14 @@ from models.towers.precision import layers_compute_in
 
 
 def create(gin_text: str) -> Callable[[Sequence[bytes]], np.ndarray]:
-    """Loads the tower; call it once in a process.
+    """Loads the tower; call it once per process.
 
     Args:
-      gin_text: resolved text of EmbeddingSettings.
+      gin_text: EmbeddingSettings as resolved gin.
 
     Returns:
-      Encoded pictures -> float32 [N, D], unit norm. Broken pictures raise InvalidArgumentError, which lists them.
+      A function from N encoded pictures to float32 [N, D], unit norm. It raises InvalidArgumentError, which lists the
+      broken pictures.
     """
     config = configuration.parse(gin_text, settings.EmbeddingSettings)
     with layers_compute_in(config.compute_dtype):

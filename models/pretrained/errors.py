@@ -1,5 +1,5 @@
-"""What goes wrong with other people's files."""
+"""The error of all readers and writers of checkpoints."""
 
 
 class PretrainedError(ValueError):
-    """A checkpoint cannot be used or written; the message names the file, the tensor or field, and the fix."""
+    """A checkpoint cannot be read, used or written; the message names the file, the tensor or field, and the fix."""

@@ -1,4 +1,4 @@
-"""Tensors of a format against our variables: each is used exactly once, in both directions, and values never change."""
+"""Pairs the tensors of a format with our variables. Each is used exactly once, both ways, and values never change."""
 
 import dataclasses
 import math
@@ -10,18 +10,18 @@ from models.pretrained.checkpoint import require_none
 from models.pretrained.errors import PretrainedError
 from models.pretrained.layout import Shape, Shapes
 
-_EXACT = ("float32", "float16", "bfloat16")  # all of whose values float32 has
+_EXACT = ("float32", "float16", "bfloat16")  # float32 represents all of their values
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One tensor of a format and what it holds of ours.
+    """One tensor of a format, and the variables of ours that it holds.
 
     Attributes:
-      theirs: its name in the format.
-      ours: names of our variables; several lie one after the other along its first axis.
-      flat: the shape that each of ours is given first,
-      axes: and the order its axes then have in the format.
+      theirs: name of the tensor in the format.
+      ours: names of our variables; several are concatenated along the tensor's first axis.
+      flat: shape to which each of our variables is reshaped before its axes are permuted.
+      axes: the permutation of these axes that gives the format's order.
     """
 
     theirs: str
@@ -31,17 +31,17 @@ class Pair:
 
     @property
     def shape(self) -> Shape:
-        """Its shape in the format."""
+        """Shape of the tensor in the format."""
         first, *rest = (self.flat[axis] for axis in self.axes)
         return (first * len(self.ours), *rest)
 
     def to_theirs(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The format's tensor."""
+        """Makes the format's tensor from our weights."""
         parts = [weights[name].reshape(self.flat).transpose(self.axes) for name in self.ours]
         return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def to_ours(self, tensor: np.ndarray, shapes: Shapes) -> dict[str, np.ndarray]:
-        """Our variables' values."""
+        """Makes the values of our variables from the format's tensor."""
         parts = np.split(tensor, len(self.ours)) if len(self.ours) > 1 else [tensor]
         back = np.argsort(self.axes)
         return {
@@ -51,34 +51,34 @@ class Pair:
 
 
 def same(theirs: str, ours: str, shape: Shape) -> Pair:
-    """A pair of equal shape; a scalar of ours is theirs of shape [1]."""
+    """A pair of equal shapes; our scalar is a tensor of shape [1] in the format."""
     return Pair(theirs, (ours,), shape or (1,), tuple(range(len(shape or (1,)))))
 
 
 def transposed(theirs: str, ours: Iterable[str], rows: int, columns: int) -> Pair:
-    """A matrix that the format keeps as [outputs, inputs], and we as [inputs, outputs], or with heads for either."""
+    """A matrix: [outputs, inputs] in the format, [inputs, outputs] in ours, where either may be split into heads."""
     return Pair(theirs, tuple(ours), (rows, columns), (1, 0))
 
 
 def flattened(theirs: str, ours: Iterable[str], shape: Shape) -> Pair:
-    """A vector, of any shape in ours."""
+    """A vector in the format; our variable may have any shape of that size."""
     return Pair(theirs, tuple(ours), (math.prod(shape),), (0,))
 
 
 def read(
     pairs: Iterable[Pair], shapes: Shapes, found: Shapes, load: Callable[[str], np.ndarray], source: str
 ) -> dict[str, np.ndarray]:
-    """Our weights, float32, from a format's tensors.
+    """Makes our weights, float32, from a format's tensors.
 
     Args:
-      pairs: of all our variables.
-      shapes: of all our variables.
-      found: names and shapes of all tensors in the file.
-      load: gives a tensor by its name.
+      pairs: one for each tensor; together they name all our variables.
+      shapes: {name of our variable: shape}.
+      found: {name of a tensor in the file: shape}.
+      load: returns the tensor of a name.
       source: the file or folder, for messages.
 
     Raises:
-      PretrainedError: a tensor is missing, belongs to nothing of ours, or has another shape or type.
+      PretrainedError: a tensor is missing, matches none of our variables, or has another shape or type.
     """
     pairs = list(pairs)
     known = {pair.theirs for pair in pairs}
@@ -86,12 +86,12 @@ def read(
     for pair in pairs:
         ours = f"our {' + '.join(pair.ours)} {list(shapes[pair.ours[0]])}"
         if pair.theirs not in found:
-            problems.append(f"{pair.theirs} {list(pair.shape)} is missing, which {ours} is read from")
+            problems.append(f"{pair.theirs} {list(pair.shape)} is missing, but must hold {ours}")
         elif tuple(found[pair.theirs]) != pair.shape:
             have = list(found[pair.theirs])
             problems.append(f"{pair.theirs} is {have}, but must be {list(pair.shape)} for {ours}")
-    problems += [f"{name} {list(found[name])} belongs to no variable of ours" for name in found if name not in known]
-    require_none(source, problems, "The file is of another model than its config or tensors say, or was cut or renamed")
+    problems += [f"{name} {list(found[name])} matches none of our variables" for name in found if name not in known]
+    require_none(source, problems, "The file holds another model, or lost or renamed tensors; name another file")
     weights = {}
     for pair in pairs:
         weights.update(pair.to_ours(_as_float32(load(pair.theirs), pair.theirs, source), shapes))
@@ -99,12 +99,12 @@ def read(
 
 
 def write(pairs: Iterable[Pair], weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A format's tensors from our weights; ValueError where the pairs do not name each weight once."""
+    """Makes a format's tensors from our weights; ValueError unless the pairs name each weight once."""
     pairs = list(pairs)
     named = [name for pair in pairs for name in pair.ours]
     if sorted(named) != sorted(weights):
         different = sorted(set(named) ^ set(weights)) or "one is named twice"
-        raise ValueError(f"the format's tensors must be made of each weight once, but: {different}")
+        raise ValueError(f"the pairs of the format must name each weight once, but differ in: {different}")
     return {pair.theirs: pair.to_theirs(weights) for pair in pairs}
 
 

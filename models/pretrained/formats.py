@@ -1,4 +1,4 @@
-"""Which format a path is of, and the way from one to another."""
+"""Finds the format of a path, and reads, checks and writes checkpoints of every format."""
 
 import os
 
@@ -11,35 +11,35 @@ from models.pretrained.errors import PretrainedError
 
 _WRITERS = {"saved_model": saved_model.write, "hugging_face": hugging_face.write, "big_vision": big_vision.write}
 FOLDER_FORMATS = ("saved_model", "hugging_face")
-# The file by which a folder of each is known; each is written whole.
+# The file that marks a folder of each format; it appears only when the folder is whole.
 _SAVED_MODEL = tf.saved_model.SAVED_MODEL_FILENAME_PB
 _HUGGING_FACE = "config.json"
 
 
 def load(config: settings.PretrainedSettings) -> Checkpoint:
-    """Reads the checkpoint that training starts from; of a folder of pushed models, the newest. Errors are `read`'s."""
+    """Reads the checkpoint that training starts from: in a folder of pushed models, the newest. Raises as `read`."""
     return read(newest_version(config.path))
 
 
 def load_fitting(
     chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings, vocabulary: str
 ) -> Checkpoint:
-    """Reads the checkpoint that an objective starts from, and holds it against towers and vocabulary.
+    """Reads the checkpoint that an objective starts from, and checks that it fits the towers and the vocabulary.
 
-    Prints a line for each way in which pictures or texts are prepared otherwise than the checkpoint's were.
+    Prints a line for each setting that prepares pictures or texts differently from the checkpoint's.
 
     Args:
-      chosen: the checkpoint, and which parts of it.
-      config: of the objective.
+      chosen: settings that name the checkpoint and the parts to take from it.
+      config: settings of the objective.
       vocabulary: path of the SentencePiece model that the run uses.
 
     Raises:
-      PretrainedError: it cannot be read, or `restoration.restore` would refuse it.
+      PretrainedError: the checkpoint cannot be read, or `restoration.restore` would refuse it.
     """
     if not isinstance(config, settings.TwoTowersSettings):
         raise PretrainedError(
             f"Training.pretrained is {chosen.path}, but {type(config).__name__.removesuffix('Settings')} has no image "
-            "tower and text tower that it could fill; set Training.pretrained = None"
+            "tower and text tower to fill; set Training.pretrained = None"
         )
     checkpoint = load(chosen)
     restoration.require_same_vocabulary(checkpoint, vocabulary, chosen.parts)
@@ -66,25 +66,27 @@ def read(path: str, vocabulary: str | None = None, size: int | None = None) -> C
 
     Args:
       path: an .npz file of big_vision, a folder with config.json, or a SavedModel of ours.
-      vocabulary: path of a SentencePiece model, where the checkpoint has none, or another is wanted.
-      size: side of the pictures, pixels, for an .npz whose size is no multiple of its patch (So400m/14 at 384).
+      vocabulary: path of a SentencePiece model, if the checkpoint has none or another is to replace its own.
+      size: side of the pictures in pixels, for an .npz whose size is not a multiple of its patch (So400m/14 at 384).
 
     Raises:
-      PretrainedError: it is of no format we know, damaged, or of another model; the message says which, why and what
-        to do.
+      PretrainedError: the format is unknown, the checkpoint is damaged, or it holds another model; the message says
+        which, why, and what to do.
     """
     given = _vocabulary(vocabulary)
     if os.path.isfile(path) and path.endswith(".npz"):
         return big_vision.read(path, given, size)
     if size is not None:
-        raise PretrainedError(f"--size={size} is for an .npz of big_vision; {path} tells its own, so leave it out")
+        raise PretrainedError(
+            f"--size={size} is for an .npz of big_vision; {path} has its own size, so leave --size out"
+        )
     if os.path.isfile(os.path.join(path, _HUGGING_FACE)):
         return hugging_face.read(path, given)
     if tf.io.gfile.exists(os.path.join(path, _SAVED_MODEL)):
         if given is not None:
-            raise PretrainedError(f"--vocabulary={vocabulary}: {path} has its own, so leave it out")
+            raise PretrainedError(f"--vocabulary={vocabulary}: {path} has its own, so leave --vocabulary out")
         return saved_model.read(path)
-    what = "is no checkpoint" if os.path.exists(path) else "is not there"
+    what = "is not a checkpoint" if os.path.exists(path) else "does not exist"
     raise PretrainedError(
         f"{path} {what}; name an .npz of big_vision, a folder with config.json and model.safetensors, "
         "or a SavedModel of this project"
@@ -92,10 +94,10 @@ def read(path: str, vocabulary: str | None = None, size: int | None = None) -> C
 
 
 def require_target(path: str, folder_format: str | None = None) -> str:
-    """The format to write to `path`: big_vision's where it ends in .npz, else the named one of folders.
+    """Returns the format to write to `path`: "big_vision" if it ends in .npz, else `folder_format`.
 
     Raises:
-      PretrainedError: format and path do not go together, or something is there already.
+      PretrainedError: format and path do not go together, or `path` exists.
     """
     whole.require_absent(path)
     if path.endswith(".npz"):
@@ -111,7 +113,7 @@ def require_target(path: str, folder_format: str | None = None) -> str:
 
 
 def write(checkpoint: Checkpoint, path: str, folder_format: str | None = None) -> str:
-    """Writes what `require_target` says, whole or not at all, and returns it; its errors and the format's."""
+    """Writes a checkpoint, whole or not at all; returns its format. Raises as `require_target` and the writer."""
     chosen = require_target(path, folder_format)
     _WRITERS[chosen](checkpoint, path)
     return chosen

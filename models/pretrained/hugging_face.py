@@ -1,4 +1,4 @@
-"""Hugging Face's folder: SigLIP, and SigLIP 2 of fixed resolution, which is published as model_type siglip too."""
+"""Hugging Face's folder: SigLIP, and SigLIP 2 of fixed resolution, which is also published as model_type siglip."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from models.pretrained.exchange import Pair, flattened, same, transposed
 from models.pretrained.layout import shapes
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
-# Numbers 0 to L - 1, which older versions of transformers saved as well.
+# Older versions of transformers also saved these tensors, which count from 0 to L - 1.
 _POSITION_IDS = ("vision_model.embeddings.position_ids", "text_model.embeddings.position_ids")
 
 
@@ -26,12 +26,13 @@ def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
     """Reads config.json, model.safetensors (or its parts by model.safetensors.index.json) and the vocabulary.
 
     Args:
-      folder: as transformers' save_pretrained writes it and the hub has it.
-      vocabulary: a SentencePiece model, where the folder's own is not wanted or, as with a tokenizer.json alone, none.
+      folder: a folder that transformers' save_pretrained wrote, or a copy of one from the Hub.
+      vocabulary: a SentencePiece model that replaces the folder's own, or stands in for it in a folder that has only
+        tokenizer.json.
 
     Raises:
       PretrainedError: a file is missing or damaged, a field is missing, wrong or not supported, or a tensor is missing,
-        too much or misshapen; the message names file and field or tensor.
+        unknown or misshapen; the message names the file and the field or tensor.
     """
     config, rows = hugging_face_config.read(folder)
     vocabulary = vocabulary or hugging_face_tokenizer.read_vocabulary(folder)
@@ -52,17 +53,19 @@ def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
             if name in found:
                 ids = load(name).ravel()
                 if not np.array_equal(ids, np.arange(ids.size)):
-                    raise PretrainedError(f"{folder}: {name} does not count from 0, as SigLIP's must; remove it")
+                    raise PretrainedError(f"{folder}: {name} does not count from 0, but must; remove it")
                 del found[name]
         weights = exchange.read(_pairs(config, rows), ours, found, load, os.path.join(folder, _WEIGHTS))
     return Checkpoint(config, weights, vocabulary, folder)
 
 
 def write(checkpoint: Checkpoint, folder: str) -> None:
-    """Writes what transformers' from_pretrained reads, whole or not at all; without a vocabulary, no tokenizer.
+    """Writes a folder for transformers' from_pretrained, whole or not at all.
+
+    It has no tokenizer if the checkpoint has no vocabulary.
 
     Raises:
-      PretrainedError: Hugging Face's SigLIP has no such tower, or `folder` is there already.
+      PretrainedError: Hugging Face's SigLIP has no such tower, or `folder` exists.
     """
     fields = hugging_face_config.fields(checkpoint)
     tensors = exchange.write(_pairs(checkpoint.config, checkpoint.vocabulary_size), checkpoint.weights)
@@ -80,7 +83,7 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
 
 
 def _parts(folder: str) -> list[str]:
-    """Names of the files that hold tensors."""
+    """Returns the names of the files that hold tensors."""
     if os.path.isfile(os.path.join(folder, _WEIGHTS)):
         return [_WEIGHTS]
     if not os.path.isfile(os.path.join(folder, _INDEX)):
@@ -90,28 +93,29 @@ def _parts(folder: str) -> list[str]:
     parts = sorted({*_weight_map(folder).values()})
     for name in parts:
         if name != os.path.basename(name):
-            raise PretrainedError(f"{folder}/{_INDEX} names {name!r}, which lies elsewhere; name files of this folder")
+            raise PretrainedError(f"{folder}/{_INDEX} names {name!r}, which lies elsewhere; name files in this folder")
     return parts
 
 
 def _weight_map(folder: str) -> dict[str, str]:
     found = hugging_face_config.read_json(folder, _INDEX).get("weight_map")
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()) or not found:
-        raise PretrainedError(f"{folder}/{_INDEX}: weight_map must give each tensor's file; take the file again")
+        raise PretrainedError(f"{folder}/{_INDEX}: weight_map must name each tensor's file; get the file again")
     return found
 
 
 def _require_index(folder: str, where: dict[str, str], count: int) -> None:
-    """The index, where there is one, and the files must name the same tensors."""
+    """Raises PretrainedError if there is an index and its tensors differ from those of the files."""
     if os.path.isfile(os.path.join(folder, _WEIGHTS)):
         return
     index = _weight_map(folder)
     differ = sorted(name for name in {*index, *where} if index.get(name) != where.get(name))
     if differ or count != len(where):
-        name = differ[0] if differ else "a tensor"
+        name = differ[0] if differ else ""
+        problem = f"{name} is in {where.get(name, 'no file')}, but the index says {index.get(name, 'no file')}"
         raise PretrainedError(
-            f"{folder}/{_INDEX}: {name} is in {where.get(name, 'no file')}, not in {index.get(name, 'no file')} alone; "
-            "take all files again, from one place"
+            f"{folder}/{_INDEX}: {problem if differ else 'two files have the same tensor'}; "
+            "get all files again, from one place"
         )
 
 
@@ -120,7 +124,7 @@ def _errors_of(path: str) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        fix = "put it there" if isinstance(error, FileNotFoundError) else "it is damaged or cut short, take it again"
+        fix = "add it" if isinstance(error, FileNotFoundError) else "it is damaged or cut short, get it again"
         raise PretrainedError(f"{path} cannot be read as safetensors ({error}); {fix}") from error
 
 
@@ -168,7 +172,7 @@ def _encoder(theirs: str, norm: str, ours: str, config: settings.TransformerSett
 
 
 def _map_head(theirs: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
-    """Torch's MultiheadAttention keeps query, key and value in one matrix."""
+    """The head uses Torch's MultiheadAttention, which keeps query, key and value in one matrix."""
     width = config.width
     three = [f"{ours}/attention/{name}" for name in ("query", "key", "value")]
     yield same(f"{theirs}.probe", f"{ours}/probe", (1, 1, width))

@@ -1,4 +1,4 @@
-"""config.json and preprocessor_config.json of Hugging Face's SigLIP, and the towers they describe."""
+"""Reads and makes config.json and preprocessor_config.json of Hugging Face's SigLIP."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
 from models.towers.transformer import LAYER_NORM_EPSILON
 
-# What transformers takes where a field is absent; published configs leave out all that equals Base.
+# transformers' defaults for absent fields; published configs leave out every field that equals Base's.
 _BOTH = {
     "hidden_size": 768,
     "intermediate_size": 3072,
@@ -31,16 +31,17 @@ _MEAN, _RESCALE, _LARGEST, _DEEPEST = 0.5, 1 / 255, 1 << 24, 1000
 
 
 def read(folder: str) -> tuple[settings.SiglipSettings, int]:
-    """The towers that config.json describes, and the rows of the token embedding.
+    """Reads the settings of the towers, and the number of rows of the token embedding, from config.json.
 
     Raises:
-      PretrainedError: a file is missing or no JSON, or a field is of another type, or of what our towers cannot be.
+      PretrainedError: a file is missing or not JSON, or a field has another type or a value that our towers do not
+        support.
     """
     where = f"{folder}/config.json"
     fields = read_json(folder, "config.json")
     kind = fields.get("model_type")
     if kind != "siglip":
-        hint = "; of SigLIP 2, the NaFlex variants are not supported" if kind == "siglip2" else ""
+        hint = " (NaFlex variants are not supported)" if kind == "siglip2" else ""
         raise PretrainedError(
             f"{where}: model_type is {kind!r}, but must be 'siglip'{hint}; name another model's folder"
         )
@@ -62,12 +63,14 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
     try:
         towers = settings.ImageTowerSettings(**image), settings.TextTowerSettings(**words)
     except ValueError as error:
-        raise PretrainedError(f"{where}: no tower of ours has these numbers: {error}") from error
+        raise PretrainedError(
+            f"{where}: our towers do not support these sizes ({error}); correct it, or name another model's folder"
+        ) from error
     return settings.SiglipSettings(*towers), text.count("vocab_size")
 
 
 def fields(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What config.json must hold; PretrainedError where Hugging Face's SigLIP has no such tower."""
+    """Returns the fields of config.json; PretrainedError if Hugging Face's SigLIP has no such tower."""
     image, text = checkpoint.config.image_tower, checkpoint.config.text_tower
     for name, value, only in (
         ("ImageTower.pooling", image.pooling, "map"),
@@ -105,7 +108,7 @@ def fields(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What preprocessor_config.json must hold: a squash to [-1, 1]; empty where pictures are not squashed."""
+    """Returns the fields of preprocessor_config.json; {} unless `resize` is "squash", the only one it can express."""
     tower = checkpoint.config.image_tower
     if tower.resize != "squash":
         return {}
@@ -125,25 +128,25 @@ def preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def read_json(folder: str, name: str) -> dict[str, Any]:
-    """The object in a file of the folder."""
+    """Returns the JSON object of a file in the folder; PretrainedError if it holds none."""
     path = os.path.join(folder, name)
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
-        raise PretrainedError(f"{path} cannot be read as JSON ({error}); take the file again") from error
+        raise PretrainedError(f"{path} cannot be read as JSON ({error}); get the file again") from error
     if not isinstance(content, dict):
-        raise PretrainedError(f"{path} holds no JSON object; take the file again")
+        raise PretrainedError(f"{path} holds no JSON object; get the file again")
     return content
 
 
 class _Fields:
-    """A part of config.json over its defaults."""
+    """A part of config.json, with defaults for absent fields."""
 
     def __init__(self, where: str, given: Any, defaults: dict[str, Any]) -> None:
         if not isinstance(given, dict):
             raise PretrainedError(
-                f"{where} is {given!r}, but must be an object, which may be empty; take the file again"
+                f"{where} is {given!r}, but must be an object, which may be empty; get the file again"
             )
         self._where, self._values = where, {**defaults, **given}
 
@@ -151,7 +154,7 @@ class _Fields:
         return self._values[name]
 
     def count(self, name: str, largest: int = _LARGEST) -> int:
-        """A whole number above 0; transformers also takes two equal ones for a square."""
+        """Returns a whole number above 0; as in transformers, a list of two equal numbers stands for one (a square)."""
         value = self[name]
         if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
             value = value[0]
@@ -160,12 +163,12 @@ class _Fields:
         return value
 
     def require(self, name: str, only: Any) -> None:
-        """Raises PretrainedError unless the field has the one value that our towers have."""
+        """Raises PretrainedError unless the field has the only value that our towers support."""
         if self[name] != only:
             raise self._error(name, repr(only))
 
     def transformer(self) -> dict[str, Any]:
-        """Settings that both towers have."""
+        """Returns the settings that both towers have."""
         activation = self["hidden_act"]
         if not isinstance(activation, str) or activation not in _ACTIVATIONS:
             raise self._error("hidden_act", f"one of {', '.join(_ACTIVATIONS)}")
@@ -200,10 +203,10 @@ def _transformer_fields(config: settings.TransformerSettings) -> dict[str, Any]:
 
 
 def _interpolation(folder: str, size: int) -> str:
-    """How preprocessor_config.json resizes; big_vision's way where there is none.
+    """Returns the interpolation of preprocessor_config.json, or big_vision's ("bilinear") if there is no such file.
 
     Raises:
-      PretrainedError: pictures are not squashed to the tower's size, or not scaled to [-1, 1].
+      PretrainedError: the processor does not squash pictures to the tower's size, or does not scale them to [-1, 1].
     """
     name = "preprocessor_config.json"
     if not os.path.isfile(os.path.join(folder, name)):
@@ -229,4 +232,6 @@ def _interpolation(folder: str, size: int) -> str:
     for interpolation, number in _RESAMPLE.items():
         if resample == number:
             return interpolation
-    raise PretrainedError(f"{folder}/{name}: resample is {resample!r}, but must be 2 (bilinear) or 3 (bicubic)")
+    raise PretrainedError(
+        f"{folder}/{name}: resample is {resample!r}, but must be 2 (bilinear) or 3 (bicubic); correct it"
+    )

@@ -1,4 +1,4 @@
-"""The vocabulary of a Hugging Face folder, and what its tokenizer does with it."""
+"""The vocabulary and the tokenizer settings of a Hugging Face folder."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ _SIGLIP, _SIGLIP_2 = "SiglipTokenizer", "Siglip2Tokenizer"
 
 
 def read_vocabulary(folder: str) -> bytes | None:
-    """The folder's SentencePiece model; None where there is none (tokenizer.json, its translation, is not read)."""
+    """Returns the folder's SentencePiece model, or None; tokenizer.json holds the same pieces, but is not read."""
     for name in _VOCABULARIES:
         path = os.path.join(folder, name)
         if os.path.isfile(path):
@@ -28,19 +28,20 @@ def read_vocabulary(folder: str) -> bytes | None:
 def with_tokenizer(
     config: settings.SiglipSettings, folder: str, vocabulary: bytes | None, rows: int
 ) -> settings.SiglipSettings:
-    """The settings with the padding and the treatment of punctuation that tokenizer_config.json, or SigLIP, has.
+    """Returns the settings with the padding and punctuation rule of tokenizer_config.json, or SigLIP's if it has none.
 
-    text_config.pad_token_id is not looked at: no published model uses it, and that of SigLIP 2 is wrong.
+    text_config.pad_token_id is ignored: no published model uses it, and SigLIP 2's is wrong.
 
     Raises:
-      PretrainedError: the tokenizer keeps capitals, or pads with no piece of the vocabulary.
+      PretrainedError: the tokenizer keeps capitals, or its padding token is not in the vocabulary.
     """
     given = read_json(folder, _CONFIG) if os.path.isfile(os.path.join(folder, _CONFIG)) else {}
     where = f"{folder}/{_CONFIG}"
     kind = str(given.get("tokenizer_class", "")).removesuffix("Fast")
     if kind == _SIGLIP and given.get("do_lower_case", True) is not True:
         raise PretrainedError(
-            f"{where}: do_lower_case is {given['do_lower_case']!r}, but our tokenizer always does; true"
+            f"{where}: do_lower_case is {given['do_lower_case']!r}, but must be true, since our tokenizer always "
+            "lower-cases; correct it, or name another model's folder"
         )
     pad = given.get("pad_token")
     pad = pad.get("content") if isinstance(pad, dict) else pad
@@ -49,16 +50,18 @@ def with_tokenizer(
         pieces = vocabularies.load(vocabulary, folder)
         pad_id = pieces.piece_to_id(str(pad))
         if pieces.id_to_piece(pad_id) != pad:
-            raise PretrainedError(f"{where}: pad_token is {pad!r}, which the vocabulary has not; correct either file")
+            raise PretrainedError(f"{where}: pad_token is {pad!r}, but must be in the vocabulary; correct either file")
     strips = kind == _SIGLIP if kind else vocabularies.strips_punctuation(rows)
     text = dataclasses.replace(config.text_tower, pad_id=pad_id, strip_punctuation=strips)
     return dataclasses.replace(config, text_tower=text)
 
 
 def write_vocabulary(checkpoint: Checkpoint, vocabulary: bytes, folder: str) -> dict[str, dict[str, Any]]:
-    """Writes the checkpoint's vocabulary; returns the JSON files that make transformers tokenize as we serve.
+    """Writes the checkpoint's vocabulary to the folder.
 
-    SiglipTokenizer removes punctuation, always. Siglip2Tokenizer, for Gemma's vocabulary, does not (transformers 5).
+    Returns:
+      {file name: fields} of the JSON files with which transformers tokenizes like our served model. SiglipTokenizer
+      always removes punctuation; Siglip2Tokenizer, for Gemma's vocabulary, never does (transformers 5).
     """
     text = checkpoint.config.text_tower
     pieces = vocabularies.load(vocabulary, checkpoint.source)

@@ -1,4 +1,4 @@
-"""Names and shapes of SigLIP's variables, without making any: what every format is read into and written from."""
+"""Names and shapes of SigLIP's variables, computed from settings: `Checkpoint.weights` has exactly these."""
 
 from models import settings
 
@@ -7,7 +7,7 @@ Shapes = dict[str, Shape]
 
 
 def shapes(config: settings.SiglipSettings, vocabulary_size: int) -> Shapes:
-    """{name of the variable, as models.optimizers.parameters.name has it: its shape}."""
+    """Returns {name of the variable, as models.optimizers.parameters.name gives it: shape}."""
     image, text = config.image_tower, config.text_tower
     return {
         "log_scale": (),

@@ -1,4 +1,4 @@
-"""Arrays in an .npz, by name: shapes first, values one at a time, and never a pickle."""
+"""Reads arrays of an .npz: all shapes first, then one array at a time. It never loads a pickle."""
 
 import struct
 import zipfile
@@ -10,15 +10,19 @@ import numpy as np
 from models.pretrained.errors import PretrainedError
 from models.pretrained.layout import Shapes
 
-# What zipfile and numpy raise of bytes that are not what they say; RuntimeError stands for encryption and odd methods.
+# What zipfile and numpy raise for damaged bytes; RuntimeError is for encryption and unknown compression.
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 class Reader:
     """An open .npz.
 
+    Attributes:
+      shapes: {name of an array: shape}.
+
     Raises:
-      PretrainedError: it is no .npz, cut short, or holds an array that is pickled or larger than its header says.
+      PretrainedError: the file is not an .npz or was cut short, or an array is a pickle, is empty, or has another size
+        than its header says.
     """
 
     shapes: Shapes
@@ -35,12 +39,12 @@ class Reader:
         for member in members:
             name = member.filename.removesuffix(".npy")
             if name in self._members:
-                raise PretrainedError(f"{path}: {name} is there twice; take the file again")
+                raise PretrainedError(f"{path}: {name} is there twice; get the file again")
             self._members[name] = member
             self.shapes[name] = self._shape(member)
 
     def read(self, name: str) -> np.ndarray:
-        """The array; bfloat16, which numpy stores as two bytes of no type, is recognised."""
+        """Returns the array; two bytes without a type become bfloat16, which numpy stores so."""
         try:
             with self._zip.open(self._members[name]) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
@@ -49,7 +53,7 @@ class Reader:
         return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
 
     def _shape(self, member: zipfile.ZipInfo) -> tuple[int, ...]:
-        """The shape that the array's header tells, held against the bytes that are there before any are read."""
+        """Returns the shape in the array's header, once the file is known to have as many bytes."""
         try:
             with self._zip.open(member) as file:
                 version = np.lib.format.read_magic(file)
@@ -67,14 +71,14 @@ class Reader:
         if size != member.file_size - header:
             raise PretrainedError(
                 f"{self.path}: {member.filename} says {list(shape)} of {dtype}, {size:,} bytes, but has "
-                f"{member.file_size - header:,}; the file is damaged, take it again"
+                f"{member.file_size - header:,}; the file is damaged, get it again"
             )
         if not size:
-            raise PretrainedError(f"{self.path}: {member.filename} is empty, {list(shape)}; take the file again")
+            raise PretrainedError(f"{self.path}: {member.filename} is empty, {list(shape)}; get the file again")
         return tuple(shape)
 
     def _error(self, error: BaseException, name: str = "") -> PretrainedError:
         where = f"{self.path}: {name}" if name else self.path
         missing = isinstance(error, FileNotFoundError)
-        fix = "name one that is there" if missing else "it is no .npz or was cut short, take it again"
+        fix = "name an existing file" if missing else "it is not an .npz or was cut short, get it again"
         return PretrainedError(f"{where} cannot be read ({error}); {fix}")

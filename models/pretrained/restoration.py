@@ -1,4 +1,4 @@
-"""From a checkpoint into the variables of a model that is about to be trained or served."""
+"""Puts a checkpoint's weights into the variables of a model, and checks that they fit."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,18 +15,18 @@ from models.pretrained.errors import PretrainedError
 from models.settings.pretrained import PARTS
 
 _SCALARS = ("log_scale", "bias")
-# What changes a tower's answer, and not the shape of its weights.
+# Settings that change a tower's output, but not the shapes of its weights: they must agree with the checkpoint's.
 _ANSWERS = {
     "image_tower": ("activation", "pooling"),
     "text_tower": ("activation", "pooling", "causal", "pad_id"),
 }
-# What changes what a tower is given: a choice, so it is told and not refused.
+# Settings that change a tower's input: they may differ from the checkpoint's, and a line says so.
 _INPUTS = {"image_tower": ("interpolation", "resize", "cut_to_patches"), "text_tower": ("strip_punctuation",)}
 _POSITIONS = "image_tower/position_embedding"
 
 
 def require_fit(checkpoint: Checkpoint, config: settings.TwoTowersSettings, parts: tuple[str, ...]) -> None:
-    """Raises PretrainedError where `restore` would, before there is a model; the vocabulary is taken to fit."""
+    """Raises PretrainedError if `restore` would, but needs no model; assumes that the vocabulary fits."""
     _require_same_settings(config, checkpoint, parts)
     towers = settings.SiglipSettings(config.image_tower, config.text_tower)
     expected = layout.shapes(towers, checkpoint.vocabulary_size)
@@ -34,7 +34,7 @@ def require_fit(checkpoint: Checkpoint, config: settings.TwoTowersSettings, part
 
 
 def differing_inputs(checkpoint: Checkpoint, config: settings.TwoTowersSettings, parts: tuple[str, ...]) -> list[str]:
-    """A line for each way in which pictures or texts are prepared otherwise than for the checkpoint."""
+    """Returns a line for each setting that prepares pictures or texts differently from the checkpoint's."""
     return [
         f"{problem}; `python -m models.pretrained inspect --from={checkpoint.source}` prints the checkpoint's"
         for problem in _differences(_INPUTS, config, checkpoint, parts)
@@ -47,20 +47,20 @@ def restore(
     parts: tuple[str, ...] = PARTS,
     config: settings.TwoTowersSettings | settings.EmbeddingSettings | None = None,
 ) -> None:
-    """Sets variables to the checkpoint's values; each variable of the parts, and each value, exactly once.
+    """Sets variables to the checkpoint's values, and uses each variable and each value of the parts exactly once.
 
-    The image tower may be of another size: its position embeddings are resized, as `resize_positions` says. The text
-    tower's length must be the same, since the tower is pooled at its last position.
+    The image tower may have another size: `resize_positions` then resizes its position embeddings. The text tower's
+    length must be the same, since the tower is pooled at its last position.
 
     Args:
-      variables: of an objective or a tower, built; those outside the parts are left alone.
-      checkpoint: of towers of the same settings but for the size of pictures.
-      parts: of "image_tower", "text_tower" and "scalars" (t' and b), what to set.
-      config: whose towers the variables belong to; what changes a tower's answer and not the shape of its weights,
-        such as the activation, is held against the checkpoint's.
+      variables: built variables of an objective or a tower; those outside the parts keep their values.
+      checkpoint: a checkpoint whose towers have the same settings, except for the size of pictures.
+      parts: which of "image_tower", "text_tower" and "scalars" (t' and b) to set.
+      config: settings of the towers; those that change a tower's output but not the shapes of its weights, such as the
+        activation, must equal the checkpoint's. None skips this check.
 
     Raises:
-      PretrainedError: variables and values, or settings, differ; the message names both sides.
+      PretrainedError: variables and values, or settings, differ; the message shows both.
     """
     if config is not None:
         _require_same_settings(config, checkpoint, parts)
@@ -76,7 +76,7 @@ def restore(
 
 
 def require_same_vocabulary(checkpoint: Checkpoint, path: str, parts: tuple[str, ...]) -> None:
-    """Raises PretrainedError where a text tower would be given other token ids than it was trained with."""
+    """Raises PretrainedError if the text tower would get other token ids than in its training."""
     if "text_tower" not in parts or checkpoint.vocabulary is None:
         return
     with tf.io.gfile.GFile(path, "rb") as file:
@@ -84,7 +84,7 @@ def require_same_vocabulary(checkpoint: Checkpoint, path: str, parts: tuple[str,
     if given != checkpoint.vocabulary:
         if vocabularies.is_cut_from(checkpoint.vocabulary, given):
             raise PretrainedError(
-                f"{path} has more pieces than {checkpoint.source} has rows for, as mT5's file has; set Vocabulary.path "
+                f"{path} has more pieces than {checkpoint.source} has embeddings, like mT5's file; set Vocabulary.path "
                 f"to assets/vocabulary.model of `python -m models.pretrained convert --from={checkpoint.source} "
                 "--to=converted --format=saved_model`"
             )
@@ -96,18 +96,19 @@ def require_same_vocabulary(checkpoint: Checkpoint, path: str, parts: tuple[str,
 
 
 def resize_positions(positions: np.ndarray, count: int, has_class: bool = False) -> np.ndarray:
-    """Position embeddings [1, n, width] of a square grid -> [1, count, width], bilinear and antialiased on the grid.
+    """Resizes position embeddings [1, n, width] of a square grid to [1, count, width], bilinear with antialiasing.
 
-    A class token's, which comes first, stays as it is.
+    The position of a class token comes first and stays as it is.
 
     Raises:
-      PretrainedError: n or `count` is no square (and one, for a class token).
+      PretrainedError: n or `count`, less one for a class token, is not a square number.
     """
     kept, grid = positions[:, : int(has_class)], positions[:, int(has_class) :]
     old, new = math.isqrt(grid.shape[1]), math.isqrt(count - has_class)
     if old * old != grid.shape[1] or new * new != count - has_class:
         raise PretrainedError(
-            f"{_POSITIONS} has {positions.shape[1]} positions there and {count} here, which are not both square grids"
+            f"{_POSITIONS} has {positions.shape[1]} positions in the checkpoint and {count} in the model, but both "
+            "must be square grids; change ImageTower.size or ImageTower.patch"
         )
     if old == new:
         return positions
@@ -133,18 +134,18 @@ def _differences(
         for field in names if tower in parts and here is not None else ():
             mine, theirs = getattr(here, field), getattr(there, field)
             if mine != theirs:
-                yield f"{tower}'s {field} is {theirs!r} there and {mine!r} here"
+                yield f"{tower}'s {field} is {theirs!r} in the checkpoint and {mine!r} in the model"
 
 
 def _require_same_shapes(
     checkpoint: Checkpoint, ours: layout.Shapes, theirs: layout.Shapes, parts: tuple[str, ...]
 ) -> None:
-    """Of the parts, each variable of either side on both; positions of pictures may be more or fewer."""
+    """Raises PretrainedError unless both have the same variables in the parts; only patches may differ in number."""
     problems = []
     for key in dict.fromkeys([*ours, *theirs]):
         here, there = ours.get(key), theirs.get(key)
         resized = key == _POSITIONS and here and there and here[-1] == there[-1]
         if _part(key) in parts and here != there and not resized:
-            problems.append(f"{key} is {shown(there)} there and {shown(here)} here")
+            problems.append(f"{key} is {shown(there)} in the checkpoint and {shown(here)} in the model")
     fix = "Give the towers the checkpoint's settings and vocabulary, or leave a part out of Pretrained.parts"
     require_none(checkpoint.source, problems, fix)

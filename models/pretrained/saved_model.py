@@ -1,4 +1,4 @@
-"""Our own SavedModel, trained or converted: variables by name, settings and vocabulary from beside them."""
+"""Our own SavedModel, trained or converted: its variables by name, its settings and its vocabulary."""
 
 import os
 import shutil
@@ -21,25 +21,25 @@ _VOCABULARY = "vocabulary.model"
 
 
 def read(folder: str) -> Checkpoint:
-    """Reads a SavedModel that models.serving.export wrote; its graph is not loaded.
+    """Reads a SavedModel that models.serving.export wrote, without loading its graph.
 
     Raises:
-      PretrainedError: it is not of a SigLIP of ours, or a file is missing or damaged.
+      PretrainedError: the model is not a SigLIP of ours, or a file is missing or damaged.
     """
     config = _config(folder)
     return Checkpoint(config, _weights(folder), vocabulary(folder), folder)
 
 
 def write(checkpoint: Checkpoint, folder: str) -> None:
-    """Writes the SavedModel that a trained model would be served from, whole or not at all.
+    """Writes the same SavedModel that training would export, whole or not at all.
 
     Raises:
-      PretrainedError: the vocabulary is not known, has no such padding, or `folder` is there already.
+      PretrainedError: the vocabulary is not known or lacks the padding, or `folder` exists.
     """
     whole.require_absent(folder)
     if checkpoint.vocabulary is None:
         raise PretrainedError(
-            f"{checkpoint.source} comes without a SentencePiece model, which a SavedModel needs; add --vocabulary FILE"
+            f"{checkpoint.source} has no SentencePiece model, which a SavedModel needs; add --vocabulary=FILE"
         )
     with tempfile.TemporaryDirectory() as temporary:
         path = os.path.join(temporary, _VOCABULARY)
@@ -56,7 +56,7 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
 
 
 def rebuild(folder: str) -> tuple[Objective, Tokenizer, str]:
-    """The objective that a SavedModel was written from, whichever it is, its tokenizer, and its gin.
+    """Rebuilds the objective of a SavedModel, with its weights; returns it with its tokenizer and its gin.
 
     Raises:
       PretrainedError: a file is missing or damaged, or the weights are compressed.
@@ -68,7 +68,7 @@ def rebuild(folder: str) -> tuple[Objective, Tokenizer, str]:
     for variable in objective.variables:
         name = variable.name.split(":")[0]
         if name not in weights:
-            raise PretrainedError(f"{folder} has no variable {name}; name a model that this version has trained")
+            raise PretrainedError(f"{folder} has no variable {name}; name a model that this version trained")
         variable.assign(weights[name])
     return objective, tokenizer, gin_text
 
@@ -77,7 +77,9 @@ def _config(folder: str) -> settings.SiglipSettings:
     objective, _, _ = _settings(folder)
     if not isinstance(objective, settings.SiglipSettings):
         path = _gin_path(folder)
-        raise PretrainedError(f"{path}: the objective is {type(objective).__name__}, but must be SiglipSettings")
+        raise PretrainedError(
+            f"{path}: the objective is {type(objective).__name__}, but must be SiglipSettings; name a SigLIP model"
+        )
     return settings.SiglipSettings(objective.image_tower, objective.text_tower)
 
 
@@ -91,7 +93,7 @@ def _settings(folder: str) -> tuple[settings.ObjectiveSettings, settings.Runtime
             return training.objective, training.runtime, text
         return configuration.parse(text, settings.SiglipSettings), settings.RuntimeSettings(), text
     except (tf.errors.OpError, ValueError) as error:
-        raise PretrainedError(f"{path} cannot be read ({error}); name a model that this project has trained") from error
+        raise PretrainedError(f"{path} cannot be read ({error}); name a model that this project trained") from error
 
 
 def _gin_path(folder: str) -> str:
@@ -111,18 +113,18 @@ def _weights(folder: str) -> dict:
         }
         weights = {name: reader.get_tensor(key) for name, key in keys.items()}
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise PretrainedError(f"{folder}/variables cannot be read ({error}); take the SavedModel again") from error
+        raise PretrainedError(f"{folder}/variables cannot be read ({error}); get the SavedModel again") from error
     compressed = [name for name in weights if name.endswith(f"/{compression.SUFFIX}")]
     if compressed:
         raise PretrainedError(
-            f"{folder} has weights in fewer bits, such as {compressed[0]}, which nothing can go on from; name the "
-            "model that the Trainer has written"
+            f"{folder} has compressed weights, such as {compressed[0]}, from which training cannot start; name the "
+            "model that the Trainer wrote"
         )
     return weights
 
 
 def vocabulary(folder: str) -> bytes:
-    """The SentencePiece model of a SavedModel of ours; PretrainedError where it has none."""
+    """Returns the SentencePiece model of a SavedModel of ours; PretrainedError if it has none."""
     with tf.io.gfile.GFile(_vocabulary_file(folder), "rb") as file:
         return file.read()
 
@@ -131,5 +133,5 @@ def _vocabulary_file(folder: str) -> str:
     assets = os.path.join(folder, "assets")
     names = tf.io.gfile.listdir(assets) if tf.io.gfile.isdir(assets) else []
     if len(names) != 1:
-        raise PretrainedError(f"{assets} has {len(names)} files, but must have the vocabulary alone; take it again")
+        raise PretrainedError(f"{assets} has {len(names)} files, but must have the vocabulary alone; get it again")
     return os.path.join(assets, names[0])

@@ -74,9 +74,10 @@ def test_a_checkpoint_that_training_would_refuse_is_refused_before_anything_runs
     with pytest.raises(ValueError, match=r"Vocabulary\.path is ''"):
         pins.require_fit(dataclasses.replace(run, vocabulary=VocabularySettings()))
     other = dataclasses.replace(run.training, objective=TrainingSettings().objective)
-    with pytest.raises(pretrained.PretrainedError, match=r"is .* there and .* here"):
+    with pytest.raises(pretrained.PretrainedError, match=r"is .* in the checkpoint and .* in the model"):
         pins.require_fit(dataclasses.replace(run, training=other))
     bilinear = dataclasses.replace(objective.image_tower, interpolation="bilinear")
     changed = dataclasses.replace(objective, image_tower=bilinear)
     pins.require_fit(dataclasses.replace(run, training=dataclasses.replace(run.training, objective=changed)))
-    assert "note: image_tower's interpolation is 'bicubic' there and 'bilinear' here" in capsys.readouterr().out
+    note = "note: image_tower's interpolation is 'bicubic' in the checkpoint and 'bilinear' in the model"
+    assert note in capsys.readouterr().out

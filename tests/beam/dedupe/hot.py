@@ -1,4 +1,4 @@
-"""A corpus of one picture many times, deduplicated; prints time and peak memory as JSON.
+"""Deduplicates a corpus that has one picture many times; prints time and peak memory as JSON.
 
 python -m tests.beam.dedupe.hot ROWS FOLDER
 """

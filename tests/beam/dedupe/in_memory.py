@@ -1,4 +1,4 @@
-"""Near hashes without a Beam pipeline: what `NearHashes` does, in this process."""
+"""`NearHashes` in this process, without a Beam pipeline."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def near_edges(
     max_bucket: int = 4096,
     chunk: int = 20_000,
 ) -> np.ndarray:
-    """uint64 [N] hashes, and bytes for each -> int [E, 2], pairs of indices that are near; some come several times."""
+    """Returns near pairs as indices, int64 [E, 2], of hashes, uint64 [N], and their colours; a pair may occur twice."""
     masks = hamming.masks(distance, agreeing_bands)
     compare = hamming._Compare(masks, distance, colour_tolerance, max_bucket)
     batch = [(int(value).to_bytes(8, "big"), number, colours[number]) for number, value in enumerate(values)]

@@ -1,9 +1,9 @@
-"""Precision and recall of near duplicates on OpenMoji and generated transforms, beside ImageHash and imagededup.
+"""Precision and recall of near-duplicates on OpenMoji and generated transforms; baselines: ImageHash and imagededup.
 
 python -m tests.beam.dedupe.quality [PYTHON with imagededup]
 
-Two pictures belong together where they come from one source picture, or from sources with the same pixels. Every
-detector gets the same files, and names the pairs whose hashes differ in at most so many bits.
+A pair is true if both pictures come from one source picture, or from sources with the same pixels. Every detector gets
+the same files and returns the pairs whose hashes differ in at most a given number of bits.
 """
 
 import functools
@@ -26,7 +26,7 @@ from beam.sources import openmoji
 from tests.beam.dedupe.in_memory import near_edges
 
 Detector = Callable[[int], set[tuple[int, int]]]
-"""Bits that may differ -> pairs of indices."""
+"""Number of bits that may differ -> pairs of indices."""
 DISTANCES = (2, 4, 6, 8, 10)
 _SIZE, _EVERY = 144, 12
 
@@ -53,7 +53,7 @@ TRANSFORMS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "colours": lambda picture: ImageEnhance.Color(ImageEnhance.Brightness(picture).enhance(0.85)).enhance(0.6),
     "flip": ImageOps.mirror,
 }
-# Run by a Python that has imagededup. Only its CNN needs torch, yet importing any part of it imports that.
+# A Python with imagededup runs this. Only its CNN needs torch, but importing any part of imagededup imports torch.
 _IMAGEDEDUP = """
 import importlib.abc, importlib.machinery, json, pathlib, sys
 from unittest import mock
@@ -74,7 +74,7 @@ print(json.dumps([hasher.encode_image(image_file=str(path)) for path in sorted(p
 
 
 def corpus() -> tuple[list[Image.Image], list[int], list[str]]:
-    """Pictures, the source of each (equal numbers for equal pixels), and the name of what was done to it."""
+    """Returns pictures, the number of each one's source (equal for equal pixels), and the name of its transform."""
     images, sources, names = [], [], []
     numbers: dict[bytes, int] = {}
     codes = sorted(openmoji._pictures())[::_EVERY]
@@ -90,13 +90,13 @@ def corpus() -> tuple[list[Image.Image], list[int], list[str]]:
 
 
 def banded_pairs(values: np.ndarray, colours: list[bytes], distance: int, tolerance: int) -> set[tuple[int, int]]:
-    """What `beam.dedupe` compares and finds near."""
+    """Pairs that `beam.dedupe` finds by bands."""
     edges = near_edges(values, colours, distance, colour_tolerance=tolerance, max_bucket=len(values))
     return {(min(edge), max(edge)) for edge in edges.tolist()}
 
 
 def true_pairs(sources: list[int], kept: list[bool]) -> set[tuple[int, int]]:
-    """Those of one source, of the pictures kept."""
+    """Pairs of kept pictures that have the same source."""
     of, counted = np.array(sources), np.array(kept)
     one, other = np.triu_indices(len(of), 1)
     same = (of[one] == of[other]) & counted[one] & counted[other]
@@ -104,7 +104,7 @@ def true_pairs(sources: list[int], kept: list[bool]) -> set[tuple[int, int]]:
 
 
 def all_pairs(values: np.ndarray, distance: int) -> set[tuple[int, int]]:
-    """Comparing all with all."""
+    """Pairs that brute force finds: it compares all pictures with all."""
     one, other = np.triu_indices(len(values), 1)
     near = hamming.differing_bits(values[one], values[other]) <= distance
     return set(zip(one[near].tolist(), other[near].tolist(), strict=True))
@@ -116,14 +116,14 @@ def score(pairs: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[floa
     return right / len(pairs) if pairs else 1.0, right / len(true)
 
 
-def deduper(images: list[Image.Image], options: DeduperSettings) -> Detector:
-    """What Deduper names: any look of one picture against any of the other, found by bands."""
-    seen = [(look, number) for number, image in enumerate(images) for look in fingerprints.looks(image, options)]
+def deduper(images: list[Image.Image], settings: DeduperSettings) -> Detector:
+    """The Deduper's detector: by bands, it compares every look of one picture with every look of another."""
+    seen = [(look, number) for number, image in enumerate(images) for look in fingerprints.looks(image, settings)]
     values = np.array([int.from_bytes(value, "big") for (value, _), _ in seen], np.uint64)
     colours, of = [colour for (_, colour), _ in seen], np.array([number for _, number in seen])
 
     def pairs(distance: int) -> set[tuple[int, int]]:
-        named = banded_pairs(values, colours, distance, options.colour_tolerance)
+        named = banded_pairs(values, colours, distance, settings.colour_tolerance)
         edges = of[np.array(sorted(named))]
         return {(min(edge), max(edge)) for edge in edges.tolist() if edge[0] != edge[1]}
 
@@ -131,7 +131,7 @@ def deduper(images: list[Image.Image], options: DeduperSettings) -> Detector:
 
 
 def detectors(images: list[Image.Image], imagededup_python: str = "") -> dict[str, Detector]:
-    """By name: ours, as Deduper does by default, and others that compare all with all."""
+    """{name: detector}: the Deduper with default settings, and baselines that compare all with all."""
     hashes = {"ImageHash": [int(str(imagehash.phash(image)), 16) for image in images]}
     if imagededup_python:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Deduplicate on pictures: what is alike goes, what is not stays, and no row is lost."""
+"""Deduplicate drops rows that are alike, keeps the others, and loses no row."""
 
 import dataclasses
 import itertools
@@ -17,12 +17,11 @@ from tests.beam.dedupe import quality
 from tests.beam.stored import LAYOUT, by_split, read, write
 from tests.pictures import encode
 
-OPTIONS = dedupe.DeduperSettings(image_distance=6)
+SETTINGS = dedupe.DeduperSettings(image_distance=6)
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
-    """A picture unlike the others: smooth noise."""
-
+    """Smooth noise, unlike the scene of any other seed."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
 
@@ -31,10 +30,10 @@ def row(key: str, picture: Image.Image, caption: str = "", image_format: str = "
     return ImageText(key, encode(picture, image_format), caption or f"caption of {key}", "x:1", "test", **fields)
 
 
-def run(rows: list[ImageText], folder: pathlib.Path, options: dedupe.DeduperSettings = OPTIONS, *flags: str) -> dict:
+def run(rows: list[ImageText], folder: pathlib.Path, settings: dedupe.DeduperSettings = SETTINGS, *flags: str) -> dict:
     source = write(folder / "source", rows)
     folders = store.Folders(source, str(folder / "out"), str(folder / "report"))
-    stage = dedupe.Deduplicate(options, LAYOUT, folders)
+    stage = dedupe.Deduplicate(settings, LAYOUT, folders)
     return stored.run(stage, folder / "report", *flags)
 
 
@@ -67,12 +66,12 @@ CHAIN = [
 
 @pytest.fixture(scope="module")
 def run_once(tmp_path_factory) -> tuple[pathlib.Path, dict]:
-    """All of the above, deduplicated together: (folder, manifest)."""
+    """Deduplicates all rows above together; returns (folder, manifest)."""
     folder = tmp_path_factory.mktemp("deduplicated")
     return folder, run([*UNLIKE, *ALIKE, *GROUPS, HELD_OUT, COPY, *CHAIN], folder)
 
 
-def test_of_what_is_alike_the_best_is_kept_and_the_rest_says_why(run_once):
+def test_best_row_of_a_cluster_is_kept_and_the_others_are_dropped_by_reason(run_once):
     folder, manifest = run_once
     kept = read(folder / "out")
     held_out = {one.key for split in ("eval", "test") for one in by_split(ALIKE)[split]}
@@ -84,14 +83,14 @@ def test_of_what_is_alike_the_best_is_kept_and_the_rest_says_why(run_once):
     assert facts(folder, report.CLUSTERS_FILE)["sizes"] == {"2": 2, "3": 1, "4": 1, str(len(CHAIN)): 1}
 
 
-def test_control_what_is_unlike_stays_as_it_was(run_once):
+def test_control_unlike_rows_stay_unchanged(run_once):
     kept = read(run_once[0] / "out")
     assert [dataclasses.replace(kept[one.key], position="") for one in UNLIKE] == [
         dataclasses.replace(one, position="") for one in UNLIKE
     ]
 
 
-def test_a_held_out_row_stays_and_its_copies_in_training_go(run_once):
+def test_held_out_row_is_kept_and_its_copies_in_training_are_dropped(run_once):
     assert HELD_OUT.key in read(run_once[0] / "out", "test")
     assert COPY.key not in read(run_once[0] / "out")
 
@@ -102,14 +101,14 @@ def test_rows_of_a_group_are_kept_or_dropped_together(run_once):
 
 
 def test_chains_collapse_to_one(run_once):
-    """Each link is near the next, though not the first near the last."""
+    """Each link is near the next one, but the first is not near the last."""
     hashes = [int.from_bytes(fingerprints.perceptual_hash(pictures.on_white(link.image)), "big") for link in CHAIN]
     apart = [bin(one ^ other).count("1") for one, other in itertools.pairwise(hashes)]
-    assert max(apart) <= OPTIONS.image_distance < bin(hashes[0] ^ hashes[-1]).count("1")
+    assert max(apart) <= SETTINGS.image_distance < bin(hashes[0] ^ hashes[-1]).count("1")
     assert len({one.key for one in CHAIN} & set(read(run_once[0] / "out"))) == 1
 
 
-def test_samples_show_pairs(run_once):
+def test_samples_show_pairs_of_kept_and_dropped_rows(run_once):
     samples = facts(run_once[0], report.SAMPLES_FILE)
     assert len(samples) == 12
     kept = read(run_once[0] / "out")
@@ -119,15 +118,15 @@ def test_samples_show_pairs(run_once):
         assert sample["dropped"]["image"].startswith("data:image/png;base64,")
 
 
-def test_captions_of_dropped_rows_are_kept_where_asked(tmp_path, run_once):
+def test_keep_captions_takes_over_captions_of_dropped_rows(tmp_path, run_once):
     rows = [row(f"{i}", scene(1), caption) for i, caption in enumerate(("one", "one two", "one two three", "one"))]
-    run(rows, tmp_path, dataclasses.replace(OPTIONS, keep_captions=1))
+    run(rows, tmp_path, dataclasses.replace(SETTINGS, keep_captions=1))
     (kept,) = read(tmp_path / "out").values()
     assert len({kept.caption, *kept.more_captions}) == 2
-    assert not any(one.more_captions for one in read(run_once[0] / "out").values())  # where it is not asked
+    assert not any(one.more_captions for one in read(run_once[0] / "out").values())  # control: keep_captions is 0
 
 
-def test_captions_are_taken_over_in_their_own_language_and_none_that_stays(tmp_path):
+def test_kept_captions_have_the_language_of_their_row_and_are_new(tmp_path):
     large, small = scene(700), scene(700).resize((60, 50))
     stay = [row("a-en", large, "dog", group="a", language="en"), row("a-fr", large, "chien", group="a", language="fr")]
     go = [
@@ -137,12 +136,12 @@ def test_captions_are_taken_over_in_their_own_language_and_none_that_stays(tmp_p
         row("c-fr", small, "dog", group="c", language="fr"),
     ]
     one_split = [*stay, *go, *UNLIKE[:8]]
-    run(one_split, tmp_path, dataclasses.replace(OPTIONS, keep_captions=3))
+    run(one_split, tmp_path, dataclasses.replace(SETTINGS, keep_captions=3))
     kept = {key: one.more_captions for key, one in read(tmp_path / "out").items() if not key.startswith("unlike")}
     assert kept == {"a-en": ("hound",), "a-fr": ("le chien",)}
 
 
-def test_captions_alike(tmp_path):
+def test_rows_with_similar_captions_are_dropped(tmp_path):
     text = "two dogs run over a green field after a yellow ball in the evening sun of a long summer day"
     rows = [row("a", scene(1), text), row("b", scene(2), text.upper()), row("c", scene(3), text + " again")]
     near = dedupe.DeduperSettings(exact=(), image_distance=-1, caption_similarity=0.7)
@@ -151,7 +150,7 @@ def test_captions_alike(tmp_path):
     assert run([*rows, *UNLIKE[4:8]], tmp_path / "exact", exact)["dropped"] == {"near_duplicate": 1}
 
 
-def test_planted_evaluation_pictures_are_found(tmp_path, capsys):
+def test_planted_evaluation_pictures_are_dropped(tmp_path, capsys):
     evaluation = [row(f"set-{i}", scene(1000 + i, (128, 128))) for i in range(24)]
     folder = write(tmp_path / "evaluation", evaluation)
     changes = {name: change for name, change in quality.TRANSFORMS.items() if name != "flip"}
@@ -159,38 +158,38 @@ def test_planted_evaluation_pictures_are_found(tmp_path, capsys):
     planted = [
         row(f"planted-{i}", changes[name](scene(1000 + i, (128, 128))), f"planted {i}") for i, name in enumerate(names)
     ]
-    options = dataclasses.replace(OPTIONS, image_distance=8, colour_tolerance=255, evaluation_sets={"coco": folder})
-    manifest = run([*UNLIKE, *planted], tmp_path, options)
+    settings = dataclasses.replace(SETTINGS, image_distance=8, colour_tolerance=255, evaluation_sets={"coco": folder})
+    manifest = run([*UNLIKE, *planted], tmp_path, settings)
     missed = set(read(tmp_path / "out")) - {one.key for one in UNLIKE}
     kinds = sorted(names[int(key.removeprefix("planted-"))] for key in missed)
     with capsys.disabled():
         print(f"\ndecontamination: {len(planted) - len(missed)} of {len(planted)} planted found, missed: {kinds}")
     assert manifest["dropped"] == {"contaminated_coco": len(planted) - len(missed)}
-    assert set(kinds) <= {"crop of 3%"}  # what moves every edge and leaves no border is all that may be missed
+    assert set(kinds) <= {"crop of 3%"}  # only a transform that moves every edge and adds no border may be missed
     assert len(missed) <= 3
     assert set(read(tmp_path / "out")) >= {one.key for one in UNLIKE}
     assert facts(tmp_path, report.CLUSTERS_FILE)["evaluation_sets"] == {"coco": {"rows": 24, "found": 21 - len(missed)}}
 
-    without = dataclasses.replace(options, borders=False)  # control
+    without = dataclasses.replace(settings, borders=False)  # control
     run([*UNLIKE, *planted], tmp_path / "without", without)
     assert len(set(read(tmp_path / "without" / "out"))) - len(UNLIKE) >= len(missed) + 3
 
 
-def test_of_two_sets_with_the_same_picture_the_first_by_name_is_the_reason_in_any_order(tmp_path):
+def test_reason_names_the_first_of_two_evaluation_sets_with_the_same_picture(tmp_path):
     for name, rows in (("a", [UNLIKE[0], *UNLIKE[10:20]]), ("b", [*UNLIKE[20:], UNLIKE[0]])):
         write(tmp_path / name, rows)
     for turn, names in enumerate(("ab", "ba")):
         sets = {name: str(tmp_path / name) for name in names}
-        options = dataclasses.replace(OPTIONS, evaluation_sets=sets)
+        settings = dataclasses.replace(SETTINGS, evaluation_sets=sets)
         rows = [dataclasses.replace(UNLIKE[0], key="planted"), *UNLIKE[1:10]]
-        assert run(rows[:: 1 - 2 * turn], tmp_path / names, options)["dropped"] == {"contaminated_a": 1}
+        assert run(rows[:: 1 - 2 * turn], tmp_path / names, settings)["dropped"] == {"contaminated_a": 1}
 
 
-def test_an_evaluation_picture_that_cannot_be_decoded_is_named(tmp_path):
+def test_error_names_an_evaluation_picture_that_cannot_be_decoded(tmp_path):
     folder = write(tmp_path / "evaluation", [UNLIKE[0], dataclasses.replace(UNLIKE[1], image=b"GIF89a, it says")])
-    options = dataclasses.replace(OPTIONS, evaluation_sets={"coco": folder})
+    settings = dataclasses.replace(SETTINGS, evaluation_sets={"coco": folder})
     with pytest.raises(Exception, match=r"evaluation/Split-\w+/data_tfrecord.*:1: image_undecodable \(15 bytes: "):
-        run(UNLIKE[2:20], tmp_path, options)
+        run(UNLIKE[2:20], tmp_path, settings)
 
 
 @pytest.mark.parametrize(
@@ -203,44 +202,44 @@ def test_an_evaluation_picture_that_cannot_be_decoded_is_named(tmp_path):
         ({"caption_similarity": 80}, r"Deduper\.caption_similarity is 80"),
     ],
 )
-def test_bad_options_name_value_and_rule(fields, message):
+def test_error_for_a_bad_setting_has_value_and_rule(fields, message):
     with pytest.raises(ValueError, match=message):
         dedupe.DeduperSettings(**fields)
 
 
-def test_pictures_of_sixteen_bits_are_told_apart():
-    """They are stored as they came, and clipped to eight bits all would be white."""
+def test_sixteen_bit_pictures_are_not_clipped():
+    """The store keeps them unchanged; clipped to eight bits, all would be white."""
     deep = [np.asarray(scene(seed).convert("L")).astype(np.uint16) * 257 for seed in (1, 2)]
     first, second = (
-        fingerprints.fingerprint(row(f"{i}", Image.fromarray(d)), False, OPTIONS) for i, d in enumerate(deep)
+        fingerprints.fingerprint(row(f"{i}", Image.fromarray(d)), False, SETTINGS) for i, d in enumerate(deep)
     )
     assert first.pixels != second.pixels
-    assert (fingerprints.hash_difference(first, second) or 0) > OPTIONS.image_distance
-    shallow = fingerprints.fingerprint(row("8", scene(1).convert("L")), False, OPTIONS)
+    assert (fingerprints.hash_difference(first, second) or 0) > SETTINGS.image_distance
+    shallow = fingerprints.fingerprint(row("8", scene(1).convert("L")), False, SETTINGS)
     assert first.pixels == shallow.pixels
 
 
-def test_mirror_images_are_alike_on_request(tmp_path):
+def test_flips_makes_mirror_images_alike(tmp_path):
     rows = [
         row("left", scene(600), "a longer caption"),
         row("right", ImageOps.mirror(scene(600)), "short"),
         *UNLIKE[:8],
     ]
-    asked = run(rows, tmp_path / "asked", dataclasses.replace(OPTIONS, flips=True))
+    asked = run(rows, tmp_path / "asked", dataclasses.replace(SETTINGS, flips=True))
     assert asked["dropped"] == {"near_duplicate": 1}
     assert "right" not in read(tmp_path / "asked" / "out")
     assert run(rows, tmp_path / "not")["dropped"] == {}  # control
 
 
-def test_a_border_is_looked_past_unless_it_is_asked_not_to(tmp_path):
+def test_borders_makes_a_framed_picture_alike(tmp_path):
     framed = ImageOps.expand(ImageOps.expand(scene(600), 6, "white"), 3, "black")
     rows = [row("bare", scene(600), "a longer caption"), row("framed", framed, "short"), *UNLIKE[:8]]
     asked = run(rows, tmp_path / "asked")
     assert asked["dropped"] == {"near_duplicate": 1}
-    assert run(rows, tmp_path / "not", dataclasses.replace(OPTIONS, borders=False))["dropped"] == {}  # control
+    assert run(rows, tmp_path / "not", dataclasses.replace(SETTINGS, borders=False))["dropped"] == {}  # control
 
 
-def test_a_run_whose_report_fails_has_no_manifest_and_so_is_run_again(tmp_path, monkeypatch):
+def test_run_whose_report_fails_writes_no_manifest(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("the report could not be written")
 

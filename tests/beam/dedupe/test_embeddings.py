@@ -1,4 +1,4 @@
-"""Pictures whose embeddings are alike, by any exported model, though neither hashes nor colours are."""
+"""Finds pictures whose embeddings are similar, by any exported model, although hashes and colours are not."""
 
 import dataclasses
 import pathlib
@@ -19,7 +19,7 @@ from tests.beam.stored import read
 
 
 def save_model(path: pathlib.Path) -> str:
-    """Embeds a picture as its grey 6 x 6 thumbnail, whichever way round it is."""
+    """Saves a model whose embedding is a grey 6 x 6 thumbnail, the same for a picture and its mirror image."""
 
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
@@ -39,7 +39,7 @@ def save_model(path: pathlib.Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory) -> dedupe.DeduperSettings:
+def settings(tmp_path_factory) -> dedupe.DeduperSettings:
     model = save_model(tmp_path_factory.mktemp("model") / "7")
     return dedupe.DeduperSettings(exact=(), image_distance=-1, embedding_model=model, embedding_similarity=0.95)
 
@@ -47,58 +47,58 @@ def options(tmp_path_factory) -> dedupe.DeduperSettings:
 MIRRORED = [
     row("left", scene(600), "a longer caption"),
     row("right", scene(600).transpose(0), "short"),
-    *UNLIKE[:70],  # more than are embedded at a time, with the two
+    *UNLIKE[:70],  # with the two above, more than one batch of embeddings
     *(row(f"further-{i}", scene(900 + i)) for i in range(40)),
 ]
 
 
-def test_what_only_the_embedding_finds_alike_goes(options, tmp_path):
-    assert run(MIRRORED, tmp_path, options)["dropped"] == {"near_duplicate": 1}
+def test_rows_with_similar_embeddings_are_dropped(settings, tmp_path):
+    assert run(MIRRORED, tmp_path, settings)["dropped"] == {"near_duplicate": 1}
     assert {one.key for one in MIRRORED} - set(read(tmp_path / "out")) == {"right"}
 
 
-def test_control_no_cosine_reaches_a_threshold_of_one(options, tmp_path):
-    strict = dataclasses.replace(options, embedding_similarity=1.0)
+def test_control_threshold_of_one_and_hashes_drop_nothing(settings, tmp_path):
+    strict = dataclasses.replace(settings, embedding_similarity=1.0)
     assert run([*UNLIKE, row("left", scene(600))], tmp_path / "all", strict)["dropped"] == {}
     hashes = dedupe.DeduperSettings(image_distance=6)
     assert run(MIRRORED, tmp_path / "hashes", hashes)["dropped"] == {}
 
 
-def test_same_bytes_in_any_order_and_with_more_workers(options, tmp_path):
-    run(MIRRORED, tmp_path / "a", options)
-    run(MIRRORED[::-1], tmp_path / "b", options, "--direct_num_workers=4", "--direct_running_mode=multi_threading")
+def test_bytes_are_the_same_in_any_order_and_with_more_workers(settings, tmp_path):
+    run(MIRRORED, tmp_path / "a", settings)
+    run(MIRRORED[::-1], tmp_path / "b", settings, "--direct_num_workers=4", "--direct_running_mode=multi_threading")
     assert stored.checksums(tmp_path / "a" / "out") == stored.checksums(tmp_path / "b" / "out")
 
 
-def test_an_evaluation_set_is_embedded_too(options, tmp_path):
+def test_evaluation_set_is_compared_by_embeddings(settings, tmp_path):
     folder = stored.write(tmp_path / "evaluation", [row("set", scene(600).transpose(0)), *UNLIKE[20:]])
-    decontaminated = dataclasses.replace(options, evaluation_sets={"coco": folder})
+    decontaminated = dataclasses.replace(settings, evaluation_sets={"coco": folder})
     manifest = run([row("planted", scene(600)), *UNLIKE[:20]], tmp_path, decontaminated)
     assert manifest["dropped"] == {"contaminated_coco": 1}
 
 
-def test_the_newest_version_is_pinned_and_a_missing_model_is_named(options):
-    pushed = dataclasses.replace(options, embedding_model=str(pathlib.Path(options.embedding_model).parent))
+def test_pin_takes_the_newest_model_and_errors_name_a_missing_one(settings):
+    pushed = dataclasses.replace(settings, embedding_model=str(pathlib.Path(settings.embedding_model).parent))
     run_of = PipelineSettings(deduper=pushed)
     pinned = pins.pin(run_of).deduper
-    assert dataclasses.replace(pinned, embedding_sha256="") == options
+    assert dataclasses.replace(pinned, embedding_sha256="") == settings
     assert pins.pin(PipelineSettings(deduper=pinned)).deduper == pinned
     assert "Deduper.embedding_similarity = 0.95" in configuration.to_gin(run_of)
     with pytest.raises(ValueError, match=r"Deduper.embedding_sha256 is 'other', but .* has "):
         pins.pin(PipelineSettings(deduper=dataclasses.replace(pinned, embedding_sha256="other")))
-    no_text = SimilaritySettings(model=options.embedding_model, minimum=0.1)
+    no_text = SimilaritySettings(model=settings.embedding_model, minimum=0.1)
     with pytest.raises(ValueError, match=r"Similarity.model is .* but that has no signature embed_text; name one"):
         pins.pin_image_text_gen(ImageTextGenSettings(similarity=no_text))
     with pytest.raises(ValueError, match=r"Deduper.embedding_model is 'nowhere', but holds no SavedModel"):
-        pins.pin(PipelineSettings(deduper=dataclasses.replace(options, embedding_model="nowhere")))
+        pins.pin(PipelineSettings(deduper=dataclasses.replace(settings, embedding_model="nowhere")))
 
 
 @pytest.mark.parametrize("fields", [{"embedding_similarity": 0.9}, {"embedding_model": "x"}])
-def test_model_and_threshold_go_together(fields):
+def test_embedding_model_and_similarity_must_be_set_together(fields):
     with pytest.raises(ValueError, match=r"Deduper.embedding_model is '.*', but must be a SavedModel's folder where"):
         dedupe.DeduperSettings(**fields)
 
 
-def test_equal_embeddings_agree_in_all_and_opposite_ones_in_none():
+def test_agreement_is_one_for_equal_and_half_for_orthogonal_embeddings():
     assert signatures.agreement_at(1.0) == 1.0
     assert signatures.agreement_at(0.0) == 0.5

@@ -1,4 +1,4 @@
-"""Bands lose no near pair, whatever they are cut for; held against comparing all with all."""
+"""Bands lose no near pair at any distance; brute force is the reference."""
 
 import itertools
 
@@ -25,7 +25,7 @@ def brute_force(values: np.ndarray, distance: int) -> set:
 
 
 def around(count: int, flips: int, seed: int) -> np.ndarray:
-    """Distinct hashes in families: each some bits off one of a few."""
+    """Distinct hashes in families: each differs in some bits from one of a few."""
     draw = np.random.default_rng(seed)
     values = draw.integers(0, 2**64, max(1, count // 8), dtype=np.uint64)[draw.integers(0, max(1, count // 8), count)]
     for _ in range(flips):
@@ -40,13 +40,13 @@ def around(count: int, flips: int, seed: int) -> np.ndarray:
     flips=st.integers(0, 7),
     seed=st.integers(0, 999),
 )
-def test_no_near_pair_is_lost_and_no_other_is_named(distance, agreeing, flips, seed):
+def test_bands_find_all_near_pairs_and_no_others(distance, agreeing, flips, seed):
     values = around(120, flips, seed)
     no_colours = np.zeros([len(values), 0], np.uint8)
     assert near_pairs(values, distance, agreeing, no_colours) == brute_force(values, distance)
 
 
-def test_control_fewer_bands_than_needed_lose_pairs(monkeypatch):
+def test_control_too_few_bands_lose_pairs(monkeypatch):
     values = around(200, 4, 1)
     enough = hamming.masks(4, 1)
     monkeypatch.setattr(hamming, "masks", lambda distance, agreeing: enough[:2])
@@ -63,7 +63,7 @@ def test_masks_cover_every_choice_of_bands():
     assert together == 2**64 - 1
 
 
-def test_colours_tell_apart_what_hashes_do_not():
+def test_colours_separate_pictures_with_near_hashes():
     values = np.array([5, 5, 7], np.uint64)
     colours = np.array([[10, 10], [10, 40], [12, 9]], np.uint8)
     everything = {(0, 1), (0, 2), (1, 2)}
@@ -71,8 +71,8 @@ def test_colours_tell_apart_what_hashes_do_not():
     assert near_pairs(values, 1, 2, colours, colour_tolerance=5) == {(0, 2)}
 
 
-def test_a_full_bucket_is_cut_short_and_still_hangs_together():
-    values = np.arange(64, dtype=np.uint64)  # the same upper bits, all within 6 of one another
+def test_truncated_bucket_still_gives_one_cluster():
+    values = np.arange(64, dtype=np.uint64)  # equal upper bits; all differ in at most 6 bits
     none = np.zeros([64, 0], np.uint8)
     cut = near_pairs(values, 6, 2, none, max_bucket=3)
     assert cut < near_pairs(values, 6, 2, none)
@@ -81,7 +81,7 @@ def test_a_full_bucket_is_cut_short_and_still_hangs_together():
 
 
 @pytest.mark.parametrize("parts", [1, 3, 50])
-def test_clusters_are_the_same_in_any_order_and_a_chain_is_one(parts):
+def test_clusters_do_not_depend_on_order_and_a_chain_is_one_cluster(parts):
     chain = np.array([[i, i + 1] for i in range(100)], np.uint64)
     other = np.array([[500, 700], [700, 600], [900, 900]], np.uint64)
     edges = np.random.default_rng(parts).permutation(np.concatenate([chain, other]))

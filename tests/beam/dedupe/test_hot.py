@@ -1,4 +1,4 @@
-"""One picture 100,000 times: one row is kept, in bounded memory."""
+"""A corpus with one picture 100,000 times keeps one row, in bounded memory."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.mark.slow
-def test_one_picture_a_hundred_thousand_times(tmp_path, capsys):
+def test_hundred_thousand_copies_keep_one_row_in_bounded_memory(tmp_path, capsys):
     def run(rows: int) -> dict:
         command = [sys.executable, "-m", "tests.beam.dedupe.hot", str(rows), str(tmp_path / str(rows))]
         answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -22,5 +22,5 @@ def test_one_picture_a_hundred_thousand_times(tmp_path, capsys):
         print(f"\n1,000 copies: {few}\n100,000 copies: {many}")
     assert many["written"] == few["written"] == 1
     assert many["dropped"] == {"duplicate": 99_999}
-    # In one process, which holds the whole corpus between stages: some kilobytes a row, fingerprints and rows alike.
+    # One process holds the whole corpus between stages: rows and fingerprints take some kilobytes each.
     assert many["peak_bytes"] - few["peak_bytes"] < 100_000 * 20_000

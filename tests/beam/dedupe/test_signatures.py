@@ -1,4 +1,4 @@
-"""Pairs of alike signatures are found without comparing all with all, and hardly any is lost."""
+"""Bands find nearly all pairs of similar signatures; brute force is the reference."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ from beam.dedupe.fingerprints import caption_signature
 ROWS, DIM = 400, 32
 
 
-def test_bands_are_as_wide_as_the_threshold_allows():
+def test_band_width_is_the_largest_that_the_threshold_allows():
     assert signatures.band_width(64, 0.8) == 4
     assert signatures.band_width(64, 0.5) == 2
     assert signatures.band_width(64, 1.0) == 64
@@ -27,7 +27,7 @@ def test_bands_are_as_wide_as_the_threshold_allows():
 
 
 def embeddings() -> np.ndarray:
-    """[ROWS, DIM], unit norm; each of the second half lies near one of the first, at cosines from .8 to 1."""
+    """[ROWS, DIM], unit norm; each row of the second half has a cosine of .8 to 1 with one of the first half."""
     draw = np.random.default_rng(0)
     first = unit(draw.normal(size=(ROWS // 2, DIM)))
     away = draw.normal(size=first.shape)
@@ -41,7 +41,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def captions() -> list[str]:
-    """Of twenty words each; each of the second half shares all but up to six with one of the first."""
+    """Captions of twenty words; each of the second half differs in up to six words from one of the first half."""
     words = np.random.default_rng(0).integers(0, 5000, (ROWS // 2, 20))
     changed = words.copy()
     for number, row in enumerate(changed):
@@ -50,7 +50,7 @@ def captions() -> list[str]:
 
 
 def estimates(made: list[bytes], elements: signatures.Elements) -> np.ndarray:
-    """All pairs' share of equal elements."""
+    """Share of equal elements for all pairs."""
     values = np.stack([elements(one) for one in made])
     return np.stack([(values == one).mean(axis=1) for one in values])
 
@@ -70,14 +70,14 @@ def found_edges(made: list[bytes], transform: signatures.SimilarSignatures) -> s
 
 
 @pytest.mark.parametrize("threshold", [0.9, 0.95])
-def test_near_embeddings_are_found_as_by_comparing_all_with_all(threshold):
+def test_similar_embeddings_equal_brute_force(threshold):
     rows = embeddings()
     sign = signatures.EmbeddingSignatures(DIM)
     made = [sign(row) for row in rows]
     agreement = signatures.agreement_at(threshold)
     shares = estimates(made, signatures.plane_elements)
     errors = np.abs(np.cos(np.pi * (1 - shares)) - rows @ rows.T)
-    assert errors.max() < 0.25  # five standard deviations, of the cosines around 0
+    assert errors.max() < 0.25  # five standard deviations at cosines around 0
     assert errors[rows @ rows.T > 0.94].max() < 0.04
     expected = {(a, b) for a, b in np.argwhere(shares >= agreement).tolist() if a < b}
     assert len(expected) > 40
@@ -86,7 +86,7 @@ def test_near_embeddings_are_found_as_by_comparing_all_with_all(threshold):
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.8])
-def test_near_captions_are_found_as_by_comparing_all_with_all(threshold):
+def test_similar_captions_equal_brute_force(threshold):
     made = [caption_signature(caption) for caption in captions()]
     shares = estimates(made, signatures.minhash_elements)
     expected = {(a, b) for a, b in np.argwhere(shares >= threshold).tolist() if a < b}
@@ -95,7 +95,7 @@ def test_near_captions_are_found_as_by_comparing_all_with_all(threshold):
     assert found_edges(made, transform) == expected
 
 
-def test_a_crowded_band_is_compared_in_parts_and_cut_short_is_counted(monkeypatch):
+def test_crowded_band_is_compared_in_chunks_up_to_max_bucket(monkeypatch):
     made = [caption_signature(caption) for caption in captions()]
     everything = ((0, b""), [(one, number) for number, one in enumerate(made)])
 
@@ -109,7 +109,7 @@ def test_a_crowded_band_is_compared_in_parts_and_cut_short_is_counted(monkeypatc
     assert set(pairs(20)) < set(at_once)
 
 
-def test_control_bands_that_are_too_wide_lose_pairs(monkeypatch):
+def test_control_too_wide_bands_lose_pairs(monkeypatch):
     made = [caption_signature(caption) for caption in captions()]
     expected = (estimates(made, signatures.minhash_elements) >= 0.5).sum()
     monkeypatch.setattr(signatures, "band_width", lambda *_: 16)
@@ -117,7 +117,7 @@ def test_control_bands_that_are_too_wide_lose_pairs(monkeypatch):
     assert len(found_edges(made, transform)) < 0.9 * (expected - ROWS) / 2
 
 
-def test_an_embeddings_signature_is_always_the_same():
+def test_signature_of_an_embedding_is_deterministic():
     one, other = signatures.EmbeddingSignatures(DIM), signatures.EmbeddingSignatures(DIM)
     for row in embeddings()[:5]:
         assert one(row) == other(row)

@@ -1,4 +1,4 @@
-"""URL lists against a server on this machine: retries, limits, and directives that forbid."""
+"""URL lists with a server on this machine: retries, limits, and X-Robots-Tag."""
 
 import collections
 import http.server
@@ -16,7 +16,7 @@ from tests.beam.sources.test_sources import read
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Behaves as the path says, and remembers who asked and how many at a time."""
+    """Behaves as the path says; counts requests and records user agents."""
 
     def do_GET(self) -> None:
         server = self.server
@@ -71,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.handle_error = lambda *_: None  # clients that hang up are what this is about
+    made.handle_error = lambda *_: None  # the tests make clients hang up
     made.lock, made.asked, made.agents = threading.Lock(), collections.Counter(), set()
     made.open = made.most = 0
     threading.Thread(target=made.serve_forever, daemon=True).start()
@@ -80,17 +80,17 @@ def server():
     made.server_close()
 
 
-def url_list(folder: pathlib.Path, server, names: list[str], *others: str, **options) -> UrlListSource:
+def url_list(folder: pathlib.Path, server, names: list[str], *others: str, **settings) -> UrlListSource:
     lines = [f"a {name}\thttp://127.0.0.1:{server.server_port}/{name}" for name in names]
     (folder / "list.tsv").write_text("\n".join([*lines, *others]) + "\n")
     default = UrlListSource().rows
     rows = CsvSource(
         str(folder / "list.tsv"), default.columns, default.captions, delimiter="\t", quote="", header=default.header
     )
-    return UrlListSource(rows, **{"host_pause": 0.0, "timeout": 0.5, "max_bytes": 1500, **options})
+    return UrlListSource(rows, **{"host_pause": 0.0, "timeout": 0.5, "max_bytes": 1500, **settings})
 
 
-def test_each_url_gives_its_picture_or_the_reason_why_not(tmp_path, server):
+def test_each_url_gives_a_picture_or_a_reason(tmp_path, server):
     names = ["ok", "flaky", "gone", "busy", "moved", "circle", "hang", "noai", "bot", "own", "index"]
     names += ["cut", "large", "drip"]
     others = ["no url\t", "a file\tfile:///etc/hostname", 'a "quote\tnot a url', "one field", "x\thttp://127.0.0.1:1/x"]
@@ -110,33 +110,33 @@ def test_each_url_gives_its_picture_or_the_reason_why_not(tmp_path, server):
         "invalid_csv": ["field"],
     }
     assert reasons == {by_name[name]: reason for reason, some in expected.items() for name in some}
-    assert server.asked["/gone"] == 1  # is not asked again
+    assert server.asked["/gone"] == 1  # no retry
     assert server.asked["/busy"] == server.asked["/flaky"] == 3
     assert server.agents == {"siglip-tfx"}
 
 
-def test_what_is_refused_can_be_chosen(tmp_path, server):
+def test_refuse_sets_the_directives_that_forbid(tmp_path, server):
     pairs, rejected = read(url_list(tmp_path, server, ["noai", "index"], refuse=("noindex",)))
     assert [pair.caption for pair in pairs] == ["a noai"]
     assert [row.reason for row in rejected] == ["fetch_forbidden"]
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-def test_a_host_is_asked_no_more_than_so_often_at_a_time(tmp_path, server, connections):
+def test_requests_to_a_host_at_a_time_are_limited(tmp_path, server, connections):
     names = ["slow"] * 24
     pairs, _ = read(url_list(tmp_path, server, names, host_connections=connections, threads=16))
     assert len(pairs) == 24
     assert server.most == connections
 
 
-def test_a_host_is_left_alone_between_two_requests():
+def test_pause_between_two_requests_to_a_host():
     at: list[float] = []
     list(fetch.in_threads([("h", i) for i in range(4)], lambda _, i: at.append(time.monotonic()), 8, 1, 0.05))
     assert len(at) == 4
     assert min(later - sooner for sooner, later in itertools.pairwise(at)) >= 0.05
 
 
-def test_results_that_nobody_takes_do_not_pile_up():
+def test_results_that_are_not_taken_do_not_accumulate():
     done: list[int] = []
     results = fetch.in_threads([(str(i), i) for i in range(500)], lambda _, i: done.append(i), 2, 1, 0.0)
     next(results)
@@ -145,7 +145,7 @@ def test_results_that_nobody_takes_do_not_pile_up():
     results.close()
 
 
-def test_an_error_in_a_thread_is_raised():
+def test_error_in_a_thread_is_raised():
     def fail(_, item):
         raise RuntimeError("a bug")
 
@@ -153,11 +153,11 @@ def test_an_error_in_a_thread_is_raised():
         list(fetch.in_threads([("h", 1)], fail, 2, 1, 0.0))
 
 
-@pytest.mark.parametrize(("options", "message"), [
+@pytest.mark.parametrize(("settings", "message"), [
     ({"threads": 0}, "UrlListSource.threads is 0, but must be 1 or more"),
     ({"timeout": 0.0}, r"UrlListSource.timeout is 0\.0, but must be above 0"),
-    ({"rows": "list.tsv"}, "UrlListSource.rows is 'list.tsv', but must be a source of rows"),
+    ({"rows": "list.tsv"}, "UrlListSource.rows is 'list.tsv', but must be of type RowSource; correct"),
 ])  # fmt: skip
-def test_wrong_limits_say_what_to_do(options, message):
+def test_errors_for_wrong_limits_say_the_fix(settings, message):
     with pytest.raises(ValueError, match=message):
-        UrlListSource(**options)
+        UrlListSource(**settings)

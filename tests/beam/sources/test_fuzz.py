@@ -1,4 +1,4 @@
-"""2,000 broken pictures and rows: no crash, and every one is counted."""
+"""2,000 broken pictures and rows: none crashes a source or a filter, and each is counted."""
 
 import collections
 import csv
@@ -34,7 +34,7 @@ MANY = hypothesis.settings(
 
 @functools.cache
 def seeds() -> list[bytes]:
-    """A picture in each format and mode that matters, with metadata."""
+    """One picture in each important format and mode, with metadata."""
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)).resize((64, 48))
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"
@@ -48,7 +48,7 @@ def seeds() -> list[bytes]:
 
 
 def break_bytes(whole: bytes, rng: random.Random) -> bytes:
-    """Changes, cuts, doubles or leaves out a few bytes, or runs of them."""
+    """Changes, cuts, repeats or removes a few bytes or runs of bytes."""
     broken = bytearray(whole)
     for _ in range(rng.choice([1, 1, 2, 4, 16])):
         if not broken:
@@ -71,7 +71,7 @@ def break_bytes(whole: bytes, rng: random.Random) -> bytes:
 
 @MANY
 @hypothesis.given(strategies.integers(0, 10**9))
-def test_broken_pictures_are_kept_or_dropped_by_name(seed):
+def test_broken_pictures_are_kept_or_dropped_with_a_reason(seed):
     rng = random.Random(seed)
     outcome = CHECK(ImageText("k", break_bytes(rng.choice(seeds()), rng), "a", "f:1", "t"))
     if isinstance(outcome, Rejected):
@@ -83,7 +83,7 @@ def test_broken_pictures_are_kept_or_dropped_by_name(seed):
 
 @MANY
 @hypothesis.given(strategies.binary(max_size=200))
-def test_any_bytes_are_no_picture(content):
+def test_random_bytes_are_rejected_as_pictures(content):
     outcome = CHECK(ImageText("k", content, "a", "f:1", "t"))
     assert outcome.reason in ("image_empty", "image_undecodable")
 
@@ -122,7 +122,7 @@ def _all_rows(source, path: str) -> list:
     (test_sources.write_parquet, ParquetSource),
 ])  # fmt: skip
 def test_broken_files_give_rows_and_rejects(tmp_path, write, kind):
-    """What lies before the damage is there, and the damage is named."""
+    """The rows before the damage are read, and the damage is reported."""
     source = write(tmp_path)
     assert isinstance(source, kind)
     path = source.path
@@ -139,16 +139,16 @@ def test_broken_files_give_rows_and_rejects(tmp_path, write, kind):
             checked = CHECK(outcome) if isinstance(outcome, ImageText) else outcome
             reasons[getattr(checked, "reason", "kept")] += 1
     assert reasons["kept"] > 30
-    if kind is TfrecordSource:  # its checksums find all damage
+    if kind is TfrecordSource:  # its checksums detect all damage
         assert set(reasons) == {"kept", "damaged_file"}
-    elif kind is ParquetSource:  # in most of them the index at the end is broken, without which nothing is found
+    elif kind is ParquetSource:  # most changes break the index at the end, and without it no row is found
         assert reasons["damaged_file"] > 10
     else:
         assert len(reasons) > 2, reasons
 
 
 def test_every_line_of_a_broken_file_is_counted(tmp_path):
-    """Lines are told apart by their ends alone, whatever else is in them: as many outcomes as lines."""
+    """Only line ends separate lines, so there are as many outcomes as lines."""
     rng = random.Random(3)
     good = json.dumps({"image_base64": test_sources.inline(seeds()[3]), "caption": "a picture"}).encode()
     lines = [break_bytes(good, rng).replace(b"\n", b"").replace(b"\r", b"") or b"{" for _ in range(300)]

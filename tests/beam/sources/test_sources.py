@@ -1,4 +1,4 @@
-"""Every source gives the same pairs from the same rows; what is broken costs its own row and is named."""
+"""All sources give the same pairs for the same rows, and drop only broken rows, each with a reason."""
 
 import base64
 import csv
@@ -30,17 +30,17 @@ PAIRS = [(image, caption, f"generated: {caption}") for image, caption, _ in shap
 
 
 def read(source: sources.Source) -> tuple[list[ImageText], list[Rejected]]:
-    """What the source gives, sorted by position, after a trip as text."""
+    """Reads a source, after a round trip through gin text; returns pairs and rejects, sorted by position."""
     _FOUND.clear()
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
-        pipeline | _travelled(source).read() | apache_beam.Map(_keep)
+        pipeline | _round_trip(source).read() | apache_beam.Map(_keep)
     found = sorted(_FOUND, key=lambda row: (len(row.position), row.position))
     rejected = [row for row in found if isinstance(row, Rejected)]
     return [row for row in found if isinstance(row, ImageText)], rejected
 
 
-def _travelled(source: sources.Source) -> sources.Source:
-    """The source, made again of the gin text that carries it to components."""
+def _round_trip(source: sources.Source) -> sources.Source:
+    """The source after a round trip through the gin text that carries it to components."""
     text = configuration.to_gin(ImageTextGenSettings(source))
     return configuration.parse(text, ImageTextGenSettings).source
 
@@ -86,7 +86,7 @@ def write_tsv_of_paths(folder: pathlib.Path) -> sources.Source:
 
 
 def write_parquet(folder: pathlib.Path) -> sources.Source:
-    """img2dataset's layout, in row groups."""
+    """Writes img2dataset's layout, in several row groups."""
     images, alts, texts = zip(*PAIRS, strict=True)
     columns = {"url": ["http://x"] * 12, "alt": alts, "blip": texts, "jpg": images, "status": ["success"] * 12}
     parquet.write_table(pyarrow.table(columns), folder / "a.parquet", row_group_size=5)
@@ -131,7 +131,7 @@ WRITERS = (write_jsonl, write_csv, write_tsv_of_paths, write_parquet, write_hugg
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_sources_agree_on_the_same_rows(tmp_path, write):
+def test_all_sources_give_the_same_pairs(tmp_path, write):
     source = write(tmp_path)
     pairs, rejected = read(source)
     assert not rejected
@@ -141,7 +141,7 @@ def test_sources_agree_on_the_same_rows(tmp_path, write):
     assert all("a." in pair.position for pair in pairs)
 
 
-def test_broken_rows_of_a_csv_cost_themselves_only(tmp_path):
+def test_only_the_broken_rows_of_a_csv_are_dropped(tmp_path):
     image = inline(PAIRS[0][0])
     lines = [
         b"\xef\xbb\xbfimage_base64,caption,key", f'{image},"two\nlines, a comma",k1'.encode(), b"",
@@ -164,7 +164,7 @@ def test_broken_rows_of_a_csv_cost_themselves_only(tmp_path):
     assert {pair.key: pair.position.rpartition(":")[2] for pair in pairs} == {"k1": "2", "k5": "9", "k7": "11"}
 
 
-def test_a_picture_larger_than_the_csv_modules_own_limit_is_read(tmp_path):
+def test_picture_larger_than_the_default_limit_of_csv_is_read(tmp_path):
     image = np.random.default_rng(0).bytes(200_000)
     (tmp_path / "a.csv").write_text(f"image_base64,caption\n{inline(image)},large\n")
     ((pair,), rejected) = read(CsvSource(str(tmp_path / "a.csv")))
@@ -172,7 +172,7 @@ def test_a_picture_larger_than_the_csv_modules_own_limit_is_read(tmp_path):
     assert not rejected
 
 
-def test_rows_that_img2dataset_could_not_fetch_keep_its_message(tmp_path):
+def test_rejects_keep_the_message_of_img2dataset(tmp_path):
     columns = {"jpg": [b"x", None], "caption": ["a", "b"], "status": ["success", "failed_to_download"],
                "error_message": [None, "HTTP Error 404"]}  # fmt: skip
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
@@ -182,7 +182,7 @@ def test_rows_that_img2dataset_could_not_fetch_keep_its_message(tmp_path):
     assert rejected.position.endswith("a.parquet:2")
 
 
-def test_text_of_a_parquet_file_that_is_not_utf8_costs_its_own_row(tmp_path):
+def test_only_the_parquet_row_with_invalid_utf8_is_dropped(tmp_path):
     captions = pyarrow.array([b"fine", b"\xff", b"also fine"], pyarrow.binary()).view(pyarrow.string())
     parquet.write_table(pyarrow.table({"image": [b"1", b"2", b"3"], "caption": captions}), tmp_path / "a.parquet")
     pairs, (rejected,) = read(ParquetSource(str(tmp_path / "a.parquet")))
@@ -191,18 +191,18 @@ def test_text_of_a_parquet_file_that_is_not_utf8_costs_its_own_row(tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_parquet, write_webdataset, write_tfrecord])
-def test_a_file_that_breaks_off_gives_what_is_whole_and_says_so(tmp_path, write):
+def test_truncated_file_gives_the_rows_before_the_cut_and_is_reported(tmp_path, write):
     source = write(tmp_path)
     whole = pathlib.Path(source.path).read_bytes()
     pathlib.Path(source.path).write_bytes(whole[: len(whole) * 2 // 3])
     pairs, rejected = read(source)
-    assert len(pairs) == (0 if write is write_parquet else pytest.approx(8, abs=3))  # the end of a Parquet is its index
+    assert len(pairs) == (0 if write is write_parquet else pytest.approx(8, abs=3))  # Parquet has its index at the end
     (damaged,) = [row for row in rejected if row.reason == "damaged_file"]
     assert damaged.position.startswith(source.path)
     assert [pair.caption for pair in pairs] == [alt for _, alt, _ in PAIRS[: len(pairs)]]
 
 
-def test_samples_of_a_tar_are_told_apart_by_name_and_none_is_lost(tmp_path):
+def test_names_of_tar_members_separate_samples_and_none_is_lost(tmp_path):
     image = PAIRS[0][0]
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
         add(tar, "whole.PNG", image)
@@ -227,10 +227,10 @@ def test_samples_of_a_tar_are_told_apart_by_name_and_none_is_lost(tmp_path):
     }  # fmt: skip
 
 
-def test_a_url_in_a_source_that_does_not_fetch_says_which_one_does(tmp_path):
+def test_reject_of_a_url_names_the_source_that_fetches(tmp_path):
     (tmp_path / "a.csv").write_text("image,caption\nhttps://example.com/x.jpg,a\n")
     _, (rejected,) = read(CsvSource(str(tmp_path / "a.csv")))
-    assert "UrlListSource fetches such rows" in rejected.detail
+    assert "this source does not fetch; use UrlListSource" in rejected.detail
 
 
 @pytest.mark.parametrize(("make", "message"), [
@@ -243,6 +243,6 @@ def test_a_url_in_a_source_that_does_not_fetch_says_which_one_does(tmp_path):
     (lambda: TfdsSource(builder="no_such_set").fingerprint(), "TfdsSource.builder is 'no_such_set', but there is no"),
     (lambda: TfdsSource(builder="coco_captions", data_dir="no").fingerprint(), "not prepared; run: tfds build coco"),
 ])  # fmt: skip
-def test_wrong_settings_say_what_to_do(make, message):
+def test_errors_for_wrong_settings_say_the_rule(make, message):
     with pytest.raises(ValueError, match=message):
         make()

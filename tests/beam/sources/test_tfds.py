@@ -1,4 +1,4 @@
-"""TensorFlow Datasets, from a folder that the test prepares."""
+"""TfdsSource on a data set that the test prepares."""
 
 import io
 
@@ -11,7 +11,7 @@ from tests.beam.sources.test_sources import PAIRS, read
 
 
 class Tiny(tfds.core.GeneratorBasedBuilder):
-    """Captions as coco_captions has them, and classes."""
+    """A data set with captions, in the layout of coco_captions, and classes."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -30,7 +30,7 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
             yield number, {"image": io.BytesIO(image), "captions": captions, "label": number % 2}
 
 
-def test_tfds_gives_captions_or_classes_through_templates(tmp_path):
+def test_tfds_gives_captions_or_turns_classes_into_captions(tmp_path):
     builder = Tiny(data_dir=tmp_path)
     builder.download_and_prepare()
     source = TfdsSource(str(builder.data_path))

@@ -1,4 +1,4 @@
-"""KerasHub's SigLIP with random weights, saved as big_vision would; it needs Keras 3, so a process of its own.
+"""Saves KerasHub's SigLIP with random weights in big_vision's format; it needs Keras 3, so it is its own process.
 
 python tests/models/pretrained/keras_hub_siglip.py WEIGHTS.npz ANSWERS.npz    with TF_USE_LEGACY_KERAS unset
 """
@@ -43,7 +43,7 @@ def main(weights_path: str, answers_path: str) -> None:
 
 
 def parameters(model: keras_hub.models.SigLIPBackbone) -> dict[str, keras.Variable]:
-    """big_vision's name of each weight, from what the layers are and not from how this project names them."""
+    """{big_vision's name: weight}, derived from KerasHub's layers and not from this project's names."""
     image, text = model.vision_encoder, model.text_encoder
     found = {"t": keras.ops.reshape(model.siglip_head.logit_scale, [1])}
     found["b"] = keras.ops.reshape(model.siglip_head.logit_bias, [1])

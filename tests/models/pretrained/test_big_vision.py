@@ -1,4 +1,4 @@
-"""big_vision's files: every layout that is published is read, and what is broken is refused by name."""
+"""Reads every published layout of big_vision's files, and refuses broken files with a message that names the tensor."""
 
 import dataclasses
 import io
@@ -25,7 +25,7 @@ def save(path, tensors) -> str:
     return str(path)
 
 
-def test_names_are_big_visions(tensors):
+def test_written_names_are_those_of_big_vision(tensors):
     block = "params/txt/Encoder_0/encoderblock_0"
     assert tensors[f"{block}/MultiHeadDotProductAttention_0/query/kernel"].shape == (16, 2, 8)
     assert tensors["params/img/Transformer/encoderblock_1/MlpBlock_0/Dense_1/kernel"].shape == (40, 24)
@@ -36,14 +36,14 @@ def test_names_are_big_visions(tensors):
     assert {name.split("/")[1] for name in tensors} == {"img", "txt", "t", "b"}
 
 
-def test_sizes_are_read_off_the_shapes(tmp_path, tensors):
+def test_tower_sizes_follow_from_shapes(tmp_path, tensors):
     loaded = pretrained.read(save(tmp_path / "a.npz", tensors))
     assert dataclasses.replace(loaded.config, logit_scale=10.0, logit_bias=-10.0) == CONFIG
     assert loaded.config.logit_scale == pytest.approx(np.exp(tensors["params/t"][0]))
     assert loaded.config.logit_bias == tensors["params/b"][0]
 
 
-def test_stacked_blocks_and_names_without_params_are_the_same_checkpoint(tmp_path, tensors):
+def test_stacked_blocks_without_params_prefix_give_the_same_checkpoint(tmp_path, tensors):
     plain = {name.removeprefix("params/"): tensor for name, tensor in tensors.items()}
     stacked = {name: tensor for name, tensor in plain.items() if "/encoderblock_" not in name}
     for name in plain:
@@ -55,7 +55,7 @@ def test_stacked_blocks_and_names_without_params_are_the_same_checkpoint(tmp_pat
     assert_same(pretrained.read(save(tmp_path / "a.npz", stacked)), checkpoint())
 
 
-def test_a_multilingual_model_has_no_text_head(tmp_path):
+def test_multilingual_model_without_text_head_gets_the_identity(tmp_path):
     same_width = dataclasses.replace(CONFIG.image_tower, width=16, heads=2)
     pretrained.write(checkpoint(dataclasses.replace(CONFIG, image_tower=same_width)), str(tmp_path / "a.npz"))
     with np.load(tmp_path / "a.npz") as file:
@@ -65,7 +65,7 @@ def test_a_multilingual_model_has_no_text_head(tmp_path):
     np.testing.assert_array_equal(weights["text_tower/head/bias"], np.zeros(16))
 
 
-def test_towers_of_two_widths_need_a_text_head(tmp_path, tensors):
+def test_towers_of_different_widths_need_a_text_head(tmp_path, tensors):
     headless = {name: tensor for name, tensor in tensors.items() if "/txt/head/" not in name}
     with pytest.raises(pretrained.PretrainedError, match=r"txt/head/kernel is \[16, 16\], but must be \[16, 24\]"):
         pretrained.read(save(tmp_path / "a.npz", headless))
@@ -81,7 +81,7 @@ def test_half_precision_is_widened_exactly(tmp_path, tensors, dtype):
     )
 
 
-def test_a_size_that_is_no_multiple_of_the_patch_is_given(tmp_path, tensors):
+def test_size_may_be_no_multiple_of_the_patch(tmp_path, tensors):
     path = save(tmp_path / "a.npz", tensors)
     assert pretrained.read(path, size=30).config.image_tower.cut_to_patches
     with pytest.raises(pretrained.PretrainedError, match=r"of 32 px have 4 x 4 .* 3 x 3; name a size from 24 to 31"):
@@ -91,26 +91,26 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_given(tmp_path, tensors):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"img/MAPHead_0/probe": None}, r"img/MAPHead_0/probe \[1, 1, 24\] is missing, which our image_tower/head"),
-        ({"txt/head/bias": None}, r"txt/head/bias \[24\] is missing, which our text_tower/head/bias \[24\] is"),
-        ({"img/head/kernel": np.zeros([24, 9])}, r"img/head/kernel \[24, 9\] belongs to no variable of ours"),
+        ({"img/MAPHead_0/probe": None}, r"img/MAPHead_0/probe \[1, 1, 24\] is missing, but must hold our image_tower"),
+        ({"txt/head/bias": None}, r"txt/head/bias \[24\] is missing, but must hold our text_tower/head/bias \[24\]"),
+        ({"img/head/kernel": np.zeros([24, 9])}, r"img/head/kernel \[24, 9\] matches none of our variables"),
         (
             {"txt/head/kernel": np.zeros([24, 16], np.float32)},
             r"txt/head/kernel is \[24, 16\], but must be \[16, 24\] for our text_tower/head/kernel \[16, 24\]",
         ),
-        ({"txt/Embed_0/embedding": None}, "txt/Embed_0/embedding is missing, so this is no SigLIP of big_vision"),
-        ({"img/pos_embedding": np.zeros([1, 8, 24], np.float32)}, "8 positions, which are no square grid"),
+        ({"txt/Embed_0/embedding": None}, "txt/Embed_0/embedding is missing, so this is not a SigLIP file of big_vis"),
+        ({"img/pos_embedding": np.zeros([1, 8, 24], np.float32)}, "8 positions, but must have a square grid"),
         ({"img/pos_embedding": np.zeros([8, 24], np.float32)}, r"img/pos_embedding is \[8, 24\], but must have 3 dim"),
         ({"t": np.zeros([1], np.int32)}, "t is int32, but must be one of float32, float16, bfloat16"),
         ({"t": np.full([1], np.nan, np.float32)}, "log_scale has NaN or infinite values"),
-        ({"t": np.full([1], 90, np.float32)}, "log_scale is 90.0, which is no logarithm"),
+        ({"t": np.full([1], 90, np.float32)}, "log_scale is 90.0, but must be the logarithm of t, in"),
         ({"img/Transformer/encoderblock/x": np.zeros([1 << 40, 0])}, r"/x.npy is empty, \[1099511627776, 0\]"),
         ({"img/Transformer/encoderblock_99999999/x": np.zeros([1])}, r"block_2/LayerNorm_0/scale \[24\] is missing"),
         ({"img/embedding/kernel": np.zeros([192, 24], np.float32)}, "is a matrix, as in SigLIP 2 NaFlex, which is not"),
         ({"b": np.array([{}], object)}, "b.npy is a pickle, which may run any code and is never loaded"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_model_names_the_tensor(tmp_path, tensors, change, message):
+def test_error_for_another_model_names_the_tensor(tmp_path, tensors, change, message):
     for name, tensor in change.items():
         tensors.pop(f"params/{name}", None)
         if tensor is not None:
@@ -119,18 +119,18 @@ def test_a_file_of_another_model_names_the_tensor(tmp_path, tensors, change, mes
         pretrained.read(save(tmp_path / "bad.npz", tensors))
 
 
-def test_a_file_cut_short_anywhere_is_refused(tmp_path, tensors):
+def test_truncated_file_is_refused(tmp_path, tensors):
     whole = (tmp_path / "written.npz").read_bytes()
     bad = tmp_path / "bad.npz"
     for share in (0, 0.001, 0.3, 0.6, 0.999):
         bad.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(
-            pretrained.PretrainedError, match=r"bad.npz cannot be read .*it is no .npz or was cut short"
+            pretrained.PretrainedError, match=r"bad.npz cannot be read .*it is not an .npz or was cut short"
         ):
             pretrained.read(str(bad))
 
 
-def test_a_flipped_byte_is_found(tmp_path, tensors):
+def test_flipped_byte_is_detected(tmp_path, tensors):
     flipped = bytearray((tmp_path / "written.npz").read_bytes())
     flipped[len(flipped) // 2] ^= 0x55
     (tmp_path / "bad.npz").write_bytes(flipped)
@@ -138,7 +138,7 @@ def test_a_flipped_byte_is_found(tmp_path, tensors):
         pretrained.read(str(tmp_path / "bad.npz"))
 
 
-def test_an_array_that_lies_about_its_size_is_refused_before_memory_is_taken(tmp_path):
+def test_false_size_in_a_header_is_refused_before_allocation(tmp_path):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 40,)})
     with zipfile.ZipFile(tmp_path / "bad.npz", "w") as file:
@@ -152,13 +152,13 @@ class _Bomb:
         return (exec, ("raise SystemError('a pickle was loaded')",))
 
 
-def test_a_pickle_by_the_name_of_an_npz_is_not_loaded(tmp_path):
+def test_pickle_with_an_npz_name_is_not_loaded(tmp_path):
     (tmp_path / "bad.npz").write_bytes(pickle.dumps(_Bomb()))
-    with pytest.raises(pretrained.PretrainedError, match=r"it is no .npz"):
+    with pytest.raises(pretrained.PretrainedError, match=r"it is not an .npz"):
         pretrained.read(str(tmp_path / "bad.npz"))
 
 
-def test_towers_that_big_vision_does_not_have_are_not_written(tmp_path):
+def test_towers_unknown_to_big_vision_are_not_written(tmp_path):
     config = dataclasses.replace(CONFIG, text_tower=dataclasses.replace(CONFIG.text_tower, bottleneck=4))
     with pytest.raises(
         pretrained.PretrainedError, match=r"TextTower.bottleneck is 4, but big_vision's SigLIP has 0 only"

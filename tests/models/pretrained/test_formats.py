@@ -1,4 +1,4 @@
-"""From any format to any other and back, bit for bit; the command line; a converted checkpoint that is served."""
+"""Converts between all formats bit for bit, tests the command line, and serves a converted checkpoint."""
 
 import dataclasses
 import os
@@ -33,7 +33,7 @@ def _flags() -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, vocabulary) -> pathlib.Path:
-    """A folder with a SavedModel, "7", as a training run exports it, and its weights.npz by name."""
+    """A folder with the SavedModel "7", as training exports it, and its weights by name in weights.npz."""
     folder = tmp_path_factory.mktemp("trained")
     objective, tokenizer = tiny_objective(vocabulary)
     gin_text = configuration.to_gin(settings.TrainingSettings(objective=OBJECTIVE, steps=300))
@@ -43,7 +43,7 @@ def trained(tmp_path_factory, vocabulary) -> pathlib.Path:
 
 
 def as_big_vision(config: settings.SiglipSettings) -> settings.SiglipSettings:
-    """An .npz does not tell how pictures are resized."""
+    """The settings after a round trip through an .npz, which does not hold how pictures are resized."""
     return dataclasses.replace(config, image_tower=dataclasses.replace(config.image_tower, interpolation="bilinear"))
 
 
@@ -52,7 +52,7 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
 
 
-def test_all_formats_keep_every_bit(tmp_path):
+def test_round_trip_through_all_formats_keeps_every_bit(tmp_path):
     vocabulary = str(FIXTURE / "spiece.model")
     first = pretrained.read(str(FIXTURE))
     odd = np.array([np.float32(-0.0), np.nextafter(np.float32(0), np.float32(1)), 1e-30], np.float32)
@@ -69,7 +69,7 @@ def test_all_formats_keep_every_bit(tmp_path):
     assert first.vocabulary == read.vocabulary == (FIXTURE / "spiece.model").read_bytes()
 
 
-def test_a_trained_model_leaves_with_its_settings(trained, vocabulary):
+def test_trained_model_is_read_with_its_settings(trained, vocabulary):
     loaded = pretrained.read(str(trained / "7"))
     assert loaded.config.text_tower == OBJECTIVE.text_tower
     with np.load(trained / "weights.npz") as weights:
@@ -93,14 +93,14 @@ def test_a_trained_model_leaves_with_its_settings(trained, vocabulary):
         ("assets/vocabulary.model", None, "assets has 0 files, but must have the vocabulary alone"),
     ],
 )
-def test_a_damaged_saved_model_is_refused(tmp_path, trained, name, change, message):
+def test_damaged_saved_model_is_refused(tmp_path, trained, name, change, message):
     damaged = pathlib.Path(shutil.copytree(trained / "7", tmp_path / "7"))
     (damaged / name).unlink() if change is None else (damaged / name).write_text(change)
     with pytest.raises(pretrained.PretrainedError, match=message):
         pretrained.read(str(damaged))
 
 
-def test_a_softmax_model_is_no_siglip(tmp_path, trained):
+def test_softmax_model_is_refused(tmp_path, trained):
     other = pathlib.Path(shutil.copytree(trained / "7", tmp_path / "7"))
     softmax = settings.TrainingSettings(objective=settings.SoftmaxSettings())
     (other / "assets.extra" / export.GIN_FILE).write_text(configuration.to_gin(softmax))
@@ -110,7 +110,7 @@ def test_a_softmax_model_is_no_siglip(tmp_path, trained):
         pretrained.read(str(other))
 
 
-def test_converted_on_the_command_line_it_is_served(tmp_path):
+def test_checkpoint_converted_on_the_command_line_can_be_served(tmp_path):
     served, weights = tmp_path / "served", tmp_path / "weights.npz"
     done = run("convert", f"--from={FIXTURE}", f"--to={served}", "--format=saved_model", check=True)
     assert done.stdout.startswith(f"wrote {served} (saved_model, 80,938 parameters) from {FIXTURE}; ask it: python -m")
@@ -145,8 +145,8 @@ SERVED = {"to": "{new}", "format": "saved_model"}
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"from": "nothing", "to": "{new}.npz"}, "nothing is not there; name an .npz of big_vision"),
-        ({"from": "tests", "to": "{new}.npz"}, "tests is no checkpoint; name an .npz"),
+        ({"from": "nothing", "to": "{new}.npz"}, "nothing does not exist; name an .npz of big_vision"),
+        ({"from": "tests", "to": "{new}.npz"}, "tests is not a checkpoint; name an .npz"),
         ({"from": "{fixture}", "to": "{new}"}, "is a folder, which needs --format=saved_model (to serve)"),
         ({"from": "{fixture}", "to": "{new}.npz", "format": "saved_model"}, "is for folders, but --to="),
         ({"from": "{fixture}", "to": "{old}", "format": "hugging_face"}, "is there already; remove it"),
@@ -157,10 +157,10 @@ SERVED = {"to": "{new}", "format": "saved_model"}
             {"from": "{npz}", **SERVED, "vocabulary": "{fixture}/spiece.model"},
             "the vocabulary has 86 pieces, but text_tower/token_embedding/embeddings has 30 rows",
         ),
-        ({"from": "{npz}", **SERVED, "vocabulary": __file__}, "the vocabulary is no SentencePiece model"),
+        ({"from": "{npz}", **SERVED, "vocabulary": __file__}, "the vocabulary is not a SentencePiece model"),
     ],
 )
-def test_mistakes_are_told_and_leave_nothing(tmp_path, arguments, message):
+def test_mistakes_give_one_line_and_write_nothing(tmp_path, arguments, message):
     pretrained.write(checkpoint(), str(tmp_path / "weights.npz"))
     before = sorted(tmp_path.iterdir())
     names = {"new": tmp_path / "new", "old": tmp_path, "fixture": FIXTURE, "npz": tmp_path / "weights.npz"}
@@ -171,7 +171,7 @@ def test_mistakes_are_told_and_leave_nothing(tmp_path, arguments, message):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_usage_is_told():
+def test_wrong_usage_is_explained():
     failed = run("sell", "--from=x")
     assert failed.returncode != 0
     assert "name what to do, convert or inspect" in failed.stdout + failed.stderr
@@ -183,7 +183,7 @@ def test_usage_is_told():
 @pytest.mark.parametrize(
     ("target", "folder_format"), [("new.npz", None), ("new", "hugging_face"), ("new", "saved_model")]
 )
-def test_what_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch, target, folder_format):
+def test_failed_write_leaves_no_file(tmp_path, monkeypatch, target, folder_format):
     def fail(*_: object) -> None:
         raise OSError("No space left on device")
 
@@ -195,8 +195,8 @@ def test_what_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch, target, f
     assert not list(tmp_path.iterdir())
 
 
-def test_the_multilingual_vocabularys_extra_pieces_are_left_out(tmp_path):
-    """mT5's ends in pieces that SigLIP has no embedding for."""
+def test_extra_pieces_of_the_multilingual_vocabulary_are_cut_off(tmp_path):
+    """mT5's vocabulary ends in pieces for which SigLIP has no embeddings."""
     model = (FIXTURE / "spiece.model").read_bytes()
     extra = b"".join(_piece(f"▁<extra_id_{i}>".encode()) for i in range(3))
     fitted = vocabularies.fit(model + extra, 86, "a file")
@@ -220,7 +220,7 @@ def _piece(text: bytes) -> bytes:
     return b"\x0a" + bytes([len(inner)]) + inner
 
 
-def test_checkpoint_holds_what_its_settings_say():
+def test_checkpoint_checks_weights_against_settings():
     weights = dict(checkpoint().weights)
     del weights["text_tower/head/bias"]
     weights["text_tower/head/kernel"] = np.zeros([3, 4], np.float32)

@@ -1,4 +1,4 @@
-"""Formats are matched against the names and shapes of our variables, and sizes add up to the published ones."""
+"""`layout` has the names and shapes of the built model, and its parameter counts are the published ones."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ SIZES = {
 
 @pytest.mark.parametrize("pooling", ["map", "gap", "cls"])
 @pytest.mark.parametrize("bottleneck", [0, 3])
-def test_layout_is_that_of_the_built_model(pooling, bottleneck):
+def test_layout_equals_the_built_model(pooling, bottleneck):
     image = dataclasses.replace(CONFIG.image_tower, pooling=pooling, size=29, cut_to_patches=True)
     config = settings.SiglipSettings(image, dataclasses.replace(CONFIG.text_tower, bottleneck=bottleneck))
     built = objectives.create(config, 30).variables
@@ -45,7 +45,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize(("model", "published"), PUBLISHED.items(), ids=str)
-def test_parameters_are_as_many_as_published(model, published):
+def test_parameter_counts_equal_published_counts(model, published):
     image, text, patch, size, length, words = model
     image_tower = settings.ImageTowerSettings(**SIZES[image], patch=patch, size=size, cut_to_patches=size % patch > 0)
     text_tower = settings.TextTowerSettings(**SIZES[text], length=length)
@@ -54,8 +54,8 @@ def test_parameters_are_as_many_as_published(model, published):
     assert sum(int(np.prod(shape)) for shape in shapes.values()) + position_ids == published
 
 
-def test_the_multilingual_bottleneck_saves_what_the_paper_says():
-    """mSigLIP, arXiv 2303.15343: N x K and K x W numbers, K = 96, in place of N x W for each of N = 250,000 pieces."""
+def test_multilingual_bottleneck_has_the_size_in_the_paper():
+    """mSigLIP, arXiv 2303.15343: N x K and K x W parameters replace N x W, for N = 250,000 pieces and K = 96."""
 
     def embedding(bottleneck: int) -> int:
         tower = settings.TextTowerSettings(**SIZES["base"], length=64, bottleneck=bottleneck)

@@ -1,4 +1,4 @@
-"""Checkpoints of others give the answers of others: KerasHub in this environment, Hugging Face by a fixture."""
+"""Converted checkpoints give the same outputs as KerasHub (run in this environment) and Hugging Face (a fixture)."""
 
 import dataclasses
 import os
@@ -31,14 +31,14 @@ def expected() -> dict[str, np.ndarray]:
 
 
 def differences(loaded: Checkpoint, expected: dict[str, np.ndarray]) -> dict[str, float]:
-    """Largest absolute difference of each answer."""
+    """Largest absolute difference of each output."""
     mine = answers(loaded, expected["images"], expected["token_ids"])
     columns = expected["logits"].shape[1]
     mine["logits"] = mine["logits"][:, :columns]
     return {name: float(np.abs(value - expected[name]).max()) for name, value in mine.items()}
 
 
-def test_embeddings_and_logits_are_keras_hubs(tmp_path):
+def test_embeddings_and_logits_equal_keras_hubs(tmp_path):
     weights, expected = tmp_path / "weights.npz", tmp_path / "answers.npz"
     script = pathlib.Path(__file__).parent / "keras_hub_siglip.py"
     environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
@@ -50,7 +50,7 @@ def test_embeddings_and_logits_are_keras_hubs(tmp_path):
     assert max(differ.values()) < NEAR, differ
 
 
-def test_embeddings_and_logits_are_hugging_faces(hugging_face, expected):
+def test_embeddings_and_logits_equal_hugging_faces(hugging_face, expected):
     differ = differences(hugging_face, expected)
     assert max(differ.values()) < NEAR, differ
 
@@ -64,7 +64,7 @@ def _transposed(kernel: np.ndarray) -> np.ndarray:
 
 
 def _swapped(one: str, other: str) -> dict[str, str]:
-    """{name: whose value it is given}."""
+    """{name: the name whose value replaces its own}, for kernel and bias of both."""
     return {f"{a}/{part}": f"{b}/{part}" for a, b in ((one, other), (other, one)) for part in ("kernel", "bias")}
 
 
@@ -83,14 +83,14 @@ MIX_UPS = {
 
 
 @pytest.mark.parametrize("mix_up", MIX_UPS.values(), ids=MIX_UPS)
-def test_the_comparison_finds_mix_ups(hugging_face, expected, mix_up):
+def test_comparison_detects_mix_ups(hugging_face, expected, mix_up):
     right = hugging_face.weights
     wrong = {name: right[how] if isinstance(how, str) else how(right[name]) for name, how in mix_up.items()}
     mixed_up = dataclasses.replace(hugging_face, weights={**right, **wrong})
     assert max(differences(mixed_up, expected).values()) > 5 * NEAR
 
 
-def test_activations_and_the_trailing_pixels_count(hugging_face, expected):
+def test_comparison_detects_another_activation(hugging_face, expected):
     image, text = hugging_face.config.image_tower, hugging_face.config.text_tower
     assert image.cut_to_patches
     assert image.size % image.patch == 3
@@ -98,7 +98,7 @@ def test_activations_and_the_trailing_pixels_count(hugging_face, expected):
     assert differences(dataclasses.replace(hugging_face, config=exact), expected)["text_embedding"] > 5 * NEAR
 
 
-def test_tokens_are_hugging_faces(hugging_face, expected):
+def test_token_ids_equal_hugging_faces(hugging_face, expected):
     tokenizer = Tokenizer(str(FIXTURE / "spiece.model"), hugging_face.config.text_tower)
     texts = [str(text) for text in expected["texts"]]
     np.testing.assert_array_equal(tokenizer.served(tf.constant(texts)).numpy(), expected["token_ids"])
@@ -106,7 +106,7 @@ def test_tokens_are_hugging_faces(hugging_face, expected):
 
 
 @pytest.mark.parametrize(("ours", "largest", "mean"), [("bilinear", 1, 0.2), ("bicubic", 3, 0.2)])
-def test_pixels_are_near_hugging_faces_with_the_same_resize(hugging_face, expected, ours, largest, mean):
+def test_pixels_are_close_to_hugging_faces_with_the_same_interpolation(hugging_face, expected, ours, largest, mean):
     tower = dataclasses.replace(hugging_face.config.image_tower, interpolation=ours)
     pixels = images.to_unit_range(images.decode_and_resize(tf.constant(expected["png"].tobytes()), tower)).numpy()
     levels = np.abs(pixels - expected[f"png_{ours}"]) * 127.5
@@ -116,5 +116,5 @@ def test_pixels_are_near_hugging_faces_with_the_same_resize(hugging_face, expect
     assert np.abs(pixels - other).max() * 127.5 > 10
 
 
-def test_the_fixtures_processor_is_bicubic(hugging_face):
+def test_processor_of_the_fixture_is_bicubic(hugging_face):
     assert hugging_face.config.image_tower.interpolation == "bicubic"

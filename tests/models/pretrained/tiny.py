@@ -1,4 +1,4 @@
-"""Small checkpoints, and what a model of ours answers with them."""
+"""Small checkpoints, and our model's outputs with them."""
 
 import dataclasses
 import pathlib
@@ -18,7 +18,7 @@ WORDS = 30
 
 
 def checkpoint(config: settings.SiglipSettings = CONFIG, words: int = WORDS, seed: int = 0) -> Checkpoint:
-    """Random weights, biases and norms included, so that no mix-up can go unseen."""
+    """Random weights, with random biases and norms too, so that every mix-up changes the output."""
     generator = np.random.default_rng(seed)
     shapes = layout.shapes(config, words)
     weights = {name: generator.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
