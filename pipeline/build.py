@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from absl import app, flags
 
 from models.settings import configuration
-from pipeline.console import gin_flags, progress
+from pipeline.console import gin_flags, terminal
 
 if TYPE_CHECKING:
     import apache_beam
@@ -48,7 +48,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
       ValueError: the gin cannot be used, an input is missing, the folder holds a data set, or no row was kept.
     """
     start = time.monotonic()
-    progress.quiet_terminal()
+    terminal.quiet_terminal()
     print("Loading TensorFlow and Beam", flush=True)
     from pipeline.console import beam_flags
     from pipeline.settings.run import PipelineSettings
@@ -61,7 +61,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
     beam_flags.tell_unknown(settings.beam_args)
     parts = _parts(settings)
-    progress.require_writable(output_dir)
+    terminal.require_writable(output_dir)
     folders = [output_dir] if len(parts) == 1 else [os.path.join(output_dir, name) for name in parts]
     with _alone(output_dir):
         _require_no_data_set(folders[-1])

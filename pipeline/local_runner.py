@@ -9,7 +9,7 @@ from typing import Any
 from absl import app, flags
 
 from models.settings import configuration
-from pipeline.console import gin_flags, progress
+from pipeline.console import gin_flags, terminal
 
 _PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last training step of a TensorBoard profile.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin, and run nothing.")
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
         if _PROFILE_STEPS.value:
             bindings.append(f"Training.profile_steps = ({', '.join(_PROFILE_STEPS.value)},)")
         run(gin_flags.GIN_FILE.value, bindings, os.path.abspath(gin_flags.OUTPUT_DIR.value or "output"), _DRY_RUN.value)
-    except (ValueError, progress.ComponentFailed) as error:
+    except (ValueError, terminal.ComponentFailed) as error:
         sys.exit(f"error: {error}")
 
 
@@ -37,7 +37,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
       ComponentFailed: a component raised; what earlier ones made is kept, and the next run goes on from there.
     """
     start = time.monotonic()
-    progress.quiet_terminal()
+    terminal.quiet_terminal()
     print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
     from pipeline import pins
     from pipeline.console import beam_flags
@@ -48,8 +48,8 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     output_dir = os.path.join(output_dir, settings.name)
     if not dry_run:  # what can be refused at once, before TFX is loaded
         settings = pins.pin(settings)
-        progress.require_writable(output_dir)
-        settings.image_text_gen.source.fingerprint()
+        terminal.require_writable(output_dir)
+        settings.ingest.source.fingerprint()
         pins.require_evaluation_sets(settings)
         pins.require_fit(settings)
 
@@ -65,20 +65,20 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
         print(summary.dag_text(dag), configuration.to_gin(settings), sep="\n\n")
         return None
     log_file = os.path.join(output_dir, "run.log")
-    with progress.watch(components, log_file) as lines:
+    with terminal.watch(components, log_file) as lines:
         try:
             LocalDagRunner().run(dag)
         except Exception as error:
-            raise progress.ComponentFailed(lines.running, error, log_file) from error
+            raise terminal.ComponentFailed(lines.running, error, log_file) from error
 
     try:
         report = summary.latest_report(machine.locations.metadata)
     except LookupError as error:
-        raise progress.ComponentFailed("RunReport", error, log_file) from error
+        raise terminal.ComponentFailed("RunReport", error, log_file) from error
     with open(os.path.join(report, "summary.json")) as file:
         facts: dict[str, Any] = json.load(file)
     print(summary.outcome_text(facts, report, lines.seconds))
-    memory = progress.peak_memory_bytes() / 1e9
+    memory = terminal.peak_memory_bytes() / 1e9
     print(f"Took {time.monotonic() - start:.0f} s and {memory:.1f} GB at most. Log: {log_file}")
     return facts
 

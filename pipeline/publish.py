@@ -10,7 +10,7 @@ import sys
 
 from absl import app, flags
 
-from pipeline.console import progress
+from pipeline.console import terminal
 from pipeline.publishing import versions
 
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "A folder of numbered versions, such as output/quickstart/serving.")
@@ -54,7 +54,7 @@ def _override() -> None:
     pipeline_dir = _required(_PIPELINE_DIR)
     if not _REASON.value.strip():
         raise ValueError("--reason is missing; say why the gate is overridden, it is kept in the metadata")
-    progress.quiet_terminal()
+    terminal.quiet_terminal()
     from pipeline.publishing import override
 
     path = override.publish_blocked(pipeline_dir, _REASON.value.strip())

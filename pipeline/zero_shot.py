@@ -11,7 +11,7 @@ from absl import app, flags
 
 from components import serving_clients
 from pipeline import zero_shot_folder
-from pipeline.console import progress
+from pipeline.console import terminal
 from pipeline.console.output_flag import OUTPUT
 from pipeline.publishing import versions
 
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     """Prints, for each picture, the probability that each label belongs to it."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
-    progress.quiet_terminal()
+    terminal.quiet_terminal()
     try:
         labels = [label.strip() for label in _LABELS.value.split(",")]
         client = make_client(_MODEL_DIR.value, _SERVER.value, _REST.value, _MODEL_NAME.value)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from pipeline.console import progress
+from pipeline.console import terminal
 from pipeline.publishing import versions
 
 if TYPE_CHECKING:
-    from beam.filters.pictures import PictureSettings
+    from beam.filters.pictures import PictureRules
+    from pipeline.demo.collection import Collection
     from pipeline.demo.index import Index
-    from pipeline.demo.model import Model
-    from pipeline.demo.pictures import Source
+    from pipeline.demo.model import LoadedModel
 
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."
@@ -59,21 +59,21 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _serve(saved_model: str, listening: socket.socket) -> None:
-    progress.quiet_terminal()
+    terminal.quiet_terminal()
     print("Loading TensorFlow and the model", flush=True)
     try:
-        from pipeline.demo import app as page
+        from pipeline.demo import page
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is missing, which the page needs: pip install flask faiss-cpu") from error
     from werkzeug.serving import make_server
 
-    from beam.filters.pictures import PictureSettings
-    from pipeline.demo.model import Model
+    from beam.filters.pictures import PictureRules
+    from pipeline.demo.model import LoadedModel
 
-    source = _source()
-    model = Model(saved_model)
-    rules = PictureSettings(min_side=1, max_bytes=_MEGABYTES.value * 10**6, max_pixels=_MEGAPIXELS.value * 10**6)
-    index = _index(source, saved_model, model, rules) if source else None
+    searched = _collection()
+    model = LoadedModel(saved_model)
+    rules = PictureRules(min_side=1, max_bytes=_MEGABYTES.value * 10**6, max_pixels=_MEGAPIXELS.value * 10**6)
+    index = _index(searched, saved_model, model, rules) if searched else None
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     port = listening.getsockname()[1]
     wsgi = page.create(model, saved_model, index, rules, _HOST.value)
@@ -89,27 +89,27 @@ def _address(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _source() -> "Source | None":
-    from pipeline.demo import pictures
+def _collection() -> "Collection | None":
+    from pipeline.demo import collection
 
     if _INDEX_DIR.value:
-        progress.require_writable(_INDEX_DIR.value, "index_dir")
+        terminal.require_writable(_INDEX_DIR.value, "index_dir")
     if _IMAGES.value:
-        return pictures.Folder(_IMAGES.value)
-    return pictures.Examples(_EXAMPLES.value) if _EXAMPLES.value else None
+        return collection.ImageFolder(_IMAGES.value)
+    return collection.StoredExamples(_EXAMPLES.value) if _EXAMPLES.value else None
 
 
-def _index(source: "Source", saved_model: str, model: "Model", rules: "PictureSettings") -> "Index":
+def _index(searched: "Collection", saved_model: str, model: "LoadedModel", rules: "PictureRules") -> "Index":
     """The index that is kept, where it is of the same files; else a new one."""
     from pipeline.demo import index
 
-    folder, made_of = _INDEX_DIR.value, index.fingerprint(source, saved_model, rules)
+    folder, made_of = _INDEX_DIR.value, index.fingerprint(searched, saved_model, rules)
     if folder and (kept := index.Index.load(folder, made_of)):
-        print(f"Taken from {folder}: {len(kept):,} pictures of {source.path}", flush=True)
+        print(f"Taken from {folder}: {len(kept):,} pictures of {searched.path}", flush=True)
         return kept
     start = time.monotonic()
-    built, problems = index.build(source, model, rules)
-    print(f"Indexed {len(built):,} pictures of {source.path} in {time.monotonic() - start:.0f} s", flush=True)
+    built, problems = index.build(searched, model, rules)
+    print(f"Indexed {len(built):,} pictures of {searched.path} in {time.monotonic() - start:.0f} s", flush=True)
     more = [f"{len(problems) - 3:,} more"] if len(problems) > 3 else []
     for problem in [*problems[:3], *more]:
         print(f"  left out: {problem}", flush=True)

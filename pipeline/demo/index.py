@@ -12,8 +12,8 @@ import numpy as np
 from beam import thumbnails
 from beam.filters.pictures import PictureSettings
 from beam.progress import Progress
-from pipeline.demo.model import Model
-from pipeline.demo.pictures import BadPicture, Source, checked
+from pipeline.demo.collection import BadPicture, Collection, checked
+from pipeline.demo.model import LoadedModel
 
 _BATCH = 32
 _STORED_SIDE = 768  # pixels; larger than any tower sees, and small enough to decode a batch at once
@@ -67,7 +67,7 @@ class Index:
             return None
 
 
-def build(source: Source, model: Model, rules: PictureSettings) -> tuple[Index, list[str]]:
+def build(collection: Collection, model: LoadedModel, rules: PictureRules) -> tuple[Index, list[str]]:
     """Embeds every picture of a source, large ones shrunk; of those that are the same byte for byte, the first.
 
     Returns:
@@ -79,22 +79,22 @@ def build(source: Source, model: Model, rules: PictureSettings) -> tuple[Index, 
     entries: list[Entry] = []
     embeddings: list[np.ndarray] = []
     problems: list[str] = []
-    progress = Progress("indexed", "pictures", source.total)
-    for batch in _batches(source, rules, problems, progress):
+    progress = Progress("indexed", "pictures", collection.total)
+    for batch in _batches(collection, rules, problems, progress):
         entries.extend(entry for entry, _ in batch)
         embeddings.append(model.embed_images([image for _, image in batch]))
     if not entries:
-        raise ValueError(f"no picture of {source.path} can be used: {'; '.join(problems[:3]) or 'it has no row'}")
+        raise ValueError(f"no picture of {collection.path} can be used: {'; '.join(problems[:3]) or 'it has no row'}")
     return Index(entries, np.concatenate(embeddings)), problems
 
 
 def _batches(
-    source: Source, rules: PictureSettings, problems: list[str], progress: Progress
+    collection: Collection, rules: PictureRules, problems: list[str], progress: Progress
 ) -> Iterator[list[tuple[Entry, bytes]]]:
     rules = dataclasses.replace(rules, stored_side=_STORED_SIDE)
     seen: set[bytes] = set()
     batch: list[tuple[Entry, bytes]] = []
-    for name, caption, image in source:
+    for name, caption, image in collection:
         progress.add(1)
         try:
             picture = checked(name, image, rules, caption)
@@ -113,10 +113,10 @@ def _batches(
         yield batch
 
 
-def fingerprint(source: Source, saved_model: str, rules: PictureSettings) -> str:
+def fingerprint(collection: Collection, saved_model: str, rules: PictureRules) -> str:
     """What an index is made of: path, size and time of every file of the pictures and of the model, and the rules."""
     model_files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(saved_model) for name in names)
-    facts = [_state(path) for path in [*source.files, *model_files]]
+    facts = [_state(path) for path in [*collection.files, *model_files]]
     return json.dumps([facts, dataclasses.asdict(rules)])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import app, flags
 
-from pipeline.console import gin_flags, progress
+from pipeline.console import gin_flags, terminal
 from pipeline.console.output_flag import OUTPUT
 from pipeline.kfp import errors
 
@@ -40,9 +40,9 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
         if not output.endswith(extension):
             raise ValueError(f"--output={output}, but must end in {extension}; rename it")
         if "://" not in output:
-            progress.require_writable(os.path.dirname(output) or ".", "output")
+            terminal.require_writable(os.path.dirname(output) or ".", "output")
         parameters = _parameters(argv[1])
-        progress.quiet_terminal()
+        terminal.quiet_terminal()
         print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
         settings, where = compile_(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, output)
         size = os.path.getsize(output) / 1024

@@ -10,7 +10,7 @@ import pytest
 
 from models.settings.configuration import ConfigurationError
 from pipeline import local_runner
-from pipeline.console import progress
+from pipeline.console import terminal
 from tests.pipeline.conftest import GIN, ROOT, Project
 
 
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 def test_an_empty_source_stops_at_ingestion_and_shows_the_first_rejects(tmp_path):
     project = Project(tmp_path)
     project.data.write_text('{"caption": "no image"}\n{broken\n')
-    with pytest.raises(progress.ComponentFailed) as raised:
+    with pytest.raises(terminal.ComponentFailed) as raised:
         project.run()
     message = str(raised.value)
     assert "ImageTextGen failed: NoRows: split eval, test, train has no row: 2 read" in message
@@ -77,13 +77,13 @@ def test_an_empty_file_stops_at_ingestion(tmp_path):
     project = Project(tmp_path)
     project.data.write_text("")
     with pytest.raises(
-        progress.ComponentFailed, match=r"NoRows: split eval, test, train has no row: 0 read from .*none"
+        terminal.ComponentFailed, match=r"NoRows: split eval, test, train has no row: 0 read from .*none"
     ):
         project.run()
 
 
 def test_too_large_a_batch_says_how_many_rows_there_are(tmp_path):
-    with pytest.raises(progress.ComponentFailed, match=r"Trainer failed: NotEnoughRows: the train split has \d+ rows"):
+    with pytest.raises(terminal.ComponentFailed, match=r"Trainer failed: NotEnoughRows: the train split has \d+ rows"):
         Project(tmp_path).run("Training.batch_size = 1000")
 
 

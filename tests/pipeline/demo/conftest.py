@@ -2,9 +2,9 @@
 
 import pytest
 
-from beam.filters.pictures import PictureSettings
-from pipeline.demo import index, pictures
-from pipeline.demo.model import Model
+from beam.filters.pictures import PictureRules
+from pipeline.demo import collection, index
+from pipeline.demo.model import LoadedModel
 from tests.pictures import shape_pairs
 
 RULES = PictureSettings(min_side=1, max_bytes=1_000_000, max_pixels=10_000)
@@ -12,8 +12,8 @@ SHAPES = shape_pairs()[:40]
 
 
 @pytest.fixture(scope="session")
-def model(exported) -> Model:
-    return Model(exported)
+def model(exported) -> LoadedModel:
+    return LoadedModel(exported)
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +31,4 @@ def folder(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def built(model, folder) -> tuple[index.Index, list[str]]:
-    return index.build(pictures.Folder(folder), model, RULES)
+    return index.build(collection.ImageFolder(folder), model, RULES)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
-from pipeline.demo import index, pictures
-from pipeline.demo.model import Model
+from pipeline.demo import collection, index
+from pipeline.demo.model import LoadedModel
 from tests.beam import stored
 from tests.pipeline.demo.command import running
 from tests.pipeline.demo.conftest import RULES, SHAPES
@@ -45,15 +45,15 @@ def test_large_pictures_are_shrunk_before_a_batch_of_them_is_decoded(tmp_path):
             embedded.extend(Image.open(io.BytesIO(image)).size for image in images)
             return np.ones((len(images), 1), np.float32)
 
-    index.build(pictures.Folder(str(tmp_path)), Recorder(), PictureSettings())
+    index.build(collection.ImageFolder(str(tmp_path)), Recorder(), PictureRules())
     assert embedded == [(300, 200), (1536, 768)]
 
 
 def test_rows_of_stored_shards_are_indexed_with_their_captions(model, tmp_path):
     examples = stored.write(tmp_path, ROWS)
-    assert len(index.build(pictures.Examples(examples), model, RULES)[0]) == 40
+    assert len(index.build(collection.StoredExamples(examples), model, RULES)[0]) == 40
     held_out = stored.by_split(ROWS)["test"]
-    found, problems = index.build(pictures.Examples(f"{examples}/Split-test/"), model, RULES)
+    found, problems = index.build(collection.StoredExamples(f"{examples}/Split-test/"), model, RULES)
     assert 0 < len(found) == len(held_out) < 40
     assert not problems
     for row in held_out:
@@ -62,12 +62,12 @@ def test_rows_of_stored_shards_are_indexed_with_their_captions(model, tmp_path):
 
 def test_sources_that_cannot_be_read_say_so(model, tmp_path):
     with pytest.raises(ValueError, match=r"--images=.*/none is no folder; name a folder of files in JPEG"):
-        pictures.Folder(str(tmp_path / "none"))
+        collection.ImageFolder(str(tmp_path / "none"))
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"no picture of .* can be used: broken.png: this is no whole picture"):
-        index.build(pictures.Folder(str(tmp_path)), model, RULES)
+        index.build(collection.ImageFolder(str(tmp_path)), model, RULES)
     with pytest.raises(ValueError, match=r"--examples=.* has no TFRecord shard; name a folder such as"):
-        pictures.Examples(str(tmp_path))
+        collection.StoredExamples(str(tmp_path))
     for name, content in {"cut.tfrecord": b"no shard at all", "other.tfrecord": None}.items():
         shard = tmp_path / name / name
         shard.parent.mkdir()
@@ -77,18 +77,18 @@ def test_sources_that_cannot_be_read_say_so(model, tmp_path):
         else:
             shard.write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} is damaged, or its rows are not this project's"):
-            index.build(pictures.Examples(str(shard.parent)), model, RULES)
+            index.build(collection.StoredExamples(str(shard.parent)), model, RULES)
 
 
 def test_an_index_that_is_kept_is_taken_while_nothing_has_changed(built, exported, folder, tmp_path):
-    made_of = index.fingerprint(pictures.Folder(folder), exported, RULES)
+    made_of = index.fingerprint(collection.ImageFolder(folder), exported, RULES)
     assert index.Index.load(str(tmp_path), made_of) is None
     built[0].save(str(tmp_path), made_of)
     assert [path.name for path in tmp_path.iterdir()] == [index.INDEX_FILE]
-    kept = index.Index.load(str(tmp_path), index.fingerprint(pictures.Folder(folder), exported, RULES))
+    kept = index.Index.load(str(tmp_path), index.fingerprint(collection.ImageFolder(folder), exported, RULES))
     query = np.ones(32, np.float32)
     assert kept.search(query, 40) == built[0].search(query, 40)
-    other_rules = index.fingerprint(pictures.Folder(folder), exported, PictureSettings())
+    other_rules = index.fingerprint(collection.ImageFolder(folder), exported, PictureRules())
     assert index.Index.load(str(tmp_path), other_rules) is None
     (tmp_path / index.INDEX_FILE).write_bytes((tmp_path / index.INDEX_FILE).read_bytes()[:1000])
     assert index.Index.load(str(tmp_path), made_of) is None
@@ -97,13 +97,13 @@ def test_an_index_that_is_kept_is_taken_while_nothing_has_changed(built, exporte
 def test_what_an_index_is_made_of_changes_with_each_file(exported, tmp_path):
     file = tmp_path / "a.png"
     file.write_bytes(b"1")
-    first = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
+    first = index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES)
     file.write_bytes(b"22")
-    second = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
+    second = index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES)
     assert first != second
-    assert index.fingerprint(pictures.Folder(str(tmp_path)), str(tmp_path), RULES) != second
+    assert index.fingerprint(collection.ImageFolder(str(tmp_path)), str(tmp_path), RULES) != second
     (tmp_path / "b.png").symlink_to("nowhere")  # a picture that cannot be used stops nothing
-    assert index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES) != second
+    assert index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES) != second
 
 
 @pytest.mark.slow
@@ -145,10 +145,10 @@ def test_a_model_may_have_more_signatures_but_not_less_and_must_be_whole(tmp_pat
     with pytest.raises(
         ValueError, match="no signature embed_text, serving_default, but classify_emoji, embed_image; name a model"
     ):
-        Model(str(tmp_path / "less"))
+        LoadedModel(str(tmp_path / "less"))
     (tmp_path / "less" / "saved_model.pb").write_bytes(b"cut")
     with pytest.raises(ValueError, match=r"less cannot be loaded \(.*\); push or export the model again"):
-        Model(str(tmp_path / "less"))
+        LoadedModel(str(tmp_path / "less"))
     more = {**less, "embed_text": served.embed_text, "serving_default": served.zero_shot}
     tf.saved_model.save(served, str(tmp_path / "more"), signatures=more)
-    assert Model(str(tmp_path / "more")).probabilities(b"", ["a", "b"]) == [0.5, 0.5]
+    assert LoadedModel(str(tmp_path / "more")).probabilities(b"", ["a", "b"]) == [0.5, 0.5]

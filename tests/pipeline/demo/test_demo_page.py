@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from pipeline import zero_shot
-from pipeline.demo import app, index, pictures
+from pipeline.demo import collection, index
+from pipeline.demo.page import create
 from tests.pictures import encode
 from tests.pipeline.conftest import ROOT
 from tests.pipeline.demo.conftest import RULES, SHAPES
@@ -20,7 +21,7 @@ SCRIPT = "<script>alert(1)</script>"
 
 @pytest.fixture(scope="module")
 def client(model, built):
-    return app.create(model, "the model", built[0], RULES, "127.0.0.1").test_client()
+    return create(model, "the model", built[0], RULES, "127.0.0.1").test_client()
 
 
 def ask(client, image: bytes, labels: str, name: str = "shape.png"):
@@ -51,9 +52,11 @@ def test_bars_are_what_zero_shot_answers(client, exported, tmp_path):
 
 def test_search_finds_what_comparing_with_each_picture_finds(client, model, folder):
     text = "a small red disc at the top"
-    source = [(name, image) for name, _, image in pictures.Folder(folder) if name not in ("broken.jpg", "twice.png")]
-    similarity = model.embed_images([image for _, image in source]) @ model.embed_text(text)
-    expected = [source[row][0] for row in np.argsort(-similarity)[:24]]
+    pictures = [
+        (name, image) for name, _, image in collection.ImageFolder(folder) if name not in ("broken.jpg", "twice.png")
+    ]
+    similarity = model.embed_images([image for _, image in pictures]) @ model.embed_text(text)
+    expected = [pictures[row][0] for row in np.argsort(-similarity)[:24]]
     page = client.post("/search", data={"text": text}).text
     assert re.findall(r'alt="(.*?)"><span', page) == expected
     assert f"{similarity.max():.3f}" in page
@@ -63,7 +66,7 @@ def test_search_finds_what_comparing_with_each_picture_finds(client, model, fold
 def test_everything_shown_is_escaped(model, tmp_path):
     entry = index.Entry(f'{SCRIPT}"onerror="', SCRIPT, "data:,")
     found = index.Index([entry], np.ones((1, 32), np.float32))
-    client = app.create(model, SCRIPT, found, RULES, "127.0.0.1").test_client()
+    client = create(model, SCRIPT, found, RULES, "127.0.0.1").test_client()
     pages = [
         client.get("/"),
         ask(client, SHAPES[0][0], f"{SCRIPT}, </textarea>", SCRIPT),
@@ -105,7 +108,7 @@ def test_what_is_not_given_is_told(client, model):
     assert problem(client.post("/ask", data={"labels": "cat"})) == "Choose a picture first."
     assert problem(client.post("/search", data={"text": " "})) == "Type what the pictures should show."
     assert client.get("/ask").status_code == 405
-    without = app.create(model, "m", None, RULES, "127.0.0.1").test_client()
+    without = create(model, "m", None, RULES, "127.0.0.1").test_client()
     assert "<code>--images FOLDER</code>" in without.get("/").text
     assert "Start the demo with --images" in problem(without.post("/search", data={"text": "cat"}))
 
@@ -123,7 +126,7 @@ def test_a_failure_shows_no_traceback(model, monkeypatch, capsys):
     monkeypatch.setattr(model, "embed_text", fail)
     monkeypatch.setenv("FLASK_DEBUG", "1")
     found = index.Index([index.Entry("a", "", "data:,")], np.ones((1, 32), np.float32))
-    answer = app.create(model, "m", found, RULES, "h").test_client().post("/search", data={"text": "cat"})
+    answer = create(model, "m", found, RULES, "h").test_client().post("/search", data={"text": "cat"})
     assert answer.status_code == 500
     assert problem(answer).startswith("The demo failed")
     assert "secret" not in answer.text
@@ -151,7 +154,7 @@ def test_a_failure_shows_no_traceback(model, monkeypatch, capsys):
     ],
 )
 def test_other_sites_are_refused(model, built, headers, status):
-    client = app.create(model, "m", built[0], RULES, "my-box").test_client()
+    client = create(model, "m", built[0], RULES, "my-box").test_client()
     answer = client.post("/search", data={"text": "cat"}, headers=headers)
     assert answer.status_code == status
     assert ('class="found"' in answer.text) == (status == 200)
@@ -172,8 +175,8 @@ def test_a_page_needs_nothing_from_elsewhere(client):
 
 def test_a_file_name_that_is_no_text_can_be_shown(model, tmp_path):
     (tmp_path / "\udcff.png").write_bytes(SHAPES[0][0])
-    found, _ = index.build(pictures.Folder(str(tmp_path)), model, RULES)
-    client = app.create(model, "m", found, RULES, "127.0.0.1").test_client()
+    found, _ = index.build(collection.ImageFolder(str(tmp_path)), model, RULES)
+    client = create(model, "m", found, RULES, "127.0.0.1").test_client()
     assert "\ufffd.png" in client.post("/search", data={"text": "cat"}).text
 
 

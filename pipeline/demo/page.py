@@ -11,16 +11,16 @@ from beam import thumbnails
 from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
 from pipeline.demo import guard
+from pipeline.demo.collection import BadPicture, checked
 from pipeline.demo.index import THUMBNAIL_SIDE, Index
-from pipeline.demo.model import Model
-from pipeline.demo.pictures import BadPicture, checked
+from pipeline.demo.model import LoadedModel
 
 _MAX_LABELS = 100
 _FOUND = 24
 _FORM_BYTES = 1 << 20  # what a form may hold beside its picture
 
 
-def create(model: Model, name: str, index: Index | None, rules: PictureSettings, host: str) -> flask.Flask:
+def create(model: LoadedModel, name: str, index: Index | None, rules: PictureRules, host: str) -> flask.Flask:
     """The page as a WSGI application.
 
     Args:
@@ -34,12 +34,12 @@ def create(model: Model, name: str, index: Index | None, rules: PictureSettings,
     app.config.update(MAX_CONTENT_LENGTH=rules.max_bytes + _FORM_BYTES, PROPAGATE_EXCEPTIONS=False)
     guard.protect(app, host)
 
-    def page(**shown: Any) -> str:
+    def render(**shown: Any) -> str:
         return flask.render_template("page.html", name=name, index=index, rules=rules, typed=_typed(), **shown)
 
     @app.get("/")
     def start() -> str:
-        return page()
+        return render()
 
     @app.post("/ask")
     def ask() -> str:
@@ -48,7 +48,7 @@ def create(model: Model, name: str, index: Index | None, rules: PictureSettings,
         by_label = dict(zip(labels, model.probabilities(picture.image, labels), strict=True))
         bars = sorted(by_label.items(), key=lambda item: -item[1])
         shown = thumbnails.data_address(picture.image, "JPEG", THUMBNAIL_SIDE)
-        return page(bars=bars, picture=shown, picture_name=picture.key)
+        return render(bars=bars, picture=shown, picture_name=picture.key)
 
     @app.post("/search")
     def search() -> str:
@@ -57,12 +57,12 @@ def create(model: Model, name: str, index: Index | None, rules: PictureSettings,
             raise BadRequest("No pictures are indexed. Start the demo with --images or --examples.")
         if not text:
             raise BadRequest("Type what the pictures should show.")
-        return page(found=index.search(model.embed_text(text), _FOUND))
+        return render(found=index.search(model.embed_text(text), _FOUND))
 
     @app.errorhandler(HTTPException)
     def tell(error: HTTPException) -> tuple[str, int]:
         if isinstance(error, BadRequest | RequestEntityTooLarge | InternalServerError):
-            return page(problem=_message(error, rules)), error.code or 500
+            return render(problem=_message(error, rules)), error.code or 500
         return flask.render_template("refusal.html", problem=_message(error, rules)), error.code or 500
 
     return app

@@ -35,7 +35,7 @@ def _problem(rejected: Rejected) -> str:
     return f"{rejected.detail}; choose another"
 
 
-class Folder:
+class ImageFolder:
     """The pictures below a folder; those that start with a dot are left out."""
 
     def __init__(self, path: str) -> None:
@@ -71,7 +71,7 @@ class Folder:
             yield name, "", image
 
 
-class Examples:
+class StoredExamples:
     """The rows of stored shards: of one split, or of all splits of an Examples artifact."""
 
     total = 0  # no one knows before they are read
@@ -116,4 +116,4 @@ class Examples:
                 ) from error
 
 
-Source = Folder | Examples
+Collection = ImageFolder | StoredExamples
