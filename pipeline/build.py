@@ -12,15 +12,12 @@ import glob
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags
-
 from models.settings import configuration
-from pipeline.console import gin_flags, terminal
+from pipeline.console import command_line, gin_flags, terminal
 
 if TYPE_CHECKING:
     import apache_beam
@@ -31,14 +28,11 @@ _GIN_FILE = "config.gin"
 _LOCK_FILE = ".running"
 
 
+@command_line.errors_as_lines()
 def main(argv: list[str]) -> None:
-    """Builds, and says what came of it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
-    try:
-        run(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, gin_flags.OUTPUT_DIR.value)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    """Builds the data set and prints what it holds."""
+    command_line.refuse_arguments(argv)
+    run(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, gin_flags.OUTPUT_DIR.value)
 
 
 def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[str, Any]:
@@ -61,7 +55,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
     beam_flags.tell_unknown(settings.beam_args)
     parts = _parts(settings)
-    terminal.require_writable(output_dir)
+    command_line.require_writable(output_dir)
     folders = [output_dir] if len(parts) == 1 else [os.path.join(output_dir, name) for name in parts]
     with _alone(output_dir):
         _require_no_data_set(folders[-1])
@@ -188,11 +182,7 @@ def _require_no_data_set(folder: str) -> None:
         shutil.rmtree(path)
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flags_as_required(["gin_file", "output_dir"])
-    app.run(main)
-
+console = command_line.script(main, "gin_file", "output_dir")
 
 if __name__ == "__main__":
     console()

@@ -6,8 +6,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags
-
+from pipeline.console import command_line
 from pipeline.kfp import command
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> None:
-    """Compiles, or compiles and submits."""
+    """Compiles the pipeline, and submits it where the action is submit."""
     command.run(argv, compile_pipeline, submit, ".yaml")
 
 
@@ -78,10 +77,7 @@ def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], 
     return f"{where.host}/#/runs/details/{run.run_id}"
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flag_as_required("gin_file")
-    app.run(main)
+console = command_line.script(main, "gin_file")
 
 
 def _devices(where: "KubeflowSettings") -> int:

@@ -2,30 +2,26 @@
 
 import json
 import os
-import sys
 import time
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 from models.settings import configuration
-from pipeline.console import gin_flags, terminal
+from pipeline.console import command_line, gin_flags, terminal
 
 _PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last training step of a TensorBoard profile.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin, and run nothing.")
 
 
+@command_line.errors_as_lines(terminal.ComponentFailed)
 def main(argv: list[str]) -> None:
-    """Checks what can be checked, runs, and says what came of it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
-    try:
-        bindings = list(gin_flags.GIN_BINDINGS.value)
-        if _PROFILE_STEPS.value:
-            bindings.append(f"Training.profile_steps = ({', '.join(_PROFILE_STEPS.value)},)")
-        run(gin_flags.GIN_FILE.value, bindings, os.path.abspath(gin_flags.OUTPUT_DIR.value or "output"), _DRY_RUN.value)
-    except (ValueError, terminal.ComponentFailed) as error:
-        sys.exit(f"error: {error}")
+    """Runs the pipeline and prints the outcome."""
+    command_line.refuse_arguments(argv)
+    bindings = list(gin_flags.GIN_BINDINGS.value)
+    if _PROFILE_STEPS.value:
+        bindings.append(f"Training.profile_steps = ({', '.join(_PROFILE_STEPS.value)},)")
+    run(gin_flags.GIN_FILE.value, bindings, os.path.abspath(gin_flags.OUTPUT_DIR.value or "output"), _DRY_RUN.value)
 
 
 def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run: bool) -> dict[str, Any] | None:
@@ -48,7 +44,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     output_dir = os.path.join(output_dir, settings.name)
     if not dry_run:  # what can be refused at once, before TFX is loaded
         settings = pins.pin(settings)
-        terminal.require_writable(output_dir)
+        command_line.require_writable(output_dir)
         settings.ingest.source.fingerprint()
         pins.require_evaluation_sets(settings)
         pins.require_fit(settings)
@@ -83,11 +79,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     return facts
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flag_as_required("gin_file")
-    app.run(main)
-
+console = command_line.script(main, "gin_file")
 
 if __name__ == "__main__":
     console()

@@ -6,11 +6,10 @@ override  --pipeline_dir DIR --reason TEXT: publishes the newest model of a pipe
 """
 
 import datetime
-import sys
 
-from absl import app, flags
+from absl import flags
 
-from pipeline.console import terminal
+from pipeline.console import command_line, terminal
 from pipeline.publishing import versions
 
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "A folder of numbered versions, such as output/quickstart/serving.")
@@ -19,15 +18,11 @@ _PIPELINE_DIR = flags.DEFINE_string("pipeline_dir", None, "What a pipeline has w
 _REASON = flags.DEFINE_string("reason", "", "Why; it is kept with the version, and of an override in the metadata.")
 
 
+@command_line.errors_as_lines(OSError)
 def main(argv: list[str]) -> None:
-    """Runs the command."""
-    commands = {"list": _list, "rollback": _rollback, "override": _override}
-    if len(argv) != 2 or argv[1] not in commands:
-        raise app.UsageError(f"name what to do: {', '.join(commands)}")
-    try:
-        commands[argv[1]]()
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    """Does the action that the command line names."""
+    actions = {"list": _list, "rollback": _rollback, "override": _override}
+    actions[command_line.action(argv, [*actions])]()
 
 
 def _list() -> None:
@@ -67,10 +62,7 @@ def _required(flag: flags.FlagHolder) -> str:
     return str(flag.value)
 
 
-def console() -> None:
-    """Entry of the console script."""
-    app.run(main)
-
+console = command_line.script(main)
 
 if __name__ == "__main__":
     console()

@@ -7,8 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags
-
+from pipeline.console import command_line
 from pipeline.kfp import command
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ _LONGEST_SECONDS = 168 * 3600  # what Vertex AI gives a job that names no other 
 
 
 def main(argv: list[str]) -> None:
-    """Compiles, or compiles and submits."""
+    """Compiles the pipeline, and submits it where the action is submit."""
     command.run(argv, compile_pipeline, submit, ".json")
 
 
@@ -93,21 +92,17 @@ def submit(where: "VertexSettings", spec: str, parameters: Mapping[str, Any], cr
         display_name=name, template_path=spec, pipeline_root=where.root, parameter_values=dict(parameters)
     )
     account, network = where.service_account or None, where.network or None
-    console = f"https://console.cloud.google.com/vertex-ai/pipelines?project={where.project}"
+    page = f"https://console.cloud.google.com/vertex-ai/pipelines?project={where.project}"
     if cron:
         schedule = job.create_schedule(
             display_name=name, cron=cron, max_concurrent_run_count=1, service_account=account, network=network
         )
-        return f"{schedule.resource_name}, see {console}"
+        return f"{schedule.resource_name}, see {page}"
     job.submit(service_account=account, network=network)
-    return f"{job.resource_name}, see {console}"
+    return f"{job.resource_name}, see {page}"
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flag_as_required("gin_file")
-    app.run(main)
-
+console = command_line.script(main, "gin_file")
 
 if __name__ == "__main__":
     console()

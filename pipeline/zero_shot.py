@@ -7,11 +7,11 @@ answers.jsonl` in place of `--image` asks about every picture below a folder.
 import json
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from components import serving_clients
 from pipeline import zero_shot_folder
-from pipeline.console import terminal
+from pipeline.console import command_line, terminal
 from pipeline.console.output_flag import OUTPUT
 from pipeline.publishing import versions
 
@@ -28,10 +28,10 @@ _LABELS = flags.DEFINE_string("labels", None, "Comma-separated texts.")
 _JSON = flags.DEFINE_boolean("json", False, "Print one JSON object instead of text.")
 
 
+@command_line.errors_as_lines(serving_clients.NoAnswer)
 def main(argv: list[str]) -> None:
     """Prints, for each picture, the probability that each label belongs to it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
+    command_line.refuse_arguments(argv)
     terminal.quiet_terminal()
     try:
         labels = [label.strip() for label in _LABELS.value.split(",")]
@@ -45,8 +45,6 @@ def main(argv: list[str]) -> None:
             print(zero_shot_folder.ask(client, _FOLDER.value, labels, OUTPUT.value, _BATCH_SIZE.value))
             return
         answers = ask(client, _IMAGE.value, labels)
-    except (ValueError, serving_clients.NoAnswer) as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped; nothing was written")
     if _JSON.value:
@@ -114,11 +112,7 @@ def ask(client: serving_clients.Client, images: list[str], labels: list[str]) ->
     return dict(zip(images, probabilities, strict=True))
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flags_as_required(["labels"])
-    app.run(main)
-
+console = command_line.script(main, "labels")
 
 if __name__ == "__main__":
     console()

@@ -85,21 +85,3 @@ def peak_memory_bytes() -> int:
     """Largest resident size of this process, or of the largest child where that is larger."""
     own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(own, children) * 1024  # Linux counts kilobytes
-
-
-def require_writable(folder: str, flag: str = "output_dir") -> None:
-    """Makes the folder that a flag names.
-
-    Raises:
-      ValueError: nothing can be written there; the message says why and what to do.
-    """
-    try:
-        os.makedirs(folder, exist_ok=True)
-        probe = os.path.join(folder, ".writable")
-        with open(probe, "w"):
-            pass
-        os.remove(probe)
-    except OSError as error:
-        raise ValueError(
-            f"--{flag}={folder} cannot be written ({error.strerror}); name a folder of your own"
-        ) from error

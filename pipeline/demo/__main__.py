@@ -3,13 +3,12 @@
 import logging
 import os
 import socket
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from pipeline.console import terminal
+from pipeline.console import command_line, terminal
 from pipeline.publishing import versions
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ _MEGABYTES = flags.DEFINE_integer("max_megabytes", 20, "Largest picture, as a fi
 _MEGAPIXELS = flags.DEFINE_integer("max_megapixels", 50, "Largest picture, width x height.", 1)
 
 
+@command_line.errors_as_lines()
 def main(argv: list[str]) -> None:
-    """Loads the model, indexes what is to be searched, and serves until Ctrl-C."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
+    """Loads the model, indexes the pictures to search, and serves the page until Ctrl-C."""
+    command_line.refuse_arguments(argv)
     if _IMAGES.value and _EXAMPLES.value:
         raise app.UsageError("--images and --examples are two things to search; name one")
     if _INDEX_DIR.value and not (_IMAGES.value or _EXAMPLES.value):
@@ -42,8 +41,6 @@ def main(argv: list[str]) -> None:
         saved_model = versions.newest(_MODEL_DIR.value)
         with _listen(_HOST.value, _PORT.value) as listening:
             _serve(saved_model, listening)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("\nStopped")
 
@@ -93,7 +90,7 @@ def _collection() -> "Collection | None":
     from pipeline.demo import collection
 
     if _INDEX_DIR.value:
-        terminal.require_writable(_INDEX_DIR.value, "index_dir")
+        command_line.require_writable(_INDEX_DIR.value, "index_dir")
     if _IMAGES.value:
         return collection.ImageFolder(_IMAGES.value)
     return collection.StoredExamples(_EXAMPLES.value) if _EXAMPLES.value else None
@@ -119,11 +116,7 @@ def _index(searched: "Collection", saved_model: str, model: "LoadedModel", rules
     return built
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flag_as_required("model_dir")
-    app.run(main)
-
+console = command_line.script(main, "model_dir")
 
 if __name__ == "__main__":
     console()

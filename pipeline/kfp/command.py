@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
-from pipeline.console import gin_flags, terminal
+from pipeline.console import command_line, gin_flags, terminal
 from pipeline.console.output_flag import OUTPUT
 from pipeline.kfp import errors
 
@@ -32,21 +32,20 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
       submit: sends it.
       extension: of the file.
     """
-    if argv[1:] not in (["compile"], ["submit"]):
-        raise app.UsageError(f"the command is {' '.join(argv[1:]) or 'missing'}, but must be compile or submit")
+    action = command_line.action(argv, ("compile", "submit"))
     module = f"python -m pipeline.{os.path.basename(argv[0]).removesuffix('.py')}"
     try:
         output = OUTPUT.value or f"pipeline{extension}"
         if not output.endswith(extension):
             raise ValueError(f"--output={output}, but must end in {extension}; rename it")
         if "://" not in output:
-            terminal.require_writable(os.path.dirname(output) or ".", "output")
-        parameters = _parameters(argv[1])
+            command_line.require_writable(os.path.dirname(output) or ".", "output")
+        parameters = _parameters(action)
         terminal.quiet_terminal()
         print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
         settings, where = compile_(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, output)
         size = os.path.getsize(output) / 1024
-        if argv[1] == "compile":
+        if action == "compile":
             print(f"Compiled {output} ({size:.0f} KiB). Next: {module} submit, with the same flags")
             return
         _require_complete(settings, where)
@@ -57,13 +56,13 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
         sys.exit(f"error: {errors.told(error)}")
 
 
-def _parameters(command: str) -> dict[str, Any]:
+def _parameters(action: str) -> dict[str, Any]:
     """Values of the specification's parameters, of those flags that are given."""
     from pipeline.settings.platforms import in_bucket
 
     for flag in (_DATA, _STEPS, _PUSH_TO, _CRON):
-        if flag.value is not None and command != "submit":
-            raise ValueError(f"--{flag.name}={flag.value} is for submit, but the command is {command}; remove it")
+        if flag.value is not None and action != "submit":
+            raise ValueError(f"--{flag.name}={flag.value} is for submit, but the action is {action}; remove it")
     for flag in (_DATA, _PUSH_TO):
         if flag.value is not None and not in_bucket(flag.value):
             raise ValueError(

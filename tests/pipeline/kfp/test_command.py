@@ -8,13 +8,12 @@ import kfp
 import kfp_server_api
 import pytest
 import tensorflow as tf
-from absl import flags
+from absl import app, flags
 from google.api_core.exceptions import PermissionDenied
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform
 
 from pipeline import kubeflow_runner, vertex_runner
-from pipeline.kfp import command as kfp_command
 from tests.pipeline.conftest import GIN, ROOT
 from tests.pipeline.kfp import compiled
 
@@ -162,7 +161,7 @@ def test_compile_says_what_was_written_and_what_comes_next(command_line, tmp_pat
 @pytest.mark.parametrize("flag", ["data", "steps", "push_to", "cron"])
 def test_compile_refuses_what_is_for_submit(command_line, flag):
     value = 7 if flag == "steps" else "gs://b/x"
-    with pytest.raises(SystemExit, match=f"--{flag}={value} is for submit, but the command is compile; remove it"):
+    with pytest.raises(SystemExit, match=f"--{flag}={value} is for submit, but the action is compile; remove it"):
         command_line(kubeflow_runner, ["compile", ".yaml"], "kubeflow", **{flag: value})
 
 
@@ -199,5 +198,5 @@ def test_submit_refuses_what_is_not_filled_in(command_line):
         command_line(kubeflow_runner, ["submit", ".yaml"], "kubeflow", data="pairs.jsonl")
     with pytest.raises(SystemExit, match=r"must end in .yaml"):
         command_line(kubeflow_runner, ["compile", ".json"], "kubeflow")
-    with pytest.raises(kfp_command.app.UsageError, match="must be compile or submit"):
+    with pytest.raises(app.UsageError, match="the action is run, but must be one of compile, submit"):
         command_line(kubeflow_runner, ["run", ".yaml"], "kubeflow")

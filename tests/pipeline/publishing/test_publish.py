@@ -70,7 +70,7 @@ def test_what_was_published_by_hand_is_a_version_to_go_back_to(serving):
         (["list", "--model_dir=/nothing/here"], "--model_dir=/nothing/here holds no SavedModel"),
         (["override", "--pipeline_dir=/nothing/here"], "--reason is missing"),
         (["override", "--pipeline_dir=/nothing/here", "--reason=x"], "/nothing/here holds no metadata.sqlite"),
-        (["forward"], "name what to do: list, rollback, override"),
+        (["forward"], "the action is forward, but must be one of list, rollback, override"),
     ],
 )
 def test_what_cannot_be_done_is_told(serving, arguments, message):
