@@ -10,8 +10,8 @@ from absl import flags
 from models.settings import configuration
 from pipeline.console import command_line, gin_flags, terminal
 
-_PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last training step of a TensorBoard profile.")
-_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin, and run nothing.")
+_PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last step of a TensorBoard profile: 20,25.")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin; run nothing.")
 
 
 @command_line.errors_as_lines(terminal.ComponentFailed)
@@ -28,9 +28,9 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     """Runs the pipeline that the gin describes; returns the report's summary, or None for a dry run.
 
     Raises:
-      ConfigurationError: the gin cannot be used.
+      ConfigurationError: the gin is invalid.
       ValueError: the output folder cannot be written, or an input is missing.
-      ComponentFailed: a component raised; what earlier ones made is kept, and the next run goes on from there.
+      ComponentFailed: a component raised an exception; the next run takes the components before it from cache.
     """
     start = time.monotonic()
     terminal.quiet_terminal()
@@ -40,9 +40,9 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     from pipeline.settings.run import PipelineSettings
 
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
-    beam_flags.tell_unknown(settings.beam_args)
+    beam_flags.print_unknown(settings.beam_args)
     output_dir = os.path.join(output_dir, settings.name)
-    if not dry_run:  # what can be refused at once, before TFX is loaded
+    if not dry_run:  # checks that fail fast, before TFX is loaded
         settings = pins.pin(settings)
         command_line.require_writable(output_dir)
         settings.ingest.source.fingerprint()

@@ -37,7 +37,7 @@ def action(argv: Sequence[str], actions: Sequence[str]) -> str:
 def errors_as_lines(*more: type[Exception]) -> Iterator[None]:
     """Ends the process with the line `error: ...` and exit code 1 when a ValueError, or one of `more`, is raised.
 
-    These are errors that the user can mend; any other exception keeps its traceback.
+    These are errors that the user can fix; any other exception keeps its traceback.
     """
     try:
         yield

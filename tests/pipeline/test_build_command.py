@@ -215,5 +215,5 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path):
 
 
 def test_a_bucket_is_refused_before_anything_runs():
-    with pytest.raises(ValueError, match=r"--output_dir=gs://bucket/a is no folder of this machine"):
+    with pytest.raises(ValueError, match=r"--output_dir=gs://bucket/a is not a folder of this machine"):
         command.run(TARS, [], "gs://bucket/a")

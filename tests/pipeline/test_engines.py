@@ -35,7 +35,7 @@ def test_beam_knows_every_flag(engine):
 
 
 def test_a_flag_that_beam_would_ignore_is_told(capsys):
-    beam_flags.tell_unknown(("--runner=FnApiRunner", "--direct_num_wrkers=3"))
+    beam_flags.print_unknown(("--runner=FnApiRunner", "--direct_num_wrkers=3"))
     (line,) = capsys.readouterr().out.splitlines()
     assert "Pipeline.beam_args has '--direct_num_wrkers=3', which Beam" in line
 
