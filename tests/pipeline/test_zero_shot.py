@@ -69,8 +69,8 @@ def test_a_picture_is_seen_as_training_and_the_demo_see_it(exported, tmp_path):
     [
         (["missing.png"], ["a"], "--image=missing.png cannot be read: No such file"),
         ([__file__], ["a"], "test_zero_shot.py: not a picture in JPEG, PNG, GIF or BMP"),
-        (["x.png", "x.png"], ["a"], "named twice"),
-        (["x.png"], ["a", "a"], "named twice"),
+        (["x.png", "x.png"], ["a"], "--image has a picture twice: x.png, x.png; name each once"),
+        (["x.png"], ["a", "a"], "--labels has a label twice: .*; name each once"),
         ([], ["a"], "add --image FILE"),
         (["x.png"], ["a", ""], "empty label"),
     ],
@@ -83,8 +83,8 @@ def test_bad_arguments_say_what_to_do(exported, images, labels, message):
 @pytest.mark.parametrize(
     ("places", "message"),
     [
-        ((None, None, None), "name one place to ask"),
-        (("served", "localhost:8500", None), "name one place to ask"),
+        ((None, None, None), "name one model to ask"),
+        (("served", "localhost:8500", None), "name one model to ask"),
         ((None, "localhost", None), "--server=localhost must be HOST:PORT"),
         ((None, "http://localhost:8500", None), "must be HOST:PORT, such as localhost:8500; --rest takes a URL"),
         ((None, None, "localhost:8501"), "must be a URL, such as http://localhost:8501; --server takes HOST:PORT"),

@@ -49,7 +49,7 @@ def test_a_roll_back_of_a_roll_back_goes_further_back_and_then_says_that_there_i
     for expected in (20, 10):
         _, target, _ = versions.roll_back(str(serving), None, "")
         assert target.number == expected
-    with pytest.raises(ValueError, match=r"is 10 again, which has none before it .* --to=VERSION names one"):
+    with pytest.raises(ValueError, match=r"is 10 again, which has none before it .* choose one by --to=VERSION"):
         versions.roll_back(str(serving), None, "")
     _, target, _ = versions.roll_back(str(serving), 30, "after all")
     assert target.number == 30
@@ -66,7 +66,7 @@ def test_what_was_published_by_hand_is_a_version_to_go_back_to(serving):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rollback", "--to=77"], "--to=77 is no version before the served one; use one of 10, 20"),
+        (["rollback", "--to=77"], "--to=77 is not a version before the served one; use one of 10, 20"),
         (["list", "--model_dir=/nothing/here"], "--model_dir=/nothing/here holds no SavedModel"),
         (["override", "--pipeline_dir=/nothing/here"], "--reason is missing"),
         (["override", "--pipeline_dir=/nothing/here", "--reason=x"], "/nothing/here holds no metadata.sqlite"),
