@@ -128,7 +128,7 @@ REFUSED = [
     ({"data": "file:///pairs.jsonl"}, r"--data=file:///pairs.jsonl, but must lie in a bucket"),
     ({"data": "s3://b/pairs.jsonl"}, r"--data=s3://b/pairs.jsonl, but must lie in a bucket"),
     ({"push_to": "/serving"}, r"--push_to=/serving, but must lie in a bucket"),
-    ({"data": "gs://b/x", "cron": "daily"}, r"--cron='daily', but must be five fields, minute, hour"),
+    ({"data": "gs://b/x", "cron": "daily"}, r"--cron='daily', but must be five fields \(minute, hour"),
     ({"data": "gs://b/x", "output": "/proc/none/p.yaml"}, r"--output=/proc/none cannot be written"),
 ]  # fmt: skip
 
@@ -170,7 +170,7 @@ ERRORS = [
     (PermissionDenied("not yours"), "Google Cloud answered: 403 not yours; correct Vertex.project"),
     (kfp_server_api.ApiException(404, "Not Found"), "Kubeflow Pipelines answered 404 Not Found; correct Kubeflow.host"),
     (ConnectionRefusedError(111, "refused"), "refused"),
-    (tf.errors.PermissionDeniedError(None, None, "gs://b/m"), "gs://b/m; see that --output can be written"),
+    (tf.errors.PermissionDeniedError(None, None, "gs://b/m"), "gs://b/m; check that --output can be written"),
 ]
 
 
