@@ -1,4 +1,4 @@
-"""The page: a picture and labels in, probabilities out; a text in, the nearest pictures out. It needs no script."""
+"""The page: it shows probabilities of labels for a picture, and the nearest pictures to a text. It needs no script."""
 
 import re
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ from pipeline.demo.model import LoadedModel
 
 _MAX_LABELS = 100
 _FOUND = 24
-_FORM_BYTES = 1 << 20  # what a form may hold beside its picture
+_FORM_BYTES = 1 << 20  # limit of a form without its picture
 
 
 def create(model: LoadedModel, name: str, index: Index | None, rules: PictureRules, host: str) -> flask.Flask:
-    """The page as a WSGI application.
+    """Returns the page as a WSGI application.
 
     Args:
-      model: answers.
-      name: of the model, shown.
-      index: pictures that can be searched, or None.
-      rules: limits of a picture that is uploaded.
-      host: that the server listens at.
+      model: the model to ask.
+      name: the name of the model, which the page shows.
+      index: the pictures to search, or None.
+      rules: the limits of an uploaded picture.
+      host: the host that the server listens on.
     """
     app = flask.Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=rules.max_bytes + _FORM_BYTES, PROPAGATE_EXCEPTIONS=False)
@@ -60,7 +60,7 @@ def create(model: LoadedModel, name: str, index: Index | None, rules: PictureRul
         return render(found=index.search(model.embed_text(text), _FOUND))
 
     @app.errorhandler(HTTPException)
-    def tell(error: HTTPException) -> tuple[str, int]:
+    def show_error(error: HTTPException) -> tuple[str, int]:
         if isinstance(error, BadRequest | RequestEntityTooLarge | InternalServerError):
             return render(problem=_message(error, rules)), error.code or 500
         return flask.render_template("refusal.html", problem=_message(error, rules)), error.code or 500
@@ -69,7 +69,7 @@ def create(model: LoadedModel, name: str, index: Index | None, rules: PictureRul
 
 
 def _typed() -> Mapping[str, str]:
-    """The texts of the form, to be shown again; none where the form was too large to be read."""
+    """Returns the texts of the form, which the page shows again; none if the form was too large to be read."""
     try:
         return flask.request.form
     except RequestEntityTooLarge:
@@ -81,7 +81,7 @@ def _labels(typed: str) -> list[str]:
     if not labels:
         raise BadRequest("Type at least one label, such as: cat, dog.")
     if len(labels) > _MAX_LABELS:
-        raise BadRequest(f"{len(labels)} labels are more than {_MAX_LABELS}. Ask in parts.")
+        raise BadRequest(f"{len(labels)} labels are more than the limit of {_MAX_LABELS}. Ask with fewer.")
     return labels
 
 
@@ -97,7 +97,7 @@ def _uploaded(rules: PictureSettings) -> ImageText:
 
 def _message(error: HTTPException, rules: PictureSettings) -> str:
     if isinstance(error, RequestEntityTooLarge):
-        return f"This is too large: a picture may have {rules.max_bytes / 1e6:.0f} MB. Choose a smaller one."
+        return f"The picture is larger than the limit of {rules.max_bytes / 1e6:.0f} MB. Choose a smaller one."
     if isinstance(error, InternalServerError):
-        return "The demo failed, which it should not. The terminal that it runs in says where."
+        return "The demo failed because of an error in its code. The terminal that it runs in shows the details."
     return error.description or error.name

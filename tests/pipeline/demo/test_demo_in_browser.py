@@ -107,7 +107,7 @@ def test_a_picture_can_be_dropped(address, browser):
     assert shown(browser, "#chosen") == ["dropped.png"]
     ask(browser, "cat")
     (told,) = wait_for(lambda: shown(browser, "#ask-answer .problem"))
-    assert told.startswith("dropped.png: this is no whole picture in JPEG, PNG")
+    assert told.startswith("dropped.png: this is not a complete picture in JPEG, PNG")
 
 
 def test_a_file_that_is_too_large_is_told_before_it_is_sent(address, browser, tmp_path):
@@ -153,4 +153,4 @@ def test_a_demo_that_has_stopped_is_told(address, browser):
         browser.call(
             "Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1
         )
-    assert told.startswith("There is no answer. Does the demo still run")
+    assert told.startswith("The demo did not answer. Check that it still runs")

@@ -17,6 +17,7 @@ from tests.pipeline.conftest import ROOT
 from tests.pipeline.demo.conftest import RULES, SHAPES
 
 SCRIPT = "<script>alert(1)</script>"
+NOT_COMPLETE = "shape.png: this is not a complete picture"
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +88,23 @@ def test_everything_shown_is_escaped(model, tmp_path):
     ("image", "labels", "status", "message"),
     [
         (b"", "cat", 400, "shape.png: the picture has 0 bytes; choose another"),
-        (b"no picture", "cat", 400, "shape.png: this is no whole picture in JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"),
-        (SHAPES[0][0][:60], "cat", 400, "shape.png: this is no whole picture"),
+        (
+            b"no picture",
+            "cat",
+            400,
+            f"{NOT_COMPLETE} in JPEG, PNG, GIF, BMP, WebP, TIFF or PPM",
+        ),
+        (SHAPES[0][0][:60], "cat", 400, NOT_COMPLETE),
         (encode(Image.new("RGB", (200, 100))), "cat", 400, "shape.png: 200 x 100 is more than 10000 pixels"),
         (bytes(1_000_001), "cat", 400, "shape.png: 1000001 bytes are more than 1000000; choose another"),
-        (bytes(3_000_000), "cat", 413, "This is too large: a picture may have 1 MB. Choose a smaller one."),
+        (bytes(3_000_000), "cat", 413, "The picture is larger than the limit of 1 MB. Choose a smaller one."),
         (SHAPES[0][0], " ,\n, ", 400, "Type at least one label, such as: cat, dog."),
-        (SHAPES[0][0], ",".join(map(str, range(101))), 400, "101 labels are more than 100. Ask in parts."),
+        (
+            SHAPES[0][0],
+            ",".join(map(str, range(101))),
+            400,
+            "101 labels are more than the limit of 100. Ask with fewer.",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_told(client, image, labels, status, message):
@@ -184,9 +195,12 @@ def test_a_file_name_that_is_no_text_can_be_shown(model, tmp_path):
     ("arguments", "message"),
     [
         (["--model_dir=none"], "error: --model_dir=none holds no SavedModel"),
-        (["--model_dir={model}", "--host=192.0.2.7"], "error: --host=192.0.2.7 --port=8000 cannot be listened at"),
-        (["--model_dir=x", "--images=a", "--examples=b"], "--images and --examples are two things to search; name one"),
-        (["--model_dir=x", "--index_dir=a"], "--index_dir keeps an index; name what to search"),
+        (["--model_dir={model}", "--host=192.0.2.7"], "error: --host=192.0.2.7 --port=8000 cannot be listened on"),
+        (
+            ["--model_dir=x", "--images=a", "--examples=b"],
+            "--images and --examples exclude each other; name one",
+        ),
+        (["--model_dir=x", "--index_dir=a"], "--index_dir keeps an index of pictures; add --images or --examples"),
         (["--model_dir=x", "--port=70000"], "flag --port=70000"),
     ],
 )
