@@ -18,7 +18,7 @@ def model(exported) -> LoadedModel:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> str:
-    """The shapes in two folders, one of them twice, and two files that are no picture."""
+    """The shapes in two folders, one shape twice, and two files that are not pictures."""
     path = tmp_path_factory.mktemp("pictures")
     (path / "deep").mkdir()
     for number, (picture, _, _) in enumerate(SHAPES):

@@ -1,4 +1,4 @@
-"""What the demo searches: pictures of folders and shards, their index, and the model that embeds them."""
+"""The demo's search: collections of folders and shards, their index, and the model that embeds them."""
 
 import io
 import os
@@ -20,7 +20,7 @@ from tests.pipeline.demo.conftest import RULES, SHAPES
 ROWS = [ImageText(f"key-{n}", image, caption, "", "test") for n, (image, caption, _) in enumerate(SHAPES)]
 
 
-def test_a_picture_is_the_nearest_to_itself(model, built):
+def test_picture_is_nearest_to_itself(model, built):
     for image, _, _ in SHAPES[:3]:
         (nearest, similarity), (_, second) = built[0].search(model.embed_images([image])[0], 2)
         assert similarity == pytest.approx(1, abs=1e-5)
@@ -28,7 +28,7 @@ def test_a_picture_is_the_nearest_to_itself(model, built):
         assert nearest.thumbnail.startswith("data:image/jpeg;base64,")
 
 
-def test_an_index_takes_each_picture_once_and_names_those_it_cannot_use(built):
+def test_index_has_each_picture_once_and_names_unusable_ones(built):
     found, problems = built
     assert len(found) == len({image for image, _, _ in SHAPES}) == 40
     (told,) = problems
@@ -60,7 +60,7 @@ def test_rows_of_stored_shards_are_indexed_with_their_captions(model, tmp_path):
         assert found.search(model.embed_images([row.image])[0], 1)[0][0].caption == row.caption
 
 
-def test_sources_that_cannot_be_read_say_so(model, tmp_path):
+def test_unreadable_collections_are_reported(model, tmp_path):
     with pytest.raises(ValueError, match=r"--images=.*/none is not a folder; name a folder of files in JPEG"):
         collection.ImageFolder(str(tmp_path / "none"))
     (tmp_path / "broken.png").write_bytes(b"no picture")
@@ -80,7 +80,7 @@ def test_sources_that_cannot_be_read_say_so(model, tmp_path):
             index.build(collection.StoredExamples(str(shard.parent)), model, RULES)
 
 
-def test_an_index_that_is_kept_is_taken_while_nothing_has_changed(built, exported, folder, tmp_path):
+def test_kept_index_is_loaded_if_its_inputs_are_unchanged(built, exported, folder, tmp_path):
     made_of = index.fingerprint(collection.ImageFolder(folder), exported, RULES)
     assert index.Index.load(str(tmp_path), made_of) is None
     built[0].save(str(tmp_path), made_of)
@@ -94,7 +94,7 @@ def test_an_index_that_is_kept_is_taken_while_nothing_has_changed(built, exporte
     assert index.Index.load(str(tmp_path), made_of) is None
 
 
-def test_what_an_index_is_made_of_changes_with_each_file(exported, tmp_path):
+def test_fingerprint_changes_with_each_file(exported, tmp_path):
     file = tmp_path / "a.png"
     file.write_bytes(b"1")
     first = index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES)
@@ -102,7 +102,7 @@ def test_what_an_index_is_made_of_changes_with_each_file(exported, tmp_path):
     second = index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES)
     assert first != second
     assert index.fingerprint(collection.ImageFolder(str(tmp_path)), str(tmp_path), RULES) != second
-    (tmp_path / "b.png").symlink_to("nowhere")  # a picture that cannot be used stops nothing
+    (tmp_path / "b.png").symlink_to("nowhere")  # a picture that cannot be used does not stop the demo
     assert index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES) != second
 
 
@@ -119,7 +119,7 @@ def test_the_command_keeps_its_index(exported, tmp_path):
 
 
 class Foreign(tf.Module):
-    """The least that a model may be, and signatures that the demo does not know."""
+    """A minimal model, with signatures that the demo does not know."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def embed_image(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -138,7 +138,7 @@ class Foreign(tf.Module):
         return {"classes": inputs[:, None], "scores": tf.ones([tf.size(inputs), 1])}
 
 
-def test_a_model_may_have_more_signatures_but_not_less_and_must_be_whole(tmp_path):
+def test_model_with_missing_signatures_or_damaged_files_is_refused(tmp_path):
     served = Foreign()
     less = {"embed_image": served.embed_image, "classify_emoji": served.classify}
     tf.saved_model.save(served, str(tmp_path / "less"), signatures=less)

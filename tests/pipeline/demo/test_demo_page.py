@@ -1,4 +1,4 @@
-"""The page by its WSGI application, with an untrained model; test_demo_in_browser.py has it in a browser."""
+"""The page through its WSGI application, with an untrained model; test_demo_in_browser.py tests it in a browser."""
 
 import io
 import re
@@ -30,13 +30,13 @@ def ask(client, image: bytes, labels: str, name: str = "shape.png"):
 
 
 def problem(answer) -> str:
-    """The one problem that a page tells."""
+    """Returns the one problem that a page shows."""
     (told,) = re.findall(r'role="alert">(.*?)</p>', answer.text)
     assert "Traceback" not in answer.text
     return told
 
 
-def test_bars_are_what_zero_shot_answers(client, exported, tmp_path):
+def test_bars_show_the_probabilities_of_zero_shot(client, exported, tmp_path):
     (tmp_path / "shape.png").write_bytes(SHAPES[3][0])
     labels = ["a red disc", "a blue ring", "a cross"]
     shape = str(tmp_path / "shape.png")
@@ -51,7 +51,7 @@ def test_bars_are_what_zero_shot_answers(client, exported, tmp_path):
         assert float(width) == pytest.approx(100 * expected[label], abs=0.01)
 
 
-def test_search_finds_what_comparing_with_each_picture_finds(client, model, folder):
+def test_search_equals_comparison_with_each_picture(client, model, folder):
     text = "a small red disc at the top"
     pictures = [
         (name, image) for name, _, image in collection.ImageFolder(folder) if name not in ("broken.jpg", "twice.png")
@@ -107,7 +107,7 @@ def test_everything_shown_is_escaped(model, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_asked_is_told(client, image, labels, status, message):
+def test_bad_questions_are_refused_with_a_reason(client, image, labels, status, message):
     answer = ask(client, image, labels)
     assert answer.status_code == status
     assert message in problem(answer)
@@ -115,7 +115,7 @@ def test_what_cannot_be_asked_is_told(client, image, labels, status, message):
         assert f">{labels}</textarea>" in answer.text
 
 
-def test_what_is_not_given_is_told(client, model):
+def test_missing_input_is_reported(client, model):
     assert problem(client.post("/ask", data={"labels": "cat"})) == "Choose a picture first."
     assert problem(client.post("/search", data={"text": " "})) == "Type what the pictures should show."
     assert client.get("/ask").status_code == 405
@@ -151,7 +151,7 @@ def test_a_failure_shows_no_traceback(model, monkeypatch, capsys):
         ({"Host": "localhost:8000", "Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"}, 200),
         ({"Host": "[::1]:8000", "Origin": "http://[::1]:8000"}, 200),
         ({"Host": "192.0.2.7:8000", "Origin": "http://192.0.2.7:8000"}, 200),
-        ({"Host": "my-box:8000", "Origin": "http://my-box:8000"}, 200),  # what --host says
+        ({"Host": "my-box:8000", "Origin": "http://my-box:8000"}, 200),  # the value of --host
         ({"Host": "evil.example:8000", "Origin": "http://evil.example:8000"}, 421),  # DNS rebinding
         ({"Host": "127.0.0.1.evil.example"}, 421),
         ({"Host": "localhost.evil.example"}, 421),
@@ -173,7 +173,7 @@ def test_other_sites_are_refused(model, built, headers, status):
     assert read.status_code == (421 if status == 421 else 200)
 
 
-def test_a_page_needs_nothing_from_elsewhere(client):
+def test_page_loads_nothing_from_other_hosts(client):
     page = client.get("/")
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -184,7 +184,7 @@ def test_a_page_needs_nothing_from_elsewhere(client):
         assert not re.search(r"https?://|url\(|@import|\sstyle=|\son\w+=", text)
 
 
-def test_a_file_name_that_is_no_text_can_be_shown(model, tmp_path):
+def test_file_name_that_is_not_unicode_is_shown(model, tmp_path):
     (tmp_path / "\udcff.png").write_bytes(SHAPES[0][0])
     found, _ = index.build(collection.ImageFolder(str(tmp_path)), model, RULES)
     client = create(model, "m", found, RULES, "127.0.0.1").test_client()
@@ -204,7 +204,7 @@ def test_a_file_name_that_is_no_text_can_be_shown(model, tmp_path):
         (["--model_dir=x", "--port=70000"], "flag --port=70000"),
     ],
 )
-def test_bad_arguments_are_told_at_once(exported, arguments, message):
+def test_bad_arguments_are_reported_at_once(exported, arguments, message):
     command = [sys.executable, "-m", "pipeline.demo", *(argument.format(model=exported) for argument in arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
