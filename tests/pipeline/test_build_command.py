@@ -91,13 +91,8 @@ def test_one_and_four_workers_and_any_row_order_give_the_same_bytes(tmp_path, mo
 
 def test_number_of_shards_follows_shard_bytes_and_hosts(tmp_path):
     path = write_tars(tmp_path, rows(), 1)
-    options = [
-        "ImageTextGen.shard_bytes = 4000",
-        "ImageTextGen.hosts = 3",
-        "ImageTextGen.shards = 1",
-        "Pictures.stored_side = 48",
-    ]
-    manifest = command.run(TARS, [path, NO_LIMIT, *options], str(tmp_path / "built"))
+    bindings = ["Ingest.shard_bytes = 4000", "Ingest.hosts = 3", "Ingest.shards = 1", "Pictures.stored_side = 48"]
+    manifest = command.run(TARS, [path, NO_LIMIT, *bindings], str(tmp_path / "built"))
     files = {split: [shard for shard in manifest["shards"] if shard["split"] == split] for split in manifest["splits"]}
     assert all(len(found) % 3 == 0 for found in files.values())
     assert len(files["train"]) > len(files["eval"]) == 3

@@ -37,9 +37,7 @@ def test_list_and_rollback_from_the_command_line(serving):
     assert rolled.stdout.startswith("Version 20 is served again"), rolled.stderr
     newest = versions.read(str(serving))[-1]
     assert newest.number > 40
-    assert (
-        abs(newest.published - newest.number) < 60
-    )  # its number is the time of publishing, although the folder is a copy
+    assert abs(newest.published - newest.number) < 60  # not the time of the original
     assert (pathlib.Path(newest.path) / "variables" / "data").read_text() == "weights 20"
     assert newest.origin["version"] == 20
     assert newest.origin["instead_of"] == 30
