@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> None:
-    """Compiles the pipeline, and submits it where the action is submit."""
+    """Compiles the pipeline, and submits it if the action is submit."""
     command.run(argv, compile_pipeline, submit, ".yaml")
 
 

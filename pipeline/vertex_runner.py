@@ -18,7 +18,7 @@ _DEFAULT_TIMEOUT_SECONDS = 168 * 3600  # of a job of Vertex AI that sets none
 
 
 def main(argv: list[str]) -> None:
-    """Compiles the pipeline, and submits it where the action is submit."""
+    """Compiles the pipeline, and submits it if the action is submit."""
     command.run(argv, compile_pipeline, submit, ".json")
 
 
