@@ -1,6 +1,6 @@
 """Builds a data set without TFX: `python -m pipeline.build --gin_file=gin/data/jsonl.gin --output_dir=output/data`.
 
-The command reads the pipeline's gin and uses Pipeline.ingest, Pipeline.deduper, Pipeline.augmenter and
+The command reads the pipeline's gin and uses Pipeline.image_text_gen, Pipeline.deduper, Pipeline.augmenter and
 Pipeline.beam_args. If gin switches on the Deduper or the Augmenter, each part of the data plane writes a folder of its
 own: built, deduplicated, augmented.
 """
@@ -74,7 +74,7 @@ def _run_parts(parts: dict[str, Part], folders: list[str], settings: PipelineSet
         print(f"[{number}/{len(parts)}] {folder}", flush=True)
         manifest = _finished(folder, gin) or _run_part(make_stage(folders[number - 2], folder), settings, folder, gin)
         if not manifest["read"]:
-            raise ValueError(f"the files of source {settings.ingest.source.name} have no row; name others")
+            raise ValueError(f"the files of source {settings.image_text_gen.source.name} have no row; name others")
         if not manifest["written"]:
             raise ValueError(f"no row was kept: {_counts(manifest)}; see {folder}/{manifest['reject_files'][0]}")
         print(f"      {_counts(manifest)}", flush=True)

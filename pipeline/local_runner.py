@@ -45,7 +45,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     if not dry_run:  # checks that fail fast, before TFX is loaded
         settings = pins.pin(settings)
         command_line.require_writable(output_dir)
-        settings.ingest.source.fingerprint()
+        settings.image_text_gen.source.fingerprint()
         pins.require_evaluation_sets(settings)
         pins.require_fit(settings)
 

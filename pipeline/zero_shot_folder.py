@@ -80,7 +80,7 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
 
 def _as_trained(image: bytes) -> bytes:
     """Returns the picture as the data plane stores it; unchanged if that rejects it: the model then names it."""
-    from beam.filters.pictures import DecodeCheck, PictureRules  # here, because it takes seconds to load
+    from beam.filters.pictures import DecodeCheck, PictureSettings  # here, because it takes seconds to load
     from beam.records import ImageText, Rejected
 
     check = DecodeCheck(PictureSettings(min_side=1))

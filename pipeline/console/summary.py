@@ -44,7 +44,7 @@ def latest_report(metadata: metadata_store_pb2.ConnectionConfig) -> str:
 
 def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, float]) -> str:
     """The gate's decision, the metrics, the timings, the paths of the outputs, and the next command to run."""
-    test, rows = facts["test"], facts["ingest"]
+    test, rows = facts["test"], facts["image_text_gen"]
     lines = ["", f"{'metric':<36}{'test':>7}{'eval':>7}{'interval':>15}{'chance':>8}{'gate':>7}"]
     for line in facts["gate"]:
         own = line["place"] == features.OWN_SET

@@ -12,7 +12,7 @@ from pipeline.console import command_line, terminal
 from pipeline.publishing import versions
 
 if TYPE_CHECKING:
-    from beam.filters.pictures import PictureRules
+    from beam.filters.pictures import PictureSettings
     from pipeline.demo.collection import Collection
     from pipeline.demo.index import Index
     from pipeline.demo.model import LoadedModel
@@ -64,12 +64,12 @@ def _serve(saved_model: str, listening: socket.socket) -> None:
         raise ValueError(f"the page needs {error.name}, which is not installed; pip install flask faiss-cpu") from error
     from werkzeug.serving import make_server
 
-    from beam.filters.pictures import PictureRules
+    from beam.filters.pictures import PictureSettings
     from pipeline.demo.model import LoadedModel
 
     searched = _collection()
     model = LoadedModel(saved_model)
-    rules = PictureRules(min_side=1, max_bytes=_MEGABYTES.value * 10**6, max_pixels=_MEGAPIXELS.value * 10**6)
+    rules = PictureSettings(min_side=1, max_bytes=_MEGABYTES.value * 10**6, max_pixels=_MEGAPIXELS.value * 10**6)
     index = _index(searched, saved_model, model, rules) if searched else None
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     port = listening.getsockname()[1]
@@ -96,7 +96,7 @@ def _collection() -> "Collection | None":
     return collection.StoredExamples(_EXAMPLES.value) if _EXAMPLES.value else None
 
 
-def _index(searched: "Collection", saved_model: str, model: "LoadedModel", rules: "PictureRules") -> "Index":
+def _index(searched: "Collection", saved_model: str, model: "LoadedModel", rules: "PictureSettings") -> "Index":
     """Returns the kept index if its pictures, model and limits are unchanged, else builds an index."""
     from pipeline.demo import index
 

@@ -17,7 +17,7 @@ class BadPicture(ValueError):
     """A picture cannot be used; the message is for the person who chose it."""
 
 
-def checked(name: str, image: bytes, rules: PictureRules, caption: str = "") -> ImageText:
+def checked(name: str, image: bytes, rules: PictureSettings, caption: str = "") -> ImageText:
     """Returns the picture in a form that the model can decode: upright, and as PNG or JPEG.
 
     Raises:

@@ -67,7 +67,7 @@ class Index:
             return None
 
 
-def build(collection: Collection, model: LoadedModel, rules: PictureRules) -> tuple[Index, list[str]]:
+def build(collection: Collection, model: LoadedModel, rules: PictureSettings) -> tuple[Index, list[str]]:
     """Embeds the pictures of a collection; shrinks large ones first, and keeps one of byte-identical ones.
 
     Returns:
@@ -90,7 +90,7 @@ def build(collection: Collection, model: LoadedModel, rules: PictureRules) -> tu
 
 
 def _batches(
-    collection: Collection, rules: PictureRules, problems: list[str], progress: Progress
+    collection: Collection, rules: PictureSettings, problems: list[str], progress: Progress
 ) -> Iterator[list[tuple[Entry, bytes]]]:
     rules = dataclasses.replace(rules, stored_side=_STORED_SIDE)
     seen: set[bytes] = set()
@@ -114,7 +114,7 @@ def _batches(
         yield batch
 
 
-def fingerprint(collection: Collection, saved_model: str, rules: PictureRules) -> str:
+def fingerprint(collection: Collection, saved_model: str, rules: PictureSettings) -> str:
     """Identifies the inputs of an index: path, size and time of each file of pictures and model, and the rules."""
     model_files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(saved_model) for name in names)
     facts = [_state(path) for path in [*collection.files, *model_files]]

@@ -20,7 +20,7 @@ _FOUND = 24
 _FORM_BYTES = 1 << 20  # limit of a form without its picture
 
 
-def create(model: LoadedModel, name: str, index: Index | None, rules: PictureRules, host: str) -> flask.Flask:
+def create(model: LoadedModel, name: str, index: Index | None, rules: PictureSettings, host: str) -> flask.Flask:
     """Returns the page as a WSGI application.
 
     Args:

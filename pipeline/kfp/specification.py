@@ -61,11 +61,11 @@ def build(
     locations = platform.folders(root)
     destination = proto_utils.proto_to_json(platform.folder_destination(locations.serving))
     defaults: dict[str, Any] = {"data": "", "steps": settings.training.steps, "push_destination": destination}
-    parameters = {name: RuntimeParameter(name, type(value), value) for name, value in defaults.items()}
-    platform = pipeline.Platform(
-        **parameters, runs_resolvers=runs_resolvers, trainer=trainer, trainer_config=trainer_config or {}
+    data, steps, destination = (RuntimeParameter(name, type(value), value) for name, value in defaults.items())
+    remote = platform.KubeflowPipelines(
+        locations, data, steps, destination, runs_resolvers, trainer, trainer_config or {}
     )
-    dag = pipeline.create(settings, locations, platform)
+    dag = pipeline.create(settings, remote)
     components = [one for one in dag.components if isinstance(one, BaseComponent)]  # resolvers have no container
     _require_known(where, {component.id for component in components})
     for component in components:

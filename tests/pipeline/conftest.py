@@ -69,7 +69,7 @@ class Project:
 
     def executed(self) -> set[str]:
         """Components that the newest run executed and did not take from cache."""
-        store = ml_metadata.MetadataStore(pipeline.local_locations(str(self.output)).metadata)
+        store = ml_metadata.MetadataStore(platform.ThisMachine(str(self.output)).locations.metadata)
         runs = store.get_contexts_by_type("pipeline_run")
         newest = max(runs, key=lambda context: context.id)
         by_id = {kind.id: kind.name for kind in store.get_execution_types()}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from beam.filters.pictures import PictureRules
+from beam.filters.pictures import PictureSettings
 from pipeline.demo import collection, index
 from pipeline.demo.model import LoadedModel
 from tests.pictures import shape_pairs

@@ -45,7 +45,7 @@ def test_large_pictures_are_shrunk_before_a_batch_of_them_is_decoded(tmp_path):
             embedded.extend(Image.open(io.BytesIO(image)).size for image in images)
             return np.ones((len(images), 1), np.float32)
 
-    index.build(collection.ImageFolder(str(tmp_path)), Recorder(), PictureRules())
+    index.build(collection.ImageFolder(str(tmp_path)), Recorder(), PictureSettings())
     assert embedded == [(300, 200), (1536, 768)]
 
 
@@ -88,7 +88,7 @@ def test_kept_index_is_loaded_if_its_inputs_are_unchanged(built, exported, folde
     kept = index.Index.load(str(tmp_path), index.fingerprint(collection.ImageFolder(folder), exported, RULES))
     query = np.ones(32, np.float32)
     assert kept.search(query, 40) == built[0].search(query, 40)
-    other_rules = index.fingerprint(collection.ImageFolder(folder), exported, PictureRules())
+    other_rules = index.fingerprint(collection.ImageFolder(folder), exported, PictureSettings())
     assert index.Index.load(str(tmp_path), other_rules) is None
     (tmp_path / index.INDEX_FILE).write_bytes((tmp_path / index.INDEX_FILE).read_bytes()[:1000])
     assert index.Index.load(str(tmp_path), made_of) is None

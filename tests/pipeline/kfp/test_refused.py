@@ -75,7 +75,8 @@ def test_source_on_this_machine_is_refused(tmp_path):
         with pytest.raises(ValueError, match=rf"JsonlSource.path is '{path}', but must be in a bucket: pods"):
             specification.load(files, [f"JsonlSource.path = '{path}'"], KubeflowSettings)
     settings, _ = specification.load(files, ["JsonlSource.path = 'gs://bucket/day-{SPAN}/*.jsonl'"], KubeflowSettings)
-    assert settings.ingest.source.path == "gs://bucket/day-{SPAN}/*.jsonl"  # the run itself finds the newest span
+    # The run itself finds the newest span.
+    assert settings.image_text_gen.source.path == "gs://bucket/day-{SPAN}/*.jsonl"
 
 
 def test_settings_of_the_other_platform_are_refused():
