@@ -1,4 +1,4 @@
-# Each target does its own set-up: .venv comes from requirements/, and is reused while the lock has not changed.
+# Each target does its own set-up: it makes .venv from requirements/, and keeps it while the lock is unchanged.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
@@ -15,13 +15,13 @@ help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  Variables: GIN=gin/other.gin (quickstart), OUTPUT=folder (quickstart, compile), ARGS='-k name' (test)"
 
-setup:  ## Make .venv from the lock (the other targets do it when needed)
+setup:  ## Make .venv from the lock (other targets do this when needed)
 	@requirements/make_venv.sh
 
 quickstart: setup  ## Run the whole pipeline of GIN on this machine (minutes)
 	$(PYTHON) -m pipeline.local_runner --gin_file=$(GIN) --output_dir=$(OUTPUT)
 
-compile: setup  ## What Vertex AI and Kubeflow Pipelines would be given (DEVICE=tpu_v5e or gpu); needs no network
+compile: setup  ## Compile the pipeline for Vertex AI and Kubeflow (DEVICE=tpu_v5e or gpu); needs no network
 	$(PYTHON) -m pipeline.vertex_runner compile --gin_file=$(GIN) --gin_file=gin/platform/vertex$(DEVICE:%=_%).gin \
 	  --output=$(OUTPUT)/vertex.json
 	$(PYTHON) -m pipeline.kubeflow_runner compile --gin_file=$(GIN) --gin_file=gin/platform/kubeflow$(DEVICE:%=_%).gin \
@@ -33,22 +33,22 @@ lint: setup
 	$(PYTHON) -m mypy
 	PYTHONPATH=. .venv/bin/lint-imports
 
-test: lint  ## Lint, types, import rules and all tests but the slow ones; what CI runs
+test: lint  ## Run lint, types, import rules and all tests except slow ones, as CI does
 	$(PYTHON) -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
 
-test-slow: setup  ## The slow tests
+test-slow: setup  ## Run the slow tests
 	$(PYTHON) -m pytest -m slow $(ARGS)
 
-bench: setup  ## Benchmarks: ratios against a named baseline, beside the machine's noise (minutes)
+bench: setup  ## Run the benchmarks: ratios to named baselines, with the machine's noise (minutes)
 	$(PYTHON) -m tests.benchmarks $(ARGS)
 
-tpu-memory: setup  ## What fits on a TPU v4: compiles the Base step for it, with no TPU (half an hour; ARGS=case for one)
+tpu-memory: setup  ## Compile the Base step for a TPU v4, without one, to see what fits (half an hour; ARGS=case for one)
 	$(PYTHON) -m tests.tpu.memory $(ARGS)
 
-test-trixie: setup  ## The suite and the quickstart on the newest stack, in a Debian 13 root where this machine is older
+test-trixie: setup  ## Run the suite and the quickstart on the newest stack, in a Debian 13 root if this machine is older
 	@requirements/trixie.sh
 
-lock:  ## Resolve requirements/*.txt anew from requirements/*.in
+lock:  ## Resolve requirements/*.txt from requirements/*.in again
 	@test -x .venv/bin/uv || requirements/make_venv.sh
 	$(COMPILE) --python-version 3.10 requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt
 	$(COMPILE) --python-version 3.10 --override requirements/tfx-1.16-tpu-overrides.txt requirements/tfx-1.16-tpu.in \

@@ -1,1 +1,1 @@
-"""What runs where: settings, the DAG, one runner a platform, the command line."""
+"""What runs where: the settings, the DAG, a runner for each platform, and the commands."""

@@ -1,7 +1,8 @@
 """Builds a data set without TFX: `python -m pipeline.build --gin_file=gin/data/jsonl.gin --output_dir=output/data`.
 
-The command reads the gin of a pipeline. It uses Pipeline.image_text_gen, deduper, augmenter and beam_args. If the gin
-names more than one part of the data plane, each part has a folder of its own: built, deduplicated, augmented.
+The command reads the pipeline's gin and uses Pipeline.image_text_gen, Pipeline.deduper, Pipeline.augmenter and
+Pipeline.beam_args. If gin switches on the Deduper or the Augmenter, each part of the data plane writes a folder of its
+own: built, deduplicated, augmented.
 """
 
 from __future__ import annotations
@@ -12,15 +13,12 @@ import glob
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags
-
 from models.settings import configuration
-from pipeline.console import gin_flags, progress
+from pipeline.console import command_line, gin_flags, terminal
 
 if TYPE_CHECKING:
     import apache_beam
@@ -31,37 +29,34 @@ _GIN_FILE = "config.gin"
 _LOCK_FILE = ".running"
 
 
+@command_line.errors_as_lines()
 def main(argv: list[str]) -> None:
-    """Builds, and says what came of it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
-    try:
-        run(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, gin_flags.OUTPUT_DIR.value)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    """Builds the data set and prints what it holds."""
+    command_line.refuse_arguments(argv)
+    run(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value, gin_flags.OUTPUT_DIR.value)
 
 
 def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[str, Any]:
     """Builds the data set that the gin describes; returns the manifest.
 
     Raises:
-      ValueError: the gin cannot be used, an input is missing, the folder holds a data set, or no row was kept.
+      ValueError: the gin is invalid, an input is missing, the folder holds a data set already, or no row was kept.
     """
     start = time.monotonic()
-    progress.quiet_terminal()
+    terminal.quiet_terminal()
     print("Loading TensorFlow and Beam", flush=True)
     from pipeline.console import beam_flags
     from pipeline.settings.run import PipelineSettings
 
     if "://" in output_dir:
         raise ValueError(
-            f"--output_dir={output_dir} is no folder of this machine; name one, and copy it, or let the pipeline's "
-            "ImageTextGen write there"
+            f"--output_dir={output_dir} is not a folder of this machine; name one and copy the data set from there, or "
+            "run the pipeline, whose ImageTextGen writes to buckets"
         )
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
-    beam_flags.tell_unknown(settings.beam_args)
+    beam_flags.print_unknown(settings.beam_args)
     parts = _parts(settings)
-    progress.require_writable(output_dir)
+    command_line.require_writable(output_dir)
     folders = [output_dir] if len(parts) == 1 else [os.path.join(output_dir, name) for name in parts]
     with _alone(output_dir):
         _require_no_data_set(folders[-1])
@@ -72,14 +67,14 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
 
 
 def _run_parts(parts: dict[str, Part], folders: list[str], settings: PipelineSettings) -> dict[str, Any]:
-    """Runs those that no earlier run has finished; returns the last one's manifest."""
+    """Runs the parts that no earlier run has finished; returns the manifest of the last part."""
     manifest: dict[str, Any] = {}
     for number, (name, folder) in enumerate(zip(parts, folders, strict=True), start=1):
         gin, make_stage = parts[name]
         print(f"[{number}/{len(parts)}] {folder}", flush=True)
         manifest = _finished(folder, gin) or _run_part(make_stage(folders[number - 2], folder), settings, folder, gin)
         if not manifest["read"]:
-            raise ValueError(f"the files of source {settings.image_text_gen.source.name} hold no row; name others")
+            raise ValueError(f"the files of source {settings.image_text_gen.source.name} have no row; name others")
         if not manifest["written"]:
             raise ValueError(f"no row was kept: {_counts(manifest)}; see {folder}/{manifest['reject_files'][0]}")
         print(f"      {_counts(manifest)}", flush=True)
@@ -88,7 +83,7 @@ def _run_parts(parts: dict[str, Part], folders: list[str], settings: PipelineSet
 
 @contextlib.contextmanager
 def _alone(folder: str) -> Iterator[None]:
-    """Holds the folder, so that no other run removes what this one has begun; a killed run lets go of it."""
+    """Locks the folder, so that no other run removes unfinished files of this one. A killed run releases the lock."""
     with open(os.path.join(folder, _LOCK_FILE), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,11 +98,11 @@ def _alone(folder: str) -> Iterator[None]:
 
 
 Part = tuple[str, Callable[[str, str], "apache_beam.PTransform"]]
-"""Of a part of the plane, the resolved gin and what makes it of two folders: where it reads, and where it writes."""
+"""The resolved gin of a part, and a function of the folder to read and the folder to write, which returns its stage."""
 
 
 def _parts(settings: PipelineSettings) -> dict[str, Part]:
-    """The parts that the gin names, in order; raises ValueError where an input is missing."""
+    """Returns the parts that gin switches on, in order; raises ValueError if an input is missing."""
     from beam import build, dedupe, store
     from beam.augment import augment
     from pipeline import pins
@@ -134,7 +129,7 @@ def _parts(settings: PipelineSettings) -> dict[str, Part]:
 
 
 def _run_part(stage: apache_beam.PTransform, settings: PipelineSettings, folder: str, gin: str) -> dict[str, Any]:
-    """Runs one part; returns its manifest, which is written last."""
+    """Runs one part and returns its manifest."""
     import apache_beam
 
     from beam import writer
@@ -148,7 +143,7 @@ def _run_part(stage: apache_beam.PTransform, settings: PipelineSettings, folder:
 
 
 def _manifest(folder: str) -> dict[str, Any]:
-    """What a part has written last; raises FileNotFoundError."""
+    """Reads the manifest, which a part writes last; raises FileNotFoundError if the part has not finished."""
     from beam import store
 
     with open(os.path.join(folder, store.MANIFEST_FILE)) as file:
@@ -157,7 +152,7 @@ def _manifest(folder: str) -> dict[str, Any]:
 
 
 def _finished(folder: str, gin: str) -> dict[str, Any] | None:
-    """The manifest of a part that an earlier run of the same gin has finished."""
+    """Returns the manifest of a part that an earlier run of the same gin has finished, or None."""
     try:
         manifest = _manifest(folder)
         with open(os.path.join(folder, _GIN_FILE)) as config:
@@ -173,7 +168,10 @@ def _counts(manifest: dict[str, Any]) -> str:
 
 
 def _require_no_data_set(folder: str) -> None:
-    """The manifest is written last: with none, or where no row was kept, what lies here is of no use, and goes."""
+    """Removes the files of an unfinished part, or of one that kept no row; raises ValueError for a finished part.
+
+    A part writes its manifest last, so a folder without one is unfinished.
+    """
     from beam import spool, store
 
     path = os.path.join(folder, store.MANIFEST_FILE)
@@ -188,11 +186,7 @@ def _require_no_data_set(folder: str) -> None:
         shutil.rmtree(path)
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flags_as_required(["gin_file", "output_dir"])
-    app.run(main)
-
+console = command_line.script(main, "gin_file", "output_dir")
 
 if __name__ == "__main__":
     console()

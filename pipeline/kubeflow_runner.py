@@ -1,4 +1,4 @@
-"""Compiles the pipeline for Kubeflow Pipelines 2, and submits it there.
+"""Compiles the pipeline for Kubeflow Pipelines 2 and submits it.
 
 `python -m pipeline.kubeflow_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/kubeflow.gin`
 """
@@ -6,8 +6,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags
-
+from pipeline.console import command_line
 from pipeline.kfp import command
 
 if TYPE_CHECKING:
@@ -16,17 +15,20 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> None:
-    """Compiles, or compiles and submits."""
+    """Compiles the pipeline, and submits it if the action is submit."""
     command.run(argv, compile_pipeline, submit, ".yaml")
 
 
 def compile_pipeline(
     gin_files: list[str], gin_bindings: list[str], output: str
 ) -> tuple["PipelineSettings", "KubeflowSettings"]:
-    """Writes the specification, and in a second document what pods need of Kubernetes; returns the settings.
+    """Writes the specification, and a second document with the node selectors of pods if there are any.
+
+    Returns:
+      The settings of the pipeline and of the platform.
 
     Raises:
-      ValueError: the gin cannot be used, or names what the platform does not have.
+      ValueError: the gin is invalid, or the platform does not support a setting.
     """
     import yaml
 
@@ -50,7 +52,7 @@ def compile_pipeline(
 
 
 def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:
-    """Starts a run, or a schedule where `cron` is given; returns its address."""
+    """Starts a run, or a schedule if `cron` is not empty; returns the address to look at."""
     import kfp
 
     client = kfp.Client(host=where.host, namespace=where.namespace or "kubeflow")
@@ -60,7 +62,7 @@ def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], 
         job = client.create_recurring_run(
             experiment.experiment_id,
             where.experiment,
-            cron_expression=f"0 {cron}",  # Kubeflow's begins with seconds
+            cron_expression=f"0 {cron}",  # the first field of Kubeflow's cron is seconds
             params=dict(parameters),
             pipeline_package_path=spec,
             pipeline_root=where.root,
@@ -78,10 +80,7 @@ def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], 
     return f"{where.host}/#/runs/details/{run.run_id}"
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flag_as_required("gin_file")
-    app.run(main)
+console = command_line.script(main, "gin_file")
 
 
 def _devices(where: "KubeflowSettings") -> int:
@@ -91,7 +90,7 @@ def _devices(where: "KubeflowSettings") -> int:
 
 
 def _node_labels(where: "KubeflowSettings") -> dict[str, str]:
-    """Labels of the Kubernetes nodes that the Trainer's pod may run on, as GKE sets them."""
+    """The labels that GKE gives to the nodes that the Trainer's pod may run on."""
     from pipeline.settings.machines import TPU_MACHINES
 
     labels = {}

@@ -2,53 +2,49 @@
 
 import json
 import os
-import sys
 import time
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 from models.settings import configuration
-from pipeline.console import gin_flags, progress
+from pipeline.console import command_line, gin_flags, terminal
 
-_PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last training step of a TensorBoard profile.")
-_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin, and run nothing.")
+_PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last step of a TensorBoard profile: 20,25.")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin; run nothing.")
 
 
+@command_line.errors_as_lines(terminal.ComponentFailed)
 def main(argv: list[str]) -> None:
-    """Checks what can be checked, runs, and says what came of it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
-    try:
-        bindings = list(gin_flags.GIN_BINDINGS.value)
-        if _PROFILE_STEPS.value:
-            bindings.append(f"Training.profile_steps = ({', '.join(_PROFILE_STEPS.value)},)")
-        run(gin_flags.GIN_FILE.value, bindings, os.path.abspath(gin_flags.OUTPUT_DIR.value or "output"), _DRY_RUN.value)
-    except (ValueError, progress.ComponentFailed) as error:
-        sys.exit(f"error: {error}")
+    """Runs the pipeline and prints the outcome."""
+    command_line.refuse_arguments(argv)
+    bindings = list(gin_flags.GIN_BINDINGS.value)
+    if _PROFILE_STEPS.value:
+        bindings.append(f"Training.profile_steps = ({', '.join(_PROFILE_STEPS.value)},)")
+    run(gin_flags.GIN_FILE.value, bindings, os.path.abspath(gin_flags.OUTPUT_DIR.value or "output"), _DRY_RUN.value)
 
 
 def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run: bool) -> dict[str, Any] | None:
     """Runs the pipeline that the gin describes; returns the report's summary, or None for a dry run.
 
     Raises:
-      ConfigurationError: the gin cannot be used.
+      ConfigurationError: the gin is invalid.
       ValueError: the output folder cannot be written, or an input is missing.
-      ComponentFailed: a component raised; what earlier ones made is kept, and the next run goes on from there.
+      ComponentFailed: a component raised an exception; the next run takes the components before it from cache.
     """
     start = time.monotonic()
-    progress.quiet_terminal()
+    terminal.quiet_terminal()
     print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
     from pipeline import pins
     from pipeline.console import beam_flags
     from pipeline.settings.run import PipelineSettings
 
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
-    beam_flags.tell_unknown(settings.beam_args)
+    beam_flags.print_unknown(settings.beam_args)
     output_dir = os.path.join(output_dir, settings.name)
-    if not dry_run:  # what can be refused at once, before TFX is loaded
+    if not dry_run:  # checks that fail fast, before TFX is loaded
         settings = pins.pin(settings)
-        progress.require_writable(output_dir)
+        command_line.require_writable(output_dir)
         settings.image_text_gen.source.fingerprint()
         pins.require_evaluation_sets(settings)
         pins.require_fit(settings)
@@ -65,29 +61,25 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
         print(summary.dag_text(dag), configuration.to_gin(settings), sep="\n\n")
         return None
     log_file = os.path.join(output_dir, "run.log")
-    with progress.watch(components, log_file) as lines:
+    with terminal.watch(components, log_file) as lines:
         try:
             LocalDagRunner().run(dag)
         except Exception as error:
-            raise progress.ComponentFailed(lines.running, error, log_file) from error
+            raise terminal.ComponentFailed(lines.running, error, log_file) from error
 
     try:
         report = summary.latest_report(machine.locations.metadata)
     except LookupError as error:
-        raise progress.ComponentFailed("RunReport", error, log_file) from error
+        raise terminal.ComponentFailed("RunReport", error, log_file) from error
     with open(os.path.join(report, "summary.json")) as file:
         facts: dict[str, Any] = json.load(file)
     print(summary.outcome_text(facts, report, lines.seconds))
-    memory = progress.peak_memory_bytes() / 1e9
+    memory = terminal.peak_memory_bytes() / 1e9
     print(f"Took {time.monotonic() - start:.0f} s and {memory:.1f} GB at most. Log: {log_file}")
     return facts
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flag_as_required("gin_file")
-    app.run(main)
-
+console = command_line.script(main, "gin_file")
 
 if __name__ == "__main__":
     console()

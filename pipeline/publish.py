@@ -1,33 +1,30 @@
-"""Published versions: `python -m pipeline.publish list | rollback | override`.
+"""Manages published versions: `python -m pipeline.publish list | rollback | override`.
 
-list      --model_dir DIR: every version, the one that is served marked.
-rollback  --model_dir DIR [--to VERSION]: publishes an older version anew, the one before the served one by default.
-override  --pipeline_dir DIR --reason TEXT: publishes the newest model of a pipeline though its gate has blocked it.
+list      --model_dir DIR: lists all versions and marks the served one.
+rollback  --model_dir DIR [--to VERSION]: publishes an older version again, by default the one before the served one.
+override  --pipeline_dir DIR --reason TEXT: publishes the newest model of a pipeline although its gate blocked it.
 """
 
 import datetime
-import sys
 
-from absl import app, flags
+from absl import flags
 
-from pipeline.console import progress
+from pipeline.console import command_line, terminal
 from pipeline.publishing import versions
 
-_MODEL_DIR = flags.DEFINE_string("model_dir", None, "A folder of numbered versions, such as output/quickstart/serving.")
-_TO = flags.DEFINE_integer("to", None, "The version to go back to.")
-_PIPELINE_DIR = flags.DEFINE_string("pipeline_dir", None, "What a pipeline has written, such as output/quickstart.")
-_REASON = flags.DEFINE_string("reason", "", "Why; it is kept with the version, and of an override in the metadata.")
+_MODEL_DIR = flags.DEFINE_string("model_dir", None, "A folder of versions, such as output/quickstart/serving.")
+_TO = flags.DEFINE_integer("to", None, "rollback: the version to go back to; default: the one before.")
+_PIPELINE_DIR = flags.DEFINE_string("pipeline_dir", None, "A pipeline's output folder: output/quickstart.")
+_REASON = flags.DEFINE_string(
+    "reason", "", "The reason, kept with the version; override also writes it into the metadata."
+)
 
 
+@command_line.errors_as_lines(OSError)
 def main(argv: list[str]) -> None:
-    """Runs the command."""
-    commands = {"list": _list, "rollback": _rollback, "override": _override}
-    if len(argv) != 2 or argv[1] not in commands:
-        raise app.UsageError(f"name what to do: {', '.join(commands)}")
-    try:
-        commands[argv[1]]()
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    """Does what the command line names: list, rollback or override."""
+    actions = {"list": _list, "rollback": _rollback, "override": _override}
+    actions[command_line.action(argv, [*actions])]()
 
 
 def _list() -> None:
@@ -38,27 +35,27 @@ def _list() -> None:
         facts = [*one.label_sets, *(f"{name}: {value}" for name, value in one.origin.items() if name != "at")]
         mark = " <- served" if one is known[-1] else ""
         print(f"{one.number:>12}  {moment:%Y-%m-%d %H:%M} {one.bytes / 1e6:>9,.1f}M  {', '.join(facts)}{mark}")
-    print(f"{len(known)} versions; go back: python -m pipeline.publish rollback --model_dir={_MODEL_DIR.value}")
+    print(f"{len(known)} versions; to go back: python -m pipeline.publish rollback --model_dir={_MODEL_DIR.value}")
 
 
 def _rollback() -> None:
     model_dir = _required(_MODEL_DIR)
     served, target, path = versions.roll_back(model_dir, _TO.value, _REASON.value)
     print(
-        f"Version {target.number} is served again, as {path}, instead of {served.number}, which stays; "
-        f"look: python -m pipeline.publish list --model_dir={model_dir}"
+        f"Version {target.number} is served again, as {path}, instead of {served.number}, which is kept; "
+        f"to see all: python -m pipeline.publish list --model_dir={model_dir}"
     )
 
 
 def _override() -> None:
     pipeline_dir = _required(_PIPELINE_DIR)
     if not _REASON.value.strip():
-        raise ValueError("--reason is missing; say why the gate is overridden, it is kept in the metadata")
-    progress.quiet_terminal()
+        raise ValueError("--reason is missing; say why you override the gate; the metadata keep it")
+    terminal.quiet_terminal()
     from pipeline.publishing import override
 
     path = override.publish_blocked(pipeline_dir, _REASON.value.strip())
-    print(f"Published {path} by hand: {_REASON.value.strip()}. It is now what the next model is compared with.")
+    print(f"Published {path} by hand: {_REASON.value.strip()}. The next model is compared with it.")
 
 
 def _required(flag: flags.FlagHolder) -> str:
@@ -67,10 +64,7 @@ def _required(flag: flags.FlagHolder) -> str:
     return str(flag.value)
 
 
-def console() -> None:
-    """Entry of the console script."""
-    app.run(main)
-
+console = command_line.script(main)
 
 if __name__ == "__main__":
     console()

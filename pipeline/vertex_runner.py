@@ -1,4 +1,4 @@
-"""Compiles the pipeline for Vertex AI Pipelines, and submits it there.
+"""Compiles the pipeline for Vertex AI Pipelines and submits it.
 
 `python -m pipeline.vertex_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/vertex.gin`
 """
@@ -7,29 +7,28 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags
-
+from pipeline.console import command_line
 from pipeline.kfp import command
 
 if TYPE_CHECKING:
     from pipeline.settings.platforms import VertexSettings
     from pipeline.settings.run import PipelineSettings
 
-_LONGEST_SECONDS = 168 * 3600  # what Vertex AI gives a job that names no other time
+_DEFAULT_TIMEOUT_SECONDS = 168 * 3600  # of a job of Vertex AI that sets none
 
 
 def main(argv: list[str]) -> None:
-    """Compiles, or compiles and submits."""
+    """Compiles the pipeline, and submits it if the action is submit."""
     command.run(argv, compile_pipeline, submit, ".json")
 
 
 def compile_pipeline(
     gin_files: list[str], gin_bindings: list[str], output: str
 ) -> tuple["PipelineSettings", "VertexSettings"]:
-    """Writes the specification, a PipelineJob; returns the settings.
+    """Writes the specification, a PipelineJob; returns the settings of the pipeline and of the platform.
 
     Raises:
-      ValueError: the gin cannot be used, or names what the platform does not have.
+      ValueError: the gin is invalid, or the platform does not support a setting.
     """
     from google.cloud.aiplatform_v1.types import AcceleratorType
     from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
@@ -55,7 +54,7 @@ def compile_pipeline(
 
 
 def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
-    """What TFX's client makes Vertex AI's CustomJob from: all but the command."""
+    """The training arguments from which TFX's client makes a CustomJob of Vertex AI; TFX adds the command."""
     machine: dict[str, Any] = {"machine_type": where.machine}
     if where.topology:
         machine["tpu_topology"] = where.topology
@@ -68,10 +67,10 @@ def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
             "disk_spec": {"boot_disk_size_gb": where.disk_gb},
             "container_spec": {"image_uri": where.trainer_image or where.image},
         }
-        for replicas in (1, where.hosts - 1)  # the first coordinates
+        for replicas in (1, where.hosts - 1)  # Vertex AI takes the one replica of the first pool as the chief
         if replicas
     ]
-    seconds = where.timeout_seconds("Trainer") or _LONGEST_SECONDS
+    seconds = where.timeout_seconds("Trainer") or _DEFAULT_TIMEOUT_SECONDS
     scheduling = {"timeout": {"seconds": seconds}, "restart_job_on_worker_restart": True}
     if where.spot:
         scheduling["strategy"] = "SPOT"
@@ -83,7 +82,7 @@ def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
 
 
 def submit(where: "VertexSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:
-    """Starts a run, or a schedule where `cron` is given; returns its address."""
+    """Starts a run, or a schedule if `cron` is not empty; returns the address to look at."""
     from google.cloud import aiplatform
 
     aiplatform.init(project=where.project, location=where.region)
@@ -93,21 +92,17 @@ def submit(where: "VertexSettings", spec: str, parameters: Mapping[str, Any], cr
         display_name=name, template_path=spec, pipeline_root=where.root, parameter_values=dict(parameters)
     )
     account, network = where.service_account or None, where.network or None
-    console = f"https://console.cloud.google.com/vertex-ai/pipelines?project={where.project}"
+    page = f"https://console.cloud.google.com/vertex-ai/pipelines?project={where.project}"
     if cron:
         schedule = job.create_schedule(
             display_name=name, cron=cron, max_concurrent_run_count=1, service_account=account, network=network
         )
-        return f"{schedule.resource_name}, see {console}"
+        return f"{schedule.resource_name}, see {page}"
     job.submit(service_account=account, network=network)
-    return f"{job.resource_name}, see {console}"
+    return f"{job.resource_name}, see {page}"
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flag_as_required("gin_file")
-    app.run(main)
-
+console = command_line.script(main, "gin_file")
 
 if __name__ == "__main__":
     console()

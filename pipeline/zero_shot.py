@@ -1,43 +1,45 @@
-"""Asks a model: `python -m pipeline.zero_shot --model_dir DIR --image FILE --labels "cat,dog,pizza"`.
+"""Classifies pictures: `python -m pipeline.zero_shot --model_dir DIR --image FILE --labels "cat,dog,pizza"`.
 
-`--server HOST:PORT` (gRPC) or `--rest URL` in place of `--model_dir` ask TensorFlow Serving; `--folder DIR --output
-answers.jsonl` in place of `--image` asks about every picture below a folder.
+`--server HOST:PORT` (gRPC) or `--rest URL` asks TensorFlow Serving in place of `--model_dir`. `--folder DIR --output
+answers.jsonl` asks about all pictures below a folder in place of `--image`.
 """
 
 import json
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from components import serving_clients
 from pipeline import zero_shot_folder
-from pipeline.console import progress
+from pipeline.console import command_line, terminal
 from pipeline.console.output_flag import OUTPUT
 from pipeline.publishing import versions
 
 _MODEL_DIR = flags.DEFINE_string(
-    "model_dir", None, "A SavedModel, or a folder of numbered versions (the newest counts)."
+    "model_dir", None, "A SavedModel, or a folder of numbered versions, of which the newest is taken."
 )
 _SERVER = flags.DEFINE_string("server", None, "HOST:PORT of TensorFlow Serving's gRPC, in place of --model_dir.")
-_REST = flags.DEFINE_string("rest", None, "URL of TensorFlow Serving's REST, such as http://localhost:8501.")
-_MODEL_NAME = flags.DEFINE_string("model_name", serving_clients.MODEL_NAME, "The model's name on the server.")
-_IMAGE = flags.DEFINE_multi_string("image", [], "A picture; may be given several times.")
-_FOLDER = flags.DEFINE_string("folder", None, "Ask about every picture below it, in place of --image.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "With --folder: pictures in a request.", lower_bound=1)
-_LABELS = flags.DEFINE_string("labels", None, "Comma-separated texts.")
+_REST = flags.DEFINE_string(
+    "rest", None, "URL of TensorFlow Serving's REST in place of --model_dir, such as http://localhost:8501."
+)
+_MODEL_NAME = flags.DEFINE_string("model_name", serving_clients.MODEL_NAME, "The name of the model on the server.")
+_IMAGE = flags.DEFINE_multi_string("image", [], "A picture file; repeatable.")
+_FOLDER = flags.DEFINE_string("folder", None, "A folder: ask about all pictures below it, in place of --image.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures in a request, with --folder.", lower_bound=1)
+_LABELS = flags.DEFINE_string("labels", None, "Texts, separated by commas.")
 _JSON = flags.DEFINE_boolean("json", False, "Print one JSON object instead of text.")
 
 
+@command_line.errors_as_lines(serving_clients.NoAnswer)
 def main(argv: list[str]) -> None:
     """Prints, for each picture, the probability that each label belongs to it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
-    progress.quiet_terminal()
+    command_line.refuse_arguments(argv)
+    terminal.quiet_terminal()
     try:
         labels = [label.strip() for label in _LABELS.value.split(",")]
         client = make_client(_MODEL_DIR.value, _SERVER.value, _REST.value, _MODEL_NAME.value)
         if (_FOLDER.value is None) != (OUTPUT.value is None):
-            raise ValueError("--folder and --output belong together; give both, or --image")
+            raise ValueError("--folder and --output belong together; give both, or give --image")
         if _FOLDER.value is not None:
             if _IMAGE.value:
                 raise ValueError("--image and --folder exclude each other; give one")
@@ -45,8 +47,6 @@ def main(argv: list[str]) -> None:
             print(zero_shot_folder.ask(client, _FOLDER.value, labels, OUTPUT.value, _BATCH_SIZE.value))
             return
         answers = ask(client, _IMAGE.value, labels)
-    except (ValueError, serving_clients.NoAnswer) as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped; nothing was written")
     if _JSON.value:
@@ -61,13 +61,13 @@ def main(argv: list[str]) -> None:
 def make_client(
     model_dir: str | None, server: str | None, rest: str | None, model_name: str = serving_clients.MODEL_NAME
 ) -> serving_clients.Client:
-    """The client of the one place that is named.
+    """Returns the client of the model that the flags name.
 
     Raises:
-      ValueError: none or several are named, there is no SavedModel, or an address is none.
+      ValueError: no flag or several flags name a model, there is no SavedModel, or an address is malformed.
     """
     if sum(place is not None for place in (model_dir, server, rest)) != 1:
-        raise ValueError("name one place to ask: --model_dir=DIR, --server=HOST:PORT or --rest=URL")
+        raise ValueError("name one model to ask: --model_dir=DIR, --server=HOST:PORT or --rest=URL")
     if server is not None:
         if not server.rpartition(":")[0] or not server.rpartition(":")[2].isdigit() or "/" in server:
             raise ValueError(f"--server={server} must be HOST:PORT, such as localhost:8500; --rest takes a URL")
@@ -80,24 +80,24 @@ def make_client(
 
 
 def require_labels(labels: list[str]) -> None:
-    """Raises ValueError where a label is empty or named twice."""
+    """Raises ValueError if a label is empty or occurs twice."""
     if len({*labels}) < len(labels):
-        raise ValueError("a label is named twice; name each once")
+        raise ValueError(f"--labels has a label twice: {labels}; name each once")
     if not all(labels):
-        raise ValueError(f"--labels has an empty label: {labels}; separate texts by single commas")
+        raise ValueError(f"--labels has an empty label: {labels}; put one comma between two texts")
 
 
 def ask(client: serving_clients.Client, images: list[str], labels: list[str]) -> dict[str, dict[str, float]]:
-    """{picture: {label: probability}}.
+    """Asks about picture files; returns {picture: {label: probability}}.
 
     Raises:
       ValueError: a picture is missing or cannot be decoded, or a label is empty.
-      serving_clients.NoAnswer: the server gave none.
+      serving_clients.NoAnswer: the server did not answer.
     """
     if not images:
-        raise ValueError("no picture is named; add --image FILE")
+        raise ValueError("--image is missing; add --image FILE, or --folder DIR")
     if len({*images}) < len(images):
-        raise ValueError("a picture is named twice; name each once")
+        raise ValueError(f"--image has a picture twice: {', '.join(images)}; name each once")
     require_labels(labels)
     contents = []
     for image in images:
@@ -114,11 +114,7 @@ def ask(client: serving_clients.Client, images: list[str], labels: list[str]) ->
     return dict(zip(images, probabilities, strict=True))
 
 
-def console() -> None:
-    """Entry of the console script."""
-    flags.mark_flags_as_required(["labels"])
-    app.run(main)
-
+console = command_line.script(main, "labels")
 
 if __name__ == "__main__":
     console()

@@ -1,4 +1,4 @@
-"""Zero-shot answers for every picture below a folder, as JSON Lines."""
+"""Zero-shot answers about all pictures below a folder, as JSON Lines."""
 
 import json
 import os
@@ -11,29 +11,29 @@ from components.serving_clients import Client, NoAnswer, Refused
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 NO_PICTURE = "not a picture in JPEG, PNG, GIF or BMP"
-_WAITS = (1.0, 5.0, 20.0)  # seconds, before a server that has answered is asked once more
+_WAITS = (1.0, 5.0, 20.0)  # seconds before each retry, for a server that has answered before
 
 
 def ask(client: Client, folder: str, labels: list[str], output: str, batch_size: int) -> str:
-    """Writes one line a picture, in the order of their paths, to `output`, which appears whole or not at all.
+    """Writes one line for each picture, in the order of their paths, to `output`, which appears whole or not at all.
 
-    A line is {"image": path below the folder, "probability": {label: share}}, or {"image": ..., "error": why not}. What
-    is no picture, or cannot be read, stops nothing. A server that has answered and then does not is asked again, for
-    half a minute. A run that was stopped leaves `output` as it was, and starts anew.
+    A line is {"image": path below the folder, "probability": {label: probability}}, or {"image": ..., "error": reason}
+    for a file that cannot be read or decoded. A server that stops answering is asked again for half a minute. A run
+    that is stopped leaves `output` as it was; the next run starts from the first picture.
 
     Args:
-      client: of the model.
-      folder: looked through with all that is below it, for files that are called like a picture.
-      labels: texts.
+      client: asks the model.
+      folder: is searched with all folders below it, for files with a suffix of pictures.
+      labels: the texts to classify by.
       output: path of the file.
       batch_size: pictures in a request.
 
     Returns:
-      What was done, in one line.
+      A line that says how many pictures were answered.
 
     Raises:
       ValueError: the folder holds no such file, or the output cannot be written.
-      serving_clients.NoAnswer: the server gave none.
+      serving_clients.NoAnswer: the server did not answer.
     """
     images, others = _find(folder)
     if not images:
@@ -66,11 +66,11 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
 
 
 def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[str]) -> list[dict[str, float]]:
-    """{label: probability} of each picture, which is made upright RGB on white where the model would not see it so.
+    """Returns {label: probability} for each picture, which is prepared as in training: upright, and RGB on white.
 
     Raises:
-      serving_clients.Refused: some are no pictures.
-      serving_clients.NoAnswer: the server gave none.
+      serving_clients.Refused: some of the bytes are not a picture.
+      serving_clients.NoAnswer: the server did not answer.
     """
     texts = [label.encode(errors="surrogateescape") for label in labels]
     inputs = {"image_bytes": [_as_trained(one) for one in pictures], "labels": texts}
@@ -79,8 +79,8 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
 
 
 def _as_trained(image: bytes) -> bytes:
-    """The picture as the data plane stores one, as it is where that refuses it: the model then says which."""
-    from beam.filters.pictures import DecodeCheck, PictureSettings  # which takes seconds to load
+    """Returns the picture as the data plane stores it; unchanged if that rejects it: the model then names it."""
+    from beam.filters.pictures import DecodeCheck, PictureSettings  # here, because it takes seconds to load
     from beam.records import ImageText, Rejected
 
     check = DecodeCheck(PictureSettings(min_side=1))
@@ -89,7 +89,7 @@ def _as_trained(image: bytes) -> bytes:
 
 
 def _find(folder: str) -> tuple[list[str], int]:
-    """Paths below the folder of what is called like a picture, sorted, and the number of other files."""
+    """Returns the sorted paths of files with a suffix of pictures, below the folder, and the number of other files."""
     found = [
         os.path.relpath(os.path.join(parent, name), folder) for parent, _, names in os.walk(folder) for name in names
     ]
@@ -115,7 +115,7 @@ def _answer(
         except Refused as refused:
             if not refused.rows:
                 raise
-            for row in refused.rows:  # the others are asked about again
+            for row in refused.rows:  # the next request asks about the others
                 answers[left[row]] = {"error": NO_PICTURE}
                 del contents[left[row]]
             continue

@@ -1,6 +1,6 @@
-"""Chooses the newest stack that this machine can load, and the Python to run it; prints "STACK PYTHON".
+"""Chooses the newest stack that this machine can load, and a Python for it; prints "STACK PYTHON".
 
-Runs under any Python 3.8 or newer, with nothing installed. STACK=tfx-1.16 or STACK=tfx-1.21 forces one.
+It runs under Python 3.8 or newer and needs no package. STACK=tfx-1.16 or STACK=tfx-1.21 forces a stack.
 """
 
 import ctypes
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 
 class Stack(NamedTuple):
-    """A lock, and what its wheels need of the machine."""
+    """A lock, and the requirements of its wheels."""
 
     name: str
-    pythons: tuple[str, ...]  # best first
+    pythons: tuple[str, ...]  # preferred first
     glibc: tuple[int, int]
-    libstdcxx: tuple[str, ...]  # symbol versions
-    builds: bool  # whether a package comes as source only
+    libstdcxx: tuple[str, ...]  # symbol versions that it must have
+    builds: bool  # whether a package has no wheel and must be compiled
     why: str
 
 
@@ -38,7 +38,7 @@ STACKS = (  # newest first
 
 
 def main() -> int:
-    """Prints the choice, or says on standard error why there is none."""
+    """Prints the choice, or prints on standard error why no stack can be used."""
     forced = os.environ.get("STACK", "")
     names = [stack.name for stack in STACKS]
     if forced and forced not in names:
@@ -54,28 +54,28 @@ def main() -> int:
         elif python is None:
             reasons[stack.name] = f"no working Python {' or '.join(stack.pythons)} with its venv module was found"
         elif stack.builds and not can_build(python):
-            reasons[stack.name] = f"pyfarmhash comes as source only, and g++ or the headers of {python} are missing"
+            reasons[stack.name] = f"pyfarmhash has no wheel, and g++ or the headers of {python} are missing"
         else:
-            skipped = "".join(f" ({name} not: {reason})" for name, reason in reasons.items())
+            skipped = "".join(f" (skipped {name}: {reason})" for name, reason in reasons.items())
             print(f"stack {stack.name} with {python}{skipped}", file=sys.stderr)
             print(stack.name, python)
             return 0
     for name, reason in reasons.items():
         complain(f"{name} cannot be used: {reason}")
     return complain(
-        "a Python comes, for instance, by `apt-get install python3.10-venv`, `pyenv install 3.10`, or "
-        "`pip install uv && uv python install 3.10`; it is looked for on PATH, in pyenv's versions and in uv"
+        "install a Python, for example with `apt-get install python3.10-venv`, `pyenv install 3.10`, or "
+        "`pip install uv && uv python install 3.10`; this script searches PATH, the versions of pyenv, and uv"
     )
 
 
 def complain(message: str) -> int:
-    """One line of error."""
+    """Prints one line of error and returns the exit code."""
     print(f"error: {message}", file=sys.stderr)
     return 1
 
 
 def missing_libraries(stack: Stack) -> str:
-    """What of the machine is too old for the stack; "" where nothing is."""
+    """Names the library of this machine that is too old for the stack; "" if none is."""
     version = platform.libc_ver()[1] or "0.0"
     if tuple(int(part) for part in version.split(".")[:2]) < stack.glibc:
         return f"glibc {version}"
@@ -85,7 +85,7 @@ def missing_libraries(stack: Stack) -> str:
 
 
 def libstdcxx_content() -> bytes:
-    """The bytes of the libstdc++ that a process here loads; b"" where there is none."""
+    """Returns the bytes of the libstdc++ that a process on this machine loads; b"" if there is none."""
     try:
         ctypes.CDLL("libstdc++.so.6")
     except OSError:
@@ -96,14 +96,14 @@ def libstdcxx_content() -> bytes:
 
 
 def can_build(python: str) -> bool:
-    """Whether a C++ extension for that Python can be compiled here."""
+    """Returns whether this machine can compile a C++ extension for that Python."""
     code = "import os, sysconfig; print(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))"
     header = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
     return bool(shutil.which("g++")) and os.path.isfile(header)
 
 
 def find_python(stack: Stack) -> str | None:
-    """The first interpreter of the stack that runs and can make a virtual environment."""
+    """Returns the first interpreter for the stack that runs and can make a virtual environment."""
     pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
     for version in stack.pythons:
         candidates: list[str] = []
@@ -117,7 +117,7 @@ def find_python(stack: Stack) -> str | None:
 
 
 def works(python: str, version: str) -> bool:
-    """Whether this is a Python of that version with its venv module; shims of pyenv may be there and yet not run."""
+    """Returns whether `python` runs as that version and has its venv module: a shim of pyenv may exist and not run."""
     if not os.access(python, os.X_OK):
         return False
     code = f"import ensurepip, sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != '{version}')"
@@ -125,7 +125,7 @@ def works(python: str, version: str) -> bool:
 
 
 def python_of_uv(stack: Stack) -> str | None:
-    """An interpreter that uv has or can download."""
+    """Returns an interpreter that uv has or can download."""
     uv = shutil.which("uv")
     for version in stack.pythons if uv else ():
         subprocess.run([uv, "python", "install", "--quiet", version], capture_output=True, check=False)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes .venv-tpu (1 GB), in which tests/tpu runs and compiles our TPU program with no TPU, or keeps the one that is there
-# when lock and interpreter have not changed. All packages come from PyPI. Needs .venv, whose uv it uses.
+# Makes .venv-tpu (1 GB), in which tests/tpu runs and compiles the TPU program without a TPU. Keeps the existing one
+# if lock and interpreter are unchanged. All packages come from PyPI. Needs the uv of .venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lock=requirements/tpu-aot.txt
 uv=.venv/bin/uv
 [ -x "$uv" ] || { echo "error: there is no $uv; run 'make setup' first" >&2; exit 1; }
 
-# jax 0.10.2 needs Python 3.11 to 3.13; the first that runs is taken (a pyenv shim may be on PATH and yet not run).
+# jax 0.10.2 needs Python 3.11 to 3.13. Takes the first one that runs: a pyenv shim on PATH may not run.
 find_python() {
   local python
   while IFS= read -r python; do
@@ -16,7 +16,7 @@ find_python() {
   done < <(type -ap python3.11 python3.12 python3.13
            ls -d /usr/bin/python3.1[123] "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[123]*/bin/python3 2>/dev/null)
   if "$uv" python install --quiet 3.11 >&2 && "$uv" python find --no-project 3.11; then return; fi
-  echo "error: no Python 3.11 to 3.13 was found, and uv could install none; install one, such as by" \
+  echo "error: no Python 3.11 to 3.13 was found, and uv could not install one; install one, for example with" \
        "apt-get install python3.11 or pyenv install 3.11" >&2
   return 1
 }
@@ -26,7 +26,7 @@ want=$( (cat "$lock"; echo "$python") | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv-tpu/.made-from 2>/dev/null || true)" = "$want" ]; then exit 0; fi
 
 echo "Making .venv-tpu with $("$python" --version) from $lock (about a minute; once)"
-rm -rf .venv-tpu   # an interrupted or outdated one
+rm -rf .venv-tpu   # outdated, or left by an interrupted run
 "$uv" venv --quiet --python "$python" .venv-tpu
 "$uv" pip sync --quiet --python .venv-tpu/bin/python "$lock"
 echo "$want" > .venv-tpu/.made-from

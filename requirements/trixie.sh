@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The suite and the quickstart on the tfx-1.21 stack. Where this machine's own glibc is too old for it, they run inside a
-# Debian 13 root, which debootstrap makes from Debian's packages (needs root; cached in .trixie, removed by `make clean`).
+# Runs the suite and the quickstart on the tfx-1.21 stack. If this machine's glibc is too old, they run in a Debian
+# 13 root in .trixie, which debootstrap makes from Debian's packages (needs the user root; `make clean` removes it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD/.trixie
@@ -33,11 +33,11 @@ if [ ! -f "$root/.made" ]; then
 fi
 trap unmount EXIT
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
-cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"   # this machine's, with what it trusts
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"  # may trust more than Debian's
 mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
 
-# The checkout as it is, less what git ignores; .venv and output stay in the root from run to run.
+# Copies the checkout without files that git ignores. The root keeps its .venv and output between runs.
 source=$root/src/siglip-tfx
 mkdir -p "$source"
 find "$source" -mindepth 1 -maxdepth 1 ! -name .venv ! -name output -exec rm -rf {} +
@@ -45,7 +45,7 @@ git ls-files -z --cached --others --exclude-standard | tar --null --ignore-faile
 inside() { chroot "$root" env HOME=/root STACK=tfx-1.21 bash -c "cd /src/siglip-tfx && $1"; }
 inside "$commands"
 
-echo "The quickstart of this machine's stack, to compare with"
+echo "Running the quickstart on this machine's own stack, to compare the two"
 bash -c "$quickstart"
 other=$source/output
 rm -rf "$other/host" && cp -r output/quickstart "$other/host"

@@ -40,14 +40,14 @@ def test_a_new_machine_gets_the_newest_stack(chooser, monkeypatch, capsys):
 def test_an_old_machine_gets_the_older_stack_and_hears_why(chooser, monkeypatch, capsys):
     code, chosen, said = choose(chooser, monkeypatch, capsys, libc=OLD)
     assert (code, chosen) == (0, "tfx-1.16 /bin/python3.10")
-    assert "tfx-1.21 not: this machine has glibc 2.36, but tensorflow-data-validation needs glibc 2.38" in said
+    assert "skipped tfx-1.21: this machine has glibc 2.36, but tensorflow-data-validation needs glibc 2.38" in said
 
 
 @pytest.mark.parametrize(
     ("attribute", "value", "reason"),
     [
         ("libstdcxx_content", lambda: b"GLIBCXX_3.4.32", "a libstdc++ without CXXABI_1.3.15"),
-        ("can_build", lambda python: False, "pyfarmhash comes as source only, and g++ or the headers"),
+        ("can_build", lambda python: False, "pyfarmhash has no wheel, and g++ or the headers"),
         (
             "find_python",
             lambda stack: None if "3.13" in stack.pythons else "/x",

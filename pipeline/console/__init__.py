@@ -1,1 +1,1 @@
-"""What commands share on a terminal: flags, progress, the summary of a run."""
+"""What all commands share: the command line, common flags, the terminal, the summary of a run."""

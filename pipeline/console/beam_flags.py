@@ -1,4 +1,4 @@
-"""Flags of Beam pipelines: Beam itself ignores one that it does not know."""
+"""Checks flags of Beam, which ignores flags that it does not know."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from apache_beam.options import pipeline_options
 
 
 def unknown(flags: Sequence[str]) -> list[str]:
-    """The flags that none of Beam's own options has; another package's runner may have more."""
+    """Returns the flags that no PipelineOptions class of Beam defines; a runner of another package may define more."""
     known: set[str] = set()
     for options in pipeline_options.PipelineOptions.__subclasses__():
         if "_add_argparse_args" in vars(options):
@@ -17,8 +17,8 @@ def unknown(flags: Sequence[str]) -> list[str]:
     return [flag for flag in flags if flag.startswith("-") and flag.split("=")[0] not in known]
 
 
-def tell_unknown(flags: Sequence[str]) -> None:
-    """Prints a line for each unknown flag."""
+def print_unknown(flags: Sequence[str]) -> None:
+    """Prints a note for each unknown flag."""
     for flag in unknown(flags):
         print(
             f"note: Pipeline.beam_args has {flag!r}, which Beam {apache_beam.__version__} does not know and ignores",

@@ -1,5 +1,5 @@
-"""The flag --output, which several commands have: absl knows a name once in a process."""
+"""The flag --output of several commands; absl allows each flag name to be defined only once in a process."""
 
 from absl import flags
 
-OUTPUT = flags.DEFINE_string("output", None, "The file to write: of answers about --folder, or of what was compiled.")
+OUTPUT = flags.DEFINE_string("output", None, "The file to write: the answers about --folder, or the compiled pipeline.")

@@ -1,4 +1,4 @@
-"""What a run came to, as lines for a terminal; read from the RunReport artifact."""
+"""The outcome of a run as lines for a terminal, read from the RunReport artifact."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _REPORT_EXECUTION = "components.run_report.component.RunReport"
 
 
 def dag_text(dag: tfx.dsl.Pipeline) -> str:
-    """One line a component, in the order they run, with what each waits for."""
+    """One line for each component, in the order they run, with the components that it waits for."""
     width = max(len(component.id) for component in dag.components)
     lines = [f"Pipeline {dag.pipeline_info.pipeline_name}:"]
     for component in dag.components:
@@ -34,8 +34,8 @@ def latest_report(metadata: metadata_store_pb2.ConnectionConfig) -> str:
     done = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
     if last is None or last.last_known_state not in done:
         raise LookupError(
-            "RunReport found no input to report on. Where --output_dir was made by another version of this code, name "
-            "another one; else the log says what is missing"
+            "RunReport found no input to report on. If another version of this code made --output_dir, name another "
+            "one; otherwise the log says what is missing"
         )
     events = store.get_events_by_execution_ids([last.id])
     outputs = [event.artifact_id for event in events if event.type == metadata_store_pb2.Event.OUTPUT]
@@ -43,7 +43,7 @@ def latest_report(metadata: metadata_store_pb2.ConnectionConfig) -> str:
 
 
 def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, float]) -> str:
-    """The gate, the metrics, the timings, where things are, and the command to type next."""
+    """The gate's decision, the metrics, the timings, the paths of the outputs, and the next command to run."""
     test, rows = facts["test"], facts["image_text_gen"]
     lines = ["", f"{'metric':<36}{'test':>7}{'eval':>7}{'interval':>15}{'chance':>8}{'gate':>7}"]
     for line in facts["gate"]:
@@ -57,8 +57,8 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
     if facts["dedupe"]:
         lines.append(f"Deduper: {facts['dedupe']['written']:,} kept, dropped: {_reasons(facts['dedupe'])}.")
     if facts["augment"]:
-        came = (facts["dedupe"] or rows)["written"]
-        lines.append(f"Augmenter: {facts['augment']['written'] - came:,} variants for training.")
+        before = (facts["dedupe"] or rows)["written"]
+        lines.append(f"Augmenter: {facts['augment']['written'] - before:,} variants for training.")
     lines.append("Seconds: " + ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.items()))
     page = os.path.join(report, "report.html")
     lines += ["", f"Report: {page}"]
@@ -70,7 +70,7 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         ]
     else:
         lines += ["Gate:   NOT BLESSED, nothing was pushed:", *(f"          {reason}" for reason in facts["failures"])]
-        lines += ["Next:   open the report; a model that learns too little may need more Training.steps or more data"]
+        lines += ["Next:   open the report; a model with low metrics may need more Training.steps or more data"]
     return "\n".join(lines)
 
 

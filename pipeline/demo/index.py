@@ -1,4 +1,4 @@
-"""Pictures by their embeddings: made once, kept where the user says, searched by inner product."""
+"""An index of pictures by their embeddings: it is built once, may be kept in a folder, and is searched by text."""
 
 import dataclasses
 import json
@@ -12,18 +12,18 @@ import numpy as np
 from beam import thumbnails
 from beam.filters.pictures import PictureSettings
 from beam.progress import Progress
-from pipeline.demo.model import Model
-from pipeline.demo.pictures import BadPicture, Source, checked
+from pipeline.demo.collection import BadPicture, Collection, checked
+from pipeline.demo.model import LoadedModel
 
 _BATCH = 32
-_STORED_SIDE = 768  # pixels; larger than any tower sees, and small enough to decode a batch at once
-THUMBNAIL_SIDE = 192  # pixels of a thumbnail, for screens that show two a point
+_STORED_SIDE = 768  # pixels: more than any tower reads, and few enough to decode a batch at once
+THUMBNAIL_SIDE = 192  # pixels: twice the CSS size, for screens with two pixels to a CSS pixel
 INDEX_FILE = "pictures.npz"
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """An indexed picture: its name, its caption or "", and a JPEG as a data: address."""
+    """An indexed picture: its name, its caption or "", and its thumbnail as a data: URL of a JPEG."""
 
     name: str
     caption: str
@@ -31,7 +31,7 @@ class Entry:
 
 
 class Index:
-    """Entries, and the unit vectors they are found by: float32 [N, D]."""
+    """Entries and their embeddings, float32 [N, D] of unit norm."""
 
     def __init__(self, entries: list[Entry], embeddings: np.ndarray) -> None:
         self._entries, self._embeddings = entries, embeddings
@@ -42,13 +42,13 @@ class Index:
         return len(self._entries)
 
     def search(self, embedding: np.ndarray, count: int) -> list[tuple[Entry, float]]:
-        """The `count` entries whose inner products with a float32 [D] are largest, best first."""
+        """Returns the `count` entries with the largest inner products with `embedding`, float32 [D]; best first."""
         similarity, rows = self._nearest.search(embedding[None], min(count, len(self)))
         return [(self._entries[row], float(value)) for row, value in zip(rows[0], similarity[0], strict=True)]
 
     def save(self, folder: str, fingerprint: str) -> None:
-        """Writes `folder`/pictures.npz, whole or not at all; `fingerprint` is what it was made of."""
-        from beam import writer  # which takes seconds to load
+        """Writes `folder`/pictures.npz with the `fingerprint` of its inputs; the file appears whole or not at all."""
+        from beam import writer  # here, because it takes seconds to load
 
         entries = json.dumps([dataclasses.astuple(entry) for entry in self._entries]).encode()
         with writer.WholeFile(os.path.join(folder, INDEX_FILE)) as unfinished, open(unfinished, "wb") as file:
@@ -57,7 +57,7 @@ class Index:
 
     @classmethod
     def load(cls, folder: str, fingerprint: str) -> "Index | None":
-        """What `save` wrote, or None where there is nothing, or it was made of something else, or is damaged."""
+        """Reads what `save` wrote; returns None if there is no file, it is damaged, or its fingerprint is another."""
         try:
             with np.load(os.path.join(folder, INDEX_FILE)) as saved:
                 if saved["fingerprint"] != fingerprint:
@@ -67,11 +67,11 @@ class Index:
             return None
 
 
-def build(source: Source, model: Model, rules: PictureSettings) -> tuple[Index, list[str]]:
-    """Embeds every picture of a source, large ones shrunk; of those that are the same byte for byte, the first.
+def build(collection: Collection, model: LoadedModel, rules: PictureSettings) -> tuple[Index, list[str]]:
+    """Embeds the pictures of a collection; shrinks large ones first, and keeps one of byte-identical ones.
 
     Returns:
-      The index, and a line for each picture that cannot be used.
+      The index, and a message for each picture that cannot be used.
 
     Raises:
       ValueError: no picture can be used, or a shard is damaged.
@@ -79,22 +79,23 @@ def build(source: Source, model: Model, rules: PictureSettings) -> tuple[Index, 
     entries: list[Entry] = []
     embeddings: list[np.ndarray] = []
     problems: list[str] = []
-    progress = Progress("indexed", "pictures", source.total)
-    for batch in _batches(source, rules, problems, progress):
+    progress = Progress("indexed", "pictures", collection.total)
+    for batch in _batches(collection, rules, problems, progress):
         entries.extend(entry for entry, _ in batch)
         embeddings.append(model.embed_images([image for _, image in batch]))
     if not entries:
-        raise ValueError(f"no picture of {source.path} can be used: {'; '.join(problems[:3]) or 'it has no row'}")
+        reasons = "; ".join(problems[:3]) or "it has no row"
+        raise ValueError(f"no picture of {collection.path} can be used: {reasons}; name another folder")
     return Index(entries, np.concatenate(embeddings)), problems
 
 
 def _batches(
-    source: Source, rules: PictureSettings, problems: list[str], progress: Progress
+    collection: Collection, rules: PictureSettings, problems: list[str], progress: Progress
 ) -> Iterator[list[tuple[Entry, bytes]]]:
     rules = dataclasses.replace(rules, stored_side=_STORED_SIDE)
     seen: set[bytes] = set()
     batch: list[tuple[Entry, bytes]] = []
-    for name, caption, image in source:
+    for name, caption, image in collection:
         progress.add(1)
         try:
             picture = checked(name, image, rules, caption)
@@ -113,16 +114,16 @@ def _batches(
         yield batch
 
 
-def fingerprint(source: Source, saved_model: str, rules: PictureSettings) -> str:
-    """What an index is made of: path, size and time of every file of the pictures and of the model, and the rules."""
+def fingerprint(collection: Collection, saved_model: str, rules: PictureSettings) -> str:
+    """Identifies the inputs of an index: path, size and time of each file of pictures and model, and the rules."""
     model_files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(saved_model) for name in names)
-    facts = [_state(path) for path in [*source.files, *model_files]]
+    facts = [_state(path) for path in [*collection.files, *model_files]]
     return json.dumps([facts, dataclasses.asdict(rules)])
 
 
 def _state(path: str) -> tuple[str, int, int]:
     try:
         found = os.stat(path)
-    except OSError:  # a link to nothing: a picture that cannot be used
+    except OSError:  # a dangling link, which `checked` reports
         return path, 0, 0
     return path, found.st_size, found.st_mtime_ns

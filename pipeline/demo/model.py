@@ -10,7 +10,7 @@ import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
 _SIGNATURES = ("embed_image", "embed_text", "serving_default")
 
 
-class Model:
+class LoadedModel:
     """An exported model; one caller at a time, so that large pictures do not add up in memory."""
 
     def __init__(self, saved_model: str) -> None:

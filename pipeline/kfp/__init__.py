@@ -1,1 +1,1 @@
-"""What both runners of Kubeflow Pipelines share: the command line, the specification, errors of clients."""
+"""What the runners for Kubeflow and Vertex AI share: the command, the specification, the errors of clients."""

@@ -1,16 +1,16 @@
-"""What goes wrong between this machine and a platform, as one line that says what to do."""
+"""Errors of the clients of platforms, each as one line that says what to do."""
 
 from collections.abc import Callable
 
 
 def of_clients() -> tuple[type[Exception], ...]:
-    """Errors of the clients that the user can mend; imports the clients, so ask once one has been raised."""
+    """Returns the errors of clients that the user can fix. It imports the clients, so call it only after an error."""
     return tuple(_fixes())
 
 
-def told(error: Exception) -> str:
-    """What happened, and what helps; of one of `of_clients()`."""
-    return next(tell(error) for kind, tell in _fixes().items() if isinstance(error, kind))
+def as_line(error: Exception) -> str:
+    """Returns the error and its fix as one line; `error` is of a class that `of_clients` returns."""
+    return next(describe(error) for kind, describe in _fixes().items() if isinstance(error, kind))
 
 
 def _fixes() -> dict[type[Exception], Callable[[Exception], str]]:
@@ -28,14 +28,14 @@ def _fixes() -> dict[type[Exception], Callable[[Exception], str]]:
         ),
         urllib3.exceptions.HTTPError: lambda error: (
             f"no answer from Kubeflow Pipelines: {_line(error)}; set Kubeflow.host to an "
-            "address that this machine reaches"
+            "address that this machine can reach"
         ),
         kfp_server_api.ApiException: lambda error: (
             f"Kubeflow Pipelines answered {error.status} {error.reason}; correct Kubeflow.host, Kubeflow.namespace or "
-            "what you may do there"
+            "your permissions there"
         ),
         tf.errors.OpError: lambda error: (
-            f"{error.message}; see that --output can be written, and what gin names in buckets be read"
+            f"{error.message}; check that --output can be written and that the paths in gin can be read"
         ),
     }
 

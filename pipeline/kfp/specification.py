@@ -1,4 +1,4 @@
-"""The pipeline as Kubeflow Pipelines 2 and Vertex AI take it: one specification, in which everything is resolved."""
+"""Builds the specification that Kubeflow Pipelines 2 and Vertex AI run; all settings are resolved in it."""
 
 import dataclasses
 import os
@@ -22,18 +22,18 @@ from pipeline.settings.run import PipelineSettings
 
 _ALWAYS_RUN = ("InputState", "LastBlessedModel")
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 60, 3600
-_KILL_AFTER = "--kill-after=120"  # time for a checkpoint
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}")  # what TFX takes once it is in small letters, with dashes
+_KILL_AFTER = "--kill-after=120"  # seconds between SIGTERM and SIGKILL, enough to write a checkpoint
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}")  # TFX accepts it, in lower case and with - for _
 _OF_THIS_MACHINE = ("--setup_file", "--requirements_file", "--extra_package", "--prebuild_sdk_container_engine")
 
 
 def load(
     gin_files: Sequence[str], gin_bindings: Sequence[str], kind: type[PlatformSettings]
 ) -> tuple[PipelineSettings, Any]:
-    """Settings of the pipeline and of where it runs, held against each other; no data is looked at.
+    """Loads the settings of the pipeline and of the platform, and checks that they fit together; reads no data.
 
     Raises:
-      ValueError: gin cannot be used, or names what the platform does not have or cannot read.
+      ValueError: the gin is invalid, or the platform does not support a setting or cannot read a path.
     """
     settings, where = configuration.load(gin_files, gin_bindings, [PipelineSettings, kind])
     where.require_runtime(settings.training.runtime)
@@ -48,14 +48,14 @@ def build(
     runs_resolvers: bool,
     trainer_config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """JSON of the PipelineJob; the same settings give the same.
+    """Builds the JSON of the PipelineJob, which is a function of the settings alone.
 
     Args:
-      settings: of the pipeline.
-      where: of the platform.
-      trainer: what runs the Trainer there.
-      runs_resolvers: whether TFX's resolvers run there.
-      trainer_config: what `trainer` needs to know.
+      settings: settings of the pipeline.
+      where: settings of the platform.
+      trainer: the executor class of the Trainer on the platform.
+      runs_resolvers: whether the platform runs TFX's resolvers.
+      trainer_config: the custom_config of `trainer`.
     """
     root = os.path.join(where.root.rstrip("/"), settings.name)
     locations = platform.folders(root)
@@ -66,7 +66,7 @@ def build(
         locations, data, steps, destination, runs_resolvers, trainer, trainer_config or {}
     )
     dag = pipeline.create(settings, remote)
-    components = [one for one in dag.components if isinstance(one, BaseComponent)]  # a resolver is no container
+    components = [one for one in dag.components if isinstance(one, BaseComponent)]  # resolvers have no container
     _require_known(where, {component.id for component in components})
     for component in components:
         component.with_platform_config(_resources(where, component.id))
@@ -83,20 +83,20 @@ def build(
 
 
 def placeholders(settings: PipelineSettings) -> list[str]:
-    """Settings of the pipeline that still hold a YOUR-..., as in gin/engine."""
+    """Returns the names of pipeline settings that still hold a YOUR-... of gin/engine."""
     return ["Pipeline.beam_args"] if any(YOURS in flag for flag in settings.beam_args) else []
 
 
 def require_run(settings: PipelineSettings, data: str, steps: int | None) -> None:
-    """Holds what is given as a run is submitted against the settings.
+    """Checks the parameters of a run against the settings.
 
     Args:
-      settings: of the pipeline.
-      data: path in place of the source's own, or "".
-      steps: of training in place of Training.steps, or None.
+      settings: settings of the pipeline.
+      data: path in place of the path of the source, or "".
+      steps: training steps in place of Training.steps, or None.
 
     Raises:
-      ValueError: a component would refuse it, which is told by name.
+      ValueError: a component would refuse a parameter; the message names the flag or the setting.
     """
     source = settings.image_text_gen.source
     try:
@@ -115,9 +115,9 @@ def require_run(settings: PipelineSettings, data: str, steps: int | None) -> Non
 
 
 def _finish_task(name: str, task: dict[str, Any], executors: dict[str, Any], where: PlatformSettings) -> None:
-    """What TFX's compiler has no way to say."""
+    """Adds to a compiled task what TFX's compiler cannot express: caching, retries, timeout."""
     for parameter in task.get("inputs", {}).get("parameters", {}).values():
-        # TFX adds "_task" to the name of the task that a parameter comes from, which no task has.
+        # TFX appends "_task" to the name of the producer task, and no task has such a name.
         if source := parameter.get("taskOutputParameter"):
             source["producerTask"] = source["producerTask"].removesuffix("_task")
     if name in (*_ALWAYS_RUN, *where.uncached):
@@ -131,7 +131,8 @@ def _finish_task(name: str, task: dict[str, Any], executors: dict[str, Any], whe
             "backoffMaxDuration": f"{_LONGEST_WAIT_SECONDS}s",
         }
     seconds = where.timeout_seconds(name)
-    # A job that is waited for has the limit itself: the task would end first, and another try start a second job.
+    # Vertex AI's job has the timeout itself. A timeout here would end the waiting task first; its retry would start a
+    # second job.
     if container and seconds and not (name == "Trainer" and where.trainer_waits):
         container["command"] = ["timeout", _KILL_AFTER, str(seconds), *container["command"]]
 
@@ -152,7 +153,7 @@ def _require_known(where: PlatformSettings, components: set[str]) -> None:
 
 
 def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None:
-    """Refuses a name, paths and Beam flags that mean something on this machine only."""
+    """Raises ValueError for a name, path or Beam flag that works on this machine only."""
     require(
         bool(_NAME.fullmatch(settings.name)),
         "Pipeline.name",
@@ -179,7 +180,7 @@ def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None
 
 
 def _paths(settings: PipelineSettings) -> list[tuple[str, str]]:
-    """(name, path) of every file that the settings name."""
+    """Returns (name of the setting, path) for each path in the settings."""
     found = []
     for source in (settings.image_text_gen.source, *(one.source for one in settings.evaluation_sets)):
         found += _source_paths(source)

@@ -1,1 +1,1 @@
-"""Published models: their numbered versions, and pushing one past the gate."""
+"""Published models: numbered versions, and publishing a model that the gate blocked."""

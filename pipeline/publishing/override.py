@@ -1,4 +1,4 @@
-"""Publishes a model that its gate has blocked, and writes into the metadata who did so and why."""
+"""Publishes a model that the gate blocked, and records in the metadata who published it and why."""
 
 import getpass
 import os
@@ -21,21 +21,21 @@ _CONTEXTS = ("pipeline", "pipeline_run")
 def publish_blocked(pipeline_dir: str, reason: str) -> str:
     """Blesses the newest packaged model by hand and publishes it.
 
-    An execution of type siglip_tfx.ManualBlessing with user and reason, and the ModelBlessing that it made, stay in the
-    metadata; the resolver takes the model for the last blessed one from then on.
+    The metadata get an execution of type siglip_tfx.ManualBlessing with user and reason, and the ModelBlessing that it
+    made. From then on the resolver returns this model as the last blessed one.
 
     Returns:
       The folder of the new version.
 
     Raises:
-      ValueError: there is no pipeline or model, it is blessed already, or it cannot be served.
+      ValueError: there is no pipeline or no model, or the model is blessed already or failed InfraValidator.
     """
     locations = platform.ThisMachine(pipeline_dir).locations
     if not os.path.isfile(os.path.join(pipeline_dir, platform.METADATA_FILE)):
         raise ValueError(f"--pipeline_dir={pipeline_dir} holds no {platform.METADATA_FILE}; name output/NAME of a run")
     store = ml_metadata.MetadataStore(locations.metadata)
     model = _newest_model(store, pipeline_dir)
-    blessings = [one for one in store.get_artifacts_by_type("ModelBlessing") if _of(one, model)]
+    blessings = [one for one in store.get_artifacts_by_type("ModelBlessing") if _is_of(one, model)]
     if not blessings:
         raise ValueError(f"the newest model, {model.uri}, was not evaluated; run the pipeline to its end first")
     if any(one.custom_properties["blessed"].int_value == 1 for one in blessings):
@@ -43,12 +43,13 @@ def publish_blocked(pipeline_dir: str, reason: str) -> str:
     _require_served(store, model)
 
     user = getpass.getuser()
-    # Not the contexts of the cache: they are of what the packager made.
+    # The contexts of the cache are left out: they list the outputs of the packager, and the blessing is not one.
     kinds = {kind.id: kind.name for kind in store.get_context_types()}
     contexts = [one for one in store.get_contexts_by_artifact(model.id) if kinds[one.type_id] in _CONTEXTS]
     used = event_lib.generate_event(_EVENT.INPUT, "model", 0, model.id)
     execution = _execution(store, reason, user)
-    execution.id, _, _ = store.put_execution(execution, [(model, used)], contexts)  # a trace comes first
+    # Before publishing, so that a failure leaves a trace.
+    execution.id, _, _ = store.put_execution(execution, [(model, used)], contexts)
     path = versions.publish(
         path_utils.serving_model_path(model.uri), locations.serving, {"override": reason, "user": user}
     )
@@ -79,12 +80,12 @@ def _newest_model(store: ml_metadata.MetadataStore, pipeline_dir: str) -> metada
     return model
 
 
-def _of(blessing: metadata_store_pb2.Artifact, model: metadata_store_pb2.Artifact) -> bool:
+def _is_of(blessing: metadata_store_pb2.Artifact, model: metadata_store_pb2.Artifact) -> bool:
     return blessing.custom_properties["current_model_id"].int_value == model.id
 
 
 def _require_served(store: ml_metadata.MetadataStore, model: metadata_store_pb2.Artifact) -> None:
-    """Raises ValueError unless InfraValidator has blessed the model: what cannot be served is never published."""
+    """Raises ValueError unless InfraValidator blessed the model: a model that cannot be served is never published."""
     checks = []
     used_by = {event.execution_id for event in store.get_events_by_artifact_ids([model.id])}
     for blessing in store.get_artifacts_by_type("InfraBlessing"):
@@ -93,7 +94,7 @@ def _require_served(store: ml_metadata.MetadataStore, model: metadata_store_pb2.
             checks.append(blessing)
     newest = max(checks, key=lambda one: one.id, default=None)
     if newest is None or newest.custom_properties["blessed"].int_value != 1:
-        raise ValueError(f"{model.uri} was not blessed by InfraValidator, so nothing could serve it; see the report")
+        raise ValueError(f"{model.uri} was not blessed by InfraValidator, so it may not be served; see the report")
 
 
 def _blessing(

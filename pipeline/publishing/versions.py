@@ -1,4 +1,4 @@
-"""Published versions of a model: numbered folders, of which servers take the highest."""
+"""Published versions of a model: numbered folders; servers load the highest number."""
 
 import dataclasses
 import datetime
@@ -16,12 +16,12 @@ class Version:
     """A published model.
 
     Attributes:
-      number: its name; servers take the highest.
+      number: the name of its folder; servers load the highest.
       path: its folder.
-      published: when, in seconds since 1970.
-      bytes: of all its files.
-      label_sets: names of its signatures classify_NAME.
-      origin: what `publish` has noted, such as {"version": 7, "reason": ...}; empty where the pipeline has pushed it.
+      published: the time of publishing (seconds since 1970).
+      bytes: the size of all its files.
+      label_sets: the label sets that it classifies by, NAME of each signature classify_NAME.
+      origin: the record that `publish` wrote, such as {"version": 7, "reason": ...}; empty if the Pusher pushed it.
     """
 
     number: int
@@ -33,19 +33,19 @@ class Version:
 
 
 def read(model_dir: str) -> list[Version]:
-    """Every complete version, the oldest first.
+    """Returns all complete versions, oldest first.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is no complete version.
     """
     return [_version(os.path.join(model_dir, str(number)), number) for number in _complete(model_dir)]
 
 
 def newest(model_dir: str) -> str:
-    """The folder of a SavedModel: `model_dir` itself, or its highest complete version.
+    """Returns the folder of a SavedModel: `model_dir` itself, or its highest complete version.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is no SavedModel.
     """
     if os.path.isfile(os.path.join(model_dir, _MODEL_FILE)):
         return model_dir
@@ -66,12 +66,12 @@ def _complete(model_dir: str) -> list[int]:
 
 
 def publish(model: str, model_dir: str, origin: dict[str, object]) -> str:
-    """Copies a SavedModel to a new version, above all others; it appears whole or not at all.
+    """Copies a SavedModel to a new version with the highest number; the version appears whole or not at all.
 
     Args:
       model: folder of the SavedModel.
       model_dir: the folder of versions.
-      origin: what is noted with it.
+      origin: the record to write beside the model, such as the reason.
 
     Returns:
       The folder of the new version.
@@ -93,29 +93,37 @@ def publish(model: str, model_dir: str, origin: dict[str, object]) -> str:
 
 
 def roll_back(model_dir: str, to: int | None, reason: str) -> tuple[Version, Version, str]:
-    """Publishes an older version anew; returns the one that was served, the one it goes back to, and the new folder.
+    """Publishes an older version again.
+
+    Args:
+      model_dir: the folder of versions.
+      to: the number of the version; None for the one before the served one.
+      reason: is recorded with the new version.
+
+    Returns:
+      The version that was served, the version that is published again, and the folder of the new version.
 
     Raises:
-      ValueError: there is no such version, or none before the served one.
+      ValueError: there is no such version, or no version before the served one.
     """
     known = read(model_dir)
     served = known[-1]
     if to is None:
-        # What was rolled back from is not gone back to; a roll back of a roll back goes further back.
+        # A second rollback goes further back, and never to a version that a rollback has left.
         current = int(str(served.origin.get("version", served.number)))
         older = [one for one in known if one.number < current and "version" not in one.origin]
         if not older:
             which = f"{served.number}" if current == served.number else f"{served.number} is {current} again, which"
             raise ValueError(
                 f"version {which} has none before it in {model_dir}; nothing was changed. `python -m pipeline.publish "
-                "list` shows all, of which --to=VERSION names one"
+                "list` shows all versions; choose one by --to=VERSION"
             )
         target = older[-1]
     else:
         target = {one.number: one for one in known}.get(to, served)
         if target is served:
             numbers = ", ".join(str(one.number) for one in known[:-1]) or "none"
-            raise ValueError(f"--to={to} is no version before the served one; use one of {numbers}")
+            raise ValueError(f"--to={to} is not a version before the served one; use one of {numbers}")
     number = int(str(target.origin.get("version", target.number)))
     origin = {"version": number, "instead_of": served.number, "reason": reason}
     return served, target, publish(target.path, model_dir, origin)
@@ -131,6 +139,6 @@ def _version(path: str, number: int) -> Version:
         with open(os.path.join(extra, ORIGIN_FILE)) as file:
             origin = json.load(file)
     size = sum(os.path.getsize(file) for file in files)
-    at = origin.get("at")  # a copy has the time of what it is a copy of
+    at = origin.get("at")  # copytree keeps the modification times of the original
     published = datetime.datetime.fromisoformat(str(at)).timestamp() if at else os.path.getmtime(path)
     return Version(number, path, published, size, tuple(label_sets), origin)

@@ -1,4 +1,4 @@
-"""A pipeline on 240 drawn shapes that trains in seconds."""
+"""A pipeline that trains on 240 drawn shapes in seconds."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ STATE = metadata_store_pb2.Execution.State
 
 
 class Project:
-    """One output folder; every run in it sees what the runs before it made."""
+    """One output folder; each run in it sees the outputs of the runs before it."""
 
     def __init__(self, folder: pathlib.Path, shuffle_captions: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,13 +62,13 @@ class Project:
         ]
 
     def run(self, *more: str) -> dict:
-        """Runs the pipeline and returns the report's summary."""
+        """Runs the pipeline and returns the summary of the report."""
         summary = local_runner.run([GIN], self.bindings(*more), str(self.folder / "output"), dry_run=False)
         assert summary is not None
         return summary
 
     def executed(self) -> set[str]:
-        """Components that the newest run executed, rather than took from cache."""
+        """Components that the newest run executed and did not take from cache."""
         store = ml_metadata.MetadataStore(platform.ThisMachine(str(self.output)).locations.metadata)
         runs = store.get_contexts_by_type("pipeline_run")
         newest = max(runs, key=lambda context: context.id)

@@ -1,4 +1,4 @@
-"""What goes wrong says what, where and what to do; a killed run is made good by the next one."""
+"""Errors name the setting, the place and the fix; the run after a killed one writes the same shards."""
 
 import hashlib
 import os
@@ -10,12 +10,12 @@ import pytest
 
 from models.settings.configuration import ConfigurationError
 from pipeline import local_runner
-from pipeline.console import progress
+from pipeline.console import terminal
 from tests.pipeline.conftest import GIN, ROOT, Project
 
 
 def shards(project: Project) -> dict[str, str]:
-    """Checksums of the newest Examples."""
+    """Returns the checksums of the newest Examples."""
     executions = (project.output / "artifacts" / "ImageTextGen" / "examples").iterdir()
     examples = max(executions, key=lambda path: int(path.name))
     return {
@@ -52,7 +52,7 @@ def test_bad_gin_and_missing_files_are_refused_before_anything_runs(tmp_path, bi
     assert not list(tmp_path.rglob("*.sqlite"))
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
         ValueError, match=r"--output_dir=.*/file/own_data cannot be written .*name a folder of your own"
@@ -60,10 +60,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         local_runner.run([GIN], ["JsonlSource.path = 'x'"], str(tmp_path / "file"), dry_run=False)
 
 
-def test_an_empty_source_stops_at_ingestion_and_shows_the_first_rejects(tmp_path):
+def test_source_without_usable_rows_stops_at_image_text_gen_and_shows_the_first_rejects(tmp_path):
     project = Project(tmp_path)
     project.data.write_text('{"caption": "no image"}\n{broken\n')
-    with pytest.raises(progress.ComponentFailed) as raised:
+    with pytest.raises(terminal.ComponentFailed) as raised:
         project.run()
     message = str(raised.value)
     assert "ImageTextGen failed: NoRows: split eval, test, train has no row: 2 read" in message
@@ -73,22 +73,22 @@ def test_an_empty_source_stops_at_ingestion_and_shows_the_first_rejects(tmp_path
     assert "Traceback" in (project.output / "run.log").read_text()
 
 
-def test_an_empty_file_stops_at_ingestion(tmp_path):
+def test_empty_file_stops_at_image_text_gen(tmp_path):
     project = Project(tmp_path)
     project.data.write_text("")
     with pytest.raises(
-        progress.ComponentFailed, match=r"NoRows: split eval, test, train has no row: 0 read from .*none"
+        terminal.ComponentFailed, match=r"NoRows: split eval, test, train has no row: 0 read from .*none"
     ):
         project.run()
 
 
-def test_too_large_a_batch_says_how_many_rows_there_are(tmp_path):
-    with pytest.raises(progress.ComponentFailed, match=r"Trainer failed: NotEnoughRows: the train split has \d+ rows"):
+def test_too_large_batch_size_reports_the_number_of_rows(tmp_path):
+    with pytest.raises(terminal.ComponentFailed, match=r"Trainer failed: NotEnoughRows: the train split has \d+ rows"):
         Project(tmp_path).run("Training.batch_size = 1000")
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_it_writes_shards_is_made_good_by_the_next(tmp_path):
+def test_run_after_one_that_was_killed_while_writing_shards_writes_the_same_shards(tmp_path):
     unbroken, killed = Project(tmp_path / "unbroken"), Project(tmp_path / "killed")
     flags = [f"--gin_bindings={binding}" for binding in killed.bindings("Training.steps = 0")]
     command = [sys.executable, "-m", "pipeline.local_runner", f"--gin_file={GIN}", *flags]

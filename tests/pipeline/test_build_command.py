@@ -1,4 +1,4 @@
-"""The data plane from the command line, on a WebDataset tar and a Parquet file that the test makes."""
+"""The build command, on WebDataset tars and Parquet files that the tests write."""
 
 import json
 import pathlib
@@ -56,7 +56,7 @@ def shards(folder: pathlib.Path) -> dict[str, str]:
     return {name: checksum for name, checksum in stored.checksums(folder, "*").items() if name.startswith("Split-")}
 
 
-def test_a_tar_and_a_parquet_file_of_the_same_rows_give_the_same_pairs(tmp_path):
+def test_tar_and_parquet_file_of_the_same_rows_give_the_same_pairs(tmp_path):
     (tmp_path / "tars").mkdir()
     path = write_tars(tmp_path / "tars", rows(), 2)
     manifest = command.run(TARS, [path, NO_LIMIT], str(tmp_path / "a"))
@@ -69,11 +69,11 @@ def test_a_tar_and_a_parquet_file_of_the_same_rows_give_the_same_pairs(tmp_path)
     assert (manifest["read"], manifest["written"]) == (64, 61)
     stored = examples(tmp_path / "a")
     assert stored == examples(tmp_path / "b")
-    assert {caption: image for image, caption, _ in SHAPES}.items() <= stored.items()  # as they were
+    assert {caption: image for image, caption, _ in SHAPES}.items() <= stored.items()  # unchanged bytes
 
 
 @pytest.mark.parametrize("mode", ["multi_threading", pytest.param("multi_processing", marks=pytest.mark.slow)])
-def test_the_same_bytes_with_one_worker_and_four_in_any_order(tmp_path, mode):
+def test_one_and_four_workers_and_any_row_order_give_the_same_bytes(tmp_path, mode):
     for name, pairs, count in (("ordered", rows(), 1), ("shuffled", random.Random(2).sample(rows(), 64), 5)):
         (tmp_path / name).mkdir()
         write_tars(tmp_path / name, pairs, count)
@@ -89,15 +89,10 @@ def test_the_same_bytes_with_one_worker_and_four_in_any_order(tmp_path, mode):
     assert manifests[0] == manifests[1]
 
 
-def test_shards_are_as_many_as_their_size_and_the_hosts_ask_for(tmp_path):
+def test_number_of_shards_follows_shard_bytes_and_hosts(tmp_path):
     path = write_tars(tmp_path, rows(), 1)
-    options = [
-        "ImageTextGen.shard_bytes = 4000",
-        "ImageTextGen.hosts = 3",
-        "ImageTextGen.shards = 1",
-        "Pictures.stored_side = 48",
-    ]
-    manifest = command.run(TARS, [path, NO_LIMIT, *options], str(tmp_path / "built"))
+    bindings = ["Ingest.shard_bytes = 4000", "Ingest.hosts = 3", "Ingest.shards = 1", "Pictures.stored_side = 48"]
+    manifest = command.run(TARS, [path, NO_LIMIT, *bindings], str(tmp_path / "built"))
     files = {split: [shard for shard in manifest["shards"] if shard["split"] == split] for split in manifest["splits"]}
     assert all(len(found) % 3 == 0 for found in files.values())
     assert len(files["train"]) > len(files["eval"]) == 3
@@ -105,7 +100,7 @@ def test_shards_are_as_many_as_their_size_and_the_hosts_ask_for(tmp_path):
     assert sum(shard["bytes"] for shard in files["train"]) <= 4000 * len(files["train"])
 
 
-def test_the_command_line_says_what_came_of_it_and_what_to_do_next(tmp_path):
+def test_command_prints_the_counts_and_the_next_command(tmp_path):
     path, built = write_tars(tmp_path, rows(), 1), tmp_path / "built"
     files = [f"--gin_file={file}" for file in TARS]
     words = [sys.executable, "-m", "pipeline.build", *files, f"--gin_bindings={path}", f"--gin_bindings={NO_LIMIT}"]
@@ -124,7 +119,7 @@ def test_the_command_line_says_what_came_of_it_and_what_to_do_next(tmp_path):
     assert shown[-1].endswith(f"pictures and captions are in {built}/contact_sheet.png")
 
 
-def test_what_a_stopped_run_has_left_goes_and_the_rest_stays(tmp_path):
+def test_build_removes_files_of_a_stopped_run_and_no_others(tmp_path):
     path = write_tars(tmp_path, rows(), 1)
     left = tmp_path / "built" / "Split-train" / "data_tfrecord-00007-of-00009"
     left.parent.mkdir(parents=True)
@@ -139,13 +134,13 @@ def test_what_a_stopped_run_has_left_goes_and_the_rest_stays(tmp_path):
     assert (tmp_path / "built" / "notes.txt").read_text() == "mine"
 
 
-def test_no_row_kept_is_an_error_that_says_why(tmp_path):
+def test_build_that_keeps_no_row_fails_with_the_reasons(tmp_path):
     path = write_tars(tmp_path, BROKEN, 1)
     with pytest.raises(ValueError, match=r"no row was kept: 3 rows read, 0 kept .*image_undecodable 2; see .*rejects"):
         command.run(TARS, [path], str(tmp_path / "built"))
 
 
-def test_the_contact_sheet_shows_the_pictures_and_a_changed_shard_is_found(tmp_path):
+def test_inspect_draws_the_pictures_and_finds_a_changed_shard(tmp_path):
     pairs = [(draw_shape("red", "square", "middle", "large"), f"square number {i}") for i in range(20)]
     path = write_tars(tmp_path, pairs, 1)
     built = tmp_path / "built"
@@ -164,7 +159,7 @@ def test_the_contact_sheet_shows_the_pictures_and_a_changed_shard_is_found(tmp_p
         inspect.run(str(tmp_path), pictures=5)
 
 
-def test_all_parts_that_the_gin_names_are_run_and_a_stopped_run_goes_on(tmp_path, capsys):
+def test_all_parts_that_gin_switches_on_run_and_finished_parts_are_kept(tmp_path, capsys):
     pairs = [*rows(), (rows()[0][0], "a second row with the picture of the first")]
     path = write_tars(tmp_path, pairs, 1)
     more = [
@@ -190,30 +185,30 @@ def test_all_parts_that_the_gin_names_are_run_and_a_stopped_run_goes_on(tmp_path
     assert shards(folder / "augmented") == before
     assert (folder / "built" / "manifest.json").stat().st_mtime_ns == when
     shutil.rmtree(folder / "augmented")
-    with pytest.raises(ValueError, match="built holds a data set already"):  # of other input
+    with pytest.raises(ValueError, match="built holds a data set already"):  # from other input
         command.run(TARS, [write_tars(tmp_path, pairs[1:], 1), NO_LIMIT, *more], str(folder))
 
 
-def test_a_build_that_kept_nothing_does_not_block_the_next(tmp_path):
+def test_build_that_kept_no_row_does_not_block_the_next(tmp_path):
     path = write_tars(tmp_path, rows(), 1)
     with pytest.raises(ValueError, match="no row was kept"):
         command.run(TARS, [path, NO_LIMIT, "Pictures.min_side = 4000"], str(tmp_path / "built"))
     assert command.run(TARS, [path, NO_LIMIT], str(tmp_path / "built"))["written"] == 61
 
 
-def test_two_runs_do_not_write_to_one_folder(tmp_path):
+def test_second_run_into_the_same_folder_is_refused(tmp_path):
     path = write_tars(tmp_path, rows(), 1)
     folder = tmp_path / "built"
     folder.mkdir()
     with command._alone(str(folder)), pytest.raises(ValueError, match="another run writes to --output_dir="):
         command.run(TARS, [path, NO_LIMIT], str(folder))
-    assert command.run(TARS, [path, NO_LIMIT], str(folder))["written"] == 61  # control: when it is over
+    assert command.run(TARS, [path, NO_LIMIT], str(folder))["written"] == 61  # control: after the other run has ended
     assert not (folder / ".running").exists()
     with pytest.raises(OSError, match="failed"), command._alone(str(folder)):
         raise OSError("failed")
     assert not (folder / ".running").exists()
 
 
-def test_a_bucket_is_refused_before_anything_runs():
-    with pytest.raises(ValueError, match=r"--output_dir=gs://bucket/a is no folder of this machine"):
+def test_bucket_is_refused_before_anything_runs():
+    with pytest.raises(ValueError, match=r"--output_dir=gs://bucket/a is not a folder of this machine"):
         command.run(TARS, [], "gs://bucket/a")

@@ -1,4 +1,4 @@
-"""gin/engine: every flag is one that Beam knows, and more processes give the same bytes."""
+"""gin/engine: Beam knows each flag, and several processes write the same bytes as one."""
 
 import base64
 import json
@@ -34,8 +34,8 @@ def test_beam_knows_every_flag(engine):
     assert not beam_flags.unknown(beam_args(engine))
 
 
-def test_a_flag_that_beam_would_ignore_is_told(capsys):
-    beam_flags.tell_unknown(("--runner=FnApiRunner", "--direct_num_wrkers=3"))
+def test_unknown_beam_flag_is_printed(capsys):
+    beam_flags.print_unknown(("--runner=FnApiRunner", "--direct_num_wrkers=3"))
     (line,) = capsys.readouterr().out.splitlines()
     assert "Pipeline.beam_args has '--direct_num_wrkers=3', which Beam" in line
 
@@ -46,7 +46,7 @@ DASK = ("--runner=apache_beam.runners.dask.dask_runner.DaskRunner", "--dask_npar
 
 
 def run_plane(folder: pathlib.Path, flags: tuple[str, ...], parts: int = len(PARTS)) -> dict[str, str]:
-    """Checksums of the shards and manifests that the parts of the data plane write, one after another."""
+    """Runs parts of the data plane one after another; returns the checksums of shards and manifests."""
     examples, reports = ([str(folder / part / name) for part in PARTS] for name in ("examples", "report"))
     rows = [
         {"image_base64": base64.b64encode(image).decode(), "caption": caption}
@@ -73,7 +73,7 @@ def run_plane(folder: pathlib.Path, flags: tuple[str, ...], parts: int = len(PAR
     return {**stored.checksums(folder), **stored.checksums(folder, "manifest.json")}
 
 
-def test_the_portable_runner_over_grpc_gives_the_same_bytes(tmp_path):
+def test_portable_runner_over_grpc_gives_the_same_bytes(tmp_path):
     expected = run_plane(tmp_path / "in_process", ("--runner=FnApiRunner",))
     assert run_plane(tmp_path / "engine", PORTABLE) == expected
     assert len(expected) == 21
@@ -84,7 +84,7 @@ def test_two_dask_workers_give_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the workers are other processes
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         built = run_plane(tmp_path / "dask", (*DASK, f"--dask_client_address={cluster.scheduler_address}"), parts=1)
-        distributed.default_client().close()  # Beam's, which would wait for the cluster to come back
+        distributed.default_client().close()  # Beam's client would wait for the cluster to return
     assert built == run_plane(tmp_path / "in_process", ("--runner=FnApiRunner",), parts=1)
     assert len(built) == 7
 

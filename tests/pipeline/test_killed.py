@@ -1,4 +1,4 @@
-"""kill -9 at any place: no file under a final name is cut short, and the next run of the command gives all bytes."""
+"""A build that kill -9 ends leaves no partial file under a final name; the next run writes all bytes."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ import sys, time
 import models
 import tensorflow as tf
 from beam import spool
-from beam.build import __main__ as command
+from pipeline import build as command
 
 write, process = tf.io.TFRecordWriter.write, spool._Write.process
 
@@ -46,7 +46,7 @@ command.run(["gin/data/jsonl.gin"], [sys.argv[2]], sys.argv[3])
 
 
 @pytest.mark.parametrize(("when", "seen"), [("pictures", f"{spool.FOLDER}*/*"), ("shards", ".unfinished-*")])
-def test_a_killed_build_leaves_no_part_of_a_shard_and_the_next_run_is_whole(tmp_path, when, seen):
+def test_killed_build_leaves_no_partial_shard_and_the_next_run_writes_all(tmp_path, when, seen):
     rows = [
         {"image_base64": base64.b64encode(image).decode(), "caption": caption}
         for image, caption, _ in shape_pairs()[:120]
@@ -67,7 +67,7 @@ def test_a_killed_build_leaves_no_part_of_a_shard_and_the_next_run_is_whole(tmp_
     assert len(finished) < len(expected)
     assert finished.items() <= expected.items()
     left = [name for name in stored.checksums(folder, "*") if name not in finished]
-    assert left  # control: something was cut
+    assert left  # control: some files were unfinished
 
     manifest = command.run(["gin/data/jsonl.gin"], [path], str(folder))
     assert stored.checksums(folder, "*") == expected

@@ -1,6 +1,6 @@
-"""The whole pipeline, in one folder, run after run: what is blessed, what is pushed, what comes from cache.
+"""Several runs of the whole pipeline in one folder: which are blessed and pushed, and what comes from cache.
 
-The tests of this module build on one another, in this order.
+The tests of this module depend on each other, in this order.
 """
 
 import re
@@ -25,7 +25,7 @@ EVERYTHING = {
 def test_control_an_untrained_model_is_not_blessed_and_nothing_is_pushed(project):
     summary = project.run("Training.steps = 0")
     assert not summary["blessed"]
-    assert summary["served"]  # it is bad, not broken
+    assert summary["served"]  # the model is bad but can be served
     assert any("image_to_text_recall_at_5" in reason for reason in summary["failures"])
     assert summary["pushed"] == ""
     assert project.pushed() == []
@@ -67,7 +67,7 @@ def test_the_report_is_one_self_contained_page(project):
     assert f"&#34;path&#34;: &#34;{project.data}&#34;" in page
 
 
-def test_nothing_changed_is_served_from_cache(project):
+def test_unchanged_run_comes_from_cache(project):
     before = project.pushed()
     summary = project.run()
     assert project.executed() == set()
@@ -93,8 +93,8 @@ def test_nothing_changed_is_served_from_cache(project):
         ("Training.seed = 0", set()),
     ],
 )
-def test_a_changed_value_runs_what_depends_on_it_and_no_more(project, binding, expected):
-    if not project.pushed():  # the slow ones run by themselves
+def test_changed_setting_reruns_only_components_that_depend_on_it(project, binding, expected):
+    if not project.pushed():  # the slow cases may run alone
         project.run()
     project.run(binding)
     assert project.executed() == expected
@@ -102,7 +102,7 @@ def test_a_changed_value_runs_what_depends_on_it_and_no_more(project, binding, e
 
 @pytest.mark.slow
 def test_control_a_worse_second_model_is_not_pushed_over_a_better_one(project):
-    assert project.run()["blessed"]  # from cache, unless this test runs by itself
+    assert project.run()["blessed"]  # from cache, unless this test runs alone
     before = project.pushed()
     low = "Gate.min_value = {'image_to_text_recall_at_10': 0.0}"
     summary = project.run("Training.steps = 12", low)
@@ -110,7 +110,7 @@ def test_control_a_worse_second_model_is_not_pushed_over_a_better_one(project):
     assert all("against the last blessed model" in reason for reason in summary["failures"]), summary["failures"]
     assert summary["failures"]
     assert project.pushed() == before
-    # The same thresholds bless it where there is nothing to compare with: it is the comparison that blocked it.
+    # Without max_drop the same thresholds bless it, so the comparison blocked it.
     alone = project.run("Training.steps = 12", low, "Gate.max_drop = {}")
     assert alone["blessed"]
 
@@ -121,7 +121,7 @@ def test_the_next_model_is_compared_with_one_published_by_hand(tmp_path):
     assert not project.run("Training.steps = 0")["blessed"]
     override.publish_blocked(str(project.output), "to start from")
     project.run("Training.steps = 0")
-    assert "ModelPackager" not in project.executed()  # what came from cache before, comes from it still
+    assert "ModelPackager" not in project.executed()  # an override does not change the cache
     summary = project.run("Training.steps = 0", "Training.seed = 5")
     assert all(line["last_blessed"] is not None for line in summary["gate"])
 
@@ -136,8 +136,8 @@ def test_changed_input_is_read_again(project):
     assert summary["image_text_gen"]["read"] == 241
 
 
-def test_control_the_shipped_gate_blocks_an_eval_split_too_small_to_judge(tmp_path):
-    """22 pairs: chance alone gives recall@5 of .23, above the shipped threshold of .20."""
+def test_control_shipped_gate_blocks_a_model_on_a_too_small_eval_split(tmp_path):
+    """With 22 pairs, chance alone reaches recall@5 of .23, above the shipped threshold of .20."""
     shipped = "Gate.min_value = {'image_to_text_recall_at_5': 0.20, 'text_to_image_recall_at_5': 0.20}"
     small = Project(tmp_path)
     summary = small.run("Training.steps = 0", "Training.seed = 2", "ImageTextGen.eval_share = 1", shipped)
@@ -145,7 +145,7 @@ def test_control_the_shipped_gate_blocks_an_eval_split_too_small_to_judge(tmp_pa
     assert "eval has 22 pictures" in summary["failures"][0]
     assert small.pushed() == []
 
-    # By hand it can be published, once, and the metadata say who and why.
+    # It can be published by hand, once; the metadata record who did it and why.
     path = override.publish_blocked(str(small.output), "a demonstration")
     assert tf.saved_model.load(path).signatures["embed_text"](text=tf.constant(["red"]))
     store = ml_metadata.MetadataStore(platform.ThisMachine(str(small.output)).locations.metadata)

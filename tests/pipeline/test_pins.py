@@ -1,4 +1,4 @@
-"""A pretrained checkpoint and a vocabulary file are pinned: by version and by content."""
+"""The driver pins a pretrained checkpoint and a vocabulary file by version and by content."""
 
 import dataclasses
 import pathlib
@@ -19,7 +19,7 @@ def pinned(path, sha256: str = "") -> PretrainedSettings:
     return found
 
 
-def test_of_pushed_models_the_newest_is_taken_and_its_content_is_part_of_the_run(tmp_path):
+def test_newest_pushed_model_is_pinned_by_its_content(tmp_path):
     for version in ("9", "10"):
         (tmp_path / version / "variables").mkdir(parents=True)
         (tmp_path / version / "variables" / "data").write_text(version)
@@ -36,7 +36,7 @@ def test_of_pushed_models_the_newest_is_taken_and_its_content_is_part_of_the_run
         pinned(tmp_path, first.sha256)
 
 
-def test_a_vocabulary_file_is_pinned_and_a_missing_one_is_named(tmp_path):
+def test_vocabulary_file_is_pinned_and_a_missing_one_is_named(tmp_path):
     file = tmp_path / "spiece.model"
     run = PipelineSettings(vocabulary=VocabularySettings(path=str(file)))
     with pytest.raises(ValueError, match=r"Vocabulary.path is .*spiece.model', but there is no such file"):
@@ -56,11 +56,11 @@ def test_a_missing_checkpoint_says_how_to_make_one(tmp_path):
         pinned(tmp_path / "empty")
 
 
-def test_what_names_no_file_is_left_as_it_is():
+def test_settings_without_files_are_unchanged():
     assert pins.pin(PipelineSettings()) == PipelineSettings()
 
 
-def test_a_checkpoint_that_training_would_refuse_is_refused_before_anything_runs(tmp_path, capsys):
+def test_checkpoint_that_training_would_refuse_is_refused_before_anything_runs(tmp_path, capsys):
     folder = pathlib.Path(__file__).parents[1] / "fixtures" / "hugging_face_siglip"
     checkpoint = pretrained.read(str(folder))
     objective = dataclasses.replace(TrainingSettings().objective, **vars(checkpoint.config))

@@ -1,4 +1,4 @@
-"""A pushed model is where the next run starts: its image tower locked, or both towers trained on."""
+"""A run starts from a pushed model: its image tower is locked, or both towers are fine-tuned."""
 
 import json
 
@@ -28,7 +28,7 @@ def published(project: Project) -> Project:
 
 
 def from_published(published: Project, folder, *bindings: str) -> tuple[Project, dict]:
-    """A run of its own that knows of the published model by its path only."""
+    """Runs another project, which knows the published model only by its path."""
     run = Project(folder)
     return run, run.run(f"Pretrained.path = '{published.output / 'serving'}'", *bindings)
 
@@ -39,7 +39,7 @@ def losses(project: Project) -> list[float]:
 
 
 @pytest.mark.slow
-def test_a_locked_tower_gives_the_same_losses_in_the_step_and_computed_once(published, tmp_path):
+def test_locked_tower_gives_the_same_losses_in_the_step_and_precomputed(published, tmp_path):
     once, summary = from_published(published, tmp_path / "once", *LOCKED, "Siglit.precomputed = True")
     assert "ImageEmbedder" in once.executed()
     step, _ = from_published(published, tmp_path / "step", *LOCKED, "Siglit.precomputed = False")
@@ -47,7 +47,7 @@ def test_a_locked_tower_gives_the_same_losses_in_the_step_and_computed_once(publ
     assert losses(once) == pytest.approx(losses(step), rel=1e-5)
     assert losses(once)[-1] < 0.7 * losses(once)[0]
     assert summary["served"]
-    # Training never saw a picture: the shards it read have none.
+    # The shards that training read have no pictures.
     shards = list(once.output.glob("artifacts/ImageEmbedder/embedded/*/Split-train/*"))
     assert len(shards) == 2
     for shard in shards:
@@ -58,14 +58,14 @@ def test_a_locked_tower_gives_the_same_losses_in_the_step_and_computed_once(publ
 
 
 @pytest.mark.slow
-def test_both_towers_go_on_where_the_published_model_ended(published, tmp_path):
+def test_both_towers_start_from_the_published_weights(published, tmp_path):
     (version,) = (published.output / "serving").iterdir()
     own = f"Vocabulary.path = '{version / 'assets' / 'vocabulary.model'}'"
     tuning = ["Training.pretrained = @Pretrained()", "AdamW.multipliers = {'image_tower|text_tower': 0.1}",
               "AdamW.no_decay = ('image_tower', 'text_tower')", "Training.steps = 20", own]  # fmt: skip
     run, _ = from_published(published, tmp_path / "tuned", *tuning)
     assert losses(run)[0] == pytest.approx(np.mean(losses(published)[-3:]), rel=0.5)
-    assert losses(run)[0] < 0.5 * losses(published)[0]  # control: a run that draws its weights starts there
+    assert losses(run)[0] < 0.5 * losses(published)[0]  # control: the first loss of random weights
 
     with pytest.raises(ValueError, match=r"Vocabulary.path is '', but must be the vocabulary that the text tower was"):
         from_published(published, tmp_path / "wrong", *tuning[:-1], "ImageTextGen.salt = 'other'")

@@ -1,4 +1,4 @@
-"""The quickstart itself: on every CI run untrained (the control, on real data), and whole among the slow tests."""
+"""The quickstart on real data: without training as a control, and as a whole; gin files of the top level resolve."""
 
 import json
 import pathlib
@@ -17,7 +17,7 @@ QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
 
 
 @pytest.mark.slow
-def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(tmp_path):
+def test_control_untrained_quickstart_is_not_pushed_and_scores_near_chance(tmp_path):
     summary = local_runner.run([QUICKSTART], ["Training.steps = 0"], str(tmp_path), dry_run=False)
     assert not summary["blessed"]
     assert not summary["pushed"]
@@ -29,12 +29,12 @@ def test_control_untrained_quickstart_is_not_pushed_and_scores_what_chance_does(
     thresholds = {line["metric"]: line["min_value"] for line in summary["gate"] if line["min_value"] is not None}
     chance = metrics.chance(summary["slices"]["eval"]["pictures"], 5)
     assert thresholds.keys() <= chance.keys()
-    for metric, value in thresholds.items():  # which the whole interval must reach
+    for metric, value in thresholds.items():  # the whole interval must reach it
         assert value > (3.0 if "recall" in metric else 1.05) * chance[metric]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "gin").glob("*.gin")))
-def test_every_gin_file_of_the_top_level_resolves(name, tmp_path, capsys):
+def test_every_top_level_gin_file_resolves(name, tmp_path, capsys):
     own = ["JsonlSource.path = 'pairs.jsonl'"]
     published = ["Pretrained.path = 'siglip-base'", "Vocabulary.path = 'siglip-base/spiece.model'"]
     bindings = {"own_data.gin": own, "finetune.gin": own + published, "lock.gin": own + published[:1]}.get(name, [])
@@ -46,7 +46,7 @@ def test_every_gin_file_of_the_top_level_resolves(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "gin" / "runtime").glob("*.gin")))
-def test_a_runtime_file_given_last_replaces_that_of_the_first(name, tmp_path, capsys):
+def test_last_runtime_file_replaces_earlier_ones(name, tmp_path, capsys):
     files = [QUICKSTART, str(ROOT / "gin" / "runtime" / name)]
     local_runner.run(files, [], str(tmp_path), dry_run=True)
     strategy = {"cpu.gin": "one_device", "gpu.gin": "mirrored", "multi_worker.gin": "multi_worker"}.get(name, "tpu")
@@ -67,7 +67,7 @@ def test_objectives_and_optimizers_compose(optimizer, objective, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_make_quickstart_blesses_a_model_that_tells_emoji_apart(tmp_path):
+def test_make_quickstart_blesses_a_model_that_classifies_emoji(tmp_path):
     done = subprocess.run(
         ["make", "quickstart", f"OUTPUT={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -1,14 +1,13 @@
-"""The whole pipeline, stopped and killed while it trains: the same command goes on, and the gate decides as ever."""
+"""The whole pipeline, stopped and killed while it trains: the same command resumes it, and the gate blesses it."""
 
-import pathlib
 import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.pipeline import checkpoints
 from tests.pipeline.conftest import GIN, ROOT, Project
 
 
@@ -20,21 +19,11 @@ def start(project: Project, *more: str, flags: tuple[str, ...] = ()) -> subproce
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def wait_for_a_checkpoint(project: Project, process: subprocess.Popen, after: int) -> None:
-    while max((step(path) for path in project.output.glob("checkpoints/*/step-*/progress.json")), default=0) <= after:
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
-
-
-def step(path: pathlib.Path) -> int:
-    return int(path.parent.name.removeprefix("step-"))
-
-
 @pytest.mark.slow
-def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
+def test_pipeline_resumes_after_a_stop_and_a_kill_and_is_blessed(tmp_path):
     project = Project(tmp_path)
     stopped = start(project)
-    wait_for_a_checkpoint(project, stopped, 0)
+    checkpoints.wait_for_one(project.output / "checkpoints", stopped, 0)
     stopped.send_signal(signal.SIGTERM)
     printed = stopped.communicate()[0]
     assert stopped.returncode == 0, printed
@@ -42,7 +31,7 @@ def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
     assert project.pushed() == []
 
     killed = start(project)
-    wait_for_a_checkpoint(project, killed, saved)
+    checkpoints.wait_for_one(project.output / "checkpoints", killed, saved)
     killed.kill()
     assert f"going on from step {saved} of 300" in killed.communicate()[0]
     assert project.pushed() == []
@@ -55,11 +44,11 @@ def test_stopped_then_killed_the_pipeline_goes_on_and_ends_blessed(tmp_path):
     assert len(project.pushed()) == 1
     assert list(project.output.rglob("*.xplane.pb"))
     (log,) = (path for path in project.output.rglob("training_log.jsonl") if path.read_text().count("\n") > 60)
-    assert '{"step": 0,' in log.read_text()  # the rows of the processes before it are in the log, too
+    assert '{"step": 0,' in log.read_text()  # the log also has the rows of the earlier processes
 
 
 @pytest.mark.slow
-def test_a_run_that_goes_wrong_pushes_nothing(tmp_path):
+def test_diverging_run_pushes_nothing(tmp_path):
     project = Project(tmp_path)
     wrong = start(project, "Training.max_loss = 6.0")
     printed = wrong.communicate()[0]

@@ -1,4 +1,4 @@
-"""The Trainer where it trains: Vertex AI's job as TFX's own client makes it, several processes, and preemption."""
+"""The Trainer on platforms: the job that TFX's client sends to Vertex AI, several processes, and preemption."""
 
 import json
 import pathlib
@@ -23,7 +23,7 @@ from tests.pipeline.trainer_process import INPUTS, OUTPUTS, TINY, TYPES, Trainer
 
 
 class Jobs:
-    """Stands in for Vertex AI's service: keeps the request, runs nothing, and answers with one state after another."""
+    """A fake of Vertex AI's job service: it records requests, runs nothing, and returns the given states in turn."""
 
     requests: ClassVar[list[tuple[str, CustomJob]]] = []
     cancelled: ClassVar[list[str]] = []
@@ -33,7 +33,7 @@ class Jobs:
         self.endpoint = client_options["api_endpoint"]
 
     def create_custom_job(self, parent, custom_job):
-        job = CustomJob(custom_job)  # refuses fields that the API does not have
+        job = CustomJob(custom_job)  # raises for unknown fields
         self.requests.append((f"{self.endpoint} {parent}", job))
         return CustomJob(name=f"{parent}/customJobs/1")
 
@@ -50,7 +50,7 @@ class Jobs:
 def request(
     monkeypatch, folder: pathlib.Path, spec: dict, uri: str, states: tuple = (JobState.JOB_STATE_SUCCEEDED,)
 ) -> tuple[str, CustomJob]:
-    """What the Trainer of a specification asks Vertex AI for, artifacts lying below `uri`."""
+    """Returns the request to Vertex AI of the Trainer in a specification, with artifacts below `uri`."""
     monkeypatch.setattr(gapic, "JobServiceClient", Jobs)
     for name, value in (("requests", []), ("cancelled", []), ("states", list(states))):
         monkeypatch.setattr(Jobs, name, value)
@@ -72,7 +72,7 @@ def _artifact(kind, uri):
     return artifact
 
 
-def test_the_job_on_a_tpu_field_by_field(monkeypatch, tmp_path):
+def test_fields_of_a_job_on_a_tpu(monkeypatch, tmp_path):
     bindings = ["Vertex.project = 'p'", "Vertex.service_account = 'trainer@p.iam'", "Vertex.trainer_image = 'r/tpu:1'",
                 "Vertex.network = 'projects/1/global/networks/n'", "Vertex.timeout_hours = {'Trainer': 3}"]  # fmt: skip
     spec = compiled.vertex(tmp_path, *bindings, files=compiled.gin("vertex_tpu_v5e"))["pipelineSpec"]
@@ -100,7 +100,7 @@ def test_the_job_on_a_tpu_field_by_field(monkeypatch, tmp_path):
     assert job.job_spec.network == "projects/1/global/networks/n"
 
 
-def test_the_job_on_gpus_of_three_machines_has_one_that_coordinates(monkeypatch, tmp_path):
+def test_job_on_three_gpu_machines_has_one_chief(monkeypatch, tmp_path):
     files = compiled.gin("vertex_gpu", "runtime/multi_worker.gin")
     spec = compiled.vertex(tmp_path, "Vertex.hosts = 3", files=files)["pipelineSpec"]
     _, job = request(monkeypatch, tmp_path, spec, "gs://b/run")
@@ -124,7 +124,7 @@ def job_spec(tmp_path):
     return compiled.vertex(tmp_path, files=compiled.gin("vertex_tpu_v5e"))["pipelineSpec"]
 
 
-def test_the_job_is_cancelled_with_the_task_that_waits_for_it(monkeypatch, tmp_path, job_spec):
+def test_job_is_cancelled_when_the_waiting_task_is_stopped(monkeypatch, tmp_path, job_spec):
     monkeypatch.setattr(vertex.time, "sleep", lambda _: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(SystemExit) as stopped:
         request(monkeypatch, tmp_path, job_spec, "gs://b/run", (RUNNING, RUNNING))
@@ -137,7 +137,7 @@ def test_the_job_is_cancelled_with_the_task_that_waits_for_it(monkeypatch, tmp_p
     assert len(Jobs.cancelled) == 1
 
 
-def test_a_job_is_waited_for_to_its_end(monkeypatch, tmp_path, job_spec):
+def test_task_waits_until_the_job_ends(monkeypatch, tmp_path, job_spec):
     slept = []
     monkeypatch.setattr(vertex.time, "sleep", slept.append)
     away = (RUNNING, *5 * [ServiceUnavailable("away")], RUNNING, *5 * [ConnectionError("away")])
@@ -149,7 +149,7 @@ def test_a_job_is_waited_for_to_its_end(monkeypatch, tmp_path, job_spec):
     assert not Jobs.cancelled
 
 
-def test_control_a_field_that_the_api_does_not_have_is_refused():
+def test_control_unknown_api_field_is_refused():
     with pytest.raises(ValueError, match="Unknown field"):
         Jobs({"api_endpoint": "e"}).create_custom_job("p", {"job_spec": {"worker_pool_specs": [{"machine": "m"}]}})
 
@@ -161,7 +161,7 @@ def image(tmp_path_factory) -> pathlib.Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_two_processes_of_a_vertex_job_train_to_the_weights_of_one(image, vocabulary, tmp_path, monkeypatch):
+def test_two_processes_of_a_vertex_job_train_the_same_weights_as_one(image, vocabulary, tmp_path, monkeypatch):
     alone = Trainer(tmp_path / "alone", image, vocabulary)
     one = alone.start(alone.command(4))
     assert one.wait() == 0, one.communicate()[0]
@@ -178,7 +178,7 @@ def test_two_processes_of_a_vertex_job_train_to_the_weights_of_one(image, vocabu
     properties = json.loads(command[command.index("--exec-properties") + 1])
     command[command.index("--exec-properties") + 1] = json.dumps({**properties, "steps": 4})
     chief, worker = (f"localhost:{_free_port()}" for _ in range(2))
-    cluster = {"chief": [chief], "worker": [worker]}  # as Vertex AI describes it
+    cluster = {"chief": [chief], "worker": [worker]}  # in the form of Vertex AI
     tasks = [{"type": kind, "index": 0} for kind in ("chief", "worker")]
     processes = [two.start(command, TF_CONFIG=json.dumps({"cluster": cluster, "task": task})) for task in tasks]
     printed = [process.communicate(timeout=500)[0] for process in processes]
@@ -190,7 +190,7 @@ def test_two_processes_of_a_vertex_job_train_to_the_weights_of_one(image, vocabu
     assert set(found) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
-    # Control: one step less is further off than that.
+    # Control: the weights after one step less differ by more.
     less = Trainer(tmp_path / "less", image, vocabulary)
     shorter = less.start(less.command(3))
     assert shorter.wait() == 0, shorter.communicate()[0]
@@ -199,14 +199,14 @@ def test_two_processes_of_a_vertex_job_train_to_the_weights_of_one(image, vocabu
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_preempted_then_killed_the_same_command_goes_on(image, vocabulary, tmp_path):
+def test_same_command_resumes_training_after_preemption_and_after_a_kill(image, vocabulary, tmp_path):
     trainer = Trainer(tmp_path, image, vocabulary)
     command = trainer.command(400)
     preempted = trainer.start(command)
     trainer.wait_for_a_checkpoint(preempted, 0)
     preempted.send_signal(signal.SIGTERM)
     printed = preempted.communicate()[0]
-    assert preempted.returncode == 143, printed  # 0 would tell the platform that training is done
+    assert preempted.returncode == 143, printed  # 0 would mean to the platform that training is complete
     saved = int(re.search(r"stopped by SIGTERM at step (\d+); saved", printed).group(1))
     assert not (trainer.folder / "output_metadata.json").exists()
 

@@ -1,4 +1,4 @@
-"""Continuous training on this machine: the newest span, from the last blessed model, with its vocabulary."""
+"""Continuous training on this machine: each run reads the newest span and starts from the last blessed model."""
 
 import json
 
@@ -9,7 +9,7 @@ from pipeline.settings.run import PipelineSettings, VocabularySettings
 from tests.pipeline.conftest import Project
 
 
-def test_a_warm_start_and_something_else_to_start_from_exclude_each_other():
+def test_warm_start_and_another_start_exclude_each_other():
     with pytest.raises(ValueError, match=r"Pipeline.warm_start is True, but must be False where Training.pretrained"):
         PipelineSettings(warm_start=True, vocabulary=VocabularySettings(path="x.model"))
     with pytest.raises(ValueError, match=r"Packaging.weights is .int8., but must be .float32. where"):

@@ -1,3 +1,5 @@
+"""Zero-shot answers about single pictures, from the functions and from the command."""
+
 import io
 import json
 import pathlib
@@ -24,10 +26,10 @@ def picture(tmp_path) -> str:
     return str(path)
 
 
-def test_the_newest_complete_version_counts(exported, tmp_path):
+def test_newest_complete_version_is_taken(exported, tmp_path):
     assert versions.newest(exported) == exported
     assert versions.newest(str(pathlib.Path(exported).parent)) == exported
-    (tmp_path / "9").mkdir()  # a push that has not ended: no saved_model.pb yet
+    (tmp_path / "9").mkdir()  # an unfinished push: no saved_model.pb yet
     with pytest.raises(ValueError, match="holds no SavedModel; run `make quickstart`"):
         versions.newest(str(tmp_path))
     with pytest.raises(ValueError, match="is one version; name the folder above it"):
@@ -40,12 +42,12 @@ def test_probabilities_by_picture_and_label(exported, picture):
     assert all(0 <= probability <= 1 for probability in answers[picture].values())
 
 
-def test_a_picture_is_seen_as_training_and_the_demo_see_it(exported, tmp_path):
-    """The model itself takes a BMP's palette for grey, what is transparent in a GIF for black, and turns nothing."""
+def test_picture_is_prepared_as_in_training(exported, tmp_path):
+    """The model reads a BMP's palette as grey, transparent pixels of a GIF as black, and ignores EXIF orientation."""
     shape = Image.open(io.BytesIO(shape_pairs()[0][0])).convert("RGB").quantize(8)
     see_through = Image.new("P", shape.size, 0)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown a quarter turn clockwise
+    exif[0x0112] = 6  # viewers turn it a quarter clockwise
     side = Image.linear_gradient("L").convert("RGB")
     pairs = {
         "palette": (encode(shape, "BMP"), encode(shape.convert("RGB"))),
@@ -61,7 +63,7 @@ def test_a_picture_is_seen_as_training_and_the_demo_see_it(exported, tmp_path):
         shares = [[answered[str(path)][label] for label in labels] for path in paths]
         assert shares[0] == pytest.approx(shares[1], abs=1e-6), name
         raw = client.predict("embed_image", {"image_bytes": [given, meant]})["image_embedding"]
-        assert np.abs(raw[0] - raw[1]).max() > 1e-3, f"control: {name} is nothing that has to be mended"
+        assert np.abs(raw[0] - raw[1]).max() > 1e-3, f"control: {name} needs no preparation"
 
 
 @pytest.mark.parametrize(
@@ -69,13 +71,13 @@ def test_a_picture_is_seen_as_training_and_the_demo_see_it(exported, tmp_path):
     [
         (["missing.png"], ["a"], "--image=missing.png cannot be read: No such file"),
         ([__file__], ["a"], "test_zero_shot.py: not a picture in JPEG, PNG, GIF or BMP"),
-        (["x.png", "x.png"], ["a"], "named twice"),
-        (["x.png"], ["a", "a"], "named twice"),
+        (["x.png", "x.png"], ["a"], "--image has a picture twice: x.png, x.png; name each once"),
+        (["x.png"], ["a", "a"], "--labels has a label twice: .*; name each once"),
         ([], ["a"], "add --image FILE"),
         (["x.png"], ["a", ""], "empty label"),
     ],
 )
-def test_bad_arguments_say_what_to_do(exported, images, labels, message):
+def test_bad_arguments_are_reported_with_the_fix(exported, images, labels, message):
     with pytest.raises(ValueError, match=message):
         zero_shot.ask(LocalClient(exported), images, labels)
 
@@ -83,20 +85,20 @@ def test_bad_arguments_say_what_to_do(exported, images, labels, message):
 @pytest.mark.parametrize(
     ("places", "message"),
     [
-        ((None, None, None), "name one place to ask"),
-        (("served", "localhost:8500", None), "name one place to ask"),
+        ((None, None, None), "name one model to ask"),
+        (("served", "localhost:8500", None), "name one model to ask"),
         ((None, "localhost", None), "--server=localhost must be HOST:PORT"),
         ((None, "http://localhost:8500", None), "must be HOST:PORT, such as localhost:8500; --rest takes a URL"),
         ((None, None, "localhost:8501"), "must be a URL, such as http://localhost:8501; --server takes HOST:PORT"),
     ],
 )
-def test_a_wrong_place_is_told(places, message):
+def test_bad_model_flags_are_reported(places, message):
     with pytest.raises(ValueError, match=message):
         zero_shot.make_client(*places)
 
 
-def test_command_line_asks_here_over_grpc_and_over_rest_and_says_what_is_wrong(exported, picture):
-    """One answer, three ways; the commands run beside each other, as each imports TensorFlow."""
+def test_command_gives_one_answer_in_process_over_grpc_and_over_rest(exported, picture):
+    """The three commands run in parallel, because each imports TensorFlow."""
     asked = [f"--image={picture}", "--labels=cat, dog", "--json"]
     with thread_server(exported) as address, rest_server(LocalClient(exported)) as url:
         places = [f"--model_dir={exported}", f"--server={address}", f"--rest={url}"]

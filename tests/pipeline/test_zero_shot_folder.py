@@ -1,4 +1,4 @@
-"""Answers for a folder: one line a picture, broken ones included, and a file that appears whole or not at all."""
+"""Answers about a folder: one line for each picture, also broken ones, in a file that appears whole or not at all."""
 
 import json
 import re
@@ -18,7 +18,7 @@ LABELS = ["a red disc", "a blue ring", "ρόδα"]
 
 @pytest.fixture
 def folder(tmp_path):
-    """Seven pictures, three files that are called so, and a text."""
+    """Seven pictures, three other files with a suffix of pictures, and a text file."""
     pictures = tmp_path / "pictures"
     (pictures / "below").mkdir(parents=True)
     for number, (picture, _, _) in enumerate(shape_pairs()[:7]):
@@ -26,12 +26,12 @@ def folder(tmp_path):
     (pictures / "below" / "3a.png").write_bytes(b"no picture")
     (pictures / "2a.png").write_bytes(b"")
     (pictures / "gone.jpg").symlink_to("nowhere")
-    (pictures / "notes.txt").write_text("no picture, and not called like one")
+    (pictures / "notes.txt").write_text("not a picture, and without a suffix of one")
     return pictures
 
 
 class Fake:
-    """Answers at once; what does not start like a PNG is refused, as a server does it."""
+    """Answers at once; refuses bytes that do not start like a PNG, in the words of a server."""
 
     def __init__(self, fails_at: int = 10**9) -> None:
         self.requests = 0
@@ -53,7 +53,7 @@ def read(path) -> list[dict]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_every_picture_has_a_line_and_broken_ones_stop_nothing(folder, tmp_path, capsys, batch_size):
+def test_every_picture_has_a_line_and_broken_ones_do_not_stop_the_run(folder, tmp_path, capsys, batch_size):
     output = tmp_path / "answers.jsonl"
     line = zero_shot_folder.ask(Fake(), str(folder), LABELS, str(output), batch_size)
     assert line.startswith(f"{output}: 7 pictures answered, 3 broken, 1 other files left out")
@@ -70,7 +70,7 @@ def test_every_picture_has_a_line_and_broken_ones_stop_nothing(folder, tmp_path,
     assert re.search(r"10/10 \[\d+:\d+<\d+:\d+, .*pictures/s, broken=3\]", shown)
 
 
-def test_the_answers_are_those_of_one_request(exported, folder, tmp_path):
+def test_batched_answers_equal_the_answers_of_one_request(exported, folder, tmp_path):
     client = LocalClient(exported)
     zero_shot_folder.ask(client, str(folder), LABELS, str(tmp_path / "answers.jsonl"), 4)
     rows = [row for row in read(tmp_path / "answers.jsonl") if "probability" in row]
@@ -79,7 +79,7 @@ def test_the_answers_are_those_of_one_request(exported, folder, tmp_path):
     assert [row["probability"] for row in rows] == [pytest.approx(shares, abs=1e-6) for shares in together]
 
 
-def test_a_server_that_fails_for_a_while_is_asked_again(folder, tmp_path, monkeypatch):
+def test_server_that_fails_for_a_while_is_asked_again(folder, tmp_path, monkeypatch):
     waited = []
     monkeypatch.setattr(zero_shot_folder.time, "sleep", waited.append)
 
@@ -94,13 +94,13 @@ def test_a_server_that_fails_for_a_while_is_asked_again(folder, tmp_path, monkey
     assert (tmp_path / "shaky").read_text() == (tmp_path / "sound").read_text()
 
 
-def test_control_a_server_that_never_answered_is_not_waited_for(folder, tmp_path, monkeypatch):
+def test_control_server_that_never_answered_is_not_asked_again(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(zero_shot_folder.time, "sleep", None)
     with pytest.raises(NoAnswer, match="went away"):
         zero_shot_folder.ask(Fake(fails_at=1), str(folder), LABELS, str(tmp_path / "answers.jsonl"), 2)
 
 
-def test_a_run_that_fails_leaves_the_file_of_the_one_before(folder, tmp_path, monkeypatch):
+def test_failed_run_keeps_the_output_of_the_run_before(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(zero_shot_folder.time, "sleep", lambda _: None)
     output = tmp_path / "answers.jsonl"
     output.write_text("before")
@@ -110,8 +110,8 @@ def test_a_run_that_fails_leaves_the_file_of_the_one_before(folder, tmp_path, mo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "pictures"]
 
 
-def test_a_run_that_was_killed_starts_anew(folder, tmp_path):
-    """Killed in its second request: no file; then the same command writes what a run that was not killed writes."""
+def test_run_after_a_killed_run_writes_all_answers(folder, tmp_path):
+    """A run killed in its second request leaves no output; the next run writes the same as an undisturbed one."""
     output, expected = tmp_path / "answers.jsonl", tmp_path / "expected.jsonl"
     script = (
         "import os, signal, sys\n"
@@ -136,7 +136,7 @@ def test_a_run_that_was_killed_starts_anew(folder, tmp_path):
     assert not list(tmp_path.glob("*.unfinished"))
 
 
-def test_a_server_that_refuses_without_naming_a_row_is_no_endless_loop(folder, tmp_path):
+def test_refusal_that_names_no_row_is_raised(folder, tmp_path):
     class Refusing:
         def predict(self, *_):
             raise Refused("something else")
@@ -145,7 +145,7 @@ def test_a_server_that_refuses_without_naming_a_row_is_no_endless_loop(folder, t
         zero_shot_folder.ask(Refusing(), str(folder), LABELS, str(tmp_path / "answers.jsonl"), 2)
 
 
-def test_nothing_to_ask_about_and_nowhere_to_write_are_told(folder, tmp_path):
+def test_missing_pictures_and_unwritable_output_are_reported(folder, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="none holds no file that ends with"):
         zero_shot_folder.ask(Fake(), str(tmp_path / "none"), LABELS, str(tmp_path / "answers.jsonl"), 2)

@@ -1,9 +1,8 @@
-"""The Trainer's command, as Kubeflow Pipelines run it, on files of its own."""
+"""The Trainer's command as Kubeflow Pipelines run it, on shards that it writes."""
 
 import pathlib
 import shutil
 import subprocess
-import time
 
 import numpy as np
 from tfx.types import standard_artifacts
@@ -11,11 +10,12 @@ from tfx.types import standard_artifacts
 from components.artifacts import Vocabulary
 from models.pretrained import saved_model
 from tests.models.training.shapes import EXAMPLES, write_shards
+from tests.pipeline import checkpoints
 from tests.pipeline.conftest import GIN, ROOT
 from tests.pipeline.kfp import compiled
 from tests.pipeline.kfp.launcher import BUCKET, Launcher
 
-# Every step sees all rows, in any order; a large epsilon keeps Adam from making much of rounding.
+# Every step reads all rows, in any order; a large epsilon keeps Adam from amplifying rounding errors.
 TINY = (
     "JsonlSource.path = 'gs://b/x.jsonl'", "ImageTower.width = 64", "ImageTower.depth = 1", "ImageTower.mlp_dim = 64",
     "TextTower.length = 12", "TextTower.width = 64", "TextTower.mlp_dim = 64", "AdamW.epsilon = 1e-3",
@@ -33,7 +33,7 @@ INPUTS, OUTPUTS = ("examples", "schema", "vocabulary"), ("model", "model_run")
 
 
 class Trainer:
-    """The Trainer's command lines on files of its own."""
+    """A folder of inputs and outputs of one Trainer, and its command lines."""
 
     def __init__(self, folder: pathlib.Path, image: pathlib.Path, vocabulary: str) -> None:
         self.launcher = Launcher(folder, image, resolvers=False)
@@ -46,7 +46,7 @@ class Trainer:
         shutil.copy(vocabulary, self.folder / "vocabulary" / "vocabulary.model")
 
     def command(self, steps: int, *bindings: str) -> list[str]:
-        """As Kubeflow Pipelines run it."""
+        """Returns the command line that Kubeflow Pipelines would run."""
         files = [GIN, str(ROOT / "gin" / "platform" / "kubeflow.gin")]
         root = f"Kubeflow.root = '{BUCKET}/siglip'"
         spec = compiled.kubeflow(self.folder, *TINY, root, *bindings, files=files)[0]
@@ -73,15 +73,8 @@ class Trainer:
     def weights(self) -> dict[str, np.ndarray]:
         return saved_model.read(str(self.folder / "model" / "Format-Serving")).weights
 
-    def steps(self) -> list[int]:
-        """Of the checkpoints that are whole."""
-        found = self.launcher.bucket.glob("siglip/own_data/checkpoints/*/step-*/progress.json")
-        return sorted(int(path.parent.name.removeprefix("step-")) for path in found)
-
     def wait_for_a_checkpoint(self, process: subprocess.Popen, after: int) -> None:
-        while max(self.steps(), default=0) <= after:
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.02)
+        checkpoints.wait_for_one(self.launcher.bucket / "siglip" / "own_data" / "checkpoints", process, after)
 
     def _runtime_artifact(self, name: str, kind: type) -> dict:
         title = kind.TYPE_NAME if "." in kind.TYPE_NAME else f"tfx.{kind.TYPE_NAME}"

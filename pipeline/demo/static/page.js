@@ -1,4 +1,4 @@
-// Asks without leaving the page, so that the chosen picture stays chosen, and takes pictures that are dropped.
+// Sends the forms without leaving the page, so that the picture stays chosen, and accepts dropped pictures.
 "use strict";
 
 const input = document.querySelector("#image");
@@ -20,8 +20,8 @@ function problem(text) {
 async function ask(form, answer) {
   const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  const told = page.querySelector("#" + answer.id);
-  return told ? told.childNodes : page.querySelectorAll(".problem");
+  const shown = page.querySelector("#" + answer.id);
+  return shown ? shown.childNodes : page.querySelectorAll(".problem");
 }
 
 for (const form of document.querySelectorAll("form[data-answer]")) {
@@ -39,7 +39,7 @@ for (const form of document.querySelectorAll("form[data-answer]")) {
     try {
       show(answer, ...(await ask(form, answer)));
     } catch {
-      show(answer, problem("There is no answer. Does the demo still run, and can the picture still be read?"));
+      show(answer, problem("The demo did not answer. Check that it still runs and that the picture can still be read."));
     }
     button.disabled = false;
   });
@@ -58,7 +58,7 @@ if (input) {
     }
   });
   for (const name of ["dragover", "drop"]) {
-    // A picture that misses the box must not replace the page.
+    // A picture that is dropped beside the box must not replace the page.
     document.addEventListener(name, (event) => event.preventDefault());
   }
   drop.addEventListener("dragover", () => drop.classList.add("over"));

@@ -1,4 +1,4 @@
-"""The report that is shown is the last run's, never an older one's."""
+"""The summary shows the report of the last run, never an older one."""
 
 import ml_metadata
 import pytest
@@ -33,7 +33,7 @@ def add_run(connection: metadata_store_pb2.ConnectionConfig, state: int, uri: st
     store.put_execution(execution, written, [])
 
 
-def test_the_last_runs_report_is_shown_whether_written_or_from_cache(metadata):
+def test_report_of_the_last_run_is_shown_also_from_cache(metadata):
     add_run(metadata, COMPLETE, "first")
     add_run(metadata, COMPLETE, "second")
     assert summary.latest_report(metadata) == "second"
@@ -42,7 +42,7 @@ def test_the_last_runs_report_is_shown_whether_written_or_from_cache(metadata):
 
 
 @pytest.mark.parametrize("before", [0, 1])
-def test_a_run_whose_report_found_no_input_shows_no_older_one(metadata, before):
+def test_run_without_a_report_shows_no_older_report(metadata, before):
     for _ in range(before):
         add_run(metadata, COMPLETE, "older")
     add_run(metadata, FAILED)
@@ -50,7 +50,7 @@ def test_a_run_whose_report_found_no_input_shows_no_older_one(metadata, before):
         summary.latest_report(metadata)
 
 
-def test_the_type_of_the_execution_is_the_components():
+def test_execution_type_is_the_class_path_of_the_component():
     from components.run_report.component import RunReport as Component
 
     assert f"{Component.__module__}.{Component.__name__}" == summary._REPORT_EXECUTION

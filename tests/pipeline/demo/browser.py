@@ -1,4 +1,4 @@
-"""Headless Chromium by its DevTools protocol: enough to open a page, use it as a person does, and take its picture."""
+"""Headless Chromium through its DevTools protocol: opens a page, uses it like a person, and takes screenshots."""
 
 import base64
 import itertools
@@ -19,7 +19,7 @@ _SECONDS = 60
 
 
 class Browser:
-    """One tab; `with Browser(folder) as browser`, where `folder` is for its profile."""
+    """One tab; use it as `with Browser(folder) as browser`, where `folder` is for the profile."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._port_file = folder / "DevToolsActivePort"
@@ -44,7 +44,7 @@ class Browser:
         self._process.wait(_SECONDS)
 
     def call(self, method: str, **arguments: Any) -> Any:
-        """Calls a method of the protocol and waits for what it gives."""
+        """Calls a method of the protocol and returns its result."""
         number = next(self._ids)
         self._socket.send(json.dumps({"id": number, "method": method, "params": arguments}))
         while (answer := json.loads(self._socket.recv())).get("id") != number:
@@ -53,13 +53,13 @@ class Browser:
         return answer["result"]
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
+        """Returns the value of a JavaScript expression in the page."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, f"{script}: {answer['exceptionDetails']}"
         return answer["result"].get("value")
 
     def open(self, address: str, width: int, dark: bool = False) -> None:
-        """Opens a page in a window of that width, in CSS pixels."""
+        """Opens a page in a window of `width` CSS pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
@@ -69,7 +69,7 @@ class Browser:
         wait_for(lambda: self.run(f"location.href.startsWith({address!r}) && document.readyState == 'complete'"))
 
     def choose_file(self, selector: str, file: pathlib.Path) -> None:
-        """Chooses a file in an input of the page."""
+        """Chooses a file in a file input of the page."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
@@ -91,9 +91,9 @@ class Browser:
 
 
 def wait_for(holds: Any) -> Any:
-    """Asks until the answer is true, and returns it; fails after a minute."""
+    """Calls `holds` until it returns a true value, and returns that; fails after a minute."""
     end = time.monotonic() + _SECONDS
     while not (answer := holds()):
-        assert time.monotonic() < end, "what the test waits for did not come"
+        assert time.monotonic() < end, "the condition did not hold within a minute"
         time.sleep(0.05)
     return answer

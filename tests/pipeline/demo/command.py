@@ -1,4 +1,4 @@
-"""The demo as a command that runs."""
+"""The demo, run as a command."""
 
 import contextlib
 import re
@@ -12,14 +12,14 @@ from tests.pipeline.conftest import ROOT
 
 @contextlib.contextmanager
 def running(*flags: str) -> Iterator[tuple[str, str]]:
-    """Yields the address, and what was printed until then; in the end Ctrl-C must stop it."""
+    """Yields the address and the output until then; at the end, checks that Ctrl-C stops the demo."""
     command = [sys.executable, "-m", "pipeline.demo", "--port=0", *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=_accept_ctrl_c) as process:
         try:
             printed = ""
             while not (found := re.search(r"http://127\.0\.0\.1:\d+", printed)):
                 line = process.stdout.readline()
-                assert line, f"it ended: {printed}"
+                assert line, f"the demo ended: {printed}"
                 printed += line
             yield found.group(), printed
             process.send_signal(signal.SIGINT)
@@ -29,6 +29,6 @@ def running(*flags: str) -> Iterator[tuple[str, str]]:
             process.kill()
 
 
-def _hear_ctrl_c() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would the demo of tests that run there."""
+def _accept_ctrl_c() -> None:
+    """Restores SIGINT, which processes ignore that a shell started in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

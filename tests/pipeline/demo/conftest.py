@@ -3,8 +3,8 @@
 import pytest
 
 from beam.filters.pictures import PictureSettings
-from pipeline.demo import index, pictures
-from pipeline.demo.model import Model
+from pipeline.demo import collection, index
+from pipeline.demo.model import LoadedModel
 from tests.pictures import shape_pairs
 
 RULES = PictureSettings(min_side=1, max_bytes=1_000_000, max_pixels=10_000)
@@ -12,13 +12,13 @@ SHAPES = shape_pairs()[:40]
 
 
 @pytest.fixture(scope="session")
-def model(exported) -> Model:
-    return Model(exported)
+def model(exported) -> LoadedModel:
+    return LoadedModel(exported)
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> str:
-    """The shapes in two folders, one of them twice, and two files that are no picture."""
+    """The shapes in two folders, one shape twice, and two files that are not pictures."""
     path = tmp_path_factory.mktemp("pictures")
     (path / "deep").mkdir()
     for number, (picture, _, _) in enumerate(SHAPES):
@@ -31,4 +31,4 @@ def folder(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def built(model, folder) -> tuple[index.Index, list[str]]:
-    return index.build(pictures.Folder(folder), model, RULES)
+    return index.build(collection.ImageFolder(folder), model, RULES)

@@ -1,4 +1,4 @@
-"""The page in headless Chromium, used as a person does, wide and as narrow as a phone."""
+"""The page in headless Chromium, used like a person, in a wide window and in one as narrow as a phone."""
 
 import pathlib
 
@@ -81,15 +81,15 @@ def test_the_page_fits(address, browser, folder, tmp_path, width, dark):
     print(file)
 
 
-def test_the_keyboard_is_enough(address, browser, folder):
+def test_page_works_with_the_keyboard_alone(address, browser, folder):
     browser.open(address, 1100)
     reached = []
     for _ in range(5):
         browser.press(*TAB)
         reached.append(browser.run("document.activeElement.id || document.activeElement.textContent"))
-        ringed = ".drop" if reached[-1] == "image" else ":focus"  # the file input itself cannot be seen
+        ringed = ".drop" if reached[-1] == "image" else ":focus"  # the file input itself is invisible
         ring = browser.run(f"getComputedStyle(document.querySelector('{ringed}')).outline")
-        assert "solid 3px" in ring, f"no one sees that {reached[-1]} has the focus: {ring}"
+        assert "solid 3px" in ring, f"the focus on {reached[-1]} is invisible: {ring}"
     assert reached == ["image", "labels", "Ask", "text", "Search"]
     browser.run("document.querySelector('#text').focus()")
     browser.call("Input.insertText", text="a blue ring")
@@ -107,10 +107,10 @@ def test_a_picture_can_be_dropped(address, browser):
     assert shown(browser, "#chosen") == ["dropped.png"]
     ask(browser, "cat")
     (told,) = wait_for(lambda: shown(browser, "#ask-answer .problem"))
-    assert told.startswith("dropped.png: this is no whole picture in JPEG, PNG")
+    assert told.startswith("dropped.png: this is not a complete picture in JPEG, PNG")
 
 
-def test_a_file_that_is_too_large_is_told_before_it_is_sent(address, browser, tmp_path):
+def test_too_large_file_is_refused_before_it_is_sent(address, browser, tmp_path):
     large = tmp_path / "large.png"
     large.write_bytes(bytes(1_200_000))
     browser.open(address, 1100)
@@ -121,7 +121,7 @@ def test_a_file_that_is_too_large_is_told_before_it_is_sent(address, browser, tm
     ]
 
 
-def test_without_scripts_the_page_answers_too(address, browser, folder):
+def test_page_answers_without_scripts(address, browser, folder):
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(address, 375)
@@ -141,7 +141,7 @@ def test_a_form_of_another_site_is_refused(address, browser):
     assert told.startswith("Another site sent this form")
 
 
-def test_a_demo_that_has_stopped_is_told(address, browser):
+def test_stopped_demo_is_reported(address, browser):
     browser.open(address, 375)
     browser.call("Network.enable")
     browser.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
@@ -153,4 +153,4 @@ def test_a_demo_that_has_stopped_is_told(address, browser):
         browser.call(
             "Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1
         )
-    assert told.startswith("There is no answer. Does the demo still run")
+    assert told.startswith("The demo did not answer. Check that it still runs")

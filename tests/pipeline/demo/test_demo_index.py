@@ -1,4 +1,4 @@
-"""What the demo searches: pictures of folders and shards, their index, and the model that embeds them."""
+"""The demo's search: collections of folders and shards, their index, and the model that embeds them."""
 
 import io
 import os
@@ -11,8 +11,8 @@ from PIL import Image
 
 from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
-from pipeline.demo import index, pictures
-from pipeline.demo.model import Model
+from pipeline.demo import collection, index
+from pipeline.demo.model import LoadedModel
 from tests.beam import stored
 from tests.pipeline.demo.command import running
 from tests.pipeline.demo.conftest import RULES, SHAPES
@@ -20,7 +20,7 @@ from tests.pipeline.demo.conftest import RULES, SHAPES
 ROWS = [ImageText(f"key-{n}", image, caption, "", "test") for n, (image, caption, _) in enumerate(SHAPES)]
 
 
-def test_a_picture_is_the_nearest_to_itself(model, built):
+def test_picture_is_nearest_to_itself(model, built):
     for image, _, _ in SHAPES[:3]:
         (nearest, similarity), (_, second) = built[0].search(model.embed_images([image])[0], 2)
         assert similarity == pytest.approx(1, abs=1e-5)
@@ -28,11 +28,11 @@ def test_a_picture_is_the_nearest_to_itself(model, built):
         assert nearest.thumbnail.startswith("data:image/jpeg;base64,")
 
 
-def test_an_index_takes_each_picture_once_and_names_those_it_cannot_use(built):
+def test_index_has_each_picture_once_and_names_unusable_ones(built):
     found, problems = built
     assert len(found) == len({image for image, _, _ in SHAPES}) == 40
     (told,) = problems
-    assert told.startswith("broken.jpg: this is no whole picture in JPEG, PNG")
+    assert told.startswith("broken.jpg: this is not a complete picture in JPEG, PNG")
 
 
 def test_large_pictures_are_shrunk_before_a_batch_of_them_is_decoded(tmp_path):
@@ -45,29 +45,29 @@ def test_large_pictures_are_shrunk_before_a_batch_of_them_is_decoded(tmp_path):
             embedded.extend(Image.open(io.BytesIO(image)).size for image in images)
             return np.ones((len(images), 1), np.float32)
 
-    index.build(pictures.Folder(str(tmp_path)), Recorder(), PictureSettings())
+    index.build(collection.ImageFolder(str(tmp_path)), Recorder(), PictureSettings())
     assert embedded == [(300, 200), (1536, 768)]
 
 
 def test_rows_of_stored_shards_are_indexed_with_their_captions(model, tmp_path):
     examples = stored.write(tmp_path, ROWS)
-    assert len(index.build(pictures.Examples(examples), model, RULES)[0]) == 40
+    assert len(index.build(collection.StoredExamples(examples), model, RULES)[0]) == 40
     held_out = stored.by_split(ROWS)["test"]
-    found, problems = index.build(pictures.Examples(f"{examples}/Split-test/"), model, RULES)
+    found, problems = index.build(collection.StoredExamples(f"{examples}/Split-test/"), model, RULES)
     assert 0 < len(found) == len(held_out) < 40
     assert not problems
     for row in held_out:
         assert found.search(model.embed_images([row.image])[0], 1)[0][0].caption == row.caption
 
 
-def test_sources_that_cannot_be_read_say_so(model, tmp_path):
-    with pytest.raises(ValueError, match=r"--images=.*/none is no folder; name a folder of files in JPEG"):
-        pictures.Folder(str(tmp_path / "none"))
+def test_unreadable_collections_are_reported(model, tmp_path):
+    with pytest.raises(ValueError, match=r"--images=.*/none is not a folder; name a folder of files in JPEG"):
+        collection.ImageFolder(str(tmp_path / "none"))
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"no picture of .* can be used: broken.png: this is no whole picture"):
-        index.build(pictures.Folder(str(tmp_path)), model, RULES)
+    with pytest.raises(ValueError, match=r"no picture of .* can be used: broken.png: this is not a complete picture"):
+        index.build(collection.ImageFolder(str(tmp_path)), model, RULES)
     with pytest.raises(ValueError, match=r"--examples=.* has no TFRecord shard; name a folder such as"):
-        pictures.Examples(str(tmp_path))
+        collection.StoredExamples(str(tmp_path))
     for name, content in {"cut.tfrecord": b"no shard at all", "other.tfrecord": None}.items():
         shard = tmp_path / name / name
         shard.parent.mkdir()
@@ -77,40 +77,40 @@ def test_sources_that_cannot_be_read_say_so(model, tmp_path):
         else:
             shard.write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} is damaged, or its rows are not this project's"):
-            index.build(pictures.Examples(str(shard.parent)), model, RULES)
+            index.build(collection.StoredExamples(str(shard.parent)), model, RULES)
 
 
-def test_an_index_that_is_kept_is_taken_while_nothing_has_changed(built, exported, folder, tmp_path):
-    made_of = index.fingerprint(pictures.Folder(folder), exported, RULES)
+def test_kept_index_is_loaded_if_its_inputs_are_unchanged(built, exported, folder, tmp_path):
+    made_of = index.fingerprint(collection.ImageFolder(folder), exported, RULES)
     assert index.Index.load(str(tmp_path), made_of) is None
     built[0].save(str(tmp_path), made_of)
     assert [path.name for path in tmp_path.iterdir()] == [index.INDEX_FILE]
-    kept = index.Index.load(str(tmp_path), index.fingerprint(pictures.Folder(folder), exported, RULES))
+    kept = index.Index.load(str(tmp_path), index.fingerprint(collection.ImageFolder(folder), exported, RULES))
     query = np.ones(32, np.float32)
     assert kept.search(query, 40) == built[0].search(query, 40)
-    other_rules = index.fingerprint(pictures.Folder(folder), exported, PictureSettings())
+    other_rules = index.fingerprint(collection.ImageFolder(folder), exported, PictureSettings())
     assert index.Index.load(str(tmp_path), other_rules) is None
     (tmp_path / index.INDEX_FILE).write_bytes((tmp_path / index.INDEX_FILE).read_bytes()[:1000])
     assert index.Index.load(str(tmp_path), made_of) is None
 
 
-def test_what_an_index_is_made_of_changes_with_each_file(exported, tmp_path):
+def test_fingerprint_changes_with_each_file(exported, tmp_path):
     file = tmp_path / "a.png"
     file.write_bytes(b"1")
-    first = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
+    first = index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES)
     file.write_bytes(b"22")
-    second = index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES)
+    second = index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES)
     assert first != second
-    assert index.fingerprint(pictures.Folder(str(tmp_path)), str(tmp_path), RULES) != second
-    (tmp_path / "b.png").symlink_to("nowhere")  # a picture that cannot be used stops nothing
-    assert index.fingerprint(pictures.Folder(str(tmp_path)), exported, RULES) != second
+    assert index.fingerprint(collection.ImageFolder(str(tmp_path)), str(tmp_path), RULES) != second
+    (tmp_path / "b.png").symlink_to("nowhere")  # a picture that cannot be used does not stop the demo
+    assert index.fingerprint(collection.ImageFolder(str(tmp_path)), exported, RULES) != second
 
 
 @pytest.mark.slow
 def test_the_command_keeps_its_index(exported, tmp_path):
     examples = stored.write(tmp_path / "examples", ROWS)
     flags = (f"--model_dir={exported}", f"--examples={examples}/Split-train", f"--index_dir={tmp_path / 'kept'}")
-    for expected in ("Indexed", f"Taken from {tmp_path / 'kept'}:"):
+    for expected in ("Indexed", "Loaded the index"):
         with running(*flags) as (address, printed):
             assert expected in printed
             with urllib.request.urlopen(f"{address}/search", b"text=a+red+disc") as answer:
@@ -119,7 +119,7 @@ def test_the_command_keeps_its_index(exported, tmp_path):
 
 
 class Foreign(tf.Module):
-    """The least that a model may be, and signatures that the demo does not know."""
+    """A minimal model, with signatures that the demo does not know."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def embed_image(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -138,17 +138,17 @@ class Foreign(tf.Module):
         return {"classes": inputs[:, None], "scores": tf.ones([tf.size(inputs), 1])}
 
 
-def test_a_model_may_have_more_signatures_but_not_less_and_must_be_whole(tmp_path):
+def test_model_with_missing_signatures_or_damaged_files_is_refused(tmp_path):
     served = Foreign()
     less = {"embed_image": served.embed_image, "classify_emoji": served.classify}
     tf.saved_model.save(served, str(tmp_path / "less"), signatures=less)
     with pytest.raises(
         ValueError, match="no signature embed_text, serving_default, but classify_emoji, embed_image; name a model"
     ):
-        Model(str(tmp_path / "less"))
+        LoadedModel(str(tmp_path / "less"))
     (tmp_path / "less" / "saved_model.pb").write_bytes(b"cut")
     with pytest.raises(ValueError, match=r"less cannot be loaded \(.*\); push or export the model again"):
-        Model(str(tmp_path / "less"))
+        LoadedModel(str(tmp_path / "less"))
     more = {**less, "embed_text": served.embed_text, "serving_default": served.zero_shot}
     tf.saved_model.save(served, str(tmp_path / "more"), signatures=more)
-    assert Model(str(tmp_path / "more")).probabilities(b"", ["a", "b"]) == [0.5, 0.5]
+    assert LoadedModel(str(tmp_path / "more")).probabilities(b"", ["a", "b"]) == [0.5, 0.5]

@@ -1,8 +1,8 @@
-"""Stands in for Kubeflow Pipelines 2 and Vertex AI: walks a compiled specification, and runs its containers' commands.
+"""A fake of Kubeflow Pipelines 2 and Vertex AI: it walks a compiled specification and runs the containers' commands.
 
-Each runs as a process of its own, with nothing of this checkout but the installed wheel, in an empty folder, as the
-launcher of a pod would run it: the placeholder {{$}} is an ExecutorInput, and what comes back is an ExecutorOutput. A
-bucket is a folder here: its address is replaced by the folder's path as a process starts, and back as it ends.
+Each command runs like in a pod: as a process of its own, in an empty folder, with the installed wheel and without this
+checkout. The launcher replaces the placeholder {{$}} by an ExecutorInput and reads an ExecutorOutput. A folder stands
+for the bucket: the launcher replaces the bucket's address by the folder's path in inputs, and back in outputs.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.artifacts\['(\w+)'\]\.metadata\['(\w
 
 
 class Failed(RuntimeError):
-    """A task failed; the message is the end of what it printed."""
+    """A task failed; the message is the end of its output."""
 
 
 def make_image(folder: pathlib.Path) -> pathlib.Path:
-    """An environment with this project's wheel and what the lock has, and not the checkout; returns its bin folder."""
+    """Makes an environment with this project's wheel and the packages of the lock; returns its bin folder."""
     source, wheels, image = folder / "source", folder / "wheels", folder / "image"
     source.mkdir()
     for name in _WHEEL_OF:
@@ -43,7 +43,7 @@ def make_image(folder: pathlib.Path) -> pathlib.Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", image], check=True)
     (packages,) = image.glob("lib/python*/site-packages")
     (lock,) = (path for path in sys.path if path.endswith("site-packages"))
-    # A path file adds a folder without reading the path files in it, of which one leads to the checkout.
+    # A .pth file adds a folder but does not read the .pth files in it, one of which would add the checkout.
     (packages / "lock.pth").write_text(lock + "\n")
     shutil.unpack_archive(wheel, packages, "zip")
     return image / "bin"
@@ -51,7 +51,7 @@ def make_image(folder: pathlib.Path) -> pathlib.Path:
 
 @dataclasses.dataclass
 class Task:
-    """What became of a task of a run."""
+    """The result of a task of a run."""
 
     cached: bool
     artifacts: dict[str, dict[str, Any]]
@@ -60,7 +60,7 @@ class Task:
 
 
 class Launcher:
-    """One installation: runs see what those before them left in bucket, metadata and cache."""
+    """One installation: each run sees the bucket, metadata and cache that the runs before it left."""
 
     def __init__(self, folder: pathlib.Path, bin_folder: pathlib.Path, resolvers: bool) -> None:
         self.bucket, self._scratch, self._bin = folder / "bucket", folder / "scratch", bin_folder
@@ -71,14 +71,14 @@ class Launcher:
         self.bucket.mkdir(parents=True, exist_ok=True)
 
     def run(self, spec: dict[str, Any], **parameters: Any) -> dict[str, Task]:
-        """Runs the tasks in the order of their dependencies; raises Failed at the first that fails."""
+        """Runs the tasks in the order of their dependencies; raises Failed for the first task that fails."""
         defined = spec["root"]["inputDefinitions"]["parameters"]
         values = {name: definition["defaultValue"] for name, definition in defined.items()} | parameters
         waiting, self.tasks = dict(spec["root"]["dag"]["tasks"]), {}
         root = f"{BUCKET}/runs/{uuid.uuid4().hex[:8]}"
         while waiting:
             ready = [name for name, task in waiting.items() if _before(task) <= {*self.tasks}]
-            assert ready, f"a cycle, or a task that is not there: {sorted(waiting)}"
+            assert ready, f"a cycle or a missing task: {sorted(waiting)}"
             with futures.ThreadPoolExecutor(max_workers=2) as pool:
                 started = {
                     name: pool.submit(self._task, name, waiting.pop(name), spec, values, f"{root}/{name}")
@@ -92,7 +92,7 @@ class Launcher:
         executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
         artifacts = self._input_artifacts(task)
         if "resolver" in executor:
-            assert self._resolvers, "resolver not implemented yet"  # what open-source Kubeflow Pipelines say
+            assert self._resolvers, "resolver not implemented yet"  # the error of open-source Kubeflow Pipelines
             queries = executor["resolver"]["outputArtifactQueries"]
             found = {key: self._query(query["filter"], artifacts) for key, query in queries.items()}
             return Task(False, {key: artifact for key, artifact in found.items() if artifact}, {})
@@ -127,16 +127,16 @@ class Launcher:
         return done
 
     def command(self, container: dict, executor_input: dict) -> list[str]:
-        """The command line of a container, with the bucket's folder in place of its address."""
+        """Returns the command line of a container, with the folder in place of the bucket's address."""
         text = json.dumps(executor_input)
         json_format.Parse(text, pipeline_spec_pb2.ExecutorInput())
         words = [word.replace("{{$}}", text) for word in [*container["command"], *container["args"]]]
         assert not any("{{$" in word for word in words)
-        assert max(len(word) for word in words) < 131_072, "longer than Linux takes an argument"
+        assert max(len(word) for word in words) < 131_072, "an argument is longer than Linux allows"
         return [word.replace(BUCKET, str(self.bucket)) for word in words]
 
     def environment(self) -> dict[str, str]:
-        """What a process sees: the image's Python, and nothing of this one's environment."""
+        """Returns the environment of a process: the Python of the image, and no variable of this process."""
         return {"PATH": f"{self._bin}:/usr/bin:/bin", "HOME": str(self._new_folder()), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
     def _execute(self, container: dict, executor_input: dict) -> tuple[int, str]:
@@ -147,7 +147,7 @@ class Launcher:
         return done.returncode, done.stdout
 
     def _collect(self, made: dict[str, dict], output_file: pathlib.Path) -> tuple[dict[str, Any]]:
-        """Merges what the process wrote; without it, outputs stay as they were meant to be."""
+        """Merges the ExecutorOutput into `made`; leaves `made` unchanged if the process wrote none."""
         if not output_file.exists():
             return ({},)
         output = json.loads(output_file.read_text().replace(str(self.bucket), BUCKET))
@@ -178,7 +178,7 @@ class Launcher:
         return found
 
     def _query(self, text: str, inputs: dict[str, dict]) -> dict[str, Any] | None:
-        """The newest artifact that all parts of a resolver's filter hold for."""
+        """Returns the newest artifact that matches all conditions of a resolver's filter."""
         if any(key not in inputs for key, _ in _PLACEHOLDER.findall(text)):
             return None
         text = _PLACEHOLDER.sub(lambda match: str(inputs[match[1]]["metadata"][match[2]]), text)
@@ -200,7 +200,7 @@ class Launcher:
 
 
 def _before(task: dict[str, Any]) -> set[str]:
-    """Tasks that must be done: those named, and whose outputs are inputs, which TFX does not name for resolvers."""
+    """Returns the tasks to run first: dependentTasks, and producers of inputs, which TFX omits there for resolvers."""
     given = [one for kind in task.get("inputs", {}).values() for one in kind.values()]
     sources = [one.get("taskOutputArtifact") or one.get("taskOutputParameter") for one in given]
     return {*task.get("dependentTasks", []), *(source["producerTask"] for source in sources if source)}
@@ -213,7 +213,7 @@ def _executor_input(parameters: dict, artifacts: dict, made: dict, outputs: dict
     return {
         "inputs": {
             "parameterValues": parameters,
-            # Metadata keep titles of types, and no more of their schemas.
+            # The metadata store keeps only the titles of type schemas.
             "artifacts": {key: runtime(one, {"schemaTitle": _title(one)}) for key, one in artifacts.items()},
         },
         "outputs": {

@@ -1,4 +1,4 @@
-"""The runners' command line: compile and submit, with clients that only note what they are asked."""
+"""The runners' commands, compile and submit, with fake clients that record the calls."""
 
 import re
 import subprocess
@@ -8,20 +8,19 @@ import kfp
 import kfp_server_api
 import pytest
 import tensorflow as tf
-from absl import flags
+from absl import app, flags
 from google.api_core.exceptions import PermissionDenied
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform
 
 from pipeline import kubeflow_runner, vertex_runner
-from pipeline.kfp import command as kfp_command
 from tests.pipeline.conftest import GIN, ROOT
 from tests.pipeline.kfp import compiled
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["", "tpu_v5e", "gpu"])
-def test_make_compile_writes_both_for_each_device(tmp_path, device):
+def test_make_compile_writes_both_specifications_for_each_device(tmp_path, device):
     command = ["make", "--assume-old=setup", "compile", f"OUTPUT={tmp_path}", f"DEVICE={device}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -30,7 +29,7 @@ def test_make_compile_writes_both_for_each_device(tmp_path, device):
 
 @pytest.fixture
 def command_line(monkeypatch, tmp_path):
-    """Runs a runner's main with a fake client; returns what it exits with."""
+    """Returns a function that runs the main of a runner with these flags."""
 
     def call(runner, argv, platform, **values):
         values = {"gin_file": compiled.gin(platform), "output": str(tmp_path / f"p{argv.pop()}"), **values}
@@ -51,7 +50,7 @@ def own_data(platform: str) -> list[str]:
     return [GIN, *compiled.gin(platform)[1:]]
 
 
-def test_vertex_client_and_schedule_get_the_values_of_the_flags(command_line, monkeypatch, capsys):
+def test_vertex_client_and_schedule_receive_the_flags(command_line, monkeypatch, capsys):
     calls = []
 
     class Job:
@@ -83,7 +82,7 @@ def test_vertex_client_and_schedule_get_the_values_of_the_flags(command_line, mo
     assert "Submitted" in capsys.readouterr().out
 
 
-def test_kubeflow_client_and_schedule_get_the_values_of_the_flags(command_line, monkeypatch, capsys):
+def test_kubeflow_client_and_schedule_receive_the_flags(command_line, monkeypatch, capsys):
     calls = []
 
     class Client:
@@ -129,7 +128,7 @@ REFUSED = [
     ({"data": "file:///pairs.jsonl"}, r"--data=file:///pairs.jsonl, but must lie in a bucket"),
     ({"data": "s3://b/pairs.jsonl"}, r"--data=s3://b/pairs.jsonl, but must lie in a bucket"),
     ({"push_to": "/serving"}, r"--push_to=/serving, but must lie in a bucket"),
-    ({"data": "gs://b/x", "cron": "daily"}, r"--cron='daily', but must be five fields, minute, hour"),
+    ({"data": "gs://b/x", "cron": "daily"}, r"--cron='daily', but must be five fields \(minute, hour"),
     ({"data": "gs://b/x", "output": "/proc/none/p.yaml"}, r"--output=/proc/none cannot be written"),
 ]  # fmt: skip
 
@@ -144,7 +143,7 @@ def test_submit_refuses_what_would_fail_hours_later(command_line, monkeypatch, v
         )  # fmt: skip
 
 
-def test_submit_refuses_data_for_a_source_that_reads_none_and_engines_that_are_not_filled_in(command_line):
+def test_submit_refuses_data_for_a_source_without_path_and_engine_placeholders(command_line):
     with pytest.raises(SystemExit, match=r"--data=gs://b/x: the source is OpenMojiSource, which has no path.*gin/"):
         command_line(kubeflow_runner, ["submit", ".yaml"], "kubeflow", gin_bindings=KUBEFLOW, data="gs://b/x")
     for engine in ("dataflow_image", "flink"):
@@ -153,16 +152,16 @@ def test_submit_refuses_data_for_a_source_that_reads_none_and_engines_that_are_n
             command_line(kubeflow_runner, ["submit", ".yaml"], "kubeflow", gin_bindings=KUBEFLOW, gin_file=files)
 
 
-def test_compile_says_what_was_written_and_what_comes_next(command_line, tmp_path, capsys):
+def test_compile_prints_the_file_and_the_next_command(command_line, tmp_path, capsys):
     command_line(vertex_runner, ["compile", ".json"], "vertex")
     said = rf"Compiled {tmp_path}/p.json \(\d+ KiB\)\. Next: python -m pipeline.vertex_runner submit"
     assert re.search(said, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("flag", ["data", "steps", "push_to", "cron"])
-def test_compile_refuses_what_is_for_submit(command_line, flag):
+def test_compile_refuses_flags_of_submit(command_line, flag):
     value = 7 if flag == "steps" else "gs://b/x"
-    with pytest.raises(SystemExit, match=f"--{flag}={value} is for submit, but the command is compile; remove it"):
+    with pytest.raises(SystemExit, match=f"--{flag}={value} is for submit, but the action is compile; remove it"):
         command_line(kubeflow_runner, ["compile", ".yaml"], "kubeflow", **{flag: value})
 
 
@@ -171,12 +170,12 @@ ERRORS = [
     (PermissionDenied("not yours"), "Google Cloud answered: 403 not yours; correct Vertex.project"),
     (kfp_server_api.ApiException(404, "Not Found"), "Kubeflow Pipelines answered 404 Not Found; correct Kubeflow.host"),
     (ConnectionRefusedError(111, "refused"), "refused"),
-    (tf.errors.PermissionDeniedError(None, None, "gs://b/m"), "gs://b/m; see that --output can be written"),
+    (tf.errors.PermissionDeniedError(None, None, "gs://b/m"), "gs://b/m; check that --output can be written"),
 ]
 
 
 @pytest.mark.parametrize(("error", "message"), ERRORS)
-def test_what_a_client_raises_is_one_line_with_the_fix(command_line, monkeypatch, error, message):
+def test_client_error_becomes_one_line_with_the_fix(command_line, monkeypatch, error, message):
     def submit(*_):
         raise error
 
@@ -186,18 +185,18 @@ def test_what_a_client_raises_is_one_line_with_the_fix(command_line, monkeypatch
     assert "\n" not in str(told.value)
 
 
-def test_an_address_where_nothing_answers_is_told(command_line):
+def test_unreachable_host_is_reported(command_line):
     bindings = [*KUBEFLOW[1:], "Kubeflow.host = 'http://localhost:9'"]
     with pytest.raises(SystemExit, match=r"no answer from Kubeflow Pipelines: .*localhost.*; set Kubeflow.host to an"):
         command_line(kubeflow_runner, ["submit", ".yaml"], "kubeflow", gin_bindings=bindings)
 
 
-def test_submit_refuses_what_is_not_filled_in(command_line):
+def test_submit_refuses_placeholders(command_line):
     with pytest.raises(SystemExit, match=r"Kubeflow.root, Kubeflow.image, Kubeflow.host still says YOUR-"):
         command_line(kubeflow_runner, ["submit", ".yaml"], "kubeflow")
     with pytest.raises(SystemExit, match=r"--data=pairs.jsonl, but must lie in a bucket"):
         command_line(kubeflow_runner, ["submit", ".yaml"], "kubeflow", data="pairs.jsonl")
     with pytest.raises(SystemExit, match=r"must end in .yaml"):
         command_line(kubeflow_runner, ["compile", ".json"], "kubeflow")
-    with pytest.raises(kfp_command.app.UsageError, match="must be compile or submit"):
+    with pytest.raises(app.UsageError, match="the action is run, but must be one of compile, submit"):
         command_line(kubeflow_runner, ["run", ".yaml"], "kubeflow")

@@ -1,4 +1,4 @@
-"""What compiling refuses: each message names the setting, what it is, and the fix."""
+"""Settings that compile refuses: each message names the setting, its value, the rule and the fix."""
 
 import pytest
 
@@ -38,20 +38,20 @@ ON_GPUS = [
     ("platform", "binding", "message"),
     [*(("vertex_tpu_v5e", *case) for case in ON_TPUS), *(("vertex_gpu", *case) for case in ON_GPUS)],
 )
-def test_refused_before_anything_is_submitted(tmp_path, platform, binding, message):
+def test_bad_settings_are_refused_before_anything_is_submitted(tmp_path, platform, binding, message):
     with pytest.raises(ValueError, match=message):
         compiled.vertex(tmp_path, binding, files=compiled.gin(platform))
     assert not list(tmp_path.iterdir())
 
 
-def test_gpus_of_other_machines_are_of_a_kind_that_vertex_ai_knows(tmp_path):
+def test_unknown_gpu_type_of_vertex_ai_is_refused(tmp_path):
     other = ("Vertex.machine = 'n1-standard-32'", "Vertex.gpus = 4")
     with pytest.raises(ValueError, match=r"Vertex.gpu is 'NVIDIA_TESLA_T44', but must be one of NVIDIA_TESLA_K80, NVI"):
         compiled.vertex(tmp_path, *other, "Vertex.gpu = 'NVIDIA_TESLA_T44'", files=compiled.gin("vertex_gpu"))
     compiled.vertex(tmp_path, *other, "Vertex.gpu = 'NVIDIA_TESLA_T4'", files=compiled.gin("vertex_gpu"))
 
 
-def test_kubeflows_machine_is_one_with_tpus():
+def test_kubeflow_machine_without_tpus_is_refused():
     filled = {"root": "gs://b/s", "image": "r/i:1", "host": "http://h"}
     with pytest.raises(ValueError, match=r"Kubeflow.machine is 'n1-standard-8', but must be a machine with TPUs: ct"):
         KubeflowSettings(**filled, machine="n1-standard-8")
@@ -63,7 +63,7 @@ def test_a_registry_may_have_a_port():
     assert KubeflowSettings(image="localhost:5000/i:1").image == "localhost:5000/i:1"
 
 
-def test_a_source_on_this_machine_is_refused(tmp_path):
+def test_source_on_this_machine_is_refused(tmp_path):
     files = [str(ROOT / "gin" / "own_data.gin"), compiled.gin("kubeflow")[1]]
     with pytest.raises(ValueError, match=r"JsonlSource.path is 'pairs.jsonl', but must be in a bucket"):
         specification.load(files, ["JsonlSource.path = 'pairs.jsonl'"], KubeflowSettings)
@@ -75,9 +75,10 @@ def test_a_source_on_this_machine_is_refused(tmp_path):
         with pytest.raises(ValueError, match=rf"JsonlSource.path is '{path}', but must be in a bucket: pods"):
             specification.load(files, [f"JsonlSource.path = '{path}'"], KubeflowSettings)
     settings, _ = specification.load(files, ["JsonlSource.path = 'gs://bucket/day-{SPAN}/*.jsonl'"], KubeflowSettings)
-    assert settings.ingest.source.path == "gs://bucket/day-{SPAN}/*.jsonl"  # the newest span is found as it runs
+    # The run itself finds the newest span.
+    assert settings.image_text_gen.source.path == "gs://bucket/day-{SPAN}/*.jsonl"
 
 
-def test_settings_of_the_other_platform_are_told():
+def test_settings_of_the_other_platform_are_refused():
     with pytest.raises(ConfigurationError, match=r"Kubeflow.host is set, but nothing uses it"):
         specification.load(compiled.gin("kubeflow"), [], VertexSettings)

@@ -1,4 +1,4 @@
-"""The compiled pipeline runs: container by container, from the installed wheel, to a model that is pushed."""
+"""The compiled pipeline runs container by container, from the installed wheel, until it pushes a model."""
 
 import json
 import pathlib
@@ -18,7 +18,7 @@ def image(tmp_path_factory) -> pathlib.Path:
 
 
 def bindings(platform: str, project: Project, *more: str) -> list[str]:
-    """Of 240 drawn shapes in the bucket."""
+    """Bindings for 240 drawn shapes in the bucket."""
     own = [one for one in project.bindings() if not one.startswith("JsonlSource")]
     data = f"JsonlSource.path = '{BUCKET}/data/{{SPAN}}/pairs.jsonl'"
     where = {"root": f"{BUCKET}/siglip", "image": "registry/siglip-tfx:1", "retries": {}}
@@ -41,7 +41,7 @@ def test_a_container_has_the_wheel_and_not_the_checkout(image, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_to_a_pushed_model_then_from_cache_then_on_a_new_span(image, tmp_path):
+def test_first_run_pushes_a_model_second_runs_from_cache_third_reads_a_new_span(image, tmp_path):
     kubeflow = Launcher(tmp_path, image, resolvers=False)
     project = Project(kubeflow.bucket / "data" / "1")
     (spec,) = compiled.kubeflow(tmp_path, *bindings("Kubeflow", project), files=files("Kubeflow"))
@@ -55,7 +55,7 @@ def test_to_a_pushed_model_then_from_cache_then_on_a_new_span(image, tmp_path):
     assert summary["blessed"]
     assert summary["pushed"].endswith(pushed.name)
 
-    # Nothing new: all but what depends on the last blessed model comes from cache.
+    # Unchanged: everything comes from cache except tasks that depend on the last blessed model.
     second = kubeflow.run(spec)
     fresh = {name for name, task in second.items() if not task.cached}
     assert fresh == {"InputState", "LastBlessedModel", "Evaluator", "Pusher", "RunReport"}
@@ -63,7 +63,7 @@ def test_to_a_pushed_model_then_from_cache_then_on_a_new_span(image, tmp_path):
     assert "baseline_model" not in first["Evaluator"].artifacts["blessing"]["metadata"]
     assert second["Evaluator"].artifacts["blessing"]["metadata"]["baseline_model"]
 
-    # A new span, and fewer steps, as they are given when a run is submitted.
+    # A new span, and fewer steps as a parameter of the run.
     Project(kubeflow.bucket / "data" / "2", shuffle_captions=True)
     third = kubeflow.run(spec, steps=20.0)
     assert "/data/2/" in third["InputState"].parameters["current_source"]
@@ -71,7 +71,7 @@ def test_to_a_pushed_model_then_from_cache_then_on_a_new_span(image, tmp_path):
     assert "step 20/20" in third["Trainer"].printed
     page = (_path(kubeflow, third["RunReport"].artifacts["report"]) / "report.html").read_text()
     assert re.search(r"This run had 20 steps and the source <code>.*/data/2/pairs.jsonl", page)
-    # Captions are of any picture: the gate lets none of it through.
+    # The captions are shuffled, so the gate blocks the model.
     assert not _summary(kubeflow, third)["blessed"]
     assert len(list(serving.iterdir())) == 2
 
@@ -88,7 +88,7 @@ def test_vertex_resolves_the_last_blessed_model(image, tmp_path):
     second = vertex.run(spec)
     model = first["ModelPackager"].artifacts["packaged"]
     assert second["LastBlessedModel-model-resolver"].artifacts["model"] == model
-    # It starts from that model, with its vocabulary: far from where the first began.
+    # Training starts from the weights and the vocabulary of that model, so its first loss is far lower.
     assert _loss(vertex, second) < 0.5 * _loss(vertex, first)
     vocabulary = [_path(vertex, run["VocabularyTrainer"].artifacts["vocabulary"]) for run in (first, second)]
     assert len({(folder / "vocabulary.model").read_bytes() for folder in vocabulary}) == 1
@@ -97,7 +97,7 @@ def test_vertex_resolves_the_last_blessed_model(image, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_component_that_fails_stops_the_run_with_its_own_message(image, tmp_path):
+def test_failing_component_stops_the_run_and_its_message_is_shown(image, tmp_path):
     kubeflow = Launcher(tmp_path, image, resolvers=False)
     project = Project(kubeflow.bucket / "data" / "1")
     wrong = ("ImageTextGen.captions = @Captions()", "Captions.min_words = 99")

@@ -1,4 +1,4 @@
-"""What Kubeflow Pipelines and Vertex AI are given: whole, stable, small, and with nothing of this machine in it."""
+"""The specifications for Kubeflow Pipelines and Vertex AI: complete, valid, and as gin sets them."""
 
 import json
 
@@ -31,7 +31,7 @@ def kubeflow(tmp_path_factory):
     return spec
 
 
-def test_both_parse_by_kfps_own_protos_and_are_whole(vertex, kubeflow):
+def test_specifications_parse_as_kfp_protos_and_are_complete(vertex, kubeflow):
     json_format.ParseDict(vertex, pipeline_spec_pb2.PipelineJob())
     for spec, more in ((vertex["pipelineSpec"], RESOLVERS), (kubeflow, {"LastBlessedModel"})):
         json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
@@ -48,7 +48,7 @@ def test_both_parse_by_kfps_own_protos_and_are_whole(vertex, kubeflow):
     assert not [one for one in kubeflow["deploymentSpec"]["executors"].values() if "resolver" in one]
 
 
-def test_the_clients_load_them(tmp_path, vertex, kubeflow):
+def test_clients_load_the_specifications(tmp_path, vertex, kubeflow):
     yaml_file = tmp_path / "pipeline.yaml"
     compiled.kubeflow(tmp_path)
     loaded = kfp_client._extract_pipeline_yaml(str(yaml_file))
@@ -66,7 +66,7 @@ def test_the_clients_load_them(tmp_path, vertex, kubeflow):
     assert job.runtime_config.parameter_values["steps"] == 7
 
 
-def test_parameters_have_the_values_of_gin_where_none_are_given(vertex):
+def test_parameters_default_to_the_values_of_gin(vertex):
     parameters = vertex["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     assert parameters["data"]["defaultValue"] == ""
     assert parameters["steps"]["defaultValue"] == 1600
@@ -74,14 +74,14 @@ def test_parameters_have_the_values_of_gin_where_none_are_given(vertex):
     assert destination == {"filesystem": {"base_directory": "gs://YOUR-BUCKET/siglip/quickstart/serving"}}
     tasks = vertex["pipelineSpec"]["root"]["dag"]["tasks"]
     assert tasks["Trainer"]["inputs"]["parameters"]["steps"] == {"componentInputParameter": "steps"}
-    given = tasks["RunReport"]["inputs"]["parameters"]  # which shows what a run was given, and not gin's
+    given = tasks["RunReport"]["inputs"]["parameters"]  # it reports the run's own parameters, not gin's
     assert given["steps"] == {"componentInputParameter": "steps"}
     source = {"producerTask": "InputState", "outputParameterKey": "current_source"}
     assert given["source"] == {"taskOutputParameter": source}
     assert tasks["InputState"]["inputs"]["parameters"]["data"] == {"componentInputParameter": "data"}
 
 
-def test_cache_retries_time_and_resources_are_those_of_gin(tmp_path):
+def test_cache_retries_timeout_and_resources_follow_gin(tmp_path):
     bindings = ["Vertex.timeout_hours = {'Trainer': 2}", "Vertex.retries = {'': 3, 'Pusher': 0}",
                 "Vertex.cpus = {'': 2, 'Evaluator': 16}", "Vertex.uncached = ('SchemaGen',)"]  # fmt: skip
     spec = compiled.vertex(tmp_path, *bindings)["pipelineSpec"]
@@ -96,12 +96,12 @@ def test_cache_retries_time_and_resources_are_those_of_gin(tmp_path):
     assert executors["Pusher_executor"]["container"]["resources"] == {"cpuLimit": 2, "memoryLimit": 16}
 
 
-def test_a_limit_below_a_second_is_one_and_not_none(tmp_path):
+def test_timeout_below_a_second_becomes_one_second(tmp_path):
     spec = compiled.vertex(tmp_path, "Vertex.timeout_hours = {'Trainer': 0.0001}")["pipelineSpec"]
     assert _container(spec)["command"][:3] == ["timeout", "--kill-after=120", "1"]
 
 
-def test_the_task_that_waits_for_vertexs_job_has_neither_its_image_nor_its_resources_nor_its_limit(tmp_path):
+def test_task_that_waits_for_a_vertex_job_has_not_the_image_resources_or_timeout_of_the_job(tmp_path):
     bindings = ["Vertex.image = 'r/cpu:1'", "Vertex.trainer_image = 'r/tpu:1'", "Vertex.timeout_hours = {'Trainer': 2}"]
     spec = compiled.vertex(tmp_path, *bindings, files=compiled.gin("vertex_tpu_v5e"))["pipelineSpec"]
     container = _container(spec)
@@ -109,14 +109,14 @@ def test_the_task_that_waits_for_vertexs_job_has_neither_its_image_nor_its_resou
     assert container["resources"] == _container(spec, "Pusher")["resources"]
     assert container["command"][0] == "python"
     assert "r/tpu:1" in json.dumps(spec["root"]["dag"]["tasks"]["Trainer"]["inputs"]["parameters"]["custom_config"])
-    # Control: where the Trainer's task trains, it has them.
+    # Control: a Trainer task that trains itself has them.
     spec = compiled.vertex(tmp_path, *bindings)["pipelineSpec"]
     assert _container(spec)["image"] == "r/tpu:1"
     assert _container(spec)["resources"]["cpuLimit"] == 8
     assert _container(spec)["command"][2] == "7200"
 
 
-def test_what_fails_is_tried_once_more_and_what_is_taken_away_ten_times(tmp_path):
+def test_task_is_retried_once_and_on_preemptible_machines_ten_times(tmp_path):
     def tries(spec):
         return spec["root"]["dag"]["tasks"]["Trainer"]["retryPolicy"]["maxRetryCount"]
 
@@ -129,14 +129,14 @@ def test_what_fails_is_tried_once_more_and_what_is_taken_away_ten_times(tmp_path
 
 
 @pytest.mark.parametrize(("platform", "cpus", "memory"), [("tpu_v5e", 200, 340), ("gpu", 20, 80)])
-def test_the_trainers_pod_may_use_the_host_that_its_devices_are_in(tmp_path, platform, cpus, memory):
+def test_trainer_pod_may_use_the_host_of_its_devices(tmp_path, platform, cpus, memory):
     spec = compiled.kubeflow(tmp_path, files=compiled.gin(f"kubeflow_{platform}"))[0]
     resources = _container(spec)["resources"]
     assert (resources["cpuLimit"], resources["memoryLimit"]) == (cpus, memory)
     assert _container(spec, "Pusher")["resources"] == {"cpuLimit": 4, "memoryLimit": 16}
 
 
-def test_beam_runs_on_dataflow_where_gin_says_so(tmp_path):
+def test_beam_runs_on_dataflow_if_gin_says_so(tmp_path):
     spec = compiled.vertex(tmp_path, files=compiled.gin("vertex", "engine/dataflow_image.gin"))["pipelineSpec"]
     args = spec["deploymentSpec"]["executors"]["ImageTextGen_executor"]["container"]["args"]
     assert "--runner=DataflowRunner" in args
@@ -164,7 +164,7 @@ def test_beam_runs_on_dataflow_where_gin_says_so(tmp_path):
         ),
     ],
 )
-def test_the_trainers_pod_asks_kubernetes_for_its_devices(tmp_path, platform, accelerator, labels):
+def test_trainer_pod_requests_its_devices_from_kubernetes(tmp_path, platform, accelerator, labels):
     spec, pods = compiled.kubeflow(tmp_path, files=compiled.gin(platform))
     container = spec["deploymentSpec"]["executors"]["Trainer_executor"]["container"]
     assert container["resources"]["accelerator"] == accelerator

@@ -1,4 +1,4 @@
-"""Versions are listed, gone back to, and appear whole or not at all."""
+"""Versions: list, rollback, and copies that appear whole or not at all."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ def serving(tmp_path) -> pathlib.Path:
         (tmp_path / str(number) / "variables").mkdir(parents=True)
         (tmp_path / str(number) / "variables" / "data").write_text(f"weights {number}")
         (tmp_path / str(number) / "saved_model.pb").write_text(f"model {number}")
-    (tmp_path / "40").mkdir()  # cut off: no saved_model.pb
+    (tmp_path / "40").mkdir()  # interrupted: no saved_model.pb
     return tmp_path
 
 
@@ -37,7 +37,7 @@ def test_list_and_rollback_from_the_command_line(serving):
     assert rolled.stdout.startswith("Version 20 is served again"), rolled.stderr
     newest = versions.read(str(serving))[-1]
     assert newest.number > 40
-    assert abs(newest.published - newest.number) < 60  # its number is when it was published; the folder is a copy
+    assert abs(newest.published - newest.number) < 60  # not the time of the original
     assert (pathlib.Path(newest.path) / "variables" / "data").read_text() == "weights 20"
     assert newest.origin["version"] == 20
     assert newest.origin["instead_of"] == 30
@@ -45,17 +45,17 @@ def test_list_and_rollback_from_the_command_line(serving):
     assert "version: 20, instead_of: 30, reason: too slow <- served" in run("list", f"--model_dir={serving}").stdout
 
 
-def test_a_roll_back_of_a_roll_back_goes_further_back_and_then_says_that_there_is_none(serving):
+def test_second_rollback_goes_further_back_until_no_version_is_left(serving):
     for expected in (20, 10):
         _, target, _ = versions.roll_back(str(serving), None, "")
         assert target.number == expected
-    with pytest.raises(ValueError, match=r"is 10 again, which has none before it .* --to=VERSION names one"):
+    with pytest.raises(ValueError, match=r"is 10 again, which has none before it .* choose one by --to=VERSION"):
         versions.roll_back(str(serving), None, "")
     _, target, _ = versions.roll_back(str(serving), 30, "after all")
     assert target.number == 30
 
 
-def test_what_was_published_by_hand_is_a_version_to_go_back_to(serving):
+def test_rollback_can_return_to_a_version_published_by_hand(serving):
     by_hand = versions.publish(str(serving / "10"), str(serving), {"override": "known to be harder"})
     versions.publish(str(serving / "20"), str(serving), {})
     (pathlib.Path(versions.read(str(serving))[-1].path) / "assets.extra" / "published.json").write_text("{}")
@@ -66,14 +66,14 @@ def test_what_was_published_by_hand_is_a_version_to_go_back_to(serving):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rollback", "--to=77"], "--to=77 is no version before the served one; use one of 10, 20"),
+        (["rollback", "--to=77"], "--to=77 is not a version before the served one; use one of 10, 20"),
         (["list", "--model_dir=/nothing/here"], "--model_dir=/nothing/here holds no SavedModel"),
         (["override", "--pipeline_dir=/nothing/here"], "--reason is missing"),
         (["override", "--pipeline_dir=/nothing/here", "--reason=x"], "/nothing/here holds no metadata.sqlite"),
-        (["forward"], "name what to do: list, rollback, override"),
+        (["forward"], "the action is forward, but must be one of list, rollback, override"),
     ],
 )
-def test_what_cannot_be_done_is_told(serving, arguments, message):
+def test_bad_arguments_are_reported(serving, arguments, message):
     if not any("_dir" in argument for argument in arguments):
         arguments = [*arguments, f"--model_dir={serving}"]
     done = run(*arguments)
@@ -82,7 +82,7 @@ def test_what_cannot_be_done_is_told(serving, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-def test_a_copy_that_is_cut_off_is_never_a_version(serving, monkeypatch):
+def test_interrupted_copy_is_never_a_version(serving, monkeypatch):
     def full(source, target):
         pathlib.Path(target).mkdir()
         shutil.copy(pathlib.Path(source) / "saved_model.pb", target)
@@ -93,6 +93,6 @@ def test_a_copy_that_is_cut_off_is_never_a_version(serving, monkeypatch):
         with pytest.raises(OSError, match="no space"):
             versions.roll_back(str(serving), None, "")
     assert [one.number for one in versions.read(str(serving))] == [10, 20, 30]
-    _, target, path = versions.roll_back(str(serving), None, "")  # and the next try is whole
+    _, target, path = versions.roll_back(str(serving), None, "")  # the next rollback succeeds
     assert target.number == 20
     assert json.loads((pathlib.Path(path) / "assets.extra" / "published.json").read_text())["version"] == 20

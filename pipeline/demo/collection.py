@@ -1,4 +1,4 @@
-"""Pictures that come in: uploaded, of a folder, or of stored shards; each is checked before the model sees it."""
+"""Collections of pictures to search, a folder or stored shards, and the check that each picture must pass."""
 
 import itertools
 import os
@@ -14,14 +14,14 @@ _FORMATS = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
 
 
 class BadPicture(ValueError):
-    """A picture that cannot be used; the message is for the person who brought it."""
+    """A picture cannot be used; the message is for the person who chose it."""
 
 
 def checked(name: str, image: bytes, rules: PictureSettings, caption: str = "") -> ImageText:
-    """The picture as the model can decode it: upright, and PNG or JPEG where it was another format.
+    """Returns the picture in a form that the model can decode: upright, and as PNG or JPEG.
 
     Raises:
-      BadPicture: it is empty, too large by `rules`, or cannot be decoded.
+      BadPicture: the picture is empty, larger than `rules` allow, or cannot be decoded.
     """
     outcome = DecodeCheck(rules)(ImageText(key=name, image=image, caption=caption, position=name, source="demo"))
     if isinstance(outcome, Rejected):
@@ -30,22 +30,22 @@ def checked(name: str, image: bytes, rules: PictureSettings, caption: str = "") 
 
 
 def _problem(rejected: Rejected) -> str:
-    if rejected.reason == "image_undecodable":  # its detail is what Python says
-        return f"this is no whole picture in {_FORMATS}; choose another, or convert it"
+    if rejected.reason == "image_undecodable":  # its detail is the message of a Python exception
+        return f"this is not a complete picture in {_FORMATS}; choose another or convert it"
     return f"{rejected.detail}; choose another"
 
 
-class Folder:
-    """The pictures below a folder; those that start with a dot are left out."""
+class ImageFolder:
+    """The pictures below a folder, without files whose name starts with a dot."""
 
     def __init__(self, path: str) -> None:
-        """Lists them.
+        """Lists the files.
 
         Args:
-          path: of the folder.
+          path: the folder.
 
         Raises:
-          ValueError: there is none.
+          ValueError: the folder has no picture or does not exist.
         """
         self.path = path
         self.files = sorted(
@@ -56,34 +56,34 @@ class Folder:
         )
         self.total = len(self.files)
         if not self.files:
-            what = "has no picture" if os.path.isdir(path) else "is no folder"
+            what = "has no picture" if os.path.isdir(path) else "is not a folder"
             raise ValueError(f"--images={path} {what}; name a folder of files in {_FORMATS}")
 
     def __iter__(self) -> Iterator[tuple[str, str, bytes]]:
-        """(name, caption, encoded picture); there are no captions."""
+        """Yields (path below the folder, "", encoded picture): files have no captions."""
         for file in self.files:
             try:
                 with open(file, "rb") as opened:
                     image = opened.read()
             except OSError:
-                image = b""  # counted as a picture that cannot be used
+                image = b""  # `checked` then reports a picture that cannot be used
             name = os.fsencode(os.path.relpath(file, self.path)).decode(errors="replace")
             yield name, "", image
 
 
-class Examples:
-    """The rows of stored shards: of one split, or of all splits of an Examples artifact."""
+class StoredExamples:
+    """The rows of stored shards: one split, or all splits of an Examples artifact."""
 
-    total = 0  # no one knows before they are read
+    total = 0  # unknown before the shards are read
 
     def __init__(self, path: str) -> None:
         """Lists the shards.
 
         Args:
-          path: the folder of a split, such as .../Split-test, or one of Split-* folders.
+          path: the folder of a split, such as .../Split-test, or the folder that holds the Split-* folders.
 
         Raises:
-          ValueError: there is none.
+          ValueError: the folder has no shard.
         """
         self.path = path
         folder = path.rstrip("/")
@@ -98,12 +98,12 @@ class Examples:
             )
 
     def __iter__(self) -> Iterator[tuple[str, str, bytes]]:
-        """(key, first caption, encoded picture).
+        """Yields (key, first caption, encoded picture).
 
         Raises:
-          ValueError: a shard is damaged, or has other features; the message names it.
+          ValueError: a shard is damaged or has other stored features; the message names the shard.
         """
-        from beam import reader  # which takes seconds to load
+        from beam import reader  # here, because it takes seconds to load
 
         for path in self.files:
             try:
@@ -112,8 +112,8 @@ class Examples:
             except (tf.errors.OpError, KeyError, IndexError) as error:
                 raise ValueError(
                     f"--examples: {path} is damaged, or its rows are not this project's ({type(error).__name__}); "
-                    "name the folder of shards that this project has written"
+                    "name a folder of shards that this project wrote"
                 ) from error
 
 
-Source = Folder | Examples
+Collection = ImageFolder | StoredExamples

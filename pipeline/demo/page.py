@@ -1,4 +1,4 @@
-"""The page: a picture and labels in, probabilities out; a text in, the nearest pictures out. It needs no script."""
+"""The page: it shows probabilities of labels for a picture, and the nearest pictures to a text. It needs no script."""
 
 import re
 from collections.abc import Mapping
@@ -11,35 +11,35 @@ from beam import thumbnails
 from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
 from pipeline.demo import guard
+from pipeline.demo.collection import BadPicture, checked
 from pipeline.demo.index import THUMBNAIL_SIDE, Index
-from pipeline.demo.model import Model
-from pipeline.demo.pictures import BadPicture, checked
+from pipeline.demo.model import LoadedModel
 
 _MAX_LABELS = 100
 _FOUND = 24
-_FORM_BYTES = 1 << 20  # what a form may hold beside its picture
+_FORM_BYTES = 1 << 20  # limit of a form without its picture
 
 
-def create(model: Model, name: str, index: Index | None, rules: PictureSettings, host: str) -> flask.Flask:
-    """The page as a WSGI application.
+def create(model: LoadedModel, name: str, index: Index | None, rules: PictureSettings, host: str) -> flask.Flask:
+    """Returns the page as a WSGI application.
 
     Args:
-      model: answers.
-      name: of the model, shown.
-      index: pictures that can be searched, or None.
-      rules: limits of a picture that is uploaded.
-      host: that the server listens at.
+      model: the model to ask.
+      name: the name of the model, which the page shows.
+      index: the pictures to search, or None.
+      rules: the limits of an uploaded picture.
+      host: the host that the server listens on.
     """
     app = flask.Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=rules.max_bytes + _FORM_BYTES, PROPAGATE_EXCEPTIONS=False)
     guard.protect(app, host)
 
-    def page(**shown: Any) -> str:
+    def render(**shown: Any) -> str:
         return flask.render_template("page.html", name=name, index=index, rules=rules, typed=_typed(), **shown)
 
     @app.get("/")
     def start() -> str:
-        return page()
+        return render()
 
     @app.post("/ask")
     def ask() -> str:
@@ -48,7 +48,7 @@ def create(model: Model, name: str, index: Index | None, rules: PictureSettings,
         by_label = dict(zip(labels, model.probabilities(picture.image, labels), strict=True))
         bars = sorted(by_label.items(), key=lambda item: -item[1])
         shown = thumbnails.data_address(picture.image, "JPEG", THUMBNAIL_SIDE)
-        return page(bars=bars, picture=shown, picture_name=picture.key)
+        return render(bars=bars, picture=shown, picture_name=picture.key)
 
     @app.post("/search")
     def search() -> str:
@@ -57,19 +57,19 @@ def create(model: Model, name: str, index: Index | None, rules: PictureSettings,
             raise BadRequest("No pictures are indexed. Start the demo with --images or --examples.")
         if not text:
             raise BadRequest("Type what the pictures should show.")
-        return page(found=index.search(model.embed_text(text), _FOUND))
+        return render(found=index.search(model.embed_text(text), _FOUND))
 
     @app.errorhandler(HTTPException)
-    def tell(error: HTTPException) -> tuple[str, int]:
+    def show_error(error: HTTPException) -> tuple[str, int]:
         if isinstance(error, BadRequest | RequestEntityTooLarge | InternalServerError):
-            return page(problem=_message(error, rules)), error.code or 500
+            return render(problem=_message(error, rules)), error.code or 500
         return flask.render_template("refusal.html", problem=_message(error, rules)), error.code or 500
 
     return app
 
 
 def _typed() -> Mapping[str, str]:
-    """The texts of the form, to be shown again; none where the form was too large to be read."""
+    """Returns the texts of the form, which the page shows again; none if the form was too large to be read."""
     try:
         return flask.request.form
     except RequestEntityTooLarge:
@@ -81,7 +81,7 @@ def _labels(typed: str) -> list[str]:
     if not labels:
         raise BadRequest("Type at least one label, such as: cat, dog.")
     if len(labels) > _MAX_LABELS:
-        raise BadRequest(f"{len(labels)} labels are more than {_MAX_LABELS}. Ask in parts.")
+        raise BadRequest(f"{len(labels)} labels are more than the limit of {_MAX_LABELS}. Ask with fewer.")
     return labels
 
 
@@ -97,7 +97,7 @@ def _uploaded(rules: PictureSettings) -> ImageText:
 
 def _message(error: HTTPException, rules: PictureSettings) -> str:
     if isinstance(error, RequestEntityTooLarge):
-        return f"This is too large: a picture may have {rules.max_bytes / 1e6:.0f} MB. Choose a smaller one."
+        return f"The picture is larger than the limit of {rules.max_bytes / 1e6:.0f} MB. Choose a smaller one."
     if isinstance(error, InternalServerError):
-        return "The demo failed, which it should not. The terminal that it runs in says where."
+        return "The demo failed because of an error in its code. The terminal that it runs in shows the details."
     return error.description or error.name

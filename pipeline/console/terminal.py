@@ -1,4 +1,4 @@
-"""What a person sees of a local run: a line when a component starts, one when it ends, and what it all cost."""
+"""What a person sees of a local run: a line when a component starts and ends, no library logs, time and memory."""
 
 import atexit
 import contextlib
@@ -14,18 +14,18 @@ from absl import logging as absl_logging
 
 
 class ComponentFailed(RuntimeError):
-    """A component raised; the message names it, and where the traceback is."""
+    """A component raised an exception; the message names the component and the log that has the traceback."""
 
     def __init__(self, component: str, error: Exception, log_file: str) -> None:
         absl_logging.error("%s failed", component, exc_info=error)
         super().__init__(
             f"{component} failed: {type(error).__name__}: {error}\n"
-            f"What ran before it is kept, and is not run again. Traceback: {log_file}"
+            f"The next run takes the components before it from cache. Traceback: {log_file}"
         )
 
 
 class ComponentLines(logging.Handler):
-    """Turns LocalDagRunner's log records into lines for people, and remembers how long each component took."""
+    """Prints LocalDagRunner's log records as short lines, and keeps the duration of each component in `seconds`."""
 
     def __init__(self, components: list[str]) -> None:
         super().__init__(logging.INFO)
@@ -46,20 +46,20 @@ class ComponentLines(logging.Handler):
 
 
 def quiet_terminal() -> None:
-    """Keeps libraries' logs off the terminal (the run's log has them); call it before TensorFlow is imported."""
+    """Keeps the logs of libraries off the terminal (run.log has them); call it before TensorFlow is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     absl_logging.use_absl_handler()
     absl_logging.get_absl_handler().setLevel(logging.CRITICAL)
-    # TensorFlow's functions complain when they are freed as Python shuts down.
+    # TensorFlow's functions raise when Python frees them at exit, which would print tracebacks.
     atexit.register(setattr, sys, "unraisablehook", lambda _: None)
 
 
 @contextlib.contextmanager
 def watch(components: list[str], log_file: str) -> Iterator[ComponentLines]:
-    """While open, sends the whole log to `log_file`, and a line for each component to standard output.
+    """Sends the whole log to `log_file` and prints a line for each component, until the context ends.
 
-    What native code writes to standard error (XLA does, past every setting) goes to the file as well.
+    Standard error goes to the file as well, because native code such as XLA writes there whatever the log level.
     """
     absl_logging.set_verbosity(absl_logging.INFO)
     lines = ComponentLines(components)
@@ -82,24 +82,6 @@ def watch(components: list[str], log_file: str) -> Iterator[ComponentLines]:
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident size of this process, or of the largest child where that is larger."""
+    """The peak resident size of this process or of its largest child, whichever is larger."""
     own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(own, children) * 1024  # Linux counts kilobytes
-
-
-def require_writable(folder: str, flag: str = "output_dir") -> None:
-    """Makes the folder that a flag names.
-
-    Raises:
-      ValueError: nothing can be written there; the message says why and what to do.
-    """
-    try:
-        os.makedirs(folder, exist_ok=True)
-        probe = os.path.join(folder, ".writable")
-        with open(probe, "w"):
-            pass
-        os.remove(probe)
-    except OSError as error:
-        raise ValueError(
-            f"--{flag}={folder} cannot be written ({error.strerror}); name a folder of your own"
-        ) from error

@@ -1,0 +1,63 @@
+"""How a command starts and ends: its arguments, its errors, and the folder that it writes."""
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from absl import app, flags
+
+
+def script(main: Callable[[list[str]], None], *required: str) -> Callable[[], None]:
+    """Returns the entry of a console script: it parses the flags, of which `required` must be set, and calls `main`."""
+    return functools.partial(_run, main, required)
+
+
+def _run(main: Callable[[list[str]], None], required: Sequence[str]) -> None:
+    flags.mark_flags_as_required(required)
+    app.run(main)
+
+
+def refuse_arguments(argv: Sequence[str]) -> None:
+    """Raises UsageError when `argv` has more than the program's name: the command takes flags only."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
+
+
+def action(argv: Sequence[str], actions: Sequence[str]) -> str:
+    """Returns the one argument of a command with actions; raises UsageError unless it is one of `actions`."""
+    if len(argv) != 2 or argv[1] not in actions:
+        given = " ".join(argv[1:]) or "missing"
+        raise app.UsageError(f"the action is {given}, but must be one of {', '.join(actions)}; name one")
+    return argv[1]
+
+
+@contextlib.contextmanager
+def errors_as_lines(*more: type[Exception]) -> Iterator[None]:
+    """Ends the process with the line `error: ...` and exit code 1 when a ValueError, or one of `more`, is raised.
+
+    These are errors that the user can fix; any other exception keeps its traceback.
+    """
+    try:
+        yield
+    except (ValueError, *more) as error:
+        sys.exit(f"error: {error}")
+
+
+def require_writable(folder: str, flag: str = "output_dir") -> None:
+    """Makes the folder that a flag names.
+
+    Raises:
+      ValueError: no file can be written there; the message says why and what to do.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        probe = os.path.join(folder, ".writable")
+        with open(probe, "w"):
+            pass
+        os.remove(probe)
+    except OSError as error:
+        raise ValueError(
+            f"--{flag}={folder} cannot be written ({error.strerror}); name a folder of your own"
+        ) from error
