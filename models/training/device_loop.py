@@ -1,5 +1,6 @@
 """Several steps in one call: the loop around `strategy.run` that keeps the host out of the devices' way."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,11 +8,72 @@ from typing import Any
 import tensorflow as tf
 
 from models.distribution.strategies import Distribution
-from models.inputs.batches import POSITION, START
+from models.inputs.batches import POSITION, START, Batches, Reader
+from models.training.divergence import Fault
 from models.training.step import BAD_PART, HEALTHY, TrainStep
 
 
-def steps_on_devices(
+@dataclasses.dataclass(frozen=True)
+class StepsResult:
+    """What several steps give.
+
+    Attributes:
+      scalars: of the last step, see TrainStep.
+      fault: the first step that went wrong, or None.
+    """
+
+    scalars: dict[str, tf.Tensor]
+    fault: Fault | None
+
+
+class DeviceLoop:
+    """Runs steps of a run, and counts what they have read.
+
+    Attributes:
+      positions: position in the data of each host that reads, after the last step (models.inputs.batches).
+      waited: seconds that this process has waited for batches so far.
+    """
+
+    def __init__(
+        self, step: TrainStep, batches: Batches, distribution: Distribution, positions: list[list[int]]
+    ) -> None:
+        """Opens the data; nothing runs.
+
+        Args:
+          step: what every replica runs.
+          batches: where its rows come from.
+          distribution: the devices.
+          positions: where each host goes on reading; [] starts from the first row.
+        """
+        self.positions = positions or [list(START)] * distribution.readers
+        self.waited = 0.0
+        self._distribution, self._parts = distribution, step.parts
+        self._steps = _steps_on_devices(step, distribution)
+        first = self.positions
+
+        def read(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            index = context.input_pipeline_id
+            return batches.read(step.rows, Reader(index, context.num_input_pipelines), first[index])
+
+        self._iterator = iter(distribution.strategy.distribute_datasets_from_function(read))
+
+    def run(self, count: int) -> StepsResult:
+        """Runs `count` steps."""
+        result = self._steps(self._iterator, tf.constant(count))
+        self.positions = self._last_positions(result["positions"])
+        self.waited += float(result["waited"])
+        offset, part = (int(number) for number in result["bad"])
+        fault = None if part == HEALTHY else Fault(offset, part, self._parts[part], float(result["bad_loss"]))
+        return StepsResult(result["scalars"], fault)
+
+    def _last_positions(self, local: tf.Tensor) -> list[list[int]]:
+        """For each host that reads: where the batch of its last replica ended."""
+        positions = self._distribution.gather(local)
+        each = len(positions) // self._distribution.readers
+        return [[int(number) for number in positions[last]] for last in range(each - 1, len(positions), each)]
+
+
+def _steps_on_devices(
     step: TrainStep, distribution: Distribution
 ) -> Callable[[Iterator[Any], tf.Tensor], dict[str, Any]]:
     """Makes the function that runs several steps: a loop on the host around `strategy.run`.

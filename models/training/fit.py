@@ -1,4 +1,9 @@
-"""A whole training run from files: devices, model, data and loop put together, from the seed on."""
+"""A whole training run, from files to a trained objective.
+
+`models.run_fn` calls `fit`, which makes the devices, the tokenizer, the objective and the data, and calls `loop.train`.
+The path to the loss is: `fit` -> `loop.train` -> `DeviceLoop.run` (device_loop.py) -> `TrainStep` (step.py) ->
+`of_batch` or `of_micro_batches` (gradients.py) -> `Objective.loss` (models/objectives) -> models/losses.
+"""
 
 import tensorflow as tf
 import tf_keras as keras

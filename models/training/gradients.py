@@ -1,4 +1,9 @@
-"""The gradient of a contrastive loss over a batch that is embedded piece by piece."""
+"""The gradient of a contrastive loss, with the batch encoded at once or in micro-batches.
+
+`TrainStep` (step.py) calls `of_batch`, or `of_micro_batches` where Training.micro_batches is above 1. Both call the
+function that TrainStep gives them (crop, then Objective.encode) and `Objective.loss`, and differentiate the loss by the
+weights.
+"""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,9 @@
-"""One step as every replica runs it: embed, compare with the whole batch, sum gradients, move the weights."""
+"""One training step, as every replica runs it.
+
+`DeviceLoop` (device_loop.py) calls `TrainStep` on every replica. The step calls gradients.py, which encodes the
+replica's rows and calls `Objective.loss`, a comparison with the rows of all replicas. The step then sums loss and
+gradients over the replicas, and the optimiser moves the weights.
+"""
 
 import tensorflow as tf
 
@@ -51,6 +56,11 @@ class TrainStep:
         )
 
     @property
+    def rows(self) -> int:
+        """Pairs of a step on each replica, b."""
+        return self._config.batch_size // self._collectives.num_replicas
+
+    @property
     def parts(self) -> list[str]:
         """Names of what may stop being finite, as BAD_PART of the result numbers them."""
         names = map(parameters.name, self._optimizer.targets)
@@ -63,8 +73,7 @@ class TrainStep:
         and BAD_PART, int32: the first of `parts` that is not finite (the loss: or above Training.max_loss), or -1.
         """
         variables = self._optimizer.targets
-        rows = self._config.batch_size // self._collectives.num_replicas
-        batch = {name: tf.ensure_shape(value, [rows, *value.shape[1:]]) for name, value in batch.items()}
+        batch = {name: tf.ensure_shape(value, [self.rows, *value.shape[1:]]) for name, value in batch.items()}
         arguments = (self._objective, self._embed, batch, variables, self._collectives)
         if self._config.micro_batches == 1:
             share, metrics, shares, seen = gradients.of_batch(*arguments)

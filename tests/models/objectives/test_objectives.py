@@ -11,6 +11,7 @@ from models import objectives, optimizers, settings
 from models.distribution import collectives
 from models.objectives.objective import IMAGE_EMBEDDING
 from models.objectives.siglip import Siglip
+from models.training.recorder import Recorder
 from models.training.step import TrainStep
 from tests.models.training.shapes import CONFIG, OBJECTIVE, fit, write_shards
 
@@ -121,17 +122,15 @@ def test_state_moves_after_the_weights_is_saved_with_them_and_goes_on_bit_for_bi
     assert float(whole.momentum) < -1.0
     assert np.linalg.norm(whole.queue.numpy(), axis=1) == pytest.approx(np.ones(2 * CONFIG.batch_size), rel=1e-4)
 
-    from models.training.loop import _Run
+    usual = Recorder.record
 
-    usual = _Run._record
-
-    def record(self, done, scalars):
+    def record(self, done, *arguments):
         if done == 21:
             raise KeyboardInterrupt
-        return usual(self, done, scalars)
+        return usual(self, done, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Run, "_record", record)
+        patch.setattr(Recorder, "record", record)
         with pytest.raises(KeyboardInterrupt):
             fit(vocabulary, shards, tmp_path / "broken", config)
     again = fit(vocabulary, shards, tmp_path / "broken", config)

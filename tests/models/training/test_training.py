@@ -11,8 +11,8 @@ import tensorflow as tf
 from models import run_fn, settings
 from models.objectives.two_towers import TwoTowers
 from models.training import log as training_log
-from models.training import loop
 from models.training.checkpoints import CheckpointError
+from models.training.divergence import Diverged
 from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, weights, write_shards
 
 
@@ -114,7 +114,7 @@ def test_profile_steps_leave_a_profile(vocabulary, shards, tmp_path):
     ],
 )
 def test_a_loss_that_goes_wrong_stops_with_step_part_and_fix(vocabulary, shards, tmp_path, changes, message):
-    with pytest.raises(loop.Diverged, match=message):
+    with pytest.raises(Diverged, match=message):
         fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, **changes))
 
 
@@ -129,9 +129,7 @@ def test_weights_that_overflow_are_named_and_never_saved(vocabulary, shards, tmp
         runtime=settings.RuntimeSettings(steps_per_loop=5),
         max_loss=1e30,
     )
-    with pytest.raises(
-        loop.Diverged, match=r"norm of the weights after the step is not finite at step 0.*checkpoint: none"
-    ):
+    with pytest.raises(Diverged, match=r"norm of the weights after the step is not finite at step 0.*checkpoint: none"):
         fit(vocabulary, shards, tmp_path, wild)
     assert not list((tmp_path / "checkpoints").glob("step-*"))
 
@@ -151,7 +149,7 @@ def test_a_gradient_that_is_not_finite_is_named_with_the_loss_of_its_step(vocabu
 
     monkeypatch.setattr(TwoTowers, "features", features)
     looped = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(steps_per_loop=5), max_loss=50.0)
-    with pytest.raises(loop.Diverged) as raised:
+    with pytest.raises(Diverged) as raised:
         fit(vocabulary, shards, tmp_path, looped)
     assert re.search(
         r"^the gradient of text_tower/\S+ is not finite at step [12], .*\(loss \d+\.\d+; last good .* none",
@@ -190,7 +188,7 @@ def test_a_run_that_goes_on_inside_its_profile_still_leaves_one(vocabulary, shar
 @pytest.mark.slow
 def test_a_run_that_goes_wrong_inside_its_profile_writes_it_and_lets_the_next_one_profile(vocabulary, shards, tmp_path):
     wrong = dataclasses.replace(CONFIG, max_loss=6.0, profile_steps=(0, 5))
-    with pytest.raises(loop.Diverged):
+    with pytest.raises(Diverged):
         fit(vocabulary, shards, tmp_path, wrong)
     assert list((tmp_path / "log").rglob("*.xplane.pb"))
     fit(vocabulary, shards, tmp_path / "next", dataclasses.replace(CONFIG, steps=8, profile_steps=(0, 5)))
