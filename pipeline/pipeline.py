@@ -29,7 +29,7 @@ from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import features
-from models.settings import EmbeddingSettings, TrainingSettings, configuration
+from models.settings import EmbeddingSettings, TrainingSettings, configuration, precomputed_tower
 from pipeline import resolvers, suite
 from pipeline.settings.run import PipelineSettings
 
@@ -232,7 +232,7 @@ def local_locations(output_dir: str) -> Locations:
 
 
 def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
-    tower = training.objective.embeds_beforehand
+    tower = precomputed_tower(training.objective)
     if tower is None or training.pretrained is None:
         return None
     return EmbeddingSettings(tower, training.pretrained, training.runtime.compute_dtype)

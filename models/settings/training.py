@@ -5,7 +5,7 @@ import dataclasses
 from models.settings.augmentation import AugmentationSettings
 from models.settings.checks import label, require, require_positive, require_types
 from models.settings.configuration import configurable
-from models.settings.objectives import ObjectiveSettings, SiglipSettings
+from models.settings.objectives import ObjectiveSettings, SiglipSettings, precomputed_tower
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
 from models.settings.pretrained import PretrainedSettings
 from models.settings.runtime import RuntimeSettings
@@ -116,7 +116,7 @@ class TrainingSettings:
             "set Training.pretrained = @Pretrained() and Pretrained.path",
         )
         require(
-            self.objective.embeds_beforehand is None or self.augmentation == AugmentationSettings(),
+            precomputed_tower(self.objective) is None or self.augmentation == AugmentationSettings(),
             "Training.augmentation",
             self.augmentation,
             "off: embeddings are of whole pictures",

@@ -26,16 +26,8 @@ FUSION = dataclasses.replace(CONFIG, objective=FusionSettings(OBJECTIVE.image_to
 LEARNS = {"steps": 400}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _registered():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(objectives._OBJECTIVES, OneTowerSettings, OneTower)
-        patch.setitem(objectives._OBJECTIVES, FusionSettings, Fusion)
-        yield
-
-
 @pytest.fixture(scope="module")
-def one_tower(_registered, vocabulary, tmp_path_factory) -> tuple[OneTower, OneTower, Tokenizer]:
+def one_tower(vocabulary, tmp_path_factory) -> tuple[OneTower, OneTower, Tokenizer]:
     """As it is drawn, as it is trained, and what reads its texts."""
     folder = tmp_path_factory.mktemp("one_tower")
     trained = fit(vocabulary, write_shards(folder, 2), folder, dataclasses.replace(ONE_TOWER, **LEARNS))

@@ -113,9 +113,11 @@ class Remembering(Siglip):
         self.queue.assign(tf.concat([features["image"], self.queue[: -features["image"].shape[0]]], axis=0))
 
 
+objectives.register(RememberingSettings, Remembering)
+
+
 @pytest.mark.slow
 def test_state_moves_after_the_weights_is_saved_with_them_and_goes_on_bit_for_bit(vocabulary, tmp_path, monkeypatch):
-    monkeypatch.setitem(objectives._OBJECTIVES, RememberingSettings, Remembering)
     shards = write_shards(tmp_path, 3)
     config = dataclasses.replace(CONFIG, objective=RememberingSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower))
     whole = fit(vocabulary, shards, tmp_path / "whole", config)

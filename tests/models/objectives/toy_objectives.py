@@ -9,7 +9,7 @@ import dataclasses
 import tensorflow as tf
 import tf_keras as keras
 
-from models import settings
+from models import objectives, settings
 from models.losses.sigmoid import sigmoid_loss
 from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS, Views
 from models.objectives.siglip import Siglip
@@ -170,3 +170,7 @@ class Fusion(Siglip):
         wrong = tf.nn.softplus(self.matches(features["image"], tf.gather(texts, hard)))
         fused = tf.reduce_sum(right + wrong) / (rows * collectives.num_replicas)
         return share + fused, {**metrics, "matching": collectives.all_reduce([fused])[0]}
+
+
+objectives.register(OneTowerSettings, OneTower)
+objectives.register(FusionSettings, Fusion)
