@@ -24,7 +24,7 @@ class CheckpointError(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
+class TrainingState:
     """Where a run stands, besides its variables.
 
     Attributes:
@@ -64,17 +64,17 @@ class Checkpoints:
         """Steps that can be gone back to, oldest first."""
         return [int(name.removeprefix("step-")) for name in self._folders() if self._is_whole(name)]
 
-    def restore(self) -> Progress:
+    def restore(self) -> TrainingState:
         """Sets all variables to the newest checkpoint; a run that has none starts at step 0.
 
         Raises:
           CheckpointError: it holds other variables or shapes, or cannot be read.
         """
         if not self.steps:
-            return Progress()
+            return TrainingState()
         folder = self._path(self.steps[-1])
         try:
-            progress = Progress(**self._progress(self.steps[-1]))
+            progress = TrainingState(**self._progress(self.steps[-1]))
             reader = tf.train.load_checkpoint(os.path.join(folder, _STATE))
             self._require_same(folder, reader.get_variable_to_shape_map())
             for name, variable in self._variables.items():
@@ -88,7 +88,7 @@ class Checkpoints:
             ) from error
         return progress
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: TrainingState) -> None:
         """Copies all variables to this machine's memory, and writes them while training goes on.
 
         Raises:
@@ -112,7 +112,7 @@ class Checkpoints:
                 "Free some space, or lower Checkpoint.keep, and run the same command again"
             ) from error
 
-    def _write(self, progress: Progress, arrays: Mapping[str, np.ndarray]) -> None:
+    def _write(self, progress: TrainingState, arrays: Mapping[str, np.ndarray]) -> None:
         folder = self._path(progress.step)
         try:
             tf.io.gfile.makedirs(folder)

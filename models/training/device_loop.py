@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from models.distribution.strategies import Distribution
-from models.inputs.batches import POSITION, START, Batches, Reader
+from models.inputs.batches import POSITION, START, Batches, InputPipeline
 from models.training.divergence import Fault
 from models.training.step import BAD_PART, HEALTHY, TrainStep
 
@@ -53,7 +53,7 @@ class DeviceLoop:
 
         def read(context: tf.distribute.InputContext) -> tf.data.Dataset:
             index = context.input_pipeline_id
-            return batches.read(step.rows, Reader(index, context.num_input_pipelines), first[index])
+            return batches.read(step.rows, InputPipeline(index, context.num_input_pipelines), first[index])
 
         self._iterator = iter(distribution.strategy.distribute_datasets_from_function(read))
 

@@ -16,14 +16,14 @@ from models.distribution.strategies import Distribution
 from models.inputs.batches import Batches
 from models.objectives import Objective
 from models.optimizers import Optimizer, parameters
-from models.training.checkpoints import CheckpointError, Checkpoints, Progress
+from models.training.checkpoints import CheckpointError, Checkpoints, TrainingState
 from models.training.device_loop import DeviceLoop
 from models.training.divergence import diverged
 from models.training.held_out import HeldOut
 from models.training.interruption import Interrupted, StopSignals
 from models.training.log import TrainingLog
 from models.training.profiler import Profiler
-from models.training.recorder import Recorder
+from models.training.recorder import RunRecorder
 from models.training.step import TrainStep
 from models.training.stops import Stops
 
@@ -71,7 +71,7 @@ def train(
     ):
         if start.step < config.steps:
             device_loop = DeviceLoop(step, batches, distribution, start.positions)
-            recorder = Recorder(Stops(config), log, held_out)
+            recorder = RunRecorder(Stops(config), log, held_out)
             run = _Run(config, distribution, device_loop, recorder, checkpoints)
             run.go_on(start.step, profiler.before_step, signals)
 
@@ -83,7 +83,7 @@ def _variables_to_save(objective: Objective, optimizer: Optimizer) -> dict[str, 
     return weights | {f"optimizer/{name}": variable for name, variable in optimizer.state().items()}
 
 
-def _restore(checkpoints: Checkpoints, distribution: Distribution, steps: int) -> Progress:
+def _restore(checkpoints: Checkpoints, distribution: Distribution, steps: int) -> TrainingState:
     start = checkpoints.restore()
     if start.step and len(start.positions) != distribution.readers:
         raise CheckpointError(
@@ -104,7 +104,7 @@ class _Run:
         config: settings.TrainingSettings,
         distribution: Distribution,
         device_loop: DeviceLoop,
-        recorder: Recorder,
+        recorder: RunRecorder,
         checkpoints: Checkpoints,
     ) -> None:
         self._config, self._stops, self._distribution = config, Stops(config), distribution
@@ -129,7 +129,7 @@ class _Run:
             score = self._recorder.record(done, result.scalars, self._device_loop.waited)
             stopping = self._distribution.agree(signals.received is not None)
             if (stopping or self._stops.saves(done)) and self._distribution.is_chief:
-                self._checkpoints.save(Progress(done, self._device_loop.positions, self._recorder.rows, score))
+                self._checkpoints.save(TrainingState(done, self._device_loop.positions, self._recorder.rows, score))
             if stopping:
                 self._checkpoints.wait()
                 name = signals.received.name if signals.received else "a signal to another worker"

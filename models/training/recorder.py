@@ -8,7 +8,7 @@ from models.training.step import BAD_PART
 from models.training.stops import Stops
 
 
-class Recorder:
+class RunRecorder:
     """Writes the log of a run and scores its weights."""
 
     def __init__(self, stops: Stops, log: TrainingLog, held_out: HeldOut | None) -> None:

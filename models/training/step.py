@@ -11,7 +11,7 @@ from models import settings
 from models.distribution.collectives import Collectives
 from models.inputs import crops, images
 from models.objectives import Objective
-from models.objectives.objective import Batch, Features, Metrics, boxes_of
+from models.objectives.objective import Batch, Encoded, Metrics, boxes_of
 from models.optimizers import Optimizer, parameters
 from models.training import gradients
 
@@ -51,8 +51,8 @@ class TrainStep:
                 f"try {max(1, config.batch_size // shares) * shares}"
             )
         self._objective, self._optimizer, self._collectives, self._config = objective, optimizer, collectives, config
-        self._embed = (
-            tf.function(self._features, jit_compile=True, autograph=False) if compile_towers else self._features
+        self._encode = (
+            tf.function(self._encode_views, jit_compile=True, autograph=False) if compile_towers else self._encode_views
         )
 
     @property
@@ -74,7 +74,7 @@ class TrainStep:
         """
         variables = self._optimizer.targets
         batch = {name: tf.ensure_shape(value, [self.rows, *value.shape[1:]]) for name, value in batch.items()}
-        arguments = (self._objective, self._embed, batch, variables, self._collectives)
+        arguments = (self._objective, self._encode, batch, variables, self._collectives)
         if self._config.micro_batches == 1:
             share, metrics, shares, seen = gradients.of_batch(*arguments)
         else:
@@ -94,13 +94,13 @@ class TrainStep:
             BAD_PART: self._bad_part(loss, summed, weight_norm),
         }
 
-    def _features(self, batch: Batch) -> Features:
+    def _encode_views(self, batch: Batch) -> Encoded:
         seen = dict(batch)
         for view in self._objective.views.images:
             seen[view] = images.to_unit_range(batch[view])
             if boxes_of(view) in batch:
                 seen[view] = crops.crop(seen[view], seen.pop(boxes_of(view)))
-        return self._objective.features(seen)
+        return self._objective.encode(seen)
 
     def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:
         fine = [loss <= self._config.max_loss]  # false for NaN, too

@@ -15,7 +15,7 @@ from models.objectives.objective import SEEDS, TOKEN_IDS, Views
 from models.serving import export
 from models.settings import configuration
 from models.training import gradients
-from tests.models.objectives.toy_objectives import Fusion, FusionSettings, OneTower, OneTowerSettings
+from tests.models.objectives.toy_objectives import FusionSettings, OneTower, OneTowerSettings
 from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
 from tests.pictures import shape_pairs
 
@@ -89,7 +89,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(config):
     batch = step_inputs()
     if config is FUSION:
         batch = {name: batch[name] for name in ("images", TOKEN_IDS)}
-    common = (objective, objective.features, batch, objective.trainable_variables, OneDevice())
+    common = (objective, objective.encode, batch, objective.trainable_variables, OneDevice())
     loss, _, expected, _ = gradients.of_batch(*common)
     other, metrics, found, _ = gradients.of_micro_batches(*common, 4)
     assert float(other) == pytest.approx(float(loss), rel=1e-5)

@@ -9,9 +9,9 @@ import tf_keras as keras
 
 from models import objectives, optimizers, settings
 from models.distribution import collectives
-from models.objectives.objective import IMAGE_EMBEDDING
+from models.features import IMAGE_EMBEDDING
 from models.objectives.siglip import Siglip
-from models.training.recorder import Recorder
+from models.training.recorder import RunRecorder
 from models.training.step import TrainStep
 from tests.models.training.shapes import CONFIG, OBJECTIVE, fit, write_shards
 
@@ -108,9 +108,9 @@ class Remembering(Siglip):
     def state(self):
         return [self.momentum, self.queue]
 
-    def after_update(self, features, collectives):  # noqa: ARG002
+    def after_update(self, encoded, collectives):  # noqa: ARG002
         self.momentum.assign(0.9 * self.momentum + 0.1 * self.bias)
-        self.queue.assign(tf.concat([features["image"], self.queue[: -features["image"].shape[0]]], axis=0))
+        self.queue.assign(tf.concat([encoded["image"], self.queue[: -encoded["image"].shape[0]]], axis=0))
 
 
 objectives.register(RememberingSettings, Remembering)
@@ -124,7 +124,7 @@ def test_state_moves_after_the_weights_is_saved_with_them_and_goes_on_bit_for_bi
     assert float(whole.momentum) < -1.0
     assert np.linalg.norm(whole.queue.numpy(), axis=1) == pytest.approx(np.ones(2 * CONFIG.batch_size), rel=1e-4)
 
-    usual = Recorder.record
+    usual = RunRecorder.record
 
     def record(self, done, *arguments):
         if done == 21:
@@ -132,7 +132,7 @@ def test_state_moves_after_the_weights_is_saved_with_them_and_goes_on_bit_for_bi
         return usual(self, done, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "record", record)
+        patch.setattr(RunRecorder, "record", record)
         with pytest.raises(KeyboardInterrupt):
             fit(vocabulary, shards, tmp_path / "broken", config)
     again = fit(vocabulary, shards, tmp_path / "broken", config)

@@ -93,7 +93,7 @@ class OneTower(keras.layers.Layer):
         tokens = flops.transformer(self.config.encoder, 9) + flops.transformer(self.config.encoder, 12)
         return flops.train_step(2 * tokens, batch_size, self.config.encoder.width)
 
-    def features(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def encode(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         token_ids, seeds = batch[TOKEN_IDS], batch[SEEDS]
         draws = tf.map_fn(
             lambda seed: tf.random.stateless_uniform([token_ids.shape[1]], seed), seeds, fn_output_signature=tf.float32
@@ -109,15 +109,15 @@ class OneTower(keras.layers.Layer):
             "masked": tf.reduce_mean(errors * tf.cast(masked, tf.float32), axis=1),
         }
 
-    def loss(self, features, collectives):
+    def loss(self, encoded, collectives):
         scalars = tf.convert_to_tensor(self.log_scale), tf.convert_to_tensor(self.bias)
-        contrast = sigmoid_loss(features["image"], features["momentum_text"], *scalars, collectives)
-        contrast += sigmoid_loss(features["momentum_image"], features["text"], *scalars, collectives)
-        rows = collectives.num_replicas * features["masked"].shape[0]
-        masked = tf.reduce_sum(features["masked"]) / rows
+        contrast = sigmoid_loss(encoded["image"], encoded["momentum_text"], *scalars, collectives)
+        contrast += sigmoid_loss(encoded["momentum_image"], encoded["text"], *scalars, collectives)
+        rows = collectives.num_replicas * encoded["masked"].shape[0]
+        masked = tf.reduce_sum(encoded["masked"]) / rows
         return contrast + masked, {"masked_words": collectives.all_reduce([masked])[0]}
 
-    def after_update(self, features, collectives) -> None:  # noqa: ARG002
+    def after_update(self, encoded, collectives) -> None:  # noqa: ARG002
         for copy, variable in zip(self.momentum.variables, self.tower.variables, strict=True):
             copy.assign(MOMENTUM * copy + (1 - MOMENTUM) * variable)
 
@@ -157,17 +157,17 @@ class Fusion(Siglip):
         words = self.fusion(10 * image[:, None], 10 * self.words(token_ids))[:, 0]
         return self.verdict(10 * image * words)[:, 0]
 
-    def features(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {**super().features(batch), TOKEN_IDS: batch[TOKEN_IDS]}
+    def encode(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**super().encode(batch), TOKEN_IDS: batch[TOKEN_IDS]}
 
-    def loss(self, features, collectives):
-        share, metrics = super().loss(features, collectives)
-        similarity = tf.matmul(features["image"], features["text"], transpose_b=True)
-        rows, texts = similarity.shape[0], features[TOKEN_IDS]
+    def loss(self, encoded, collectives):
+        share, metrics = super().loss(encoded, collectives)
+        similarity = tf.matmul(encoded["image"], encoded["text"], transpose_b=True)
+        rows, texts = similarity.shape[0], encoded[TOKEN_IDS]
         same = tf.reduce_all(texts[:, None] == texts[None], axis=-1)
         hard = tf.argmax(similarity - 9.0 * tf.cast(same, tf.float32), axis=1)
-        right = tf.nn.softplus(-self.matches(features["image"], texts))
-        wrong = tf.nn.softplus(self.matches(features["image"], tf.gather(texts, hard)))
+        right = tf.nn.softplus(-self.matches(encoded["image"], texts))
+        wrong = tf.nn.softplus(self.matches(encoded["image"], tf.gather(texts, hard)))
         fused = tf.reduce_sum(right + wrong) / (rows * collectives.num_replicas)
         return share + fused, {**metrics, "matching": collectives.all_reduce([fused])[0]}
 

@@ -40,14 +40,14 @@ def concatenated(values: list[tf.Tensor]) -> np.ndarray:
 
 
 def whole(objective, batch):
-    return gradients.of_batch(objective, objective.features, batch, objective.trainable_variables, OneDevice())[:3]
+    return gradients.of_batch(objective, objective.encode, batch, objective.trainable_variables, OneDevice())[:3]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 24])
 def test_micro_batches_equal_the_whole_batch(objective, batch, count):
     loss, metrics, expected = whole(objective, batch)
     ours = gradients.of_micro_batches(
-        objective, objective.features, batch, objective.trainable_variables, OneDevice(), count
+        objective, objective.encode, batch, objective.trainable_variables, OneDevice(), count
     )
     assert float(ours[0]) == pytest.approx(float(loss), rel=1e-5)
     for name, value in metrics.items():
@@ -68,8 +68,8 @@ def test_control_the_mean_of_micro_batches_gradients_is_another_gradient(objecti
 
 def test_mean_logits_are_those_of_all_pairs(objective, batch):
     _, metrics, _ = whole(objective, batch)
-    features = objective.features(batch)
-    logits = objective.logits(features["image"], features["text"]).numpy()
+    encoded = objective.encode(batch)
+    logits = objective.logits(encoded["image"], encoded["text"]).numpy()
     right = np.eye(ROWS, dtype=bool)
     assert float(metrics["positive_logit"]) == pytest.approx(logits[right].mean(), rel=1e-4)
     assert float(metrics["negative_logit"]) == pytest.approx(logits[~right].mean(), rel=1e-4)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.training.checkpoints import CheckpointError, Checkpoints, Progress
+from models.training.checkpoints import CheckpointError, Checkpoints, TrainingState
 from tests.models.training.shapes import write_shards
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -144,7 +144,7 @@ def variable(value: float) -> dict[str, tf.Variable]:
 def test_the_newest_and_the_best_are_kept_and_a_half_written_one_is_not(tmp_path):
     checkpoints = Checkpoints(str(tmp_path), variable(1.0), keep=2)
     for step, score in ((1, 0.1), (2, 0.9), (3, 0.2), (4, 0.3), (5, None)):
-        checkpoints.save(Progress(step, score=score))
+        checkpoints.save(TrainingState(step, score=score))
     checkpoints.wait()
     assert checkpoints.steps == [2, 4, 5]
     (tmp_path / "step-00000006").mkdir()
@@ -161,12 +161,12 @@ def test_a_worker_that_only_reads_leaves_what_the_chief_is_writing_alone(tmp_pat
     reader = Checkpoints(str(tmp_path), variable(0.0), keep=2, writes=False)
     assert half.exists()
     assert reader.steps == []
-    assert reader.restore() == Progress()
+    assert reader.restore() == TrainingState()
 
 
 def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path):
     checkpoints = Checkpoints(str(tmp_path), variable(1.0), keep=2)
-    checkpoints.save(Progress(3))
+    checkpoints.save(TrainingState(3))
     checkpoints.wait()
     for path in tmp_path.glob("step-00000003/state.*"):
         path.write_bytes(b"damaged")

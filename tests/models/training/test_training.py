@@ -136,9 +136,9 @@ def test_weights_that_overflow_are_named_and_never_saved(vocabulary, shards, tmp
 
 def test_a_gradient_that_is_not_finite_is_named_with_the_loss_of_its_step(vocabulary, shards, tmp_path, monkeypatch):
     """Inside a loop of steps, after which everything is NaN."""
-    whole = TwoTowers.features
+    whole = TwoTowers.encode
 
-    def features(self, batch):
+    def encode(self, batch):
         found, moved = whole(self, batch), tf.not_equal(self.bias, -10.0)
 
         @tf.custom_gradient
@@ -147,7 +147,7 @@ def test_a_gradient_that_is_not_finite_is_named_with_the_loss_of_its_step(vocabu
 
         return {**found, "text": broken_once_the_bias_has_moved(found["text"])}
 
-    monkeypatch.setattr(TwoTowers, "features", features)
+    monkeypatch.setattr(TwoTowers, "encode", encode)
     looped = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(steps_per_loop=5), max_loss=50.0)
     with pytest.raises(Diverged) as raised:
         fit(vocabulary, shards, tmp_path, looped)
