@@ -1,4 +1,4 @@
-"""Several steps in one call: the loop around `strategy.run` that keeps the host out of the devices' way."""
+"""Runs several steps in one call, so that the devices need not wait for the host between steps."""
 
 import dataclasses
 import time
@@ -15,11 +15,11 @@ from models.training.step import BAD_PART, HEALTHY, TrainStep
 
 @dataclasses.dataclass(frozen=True)
 class StepsResult:
-    """What several steps give.
+    """The result of several steps.
 
     Attributes:
       scalars: of the last step, see TrainStep.
-      fault: the first step that went wrong, or None.
+      fault: the first step that diverged, or None.
     """
 
     scalars: dict[str, tf.Tensor]
@@ -76,12 +76,12 @@ class DeviceLoop:
 def _steps_on_devices(
     step: TrainStep, distribution: Distribution
 ) -> Callable[[Iterator[Any], tf.Tensor], dict[str, Any]]:
-    """Makes the function that runs several steps: a loop on the host around `strategy.run`.
+    """Makes the function that runs several steps: a loop around `strategy.run`, in a graph on the host.
 
     Returns:
-      (iterator, count) -> "scalars" of the last step, "waited" seconds for batches, "positions" of local replicas,
-      int64 [local replicas, 3], "bad": int32 [2], the first step (from 0) and part that went wrong, or (-1, -1), and
-      "bad_loss", that step's.
+      A function (iterator, count) -> {"scalars": those of the last step, "waited": seconds waited for batches,
+      "positions": int64 [local replicas, 3] after the last step, "bad": int32 [2], the number (from 0) and the part of
+      the first step that diverged, or (-1, -1), "bad_loss": the loss of that step}.
     """
     strategy = distribution.strategy
     replica_step = distribution.replica_function(step.__call__)
@@ -121,6 +121,6 @@ def _steps_on_devices(
 
 
 def _now() -> tf.Tensor:
-    """Seconds of this host's clock when the graph comes to it; tf.timestamp is refused under op determinism."""
+    """Seconds of this host's clock when the graph runs this op; op determinism forbids tf.timestamp."""
     seconds = tf.numpy_function(time.monotonic, [], tf.float64)
     return tf.ensure_shape(seconds, [])

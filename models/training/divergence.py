@@ -1,4 +1,4 @@
-"""What happens when a step goes wrong: training stops, and the message names the step, the part and the fix."""
+"""A step that diverges ends training; the message names the step, the part of it and the fix."""
 
 import dataclasses
 
@@ -14,11 +14,11 @@ class Diverged(FloatingPointError):
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """The first step that went wrong in a call to the devices.
+    """The first step of a call to the devices that diverged.
 
     Attributes:
       offset: number of the step in its call, from 0.
-      part: index of the part of the step that went wrong (TrainStep.parts).
+      part: index of the part of the step that is not finite (TrainStep.parts).
       name: that part in words.
       loss: loss of that step.
     """
@@ -33,7 +33,7 @@ def diverged(fault: Fault, done: int, config: settings.TrainingSettings, checkpo
     """Makes the error that ends the run.
 
     Args:
-      fault: what went wrong.
+      fault: the step that diverged.
       done: steps that were done before the call.
       config: settings of the run; the message names those that help.
       checkpoints: of the run, with nothing being written; the message names the last one.

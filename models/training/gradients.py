@@ -24,7 +24,7 @@ def of_batch(
       objective: computes the loss.
       encode: encodes rows.
       batch: this replica's rows.
-      variables: what to differentiate by.
+      variables: weights to differentiate the loss by.
       collectives: passed to the loss.
 
     Returns:

@@ -40,18 +40,18 @@ def train(
     """Trains until `config.steps` steps are done, counting those that earlier processes did.
 
     Args:
-      objective: updated in place; made in the scope of the distribution's strategy.
-      batches: where rows come from.
-      held_out: rows to look at now and then, or None.
+      objective: trained in place; made in the scope of the distribution's strategy.
+      batches: source of the rows.
+      held_out: held-out rows that score the weights, or None.
       distribution: the devices.
-      config: everything else.
-      log_dir: for TensorBoard events and training_log.jsonl.
-      checkpoint_dir: of this run alone; a run with other settings or data needs another.
+      config: settings of the run.
+      log_dir: folder of TensorBoard events and training_log.jsonl.
+      checkpoint_dir: folder of this run only; a run with other settings or data needs another one.
 
     Raises:
-      Diverged: the loss or a gradient is not finite, or the loss is above `config.max_loss`.
-      Interrupted: the process was asked to stop, and the state is saved.
-      CheckpointError: a checkpoint cannot be written, or the one found is of another model.
+      Diverged: the loss, a gradient or the weights are not finite, or the loss is above `config.max_loss`.
+      Interrupted: a signal asked the process to stop, and the state is saved.
+      CheckpointError: a checkpoint cannot be written or read, or belongs to another model.
     """
     with distribution.strategy.scope():
         variables = optimizers.trainable(config.optimizer, objective.trainable_variables)
@@ -61,7 +61,7 @@ def train(
     start = _restore(checkpoints, distribution, config.steps)
     step = TrainStep(objective, optimizer, distribution.collectives, config, distribution.compiles_towers)
     flops, replicas = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
-    # Every worker writes a log of its own; people look at that of the chief.
+    # Every worker writes a log of its own. The chief's lies in the folder where people look.
     log_dir = log_dir if distribution.is_chief else os.path.join(log_dir, f"worker_{distribution.process}")
     profiled = config.profile_steps if distribution.is_chief else ()
     with (
@@ -87,9 +87,9 @@ def _restore(checkpoints: Checkpoints, distribution: Distribution, steps: int) -
     start = checkpoints.restore()
     if start.step and len(start.positions) != distribution.readers:
         raise CheckpointError(
-            f"the checkpoint of step {start.step} in {checkpoints.folder} is of {len(start.positions)} readers of "
-            f"the data, and this run has {distribution.readers}; go on with as many hosts, or remove that folder to "
-            "start anew"
+            f"the checkpoint of step {start.step} in {checkpoints.folder} has positions of {len(start.positions)} "
+            f"hosts that read data, but this run has {distribution.readers}; run on as many hosts as before, or remove "
+            "that folder to start anew"
         )
     if start.step and distribution.is_chief:
         print(f"      going on from step {start.step} of {steps} ({checkpoints.folder})", flush=True)

@@ -1,7 +1,7 @@
-"""Objectives of other kinds than two towers, as small as they can be: what the Objective protocol must be fit for.
+"""Two minimal objectives that the Objective protocol must support, registered from outside models/.
 
-OneTower has what OneR asks for (arXiv 2211.11153): one tower for both modalities, a momentum copy of it, views of both,
-masked words. Fusion has what SIMLA asks for (arXiv 2203.14395): hard negatives, fused inside the loss.
+OneTower needs what OneR needs (arXiv 2211.11153): one tower for both modalities, a momentum copy of it, two views of
+both, and masked words. Fusion needs what SIMLA needs (arXiv 2203.14395): hard negatives, fused inside the loss.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ MOMENTUM, MASKED = 0.9, 0.3
 @configurable("OneTower")
 @dataclasses.dataclass(frozen=True)
 class OneTowerSettings(settings.ObjectiveSettings):
-    """One transformer that reads patches as well as words, and says by itself how they are prepared."""
+    """One transformer that reads patches and words; these settings also say how both are prepared."""
 
     encoder: settings.TransformerSettings = settings.TransformerSettings(32, 1, 2, 64)
     size: int = 24
@@ -64,7 +64,7 @@ class SharedTower(keras.layers.Layer):
 
 
 class OneTower(keras.layers.Layer):
-    """The contrast of each modality with the momentum copy's of the other, and the loss of masked words."""
+    """Contrasts each modality with the momentum embedding of the other, and predicts masked words."""
 
     def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: bool = False) -> None:
         super().__init__(name="one_tower")
@@ -138,11 +138,11 @@ def pooled(tokens: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class FusionSettings(settings.SiglipSettings):
-    """SigLIP's, with a fusion."""
+    """Settings of SigLIP with a fusion."""
 
 
 class Fusion(Siglip):
-    """SigLIP, and a fusion that tells each picture's own text from the most similar wrong one of its replica."""
+    """SigLIP with a fusion that tells a picture's own text from the most similar wrong text of the same replica."""
 
     def build(self, input_shape: object = None) -> None:
         width = self.config.image_tower.width
@@ -153,7 +153,7 @@ class Fusion(Siglip):
         super().build(input_shape)
 
     def matches(self, image: tf.Tensor, token_ids: tf.Tensor) -> tf.Tensor:
-        """[N, D], [N, L] -> logit [N]: the picture attends to the words."""
+        """[N, D], [N, L] -> [N], the logit of a match; the picture attends to the words."""
         words = self.fusion(10 * image[:, None], 10 * self.words(token_ids))[:, 0]
         return self.verdict(10 * image * words)[:, 0]
 

@@ -18,11 +18,11 @@ def calls(monkeypatch) -> list[str]:
     ("steps", "expected"),
     [
         (range(10), {3: "start log", 6: "stop"}),
-        (range(4, 10), {4: "start log", 6: "stop"}),  # a run that goes on inside its profile
+        (range(4, 10), {4: "start log", 6: "stop"}),  # a run that was resumed inside its profile
         (range(6, 10), {}),
     ],
 )
-def test_profile_lies_around_its_steps(calls, steps, expected):
+def test_profile_covers_exactly_its_steps(calls, steps, expected):
     changes = {}
     with Profiler((3, 5), "log") as profiler:
         for step in steps:
@@ -40,7 +40,7 @@ def test_profile_is_closed_when_the_run_fails(calls):
     assert calls == ["start log", "stop"]
 
 
-def test_no_steps_take_no_profile(calls):
+def test_without_steps_there_is_no_profile(calls):
     with Profiler((), "log") as profiler:
         profiler.before_step(0)
     assert not calls

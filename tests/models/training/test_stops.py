@@ -1,4 +1,4 @@
-"""The host stops the devices exactly when something is due, and at least every Runtime.steps_per_loop steps."""
+"""The devices stop exactly when something is due, and at least every Runtime.steps_per_loop steps."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ def all_stops(config: settings.TrainingSettings, start: int = 0) -> list[int]:
     return stops
 
 
-def test_stops_are_where_something_is_due():
+def test_devices_stop_exactly_when_something_is_due():
     assert all_stops(CONFIG) == [1, 26, 30, 40, 51, 60, 76, 80, 90, 100]
     stops = Stops(CONFIG)
     counts = range(1, 101)
@@ -39,7 +39,7 @@ def test_a_resumed_run_has_the_stops_of_the_whole_run(start):
     assert all_stops(CONFIG, start) == [stop for stop in all_stops(CONFIG) if stop > start]
 
 
-def test_steps_per_loop_limits_the_distance_of_stops():
+def test_stops_are_at_most_steps_per_loop_apart():
     config = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(steps_per_loop=7))
     stops = all_stops(config)
     assert max(after - before for before, after in zip([0, *stops], stops, strict=False)) == 7
