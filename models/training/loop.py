@@ -1,9 +1,9 @@
 """The train loop: short, seeded, and able to go on from where a run was stopped or killed.
 
 `fit` calls `train`, which makes optimiser, step, checkpoints and log, and calls `_Run.go_on`. That calls
-`DeviceLoop.run` (device_loop.py), which calls `TrainStep` (step.py) on every replica, once a step. Between two such
-calls the host works: it profiles (profiler.py), logs and scores (recorder.py), saves (checkpoints.py), or stops, at
-the step counts of stops.py.
+`DeviceLoop.run` (device_loop.py) for some steps at a time; for each step, every replica calls `TrainStep` (step.py).
+Between two calls of `DeviceLoop.run` the host profiles (profiler.py), logs and scores (recorder.py), and saves
+(checkpoints.py); stops.py says when.
 """
 
 import os
