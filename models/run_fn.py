@@ -1,4 +1,4 @@
-"""The TFX Trainer's entry: resolved gin, shards and a vocabulary in, a SavedModel and a log out."""
+"""Entry point of the TFX Trainer: trains on shards and a vocabulary, and writes a SavedModel and a log."""
 
 import dataclasses
 import hashlib
@@ -20,13 +20,15 @@ STEPS_KEY = "steps"
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains the objective that the gin text names and exports it to `fn_args.serving_model_dir`.
+    """Trains the objective that the gin text names, and exports it to `fn_args.serving_model_dir`.
 
     Args:
-      fn_args: TFX's. `train_files` and `eval_files` are patterns of TFRecord shards; `custom_config` holds "gin", the
-        resolved text of TrainingSettings, "steps", which replaces theirs, "vocabulary", the path of a SentencePiece
-        model, and "checkpoints", a folder in which each run has one of its own, so that the same run goes on where it
-        was killed. Where there is a `base_model`, weights start from it. The log goes to `model_run_dir`.
+      fn_args: arguments from TFX. `train_files` and `eval_files` are patterns of TFRecord shards. `base_model`, if set,
+        gives the initial weights. The log goes to `model_run_dir`. `custom_config` holds
+        "gin": resolved gin text of TrainingSettings;
+        "steps": replaces Training.steps;
+        "vocabulary": path of a SentencePiece model;
+        "checkpoints": a folder with a subfolder for each run, from which the same run goes on after it was killed.
     """
     vocabulary = fn_args.custom_config[VOCABULARY_KEY]
     config = configuration.parse(fn_args.custom_config[GIN_KEY], settings.TrainingSettings)
@@ -38,11 +40,11 @@ def run_fn(fn_args: FnArgs) -> None:
     objective, tokenizer, devices = fit(config, vocabulary, shards, fn_args.eval_files, fn_args.model_run_dir, run)
     if devices.is_chief:
         export.save(objective, tokenizer, configuration.to_gin(config), fn_args.serving_model_dir)
-    devices.agree(False)  # the others wait: TFX looks for the model where any of them ends
+    devices.agree(False)  # all wait for the chief: TFX looks for the model as soon as any process ends
 
 
 def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary: str) -> str:
-    """What tells runs apart: everything that the weights depend on, but not how often something is logged or saved."""
+    """A hash of everything that the weights depend on; settings of logging, saving and profiling do not change it."""
     runtime = dataclasses.replace(config.runtime, steps_per_loop=1, peak_flops=0.0)
     same = dataclasses.replace(
         config,

@@ -22,7 +22,7 @@ from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import features
-from models.settings import EmbeddingSettings, TrainingSettings
+from models.settings import EmbeddingSettings, TrainingSettings, precomputed_tower
 from models.settings.configuration import to_gin
 from pipeline import suite
 from pipeline.platform import Inputs, Platform
@@ -212,7 +212,7 @@ def _gate(
 
 def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
     """What ImageEmbedder needs if a locked tower's embeddings are computed once, before training."""
-    tower = training.objective.embeds_beforehand
+    tower = precomputed_tower(training.objective)
     if tower is None or training.pretrained is None:
         return None
     return EmbeddingSettings(tower, training.pretrained, training.runtime.compute_dtype)

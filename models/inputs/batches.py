@@ -15,7 +15,7 @@ from models import features, settings
 from models.inputs import crops, images, tfrecords
 from models.inputs.rand_augment import rand_augment
 from models.inputs.tokenizer import Tokenizer
-from models.objectives.objective import IMAGE_EMBEDDING, SEEDS, Views, boxes_of
+from models.objectives.objective import SEEDS, Views, boxes_of
 
 POSITION = "position"
 START = (0, 0, 0)
@@ -23,7 +23,7 @@ _PIXELS, _CAPTIONS, _COUNT = "pixels", "captions", "count"
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
+class InputPipeline:
     """One of several that share all rows evenly.
 
     Whole shards go to one reader each, as far as they can be shared out evenly; of the rest, which shards changes from
@@ -64,7 +64,7 @@ class Batches:
         self._paths, self._tokenizer, self._config = sorted(paths), tokenizer, config
         self._views = views
 
-    def read(self, rows: int, reader: Reader = Reader(), start: Sequence[int] = START) -> tf.data.Dataset:
+    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
         """Batches of one reader: each full, however many rows a pass has.
 
         Args:
@@ -101,10 +101,10 @@ class Batches:
             image = tfrecords.parse([example], (features.IMAGE,))[features.IMAGE][0]
             decoded[_PIXELS] = images.decode_and_resize(image, self._config.objective.image_input)
         if self._views.image_embedding:
-            decoded[IMAGE_EMBEDDING] = tfrecords.parse_embeddings([example], self._views.image_embedding)[0]
+            decoded[features.IMAGE_EMBEDDING] = tfrecords.parse_embeddings([example], self._views.image_embedding)[0]
         return decoded
 
-    def _augment(self, row: dict[str, tf.Tensor], reader: Reader, position: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _augment(self, row: dict[str, tf.Tensor], reader: InputPipeline, position: tf.Tensor) -> dict[str, tf.Tensor]:
         """The row as it is seen at this visit: a caption for each text, and its picture once a view."""
         seen = {}
         for view, name in enumerate(self._views.texts):
@@ -114,8 +114,8 @@ class Batches:
         if self._views.seeds:
             seed = self._seed(reader, position, 3, 0)
             seen[SEEDS] = tf.random.stateless_uniform([2], seed, None, None, tf.int32, alg="philox")
-        if IMAGE_EMBEDDING in row:
-            seen[IMAGE_EMBEDDING] = row[IMAGE_EMBEDDING]
+        if features.IMAGE_EMBEDDING in row:
+            seen[features.IMAGE_EMBEDDING] = row[features.IMAGE_EMBEDDING]
         for view, (name, own) in enumerate(self._views.images.items()):
             augmentation = own or self._config.augmentation
             seen[name] = row[_PIXELS]
@@ -130,14 +130,14 @@ class Batches:
                 )
         return seen
 
-    def _seed(self, reader: Reader, position: tf.Tensor, purpose: int, view: int) -> tf.Tensor:
+    def _seed(self, reader: InputPipeline, position: tf.Tensor, purpose: int, view: int) -> tf.Tensor:
         """int64 [2], another for each visit of each row, each purpose and each view."""
         number, group, row = tf.unstack(position)
         first = tf.constant(self._config.seed * 1_000_003 + reader.index + (2**8 * purpose + view) * 2**40, tf.int64)
         second = (number * 2**20 + group) * 2**24 + row  # one number a visit, up to 2^24 rows a group
         return tf.stack([first, second])
 
-    def _from_shards(self, reader: Reader, start: Sequence[int]) -> tf.data.Dataset:
+    def _from_shards(self, reader: InputPipeline, start: Sequence[int]) -> tf.data.Dataset:
         """(serialized row, position after it), endless."""
         paths, shards = tf.constant(self._paths), len(self._paths)
         config, at_once = self._config, self._config.shards_at_once
@@ -177,7 +177,7 @@ class Batches:
 
         return tf.data.Dataset.counter(start=first_pass).flat_map(pass_rows)
 
-    def _from_memory(self, reader: Reader, start: Sequence[int]) -> tf.data.Dataset:
+    def _from_memory(self, reader: InputPipeline, start: Sequence[int]) -> tf.data.Dataset:
         """(decoded row, position after it), endless; every row of this reader is decoded once, now."""
         rows = tfrecords.read_shards(self._paths).enumerate().filter(lambda i, _: i % reader.count == reader.index)
         decoded = rows.map(

@@ -1,4 +1,11 @@
-"""Training objectives: the one extension point. A new one is a settings class, a module here, and a line below."""
+"""Training objectives: the one extension point.
+
+A new objective is a settings class (models/settings/objectives.py), a class that implements `Objective` (objective.py),
+and a call of `register`, below or in your own code.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from models import settings
 from models.objectives.objective import Objective
@@ -7,21 +14,59 @@ from models.objectives.siglit import Siglit
 from models.objectives.softmax import Softmax
 from models.towers.precision import layers_compute_in
 
-__all__ = ["Objective", "create"]
+__all__ = ["Objective", "create", "register", "registered"]
 
-_OBJECTIVES = {
-    settings.SiglipSettings: Siglip,
-    settings.SiglitSettings: Siglit,
-    settings.SoftmaxSettings: Softmax,
-}
+_OBJECTIVES: dict[type[settings.ObjectiveSettings], Callable[..., Objective]] = {}
+
+
+def register(settings_class: type[settings.ObjectiveSettings], objective_class: Callable[..., Objective]) -> None:
+    """Makes an objective known to `create`.
+
+    Args:
+      settings_class: what gin fills; decorate it with `@configurable("Name")` to make `@Name()` known to gin.
+      objective_class: called with an instance of `settings_class`, the size of the vocabulary, and whether
+        activations are rematerialised (Runtime.remat).
+
+    Raises:
+      ValueError: `settings_class` is no ObjectiveSettings, or has another objective already.
+    """
+    name, objective_name = _name(settings_class), _name(objective_class)
+    if not (isinstance(settings_class, type) and issubclass(settings_class, settings.ObjectiveSettings)):
+        raise ValueError(f"{name} is no subclass of models.settings.ObjectiveSettings; derive it from that class")
+    known = _OBJECTIVES.setdefault(settings_class, objective_class)
+    if known is not objective_class:
+        raise ValueError(f"{name} is registered for {_name(known)} already; give {objective_name} its own settings")
+
+
+def registered() -> Mapping[type[settings.ObjectiveSettings], Callable[..., Objective]]:
+    """A copy of what `register` knows: {settings class: objective class}."""
+    return dict(_OBJECTIVES)
 
 
 def create(
     config: settings.ObjectiveSettings, vocabulary_size: int, runtime: settings.RuntimeSettings | None = None
 ) -> Objective:
-    """Makes the objective that the settings belong to, with all its variables; call it in the strategy's scope."""
+    """Makes the objective of these settings, with all its variables; call it in the strategy's scope.
+
+    Raises:
+      ValueError: no objective is registered for the class of the settings.
+    """
     runtime = runtime or settings.RuntimeSettings()
+    if type(config) not in _OBJECTIVES:
+        known = ", ".join(sorted(one.__name__ for one in _OBJECTIVES))
+        raise ValueError(
+            f"{type(config).__name__} has no objective (registered: {known}); call models.objectives.register first"
+        )
     with layers_compute_in(runtime.compute_dtype):
         objective = _OBJECTIVES[type(config)](config, vocabulary_size, runtime.remat)
         objective.build()
     return objective
+
+
+def _name(given: Any) -> str:
+    return getattr(given, "__name__", repr(given))
+
+
+register(settings.SiglipSettings, Siglip)
+register(settings.SiglitSettings, Siglit)
+register(settings.SoftmaxSettings, Softmax)

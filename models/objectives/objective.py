@@ -1,4 +1,4 @@
-"""What the rest of the system knows of a training objective, and all it knows."""
+"""The protocol of training objectives: all that the rest of the system knows of one."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,32 +10,31 @@ from models.distribution.collectives import Collectives
 from models.settings import AugmentationSettings, ObjectiveSettings
 
 Batch = dict[str, tf.Tensor]
-Features = dict[str, tf.Tensor]
+Encoded = dict[str, tf.Tensor]
 Metrics = dict[str, tf.Tensor]
 
 
 IMAGES = "images"
 TOKEN_IDS = "token_ids"
-IMAGE_EMBEDDING = "image_embedding"
 SEEDS = "seeds"
 
 
 def boxes_of(view: str) -> str:
-    """The name of what an image view's pictures are cropped to."""
+    """The name of the crop boxes of an image view, in a batch."""
     return f"{view}_boxes"
 
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """What of each pair a batch must hold.
+    """The views of each pair that a batch must hold.
 
     Attributes:
-      images: {name: augmentation}: the picture once for each, float32 [N, S, S, 3] in [-1, 1], every one augmented by
-        itself; None augments as Training.augmentation says. Where it is empty, no picture is read or decoded.
-      texts: names: a caption of the picture for each, drawn for each by itself, int32 [N, L] token ids.
-      seeds: add SEEDS, int32 [N, 2], another for each visit of each pair, so that what an objective draws in the step,
-        such as masks, is the same where a run was resumed.
-      image_embedding: D of embeddings that lie in the shards, float32 [N, D], unit norm; 0 reads none.
+      images: {name of a view: augmentation}; each view is float32 [N, S, S, 3] in [-1, 1], augmented independently of
+        the others. None takes Training.augmentation. Without image views, no picture is read or decoded.
+      texts: names of text views; each is int32 [N, L], the token ids of a caption drawn independently of the others.
+      seeds: whether the batch has SEEDS, int32 [N, 2], new at each visit of a pair. An objective that draws in the step
+        (such as masks) draws from them, so that a resumed run draws the same.
+      image_embedding: D of the stored image embeddings, float32 [N, D], unit norm; 0 reads none.
     """
 
     images: Mapping[str, AugmentationSettings | None] = dataclasses.field(default_factory=lambda: {IMAGES: None})
@@ -45,11 +44,16 @@ class Views:
 
 
 class Objective(Protocol):
-    """Owns its towers, turns a batch into a loss, and gives the two embeddings that are exported.
+    """Owns its towers, computes the loss of a batch, and makes the two embeddings that are exported.
 
-    The loss is in two parts, so that a batch can be embedded piece by piece and yet be compared as a whole: `features`
-    is all that needs one pair only, `loss` what compares pairs, in whichever layers: a fusion of hard negatives belongs
-    into it. How many towers there are, and what they share, is the objective's own affair.
+    The loss has two parts, so that a batch can be encoded in micro-batches and still be compared as a whole:
+    `encode` computes everything that depends on one pair only, and `loss` everything that compares pairs. Layers that
+    compare pairs, such as a fusion of hard negatives, belong in `loss`. The objective alone decides how many towers it
+    has and what they share.
+
+    Attributes:
+      config: its settings.
+      views: what it needs in a batch.
     """
 
     config: ObjectiveSettings
@@ -60,7 +64,7 @@ class Objective(Protocol):
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """All variables, those of locked towers too."""
+        """All variables, including those of locked towers."""
 
     @property
     def trainable_variables(self) -> list[tf.Variable]:
@@ -68,19 +72,34 @@ class Objective(Protocol):
 
     @property
     def state(self) -> list[tf.Variable]:
-        """Variables that `after_update` moves, such as a momentum copy or a queue; saved with the weights."""
+        """Variables that `after_update` updates, such as a momentum copy or a queue; checkpoints hold them, too."""
 
     def step_flops(self, batch_size: int) -> float:
         """Floating-point operations of a training step over `batch_size` pairs (models.towers.flops)."""
 
-    def features(self, batch: Batch) -> Features:
-        """What the loss needs, each [N, ...]: differentiable, or whole numbers; a row depends on its own pair only."""
+    def encode(self, batch: Batch) -> Encoded:
+        """Computes what the loss needs, row by row.
 
-    def loss(self, features: Features, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
-        """This replica's share of the loss, whose sum over replicas is the loss, and scalars of the whole batch."""
+        Args:
+          batch: the views, each [N, ...].
 
-    def after_update(self, features: Features, collectives: Collectives) -> None:
-        """Moves `state` once the optimiser has moved the weights, alike on every replica."""
+        Returns:
+          Tensors [N, ...], differentiable or integer. A row depends on its own pair only.
+        """
+
+    def loss(self, encoded: Encoded, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
+        """Compares the pairs of the whole batch.
+
+        Args:
+          encoded: this replica's rows, from `encode`.
+          collectives: for the rows of the other replicas.
+
+        Returns:
+          This replica's share of the loss (the sum over replicas is the loss), and scalars of the whole batch.
+        """
+
+    def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
+        """Updates `state` after the optimiser has updated the weights; every replica must compute the same values."""
 
     def embed_image(self, images: tf.Tensor) -> tf.Tensor:
         """[N, S, S, 3] -> unit-norm [N, D]."""
@@ -89,4 +108,8 @@ class Objective(Protocol):
         """[N, L] -> unit-norm [N, D]."""
 
     def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
-        """[N, D], [K, D] -> [N, K], whose sigmoid is the probability that the two belong together."""
+        """[N, D], [K, D] -> [N, K]: the logit of the probability that picture and text belong together.
+
+        The logit must be affine in the cosine similarity: logit = scale * similarity + bias, with the same scale and
+        bias for all pairs. Export relies on it: the signature `evaluate` returns similarity, scale and bias.
+        """

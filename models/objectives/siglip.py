@@ -7,12 +7,12 @@ import tensorflow as tf
 from models import settings
 from models.distribution.collectives import Collectives
 from models.losses.sigmoid import sigmoid_loss
-from models.objectives.objective import Features, Metrics
+from models.objectives.objective import Encoded, Metrics
 from models.objectives.two_towers import TwoTowers, mean_logits
 
 
 class Siglip(TwoTowers):
-    """Two towers, and the two learned scalars t' and b of the loss."""
+    """Two towers and the loss's two learned scalars: t' (log_scale) and b (bias), of section 3.2."""
 
     def __init__(self, config: settings.SiglipSettings, vocabulary_size: int, remat: bool = False) -> None:
         super().__init__(config, vocabulary_size, remat, name="siglip")
@@ -22,8 +22,8 @@ class Siglip(TwoTowers):
     def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
         return tf.matmul(image_embedding, text_embedding, transpose_b=True) * tf.exp(self.log_scale) + self.bias
 
-    def loss(self, features: Features, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
+    def loss(self, encoded: Encoded, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
         log_scale, bias = tf.convert_to_tensor(self.log_scale), tf.convert_to_tensor(self.bias)
-        share = sigmoid_loss(features["image"], features["text"], log_scale, bias, collectives)
+        share = sigmoid_loss(encoded["image"], encoded["text"], log_scale, bias, collectives)
         metrics = {"logit_scale": tf.exp(log_scale), "logit_bias": bias}
-        return share, {**metrics, **mean_logits(features, tf.exp(log_scale), bias, collectives)}
+        return share, {**metrics, **mean_logits(encoded, tf.exp(log_scale), bias, collectives)}

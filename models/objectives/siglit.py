@@ -3,14 +3,18 @@
 import tensorflow as tf
 
 from models import settings
-from models.objectives.objective import IMAGE_EMBEDDING, IMAGES, TOKEN_IDS, Batch, Features, Views
+from models.features import IMAGE_EMBEDDING
+from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Views
 from models.objectives.siglip import Siglip
 from models.objectives.two_towers import normalized
 from models.towers import flops
 
 
 class Siglit(Siglip):
-    """The image tower gets no gradient and no optimiser state, and runs as in evaluation, or not at all."""
+    """SigLIP whose image tower never learns: it has no gradient and no optimiser state.
+
+    Each step runs the image tower as in evaluation. With Siglit.precomputed, a step reads stored embeddings instead.
+    """
 
     def __init__(self, config: settings.SiglitSettings, vocabulary_size: int, remat: bool = False) -> None:
         super().__init__(config, vocabulary_size, remat)
@@ -25,7 +29,7 @@ class Siglit(Siglip):
         image = 0.0 if self._precomputed else flops.image_tower(self.config.image_tower)
         return flops.train_step(text, batch_size, dim) + batch_size * image
 
-    def features(self, batch: Batch) -> Features:
+    def encode(self, batch: Batch) -> Encoded:
         image = batch[IMAGE_EMBEDDING] if self._precomputed else tf.stop_gradient(self.embed_image(batch[IMAGES]))
         text = normalized(self.text_tower(batch[TOKEN_IDS], training=True))
         return {"image": image, "text": text}

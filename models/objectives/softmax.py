@@ -1,4 +1,4 @@
-"""CLIP's objective (arXiv 2103.00020): the same two towers with the softmax loss, SigLIP's baseline."""
+"""CLIP's objective (arXiv 2103.00020): two towers with the softmax loss, the baseline of SigLIP."""
 
 import math
 
@@ -7,14 +7,14 @@ import tensorflow as tf
 from models import settings
 from models.distribution.collectives import Collectives
 from models.losses.softmax import softmax_loss
-from models.objectives.objective import Features, Metrics
+from models.objectives.objective import Encoded, Metrics
 from models.objectives.two_towers import TwoTowers, mean_logits
 
 
 class Softmax(TwoTowers):
-    """Two towers, and the learned scalar t' of the loss.
+    """Two towers and the loss's learned scalar t' (log_scale).
 
-    The logits have no bias, so their sigmoid is no calibrated probability; their order is what the loss trains.
+    The logits have no bias, so their sigmoid is not a calibrated probability: the loss trains only their order.
     """
 
     def __init__(self, config: settings.SoftmaxSettings, vocabulary_size: int, remat: bool = False) -> None:
@@ -24,10 +24,10 @@ class Softmax(TwoTowers):
     def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
         return tf.matmul(image_embedding, text_embedding, transpose_b=True) * tf.exp(self.log_scale)
 
-    def loss(self, features: Features, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
+    def loss(self, encoded: Encoded, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
         log_scale = tf.convert_to_tensor(self.log_scale)
-        share = softmax_loss(features["image"], features["text"], log_scale, collectives)
+        share = softmax_loss(encoded["image"], encoded["text"], log_scale, collectives)
         return share, {
             "logit_scale": tf.exp(log_scale),
-            **mean_logits(features, tf.exp(log_scale), 0.0, collectives),
+            **mean_logits(encoded, tf.exp(log_scale), 0.0, collectives),
         }

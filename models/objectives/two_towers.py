@@ -1,18 +1,18 @@
-"""What the objectives with an image tower and a text tower share: all but the loss."""
+"""What objectives with an image tower and a text tower share: everything except the loss."""
 
 import tensorflow as tf
 import tf_keras as keras
 
 from models import settings
 from models.distribution.collectives import Collectives
-from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Features, Metrics, Views
+from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, Views
 from models.towers import flops
 from models.towers.image_tower import ImageTower
 from models.towers.text_tower import TextTower
 
 
 class TwoTowers(keras.layers.Layer):
-    """An image and a text tower, whose features are their unit-norm embeddings, float32."""
+    """An image and a text tower; `encode` returns their embeddings "image" and "text", float32 [N, D], unit norm."""
 
     def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: bool, name: str) -> None:
         super().__init__(name=name)
@@ -32,8 +32,8 @@ class TwoTowers(keras.layers.Layer):
     def state(self) -> list[tf.Variable]:
         return []
 
-    def after_update(self, features: Features, collectives: Collectives) -> None:
-        """There is nothing to move."""
+    def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
+        """Does nothing: there is no state."""
 
     def step_flops(self, batch_size: int) -> float:
         dim = self.config.image_tower.width
@@ -44,7 +44,7 @@ class TwoTowers(keras.layers.Layer):
         """A learned float32 scalar that starts at `value`."""
         return self.add_weight(name, shape=(), dtype=tf.float32, initializer=keras.initializers.Constant(value))
 
-    def features(self, batch: Batch) -> Features:
+    def encode(self, batch: Batch) -> Encoded:
         image = self.image_tower(batch[IMAGES], training=True)
         text = self.text_tower(batch[TOKEN_IDS], training=True)
         return {"image": normalized(image), "text": normalized(text)}
@@ -57,16 +57,16 @@ class TwoTowers(keras.layers.Layer):
 
 
 def normalized(embedding: tf.Tensor) -> tf.Tensor:
-    """To unit norm, float32."""
+    """Scales each row to unit norm, float32."""
     return tf.nn.l2_normalize(tf.cast(embedding, tf.float32), axis=-1)
 
 
-def mean_logits(features: Features, scale: tf.Tensor, bias: tf.Tensor | float, collectives: Collectives) -> Metrics:
-    """Mean logit of the |B| positive and of the |B|^2 - |B| negative pairs of the batch, without making the negatives.
+def mean_logits(encoded: Encoded, scale: tf.Tensor, bias: tf.Tensor | float, collectives: Collectives) -> Metrics:
+    """Mean logits of the |B| positive and of the |B|^2 - |B| negative pairs of the batch.
 
-    The sum over all pairs is scale * (sum_i x_i) . (sum_j y_j) + |B|^2 * bias.
+    No logit of a negative pair is computed: the sum over all pairs is scale * (sum_i x_i) . (sum_j y_j) + |B|^2 * bias.
     """
-    image, text = features["image"], features["text"]
+    image, text = encoded["image"], encoded["text"]
     count = collectives.num_replicas * image.shape[0]
     image_sum, text_sum, matches = collectives.all_reduce(
         [tf.reduce_sum(image, axis=0), tf.reduce_sum(text, axis=0), tf.reduce_sum(image * text)]

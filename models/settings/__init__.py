@@ -7,6 +7,7 @@ from models.settings.objectives import (
     SiglitSettings,
     SoftmaxSettings,
     TwoTowersSettings,
+    precomputed_tower,
 )
 from models.settings.optimizers import (
     AdafactorSettings,
@@ -44,4 +45,5 @@ __all__ = [
     "TrainingSettings",
     "TransformerSettings",
     "TwoTowersSettings",
+    "precomputed_tower",
 ]

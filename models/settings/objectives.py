@@ -1,6 +1,7 @@
-"""What is trained: one settings class an objective."""
+"""What is trained: each objective has one settings class."""
 
 import abc
+from typing import Protocol, runtime_checkable
 
 from models.settings.checks import require_positive, settings_class
 from models.settings.preparation import ImageInput, TextInput
@@ -9,7 +10,7 @@ from models.settings.towers import ImageTowerSettings, TextTowerSettings
 
 @settings_class()
 class ObjectiveSettings(abc.ABC):
-    """What the rest of the system asks of any objective's settings, whatever it is made of."""
+    """Base class of the settings of an objective: what the rest of the system asks of any of them."""
 
     @property
     @abc.abstractmethod
@@ -23,13 +24,22 @@ class ObjectiveSettings(abc.ABC):
 
     @property
     def locked(self) -> tuple[str, ...]:
-        """Towers that never learn, and so must come from Training.pretrained."""
+        """Towers that never learn; their weights must come from Training.pretrained."""
         return ()
 
+
+@runtime_checkable
+class PrecomputesEmbeddings(Protocol):
+    """Settings of an objective that can train on image embeddings computed before training."""
+
     @property
-    def embeds_beforehand(self) -> ImageTowerSettings | None:
-        """The locked tower whose embeddings, computed before training, are read in place of pictures."""
-        return None
+    def precomputed_tower(self) -> ImageTowerSettings | None:
+        """The locked tower that computes them; None if training reads pictures."""
+
+
+def precomputed_tower(objective: ObjectiveSettings) -> ImageTowerSettings | None:
+    """The image tower whose embeddings training reads in place of pictures; None if training reads pictures."""
+    return objective.precomputed_tower if isinstance(objective, PrecomputesEmbeddings) else None
 
 
 @settings_class()
@@ -76,8 +86,8 @@ class SiglitSettings(SiglipSettings):
     Training.pretrained says where the image tower comes from.
 
     Attributes:
-      precomputed: embed all training pictures once, before training, which then never runs the image tower. They are
-        embedded as they are, so that nothing may be augmented.
+      precomputed: whether all training pictures are embedded once, before training, which then never runs the image
+        tower. The embeddings are of whole pictures, so that Training.augmentation must be off.
     """
 
     precomputed: bool = False
@@ -87,7 +97,7 @@ class SiglitSettings(SiglipSettings):
         return ("image_tower",)
 
     @property
-    def embeds_beforehand(self) -> ImageTowerSettings | None:
+    def precomputed_tower(self) -> ImageTowerSettings | None:
         return self.image_tower if self.precomputed else None
 
 

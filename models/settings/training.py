@@ -2,7 +2,7 @@
 
 from models.settings.augmentation import AugmentationSettings
 from models.settings.checks import label, require, require_at_least_zero, require_positive, settings_class
-from models.settings.objectives import ObjectiveSettings, SiglipSettings
+from models.settings.objectives import ObjectiveSettings, SiglipSettings, precomputed_tower
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
 from models.settings.pretrained import PretrainedSettings
 from models.settings.runtime import RuntimeSettings
@@ -107,7 +107,7 @@ class TrainingSettings:
             "set Training.pretrained = @Pretrained() and Pretrained.path",
         )
         require(
-            self.objective.embeds_beforehand is None or self.augmentation == AugmentationSettings(),
+            precomputed_tower(self.objective) is None or self.augmentation == AugmentationSettings(),
             "Training.augmentation",
             self.augmentation,
             "off: embeddings are of whole pictures",

@@ -1,1 +1,1 @@
-"""Training: `fit` puts a run together, `loop` runs it, `step` is one step of a replica."""
+"""Training: `fit` makes all parts of a run, `loop` runs it, and every replica runs `step`, once for each step."""

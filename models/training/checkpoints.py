@@ -1,7 +1,7 @@
-"""The state of a training run on disk: whole or not at all, written beside the training, never trusted blindly.
+"""Checkpoints: the state of a training run on disk, written in the background and checked before use.
 
-A checkpoint is a folder `step-00000500` with a TensorFlow bundle of all variables and, written last, `progress.json`. A
-folder without it is what a killed process has left; it is removed.
+A checkpoint is a folder such as `step-00000500`. It holds a TensorFlow bundle of all variables and `progress.json`,
+which is written last. A folder without `progress.json` was left by a killed process; the next process removes it.
 """
 
 import dataclasses
@@ -20,18 +20,19 @@ _SCORE = "score"
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint cannot be written or used; the message says which, why and what to do."""
+    """A checkpoint cannot be written or used; the message says which one, why, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
-    """Where a run stands, besides its variables.
+class TrainingState:
+    """The state of a run other than its variables; `progress.json` holds it.
 
     Attributes:
-      step: steps done. Every random draw derives from the seed and the step, so this is the random state too.
-      positions: of each reader of the data, as models.inputs.batches counts.
+      step: steps done.
+      positions: position in the data of each host that reads (models.inputs.batches). Seed and positions are also the
+        random state: every random draw derives from them.
       log: rows of the log so far.
-      score: of the held-out rows, for the best checkpoint; None where they were not looked at.
+      score: score of the weights on the held-out rows; None if they were not scored at this step.
     """
 
     step: int = 0
@@ -44,13 +45,13 @@ class Checkpoints:
     """All checkpoints of one run, in one folder."""
 
     def __init__(self, folder: str, variables: Mapping[str, tf.Variable], keep: int, writes: bool = True) -> None:
-        """Removes what a killed process has left unfinished, if it is this process that writes.
+        """Removes unfinished checkpoints of killed processes, unless this process only reads.
 
         Args:
-          folder: of this run alone.
-          variables: all state, by a name that stays the same from process to process.
-          keep: newest checkpoints kept, besides the best one.
-          writes: False for all workers but the one that saves; they read only.
+          folder: folder of this run only.
+          variables: all variables to save, by names that are the same in every process.
+          keep: number of newest checkpoints to keep, in addition to the best one.
+          writes: whether this process writes checkpoints. One worker writes; the others only read.
         """
         self.folder, self._variables, self._keep = folder, dict(variables), keep
         self._thread: threading.Thread | None = None
@@ -61,20 +62,20 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
-        """Steps that can be gone back to, oldest first."""
+        """Steps of the whole checkpoints, oldest first."""
         return [int(name.removeprefix("step-")) for name in self._folders() if self._is_whole(name)]
 
-    def restore(self) -> Progress:
-        """Sets all variables to the newest checkpoint; a run that has none starts at step 0.
+    def restore(self) -> TrainingState:
+        """Sets all variables to the newest checkpoint, and returns its state; without a checkpoint, returns step 0.
 
         Raises:
-          CheckpointError: it holds other variables or shapes, or cannot be read.
+          CheckpointError: the checkpoint holds other variables or shapes, or cannot be read.
         """
         if not self.steps:
-            return Progress()
+            return TrainingState()
         folder = self._path(self.steps[-1])
         try:
-            progress = Progress(**self._progress(self.steps[-1]))
+            progress = TrainingState(**self._progress(self.steps[-1]))
             reader = tf.train.load_checkpoint(os.path.join(folder, _STATE))
             self._require_same(folder, reader.get_variable_to_shape_map())
             for name, variable in self._variables.items():
@@ -88,11 +89,11 @@ class Checkpoints:
             ) from error
         return progress
 
-    def save(self, progress: Progress) -> None:
-        """Copies all variables to this machine's memory, and writes them while training goes on.
+    def save(self, progress: TrainingState) -> None:
+        """Copies all variables to this machine's memory, and writes them in the background.
 
         Raises:
-          CheckpointError: the save before this one has failed.
+          CheckpointError: the previous save has failed.
         """
         self.wait()
         arrays = {name: np.array(variable.numpy()) for name, variable in self._variables.items()}
@@ -100,19 +101,19 @@ class Checkpoints:
         self._thread.start()
 
     def wait(self) -> None:
-        """Returns when nothing is being written any more; raises CheckpointError where writing has failed."""
+        """Waits until the background write has ended; raises CheckpointError if it has failed."""
         if self._thread:
             self._thread.join()
             self._thread = None
         if self._error:
             error, self._error = self._error, None
-            before = f"the last good one is of step {self.steps[-1]}" if self.steps else "there is none before it"
+            before = f"the last good one is of step {self.steps[-1]}" if self.steps else "there is no earlier one"
             raise CheckpointError(
                 f"a checkpoint could not be written to {self.folder} ({type(error).__name__}: {error}); {before}. "
                 "Free some space, or lower Checkpoint.keep, and run the same command again"
             ) from error
 
-    def _write(self, progress: Progress, arrays: Mapping[str, np.ndarray]) -> None:
+    def _write(self, progress: TrainingState, arrays: Mapping[str, np.ndarray]) -> None:
         folder = self._path(progress.step)
         try:
             tf.io.gfile.makedirs(folder)
@@ -161,7 +162,7 @@ class Checkpoints:
             raise CheckpointError(
                 f"checkpoint {folder} is of another model or optimiser: {'; '.join(differ[:3])}"
                 f"{f'; and {len(differ) - 3} more' if len(differ) > 3 else ''}. "
-                "Go back to the settings it was made with, or name another folder"
+                "Use the settings that it was made with, or another folder"
             )
 
     def _is_whole(self, name: str) -> bool:

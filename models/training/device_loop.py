@@ -1,5 +1,6 @@
-"""Several steps in one call: the loop around `strategy.run` that keeps the host out of the devices' way."""
+"""Runs several steps in one call, so that the devices need not wait for the host between steps."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,19 +8,80 @@ from typing import Any
 import tensorflow as tf
 
 from models.distribution.strategies import Distribution
-from models.inputs.batches import POSITION, START
+from models.inputs.batches import POSITION, START, Batches, InputPipeline
+from models.training.divergence import Fault
 from models.training.step import BAD_PART, HEALTHY, TrainStep
 
 
-def steps_on_devices(
+@dataclasses.dataclass(frozen=True)
+class StepsResult:
+    """The result of several steps.
+
+    Attributes:
+      scalars: of the last step, see TrainStep.
+      fault: the first step that diverged, or None.
+    """
+
+    scalars: dict[str, tf.Tensor]
+    fault: Fault | None
+
+
+class DeviceLoop:
+    """Runs steps of a run, and counts what they have read.
+
+    Attributes:
+      positions: position in the data of each host that reads, after the last step (models.inputs.batches).
+      waited: seconds that this process has waited for batches so far.
+    """
+
+    def __init__(
+        self, step: TrainStep, batches: Batches, distribution: Distribution, positions: list[list[int]]
+    ) -> None:
+        """Opens the data; nothing runs.
+
+        Args:
+          step: what every replica runs.
+          batches: where its rows come from.
+          distribution: the devices.
+          positions: where each host goes on reading; [] starts from the first row.
+        """
+        self.positions = positions or [list(START)] * distribution.readers
+        self.waited = 0.0
+        self._distribution, self._parts = distribution, step.parts
+        self._steps = _steps_on_devices(step, distribution)
+        first = self.positions
+
+        def read(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            index = context.input_pipeline_id
+            return batches.read(step.rows, InputPipeline(index, context.num_input_pipelines), first[index])
+
+        self._iterator = iter(distribution.strategy.distribute_datasets_from_function(read))
+
+    def run(self, count: int) -> StepsResult:
+        """Runs `count` steps."""
+        result = self._steps(self._iterator, tf.constant(count))
+        self.positions = self._last_positions(result["positions"])
+        self.waited += float(result["waited"])
+        offset, part = (int(number) for number in result["bad"])
+        fault = None if part == HEALTHY else Fault(offset, part, self._parts[part], float(result["bad_loss"]))
+        return StepsResult(result["scalars"], fault)
+
+    def _last_positions(self, local: tf.Tensor) -> list[list[int]]:
+        """For each host that reads: where the batch of its last replica ended."""
+        positions = self._distribution.gather(local)
+        each = len(positions) // self._distribution.readers
+        return [[int(number) for number in positions[last]] for last in range(each - 1, len(positions), each)]
+
+
+def _steps_on_devices(
     step: TrainStep, distribution: Distribution
 ) -> Callable[[Iterator[Any], tf.Tensor], dict[str, Any]]:
-    """Makes the function that runs several steps: a loop on the host around `strategy.run`.
+    """Makes the function that runs several steps: a loop around `strategy.run`, in a graph on the host.
 
     Returns:
-      (iterator, count) -> "scalars" of the last step, "waited" seconds for batches, "positions" of local replicas,
-      int64 [local replicas, 3], "bad": int32 [2], the first step (from 0) and part that went wrong, or (-1, -1), and
-      "bad_loss", that step's.
+      A function (iterator, count) -> {"scalars": those of the last step, "waited": seconds waited for batches,
+      "positions": int64 [local replicas, 3] after the last step, "bad": int32 [2], the number (from 0) and the part of
+      the first step that diverged, or (-1, -1), "bad_loss": the loss of that step}.
     """
     strategy = distribution.strategy
     replica_step = distribution.replica_function(step.__call__)
@@ -59,6 +121,6 @@ def steps_on_devices(
 
 
 def _now() -> tf.Tensor:
-    """Seconds of this host's clock when the graph comes to it; tf.timestamp is refused under op determinism."""
+    """Seconds of this host's clock when the graph runs this op; op determinism forbids tf.timestamp."""
     seconds = tf.numpy_function(time.monotonic, [], tf.float64)
     return tf.ensure_shape(seconds, [])

@@ -1,4 +1,9 @@
-"""A whole training run from files: devices, model, data and loop put together, from the seed on."""
+"""A whole training run, from files to a trained objective.
+
+`models.run_fn` calls `fit`, which makes the devices, the tokenizer, the objective and the data, and calls `loop.train`.
+The path to the loss is: `fit` -> `loop.train` -> `DeviceLoop.run` (device_loop.py) -> `TrainStep` (step.py) ->
+`of_batch` or `of_micro_batches` (gradients.py) -> `Objective.loss` (models/objectives) -> models/losses.
+"""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -21,15 +26,22 @@ def fit(
     log_dir: str,
     checkpoint_dir: str,
 ) -> tuple[Objective, Tokenizer, Distribution]:
-    """Trains what the settings name; call it before any other use of TensorFlow.
+    """Trains the objective of the settings; call it before any other use of TensorFlow.
 
     Args:
-      config: everything that can be tuned.
+      config: settings of the run.
       vocabulary: path of a SentencePiece model.
       train_shards: paths of TFRecord shards.
-      held_out_patterns: patterns of shards of rows to look at now and then, unless Logging.held_out_every is 0.
-      log_dir: as `training.train` takes it, and with its errors.
-      checkpoint_dir: the same.
+      held_out_patterns: patterns of the shards of held-out rows; not read if Logging.held_out_every is 0.
+      log_dir: see `loop.train`.
+      checkpoint_dir: see `loop.train`.
+
+    Returns:
+      The trained objective, the tokenizer of its texts, and the devices.
+
+    Raises:
+      Diverged, Interrupted, CheckpointError: see `loop.train`.
+      ValueError: the devices that the settings name are not there.
     """
     devices = strategies.create(config.runtime)
     keras.utils.set_random_seed(config.seed)

@@ -1,50 +1,55 @@
-"""The gradient of a contrastive loss over a batch that is embedded piece by piece."""
+"""The gradient of a contrastive loss, with the batch encoded at once or in micro-batches.
+
+`TrainStep` (step.py) calls `of_batch`, or `of_micro_batches` where Training.micro_batches is above 1. Both call the
+function that TrainStep gives them (crop, then Objective.encode) and `Objective.loss`, and differentiate the loss by the
+weights.
+"""
 
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from models.distribution.collectives import Collectives
-from models.objectives.objective import Batch, Features, Metrics, Objective
+from models.objectives.objective import Batch, Encoded, Metrics, Objective
 
-Embed = Callable[[Batch], Features]
+Encode = Callable[[Batch], Encoded]
 
 
 def of_batch(
-    objective: Objective, embed: Embed, batch: Batch, variables: Sequence[tf.Variable], collectives: Collectives
-) -> tuple[tf.Tensor, Metrics, list[tf.Tensor], Features]:
-    """This replica's share of loss and gradients, the batch embedded at once.
+    objective: Objective, encode: Encode, batch: Batch, variables: Sequence[tf.Variable], collectives: Collectives
+) -> tuple[tf.Tensor, Metrics, list[tf.Tensor], Encoded]:
+    """This replica's share of loss and gradients, with its rows encoded at once.
 
     Args:
-      objective: gives the loss.
-      embed: batch -> features.
+      objective: computes the loss.
+      encode: encodes rows.
       batch: this replica's rows.
-      variables: what to differentiate by.
-      collectives: for the loss.
+      variables: weights to differentiate the loss by.
+      collectives: passed to the loss.
 
     Returns:
-      Loss, metrics, a dense gradient a variable, and the features.
+      This replica's share of the loss, metrics, one dense gradient for each variable, and the encoded rows.
     """
     with tf.GradientTape() as tape:
-        features = embed(batch)
-        loss, metrics = objective.loss(features, collectives)
-    return loss, metrics, _dense(tape.gradient(loss, variables, unconnected_gradients="zero")), features
+        encoded = encode(batch)
+        loss, metrics = objective.loss(encoded, collectives)
+    return loss, metrics, _dense(tape.gradient(loss, variables, unconnected_gradients="zero")), encoded
 
 
 def of_micro_batches(
     objective: Objective,
-    embed: Embed,
+    encode: Encode,
     batch: Batch,
     variables: Sequence[tf.Variable],
     collectives: Collectives,
     count: int,
-) -> tuple[tf.Tensor, Metrics, list[tf.Tensor], Features]:
-    """The same as `of_batch`, to rounding, with the activations of one of `count` micro-batches alive at a time.
+) -> tuple[tf.Tensor, Metrics, list[tf.Tensor], Encoded]:
+    """Computes what `of_batch` does, to rounding, in the memory of the activations of one of `count` micro-batches.
 
-    A contrastive loss compares every pair with every other, so that the mean of micro-batches' gradients, which is what
-    accumulation usually means, is another gradient: that of a smaller batch. Here a first pass embeds all
-    micro-batches, the loss sees all embeddings and gives its gradient by each, and a second pass carries it back (as
-    in arXiv 2101.06983).
+    Usual gradient accumulation takes the mean of the micro-batches' gradients. For a contrastive loss, which compares
+    every pair with every other, that is the gradient of a smaller batch. This function follows arXiv 2101.06983: a
+    first pass encodes all micro-batches; the loss compares all rows and is differentiated by the encoded rows; a second
+    pass encodes each micro-batch again and propagates that gradient to the weights.
     """
     micro = {name: tf.reshape(value, [count, -1, *value.shape[1:]]) for name, value in batch.items()}
     micro = {
@@ -54,29 +59,29 @@ def of_micro_batches(
     def piece(k: tf.Tensor) -> Batch:
         return {name: value[k] for name, value in micro.items()}
 
-    first = embed(piece(tf.constant(0)))
+    first = encode(piece(tf.constant(0)))
     arrays = {name: tf.TensorArray(v.dtype, count, element_shape=v.shape).write(0, v) for name, v in first.items()}
 
     def forward(k: tf.Tensor, arrays: dict[str, tf.TensorArray]) -> tuple[object, ...]:
-        embedded = embed(piece(k))
-        return k + 1, {name: array.write(k, embedded[name]) for name, array in arrays.items()}
+        encoded = encode(piece(k))
+        return k + 1, {name: array.write(k, encoded[name]) for name, array in arrays.items()}
 
     _, arrays = tf.while_loop(lambda k, _: k < count, forward, (tf.constant(1), arrays), maximum_iterations=count)
     stacked = {name: array.stack() for name, array in arrays.items()}
-    features = {name: tf.reshape(v, [count * first[name].shape[0], *v.shape[2:]]) for name, v in stacked.items()}
+    whole = {name: tf.reshape(v, [count * first[name].shape[0], *v.shape[2:]]) for name, v in stacked.items()}
 
-    names = sorted(name for name, value in features.items() if value.dtype.is_floating)
-    learned = {name: features[name] for name in names}
+    names = sorted(name for name, value in whole.items() if value.dtype.is_floating)
+    learned = {name: whole[name] for name in names}
     with tf.GradientTape() as tape:
         tape.watch(learned)
-        loss, metrics = objective.loss(features, collectives)
-    by_feature, direct = tape.gradient(loss, (learned, list(variables)), unconnected_gradients="zero")
-    upstream = {name: tf.reshape(by_feature[name], stacked[name].shape) for name in names}
+        loss, metrics = objective.loss(whole, collectives)
+    by_encoded, direct = tape.gradient(loss, (learned, list(variables)), unconnected_gradients="zero")
+    upstream = {name: tf.reshape(by_encoded[name], stacked[name].shape) for name in names}
 
     def backward(k: tf.Tensor, sums: list[tf.Tensor]) -> tuple[object, ...]:
         with tf.GradientTape() as tape:
-            embedded = embed(piece(k))
-            outputs = [embedded[name] for name in names]
+            encoded = encode(piece(k))
+            outputs = [encoded[name] for name in names]
         added = tape.gradient(
             outputs, variables, output_gradients=[upstream[name][k] for name in names], unconnected_gradients="zero"
         )
@@ -84,9 +89,9 @@ def of_micro_batches(
 
     state = (tf.constant(0), _dense(direct))
     _, sums = tf.while_loop(lambda k, _: k < count, backward, state, maximum_iterations=count)
-    return loss, metrics, sums, features
+    return loss, metrics, sums, whole
 
 
 def _dense(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf.Tensor]:
-    """Dense, since the norm of a sparse gradient would count a word that occurs twice as two."""
+    """Makes gradients dense: the norm of a sparse one would count the gradients of a repeated word separately."""
     return [tf.convert_to_tensor(gradient) for gradient in gradients]

@@ -1,4 +1,4 @@
-"""A look at rows that are not trained on, every so many steps: is retrieval getting better, are the logits apart?"""
+"""Scores the weights on held-out rows during training: retrieval recall, and the logits of both kinds of pairs."""
 
 import dataclasses
 import time
@@ -16,12 +16,12 @@ from models.objectives import Objective
 
 @dataclasses.dataclass(frozen=True)
 class HeldOutResult:
-    """What one look shows.
+    """The metrics of the held-out rows at one step.
 
     Attributes:
-      metrics: recall both ways, and the mean logit of positive and negative pairs.
-      histograms: all logits, by kind.
-      seconds: what it took.
+      metrics: recall from image to text and from text to image, and mean logits of positive and negative pairs.
+      histograms: all logits of positive pairs, and all of negative pairs.
+      seconds: time taken.
     """
 
     metrics: dict[str, float]
@@ -30,12 +30,12 @@ class HeldOutResult:
 
     @property
     def score(self) -> float:
-        """What the best checkpoint is chosen by: mean recall over directions and depths."""
+        """The mean recall over both directions and all depths; the best checkpoint has the highest score."""
         return float(np.mean([value for name, value in self.metrics.items() if "recall_at" in name]))
 
 
 class HeldOut:
-    """A fixed batch, the first rows of a split: in the shards' order, which is that of a hash."""
+    """A fixed batch: the first rows of a split, in the order of the shards, which is the order of a hash."""
 
     def __init__(
         self, patterns: list[str], tokenizer: Tokenizer, objective: Objective, distribution: Distribution, rows: int
@@ -43,11 +43,11 @@ class HeldOut:
         """Reads the rows and decodes their pictures, once.
 
         Args:
-          patterns: shards of the split.
-          tokenizer: makes the token ids.
-          objective: embeds.
-          distribution: every replica embeds all rows, so that no collective waits for a short batch.
-          rows: how many, where there are as many.
+          patterns: patterns of the shards of the split.
+          tokenizer: turns captions into token ids.
+          objective: the objective to score.
+          distribution: the devices. Every replica embeds all rows, so that no replica has a shorter batch.
+          rows: number of rows; a smaller split gives all of its rows.
         """
         serialized = next(iter(tfrecords.read_shards(patterns).batch(rows)))
         captions = tfrecords.parse(serialized, (features.CAPTION,))[features.CAPTION]
@@ -75,7 +75,7 @@ class HeldOut:
         self._embed = on_replicas
 
     def look(self) -> HeldOutResult:
-        """Embeds the rows with the weights of now."""
+        """Embeds the rows with the current weights."""
         start = time.monotonic()
         outputs = self._embed(self._pictures, self._token_ids)
         image, text, logits = (

@@ -1,4 +1,4 @@
-"""Being asked to stop: a signal is noted, and the train loop stops where its state can be saved."""
+"""Signals that ask training to stop: they are noted, and the train loop stops as soon as it can save its state."""
 
 import signal
 import threading
@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 
 class Interrupted(SystemExit):
-    """Training was asked to stop and has saved its state; a process that lets this pass exits with `code`."""
+    """A signal asked training to stop, and the state is saved; a process that does not catch this exits with `code`."""
 
 
 class StopSignals:
-    """While open, SIGTERM (preemption) and SIGINT (Ctrl-C) are noted; a second one ends the process as usual."""
+    """A context that notes a SIGTERM (preemption) or SIGINT (Ctrl-C); a second one ends the process as usual."""
 
     _EXIT_CODES: ClassVar = {signal.SIGTERM: 0, signal.SIGINT: 130}
 
@@ -21,11 +21,11 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """0 where the machine is taken away in good order, 130 for Ctrl-C."""
+        """0 for SIGTERM, since preemption is no failure; 130 for SIGINT."""
         return self._EXIT_CODES[self.received] if self.received else 0
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
+        if threading.current_thread() is threading.main_thread():  # only the main thread may set signal handlers
             self._usual = {number: signal.signal(number, self._note) for number in self._EXIT_CODES}
         return self
 

@@ -1,4 +1,4 @@
-"""What a run writes down: TensorBoard events, one JSON line a logged step, and a line of progress on the terminal."""
+"""The log of a run: TensorBoard events, one JSON line for each logged step, and lines of progress on the terminal."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _HELD_OUT = "held_out_"
 
 
 class TrainingLog:
-    """Open while training; a resumed run writes the rows of the runs before it again, so that its log is whole."""
+    """Writes the log of a run; a resumed run writes all earlier rows again, so that its log is complete."""
 
     def __init__(
         self,
@@ -28,21 +28,21 @@ class TrainingLog:
         history: Sequence[Mapping[str, float]] = (),
         prints: bool = True,
     ) -> None:
-        """Writes the gin text and the history.
+        """Opens the log, and writes the gin text and the history.
 
         Args:
-          folder: made where missing.
-          config: what is trained.
+          folder: folder of the log; created if it is missing.
+          config: settings of the run.
           step_flops: floating-point operations of a step over all replicas.
-          devices: replicas.
-          history: rows that earlier processes logged.
-          prints: show progress on the terminal.
+          devices: number of replicas.
+          history: rows that earlier processes of this run logged.
+          prints: whether to print progress on the terminal.
         """
         tf.io.gfile.makedirs(folder)
         self._config, self._step_flops, self._devices = config, step_flops, devices
         self._events = tf.summary.create_file_writer(folder)
         self._lines = tf.io.gfile.GFile(os.path.join(folder, LOG_FILE), "w")
-        self._lines.write("")  # GFile makes the file at its first write, which 0 steps never reach
+        self._lines.write("")  # GFile creates the file at its first write, and a run of 0 steps writes no row
         self.rows: list[dict[str, float]] = []
         with self._events.as_default():
             tf.summary.text(
@@ -52,7 +52,7 @@ class TrainingLog:
             self._append(dict(row))
         self._before = self.rows[-1]["seconds"] if self.rows else 0.0
         self._start = time.monotonic()
-        self._since: tuple[float, float, float] | None = None  # time, steps and seconds waited when the last row ended
+        self._since: tuple[float, float, float] | None = None  # end of the last row: time, steps, seconds waited
         self._prints, self._printed = prints, 0.0
 
     def __enter__(self) -> "TrainingLog":
@@ -68,10 +68,10 @@ class TrainingLog:
         """Writes one row.
 
         Args:
-          done: steps done; the row is of the last of them.
+          done: steps done; the row belongs to the last of them.
           values: scalars of that step.
           waited: seconds that this process has waited for batches so far.
-          held_out: what held-out rows show, where they were looked at; that time is no part of the rates.
+          held_out: metrics of the held-out rows, if they are due; the rates do not count the time they took.
         """
         now = time.monotonic()
         row = {"step": done - 1, "seconds": round(self._before + now - self._start, 3), **values}
@@ -80,7 +80,7 @@ class TrainingLog:
             with self._events.as_default():
                 for name, numbers in held_out.histograms.items():
                     tf.summary.histogram(f"held_out/{name}", numbers, step=done - 1)
-        if self._since:  # the first row also holds the compilation, so rates are counted from its end
+        if self._since:  # the first row includes compilation, so rates are measured from its end
             then, steps_then, waited_then = self._since
             seconds, steps = now - then - (held_out.seconds if held_out else 0.0), done - steps_then
             row["step_seconds"] = seconds / steps

@@ -1,27 +1,31 @@
-"""The train loop: short, ours, seeded, and able to go on from where it was stopped or killed."""
+"""The train loop: short, seeded, and able to go on from where a run was stopped or killed.
+
+`fit` calls `train`, which makes optimiser, step, checkpoints and log, and calls `_Run.go_on`. That calls
+`DeviceLoop.run` (device_loop.py) for some steps at a time; for each step, every replica calls `TrainStep` (step.py).
+Between two calls of `DeviceLoop.run` the host profiles (profiler.py), logs and scores (recorder.py), and saves
+(checkpoints.py); stops.py says when.
+"""
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from models import optimizers, settings
 from models.distribution.strategies import Distribution
-from models.inputs.batches import START, Batches, Reader
+from models.inputs.batches import Batches
 from models.objectives import Objective
-from models.optimizers import parameters
-from models.settings.checks import label
-from models.training.checkpoints import CheckpointError, Checkpoints, Progress
-from models.training.device_loop import steps_on_devices
+from models.optimizers import Optimizer, parameters
+from models.training.checkpoints import CheckpointError, Checkpoints, TrainingState
+from models.training.device_loop import DeviceLoop
+from models.training.divergence import diverged
 from models.training.held_out import HeldOut
 from models.training.interruption import Interrupted, StopSignals
 from models.training.log import TrainingLog
-from models.training.step import BAD_PART, HEALTHY, LOSS_PART, TrainStep
-
-
-class Diverged(FloatingPointError):
-    """Loss or gradients are not finite, or the loss has exploded; nothing is exported."""
+from models.training.profiler import Profiler
+from models.training.recorder import RunRecorder
+from models.training.step import TrainStep
+from models.training.stops import Stops
 
 
 def train(
@@ -36,49 +40,60 @@ def train(
     """Trains until `config.steps` steps are done, counting those that earlier processes did.
 
     Args:
-      objective: updated in place; made in the scope of the distribution's strategy.
-      batches: where rows come from.
-      held_out: rows to look at now and then, or None.
+      objective: trained in place; made in the scope of the distribution's strategy.
+      batches: source of the rows.
+      held_out: held-out rows that score the weights, or None.
       distribution: the devices.
-      config: everything else.
-      log_dir: for TensorBoard events and training_log.jsonl.
-      checkpoint_dir: of this run alone; a run with other settings or data needs another.
+      config: settings of the run.
+      log_dir: folder of TensorBoard events and training_log.jsonl.
+      checkpoint_dir: folder of this run only; a run with other settings or data needs another one.
 
     Raises:
-      Diverged: the loss or a gradient is not finite, or the loss is above `config.max_loss`.
-      Interrupted: the process was asked to stop, and the state is saved.
-      CheckpointError: a checkpoint cannot be written, or the one found is of another model.
+      Diverged: the loss, a gradient or the weights are not finite, or the loss is above `config.max_loss`.
+      Interrupted: a signal asked the process to stop, and the state is saved.
+      CheckpointError: a checkpoint cannot be written or read, or belongs to another model.
     """
     with distribution.strategy.scope():
         variables = optimizers.trainable(config.optimizer, objective.trainable_variables)
         optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, variables)
-    kept = [*objective.trainable_variables, *objective.state]
-    state = {f"weights/{parameters.name(variable)}": variable for variable in kept}
-    state |= {f"optimizer/{name}": variable for name, variable in optimizer.state().items()}
+    state = _variables_to_save(objective, optimizer)
     checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep, writes=distribution.is_chief)
-    progress = checkpoints.restore()
-    if progress.step and len(progress.positions) != distribution.readers:
-        raise CheckpointError(
-            f"the checkpoint of step {progress.step} in {checkpoint_dir} is of {len(progress.positions)} readers of "
-            f"the data, and this run has {distribution.readers}; go on with as many hosts, or remove that folder to "
-            "start anew"
-        )
-    if progress.step and distribution.is_chief:
-        print(f"      going on from step {progress.step} of {config.steps} ({checkpoint_dir})", flush=True)
-
+    start = _restore(checkpoints, distribution, config.steps)
     step = TrainStep(objective, optimizer, distribution.collectives, config, distribution.compiles_towers)
-    flops, devices = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
-    # Every worker has a log, since each is stopped and profiled by itself; only the chief's is where people look.
+    flops, replicas = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
+    # Every worker writes a log of its own. The chief's lies in the folder where people look.
     log_dir = log_dir if distribution.is_chief else os.path.join(log_dir, f"worker_{distribution.process}")
+    profiled = config.profile_steps if distribution.is_chief else ()
     with (
-        TrainingLog(log_dir, config, flops, devices, progress.log, prints=distribution.is_chief) as log,
+        TrainingLog(log_dir, config, flops, replicas, start.log, prints=distribution.is_chief) as log,
         StopSignals() as signals,
+        Profiler(profiled, log_dir) as profiler,
     ):
-        run = _Run(step, batches, held_out, distribution, config, checkpoints, log, signals, log_dir)
-        try:
-            run.go_on(progress)
-        finally:
-            run.stop_profiling()
+        if start.step < config.steps:
+            device_loop = DeviceLoop(step, batches, distribution, start.positions)
+            recorder = RunRecorder(Stops(config), log, held_out)
+            run = _Run(config, distribution, device_loop, recorder, checkpoints)
+            run.go_on(start.step, profiler.before_step, signals)
+
+
+def _variables_to_save(objective: Objective, optimizer: Optimizer) -> dict[str, tf.Variable]:
+    """All state of a run, by its name in checkpoints."""
+    kept = [*objective.trainable_variables, *objective.state]
+    weights = {f"weights/{parameters.name(variable)}": variable for variable in kept}
+    return weights | {f"optimizer/{name}": variable for name, variable in optimizer.state().items()}
+
+
+def _restore(checkpoints: Checkpoints, distribution: Distribution, steps: int) -> TrainingState:
+    start = checkpoints.restore()
+    if start.step and len(start.positions) != distribution.readers:
+        raise CheckpointError(
+            f"the checkpoint of step {start.step} in {checkpoints.folder} has positions of {len(start.positions)} "
+            f"hosts that read data, but this run has {distribution.readers}; run on as many hosts as before, or remove "
+            "that folder to start anew"
+        )
+    if start.step and distribution.is_chief:
+        print(f"      going on from step {start.step} of {steps} ({checkpoints.folder})", flush=True)
+    return start
 
 
 class _Run:
@@ -86,124 +101,38 @@ class _Run:
 
     def __init__(
         self,
-        step: TrainStep,
-        batches: Batches,
-        held_out: HeldOut | None,
-        distribution: Distribution,
         config: settings.TrainingSettings,
+        distribution: Distribution,
+        device_loop: DeviceLoop,
+        recorder: RunRecorder,
         checkpoints: Checkpoints,
-        log: TrainingLog,
-        signals: StopSignals,
-        log_dir: str,
     ) -> None:
-        self._step, self._batches, self._held_out, self._distribution = step, batches, held_out, distribution
-        self._config, self._checkpoints, self._log = config, checkpoints, log
-        self._signals, self._log_dir = signals, log_dir
-        self._waited = 0.0
-        self._profiling = False
+        self._config, self._stops, self._distribution = config, Stops(config), distribution
+        self._device_loop, self._recorder, self._checkpoints = device_loop, recorder, checkpoints
 
-    def go_on(self, progress: Progress) -> None:
-        """Runs the steps that are left."""
-        done = progress.step
-        positions = progress.positions or [list(START)] * self._distribution.readers
-        if done >= self._config.steps:
-            return
-        iterator = self._iterate(positions)
-        steps = steps_on_devices(self._step, self._distribution)
+    def go_on(self, done: int, profile: Callable[[int], None], signals: StopSignals) -> None:
+        """Runs the steps that are left.
+
+        Args:
+          done: steps that are done already.
+          profile: called with the next step, before it runs.
+          signals: whether this process was asked to stop.
+        """
         while done < self._config.steps:
-            stop = self._next_stop(done)
-            self._profile(done)
-            result = steps(iterator, tf.constant(stop - done))
-            positions, self._waited = self._positions(result), self._waited + float(result["waited"])
-            self._require_healthy(done, result)
+            profile(done)
+            stop = self._stops.after(done)
+            result = self._device_loop.run(stop - done)
+            if result.fault:
+                self._checkpoints.wait()
+                raise diverged(result.fault, done, self._config, self._checkpoints)
             done = stop
-            score = self._record(done, result["scalars"])
-            stopping = self._distribution.agree(self._signals.received is not None)
-            due = stopping or self._due(done, self._config.checkpoint.every) or done == self._config.steps
-            if due and self._distribution.is_chief:
-                self._checkpoints.save(Progress(done, positions, list(self._log.rows), score))
+            score = self._recorder.record(done, result.scalars, self._device_loop.waited)
+            stopping = self._distribution.agree(signals.received is not None)
+            if (stopping or self._stops.saves(done)) and self._distribution.is_chief:
+                self._checkpoints.save(TrainingState(done, self._device_loop.positions, self._recorder.rows, score))
             if stopping:
                 self._checkpoints.wait()
-                name = self._signals.received.name if self._signals.received else "a signal to another worker"
+                name = signals.received.name if signals.received else "a signal to another worker"
                 print(f"      stopped by {name} at step {done}; saved. Run the same command to go on", flush=True)
-                raise Interrupted(self._signals.exit_code)
+                raise Interrupted(signals.exit_code)
         self._checkpoints.wait()
-
-    def stop_profiling(self) -> None:
-        """Writes the profile that is being taken, if any."""
-        if self._profiling:
-            tf.profiler.experimental.stop()
-            self._profiling = False
-
-    def _iterate(self, positions: list[list[int]]) -> Iterator[Any]:
-        rows = self._config.batch_size // self._distribution.collectives.num_replicas
-
-        def read(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            index = context.input_pipeline_id
-            return self._batches.read(rows, Reader(index, context.num_input_pipelines), positions[index])
-
-        return iter(self._distribution.strategy.distribute_datasets_from_function(read))
-
-    def _positions(self, result: dict[str, Any]) -> list[list[int]]:
-        """Of each reader: where the last of its replicas' batches ended."""
-        positions = self._distribution.gather(result["positions"])
-        each = len(positions) // self._distribution.readers
-        return [[int(number) for number in positions[last]] for last in range(each - 1, len(positions), each)]
-
-    def _due(self, done: int, every: int) -> bool:
-        return bool(every) and done % every == 0
-
-    def _next_stop(self, done: int) -> int:
-        """The step count at which the host next has something to do."""
-        config = self._config
-        stops = [done + config.runtime.steps_per_loop, config.steps]
-        # Rows of the log are of step 0, `every`, 2 x `every`, ...: one step further.
-        stops.append((done + config.logging.every - 1) // config.logging.every * config.logging.every + 1)
-        for every in (config.checkpoint.every, config.logging.held_out_every):
-            if every:
-                stops.append(done // every * every + every)
-        stops += [edge for edge in self._profile_edges() if edge > done]
-        return min(stops)
-
-    def _profile_edges(self) -> tuple[int, ...]:
-        steps = self._config.profile_steps
-        return (steps[0], steps[1] + 1) if steps else ()
-
-    def _profile(self, done: int) -> None:
-        """Starts the profiler before the first of its steps, and stops it after the last."""
-        if not self._config.profile_steps or not self._distribution.is_chief:
-            return
-        first, end = self._profile_edges()
-        if done >= end:
-            self.stop_profiling()
-        elif first <= done and not self._profiling:
-            tf.profiler.experimental.start(self._log_dir)
-            self._profiling = True
-
-    def _record(self, done: int, scalars: dict[str, tf.Tensor]) -> float | None:
-        """Writes a row of the log where one is due; gives the held-out rows' score where they were looked at."""
-        logging, last = self._config.logging, done == self._config.steps
-        # Also where a checkpoint is due, so that the best one is chosen by its own weights.
-        looks = last or self._due(done, logging.held_out_every) or self._due(done, self._config.checkpoint.every)
-        held_out = self._held_out if looks else None
-        if not (held_out or last or (done - 1) % logging.every == 0):
-            return None
-        seen = held_out.look() if held_out else None
-        values = {name: float(value) for name, value in scalars.items() if name != BAD_PART}
-        self._log.write(done, values, self._waited, seen)
-        return seen.score if seen else None
-
-    def _require_healthy(self, done: int, result: dict[str, Any]) -> None:
-        offset, part, loss = int(result["bad"][0]), int(result["bad"][1]), float(result["bad_loss"])
-        if part == HEALTHY:
-            return
-        step, what = done + offset, self._step.parts[part]
-        self._checkpoints.wait()
-        steps, name = self._checkpoints.steps, label(self._config.optimizer, "learning_rate")
-        how = f"has exploded: it is above Training.max_loss ({self._config.max_loss:g})" if loss == loss else "is NaN"
-        fault = f"{what} {how}" if part == LOSS_PART else f"{what} is not finite"
-        last_good = f"of step {steps[-1]}, in {self._checkpoints.folder}" if steps else "none"
-        raise Diverged(
-            f"{fault} at step {step}, so training stops and nothing is exported (loss {loss:g}; last good checkpoint: "
-            f"{last_good}); lower {name}, or raise Schedule.warmup_steps"
-        )

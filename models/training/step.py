@@ -1,4 +1,9 @@
-"""One step as every replica runs it: embed, compare with the whole batch, sum gradients, move the weights."""
+"""One training step, as every replica runs it.
+
+`DeviceLoop` (device_loop.py) calls `TrainStep` on every replica. The step calls gradients.py, which encodes the
+replica's rows and calls `Objective.loss`, a comparison with the rows of all replicas. The step then sums loss and
+gradients over the replicas, and the optimiser moves the weights.
+"""
 
 import tensorflow as tf
 
@@ -6,7 +11,7 @@ from models import settings
 from models.distribution.collectives import Collectives
 from models.inputs import crops, images
 from models.objectives import Objective
-from models.objectives.objective import Batch, Features, Metrics, boxes_of
+from models.objectives.objective import Batch, Encoded, Metrics, boxes_of
 from models.optimizers import Optimizer, parameters
 from models.training import gradients
 
@@ -16,7 +21,7 @@ HEALTHY = -1
 
 
 class TrainStep:
-    """Called in replica context with this replica's rows; gives scalars of the whole batch, alike on every replica."""
+    """A function of this replica's rows, called in replica context; returns the same scalars on every replica."""
 
     def __init__(
         self,
@@ -29,14 +34,14 @@ class TrainStep:
         """Makes the step; nothing runs.
 
         Args:
-          objective: whose variables are made.
-          optimizer: of those variables that train.
+          objective: has made its variables.
+          optimizer: of the variables to train.
           collectives: of the strategy that will run the step.
-          config: batch size, micro-batches, augmentation, seed.
-          compile_towers: compile the towers by themselves, where the step as a whole cannot be.
+          config: batch size, micro-batches and largest loss.
+          compile_towers: whether XLA compiles the towers alone, because it cannot compile the whole step.
 
         Raises:
-          ValueError: the batch cannot be shared out evenly.
+          ValueError: the batch size is no multiple of replicas x micro-batches.
         """
         shares = collectives.num_replicas * config.micro_batches
         if config.batch_size % shares:
@@ -46,35 +51,44 @@ class TrainStep:
                 f"try {max(1, config.batch_size // shares) * shares}"
             )
         self._objective, self._optimizer, self._collectives, self._config = objective, optimizer, collectives, config
-        self._embed = (
-            tf.function(self._features, jit_compile=True, autograph=False) if compile_towers else self._features
+        self._encode = (
+            tf.function(self._encode_views, jit_compile=True, autograph=False) if compile_towers else self._encode_views
         )
 
     @property
+    def rows(self) -> int:
+        """Pairs of a step on each replica, b."""
+        return self._config.batch_size // self._collectives.num_replicas
+
+    @property
     def parts(self) -> list[str]:
-        """Names of what may stop being finite, as BAD_PART of the result numbers them."""
+        """Names of the parts of a step that can become non-finite; BAD_PART of the result is an index into them."""
         names = map(parameters.name, self._optimizer.targets)
         return ["the loss", *(f"the gradient of {name}" for name in names), "the norm of the weights after the step"]
 
     def __call__(self, batch: Batch) -> Metrics:
-        """What models.inputs.batches reads, less the position -> scalars; the weights move.
+        """Updates the weights.
 
-        Among the scalars: `loss`, `learning_rate`, `gradient_norm` (before clipping), `weight_norm` (after the update)
-        and BAD_PART, int32: the first of `parts` that is not finite (the loss: or above Training.max_loss), or -1.
+        Args:
+          batch: what models.inputs.batches reads, without POSITION, each [b, ...].
+
+        Returns:
+          Scalars of the whole batch: the objective's metrics, `loss`, `learning_rate`, `gradient_norm` (before
+          clipping), `weight_norm` (after the update) and BAD_PART, int32: the first of `parts` that is not finite, or
+          -1. A loss above Training.max_loss counts as not finite.
         """
         variables = self._optimizer.targets
-        rows = self._config.batch_size // self._collectives.num_replicas
-        batch = {name: tf.ensure_shape(value, [rows, *value.shape[1:]]) for name, value in batch.items()}
-        arguments = (self._objective, self._embed, batch, variables, self._collectives)
+        batch = {name: tf.ensure_shape(value, [self.rows, *value.shape[1:]]) for name, value in batch.items()}
+        arguments = (self._objective, self._encode, batch, variables, self._collectives)
         if self._config.micro_batches == 1:
-            share, metrics, shares, seen = gradients.of_batch(*arguments)
+            share, metrics, shares, encoded = gradients.of_batch(*arguments)
         else:
-            share, metrics, shares, seen = gradients.of_micro_batches(*arguments, self._config.micro_batches)
+            share, metrics, shares, encoded = gradients.of_micro_batches(*arguments, self._config.micro_batches)
         loss, *summed = self._collectives.all_reduce([share, *shares])
         learning_rate = self._optimizer.learning_rate()
         gradient_norm = self._optimizer.apply(summed)
-        self._objective.after_update(seen, self._collectives)
-        # After the update: weights that have overflowed must not be saved as the last good ones.
+        self._objective.after_update(encoded, self._collectives)
+        # The norm is taken after the update, so that no checkpoint holds weights that have just overflowed.
         weight_norm = tf.linalg.global_norm([variable.read_value() for variable in variables])
         return {
             "loss": loss,
@@ -85,16 +99,17 @@ class TrainStep:
             BAD_PART: self._bad_part(loss, summed, weight_norm),
         }
 
-    def _features(self, batch: Batch) -> Features:
+    def _encode_views(self, batch: Batch) -> Encoded:
+        """Crops the pictures, with pixels in [-1, 1], and encodes the rows."""
         seen = dict(batch)
         for view in self._objective.views.images:
             seen[view] = images.to_unit_range(batch[view])
             if boxes_of(view) in batch:
                 seen[view] = crops.crop(seen[view], seen.pop(boxes_of(view)))
-        return self._objective.features(seen)
+        return self._objective.encode(seen)
 
     def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:
-        fine = [loss <= self._config.max_loss]  # false for NaN, too
+        fine = [loss <= self._config.max_loss]  # also false for NaN
         fine += [tf.math.is_finite(tf.reduce_sum(gradient)) for gradient in summed]
         fine.append(tf.math.is_finite(weight_norm))
         broken = tf.logical_not(tf.stack(fine))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from models.distribution.collectives import Collectives, Tpu
 from models.losses.sigmoid import sigmoid_loss
 from models.losses.softmax import softmax_loss
-from models.objectives.objective import Batch, Features, Metrics, Views
+from models.objectives.objective import Batch, Encoded, Metrics, Views
 from models.objectives.two_towers import mean_logits
 from models.optimizers import Optimizer
 from tests.tpu import reference
@@ -28,7 +28,7 @@ class Linear:
     def trainable_variables(self) -> list[tf.Variable]:
         return list(self._variables.values())
 
-    def features(self, batch: Batch) -> Features:
+    def encode(self, batch: Batch) -> Encoded:
         kernel, table = self._variables["image/kernel"], self._variables["text/embeddings"]
         pixels = tf.round((batch["images"] + 1.0) * 127.5)  # bytes again, free of float32's rounding
         pixels = tf.reshape(tf.cast(pixels, kernel.dtype), [pixels.shape[0], -1]) / 127.5 - 1.0
@@ -38,19 +38,19 @@ class Linear:
             "text": tf.nn.l2_normalize(words, axis=-1),
         }
 
-    def loss(self, features: Features, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
+    def loss(self, encoded: Encoded, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
         log_scale, bias = (tf.convert_to_tensor(self._variables[name]) for name in ("log_scale", "bias"))
         if self._loss == "sigmoid":
-            share = sigmoid_loss(features["image"], features["text"], log_scale, bias, collectives)
+            share = sigmoid_loss(encoded["image"], encoded["text"], log_scale, bias, collectives)
         else:
-            share = softmax_loss(features["image"], features["text"], log_scale, collectives)
+            share = softmax_loss(encoded["image"], encoded["text"], log_scale, collectives)
         if self._broken == "local_scaling":  # as if divided by b, not by N * b
             share *= collectives.num_replicas
         if self._broken == "scaled_gradient":  # the loss itself stays right
             share = share * collectives.num_replicas - tf.stop_gradient(share * (collectives.num_replicas - 1))
-        return share, mean_logits(features, tf.exp(log_scale), bias, collectives)
+        return share, mean_logits(encoded, tf.exp(log_scale), bias, collectives)
 
-    def after_update(self, features: Features, collectives: Collectives) -> None:
+    def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
         """There is no state."""
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from beam.records import ImageText
 from models import features, settings
 from models.inputs import tfrecords
-from models.inputs.batches import Batches, Reader
+from models.inputs.batches import Batches, InputPipeline
 from models.inputs.tokenizer import Tokenizer
 from models.objectives.objective import Views
 from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, write_shards
@@ -72,7 +72,7 @@ def test_readers_share_every_pass_evenly_even_with_fewer_shards_than_readers(voc
     seen: list[bytes] = []
     for index in range(readers):
         numbers, mine = [], []
-        for batch in source.read(1, Reader(index, readers)).take(200):
+        for batch in source.read(1, InputPipeline(index, readers)).take(200):
             numbers.append(int(batch["position"][0]))
             mine.append(batch["images"].numpy().tobytes())
         first = [row for number, row in zip(numbers, mine, strict=True) if number == 0]
@@ -82,7 +82,7 @@ def test_readers_share_every_pass_evenly_even_with_fewer_shards_than_readers(voc
 
 
 def test_more_readers_than_rows_in_a_shard_still_give_full_batches(vocabulary, paths):
-    for batch in batches(vocabulary, paths, batch_size=64).read(5, Reader(30, 40)).take(3):
+    for batch in batches(vocabulary, paths, batch_size=64).read(5, InputPipeline(30, 40)).take(3):
         assert batch["images"].shape == (5, 24, 24, 3)
 
 

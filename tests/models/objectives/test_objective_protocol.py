@@ -1,4 +1,4 @@
-"""Objectives of other kinds are trained, resumed, exported and served, and nothing but their own file knows of them."""
+"""Objectives that tests register are trained, exported and served, and nothing in models/ knows of them."""
 
 import dataclasses
 
@@ -15,28 +15,18 @@ from models.objectives.objective import SEEDS, TOKEN_IDS, Views
 from models.serving import export
 from models.settings import configuration
 from models.training import gradients
-from tests.models.objectives.toy_objectives import Fusion, FusionSettings, OneTower, OneTowerSettings
+from tests.models.objectives.toy_objectives import FusionSettings, OneTower, OneTowerSettings
 from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
 from tests.pictures import shape_pairs
 
 ONE_TOWER = dataclasses.replace(CONFIG, objective=OneTowerSettings())
 FUSION = dataclasses.replace(CONFIG, objective=FusionSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower))
-
-
 LEARNS = {"steps": 400}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _registered():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(objectives._OBJECTIVES, OneTowerSettings, OneTower)
-        patch.setitem(objectives._OBJECTIVES, FusionSettings, Fusion)
-        yield
-
-
 @pytest.fixture(scope="module")
-def one_tower(_registered, vocabulary, tmp_path_factory) -> tuple[OneTower, OneTower, Tokenizer]:
-    """As it is drawn, as it is trained, and what reads its texts."""
+def one_tower(vocabulary, tmp_path_factory) -> tuple[OneTower, OneTower, Tokenizer]:
+    """The untrained objective, the trained one, and the tokenizer."""
     folder = tmp_path_factory.mktemp("one_tower")
     trained = fit(vocabulary, write_shards(folder, 2), folder, dataclasses.replace(ONE_TOWER, **LEARNS))
     keras.utils.set_random_seed(ONE_TOWER.seed)
@@ -50,7 +40,7 @@ def test_one_shared_tower_learns(one_tower):
     captions = tf.constant([caption for _, caption, _ in shape_pairs()])
 
     def margin(objective: OneTower) -> float:
-        """How much more a picture is like its own caption than like another."""
+        """Mean logit of positive pairs, less that of negative pairs."""
         logits = objective.logits(objective.embed_image(pixels), objective.embed_text(tokenizer(captions))).numpy()
         right = np.eye(len(logits), dtype=bool)
         return float(logits[right].mean() - logits[~right].mean())
@@ -71,7 +61,7 @@ def test_one_shared_tower_is_served(one_tower, tmp_path):
     np.testing.assert_allclose(embedding, trained.embed_text(tokenizer(tf.constant([caption]))), atol=1e-5)
 
 
-def test_a_momentum_copy_follows_its_tower_and_is_not_trained(one_tower):
+def test_a_momentum_copy_follows_its_tower_without_gradients(one_tower):
     drawn, trained, _ = one_tower
     assert not any("momentum" in variable.name for variable in trained.trainable_variables)
     for copy, now, before in zip(trained.state, trained.tower.variables, drawn.tower.variables, strict=True):
@@ -97,7 +87,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(config):
     batch = step_inputs()
     if config is FUSION:
         batch = {name: batch[name] for name in ("images", TOKEN_IDS)}
-    common = (objective, objective.features, batch, objective.trainable_variables, OneDevice())
+    common = (objective, objective.encode, batch, objective.trainable_variables, OneDevice())
     loss, _, expected, _ = gradients.of_batch(*common)
     other, metrics, found, _ = gradients.of_micro_batches(*common, 4)
     assert float(other) == pytest.approx(float(loss), rel=1e-5)
@@ -110,7 +100,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(config):
 
 
 @pytest.mark.slow
-def test_hard_negatives_fused_in_the_loss_are_learned_to_be_told_apart(vocabulary, tmp_path):
+def test_the_fusion_in_the_loss_learns_to_reject_hard_negatives(vocabulary, tmp_path):
     shards = write_shards(tmp_path, 2)
     log = tmp_path / "log"
     fit(vocabulary, shards, tmp_path, dataclasses.replace(FUSION, **LEARNS))
@@ -125,7 +115,7 @@ def test_hard_negatives_fused_in_the_loss_are_learned_to_be_told_apart(vocabular
     assert events[-1][2] < 0.7 * events[0][2]
 
 
-def test_every_text_view_draws_a_caption_and_every_visit_a_seed(vocabulary, tmp_path):
+def test_each_text_view_gets_a_caption_and_each_visit_a_seed(vocabulary, tmp_path):
     shards = write_shards(tmp_path, 1, EXAMPLES[:48])
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
     views = Views({}, ("first", "second"), seeds=True)

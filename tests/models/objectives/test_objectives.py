@@ -1,4 +1,4 @@
-"""What an objective may ask for: a locked tower, views of its own, and state that moves with the weights."""
+"""Objectives can have a locked tower, stored embeddings in place of pictures, and state that follows the weights."""
 
 import dataclasses
 
@@ -9,8 +9,9 @@ import tf_keras as keras
 
 from models import objectives, optimizers, settings
 from models.distribution import collectives
-from models.objectives.objective import IMAGE_EMBEDDING
+from models.features import IMAGE_EMBEDDING
 from models.objectives.siglip import Siglip
+from models.training.recorder import RunRecorder
 from models.training.step import TrainStep
 from tests.models.training.shapes import CONFIG, OBJECTIVE, fit, write_shards
 
@@ -41,7 +42,7 @@ def step_of(config: settings.ObjectiveSettings, micro_batches: int = 1):
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])
-def test_a_locked_tower_gets_no_gradient_no_slots_and_never_moves(micro_batches):
+def test_a_locked_tower_has_no_optimiser_state_and_never_changes(micro_batches):
     objective, optimizer, step = step_of(LOCKED, micro_batches)
     before = {v.name: v.numpy() for v in objective.variables}
     for _ in range(3):
@@ -54,14 +55,14 @@ def test_a_locked_tower_gets_no_gradient_no_slots_and_never_moves(micro_batches)
 
 
 @pytest.mark.slow
-def test_control_an_unlocked_tower_moves():
+def test_control_an_unlocked_tower_changes():
     objective, _, step = step_of(OBJECTIVE)
     before = objective.image_tower.variables[0].numpy()
     step(batch())
     assert not np.array_equal(before, objective.image_tower.variables[0].numpy())
 
 
-def test_precomputed_embeddings_give_the_losses_of_the_tower_in_the_step():
+def test_precomputed_embeddings_give_the_same_losses_as_a_tower_in_the_step():
     objective, _, step = step_of(LOCKED)
     whole = batch()
     stored = objective.embed_image(tf.cast(whole["images"], tf.float32) / 127.5 - 1)
@@ -85,18 +86,18 @@ def test_precomputed_embeddings_give_the_losses_of_the_tower_in_the_step():
         ),
     ],
 )
-def test_settings_that_a_locked_tower_cannot_train_with_are_refused(changes, message):
+def test_settings_that_do_not_fit_a_locked_tower_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(CONFIG, **changes)
 
 
 @dataclasses.dataclass(frozen=True)
 class RememberingSettings(settings.SiglipSettings):
-    """Of an objective with a momentum copy of the bias and a queue of embeddings."""
+    """Settings of an objective with a momentum copy of the bias and a queue of embeddings."""
 
 
 class Remembering(Siglip):
-    """What OneR's momentum copy and SIMLA's queues will ask of the loop, small."""
+    """A small objective with the kinds of state that OneR (a momentum copy) and SIMLA (queues) have."""
 
     def build(self, input_shape=None):
         super().build(input_shape)
@@ -107,31 +108,31 @@ class Remembering(Siglip):
     def state(self):
         return [self.momentum, self.queue]
 
-    def after_update(self, features, collectives):  # noqa: ARG002
+    def after_update(self, encoded, collectives):  # noqa: ARG002
         self.momentum.assign(0.9 * self.momentum + 0.1 * self.bias)
-        self.queue.assign(tf.concat([features["image"], self.queue[: -features["image"].shape[0]]], axis=0))
+        self.queue.assign(tf.concat([encoded["image"], self.queue[: -encoded["image"].shape[0]]], axis=0))
+
+
+objectives.register(RememberingSettings, Remembering)
 
 
 @pytest.mark.slow
-def test_state_moves_after_the_weights_is_saved_with_them_and_goes_on_bit_for_bit(vocabulary, tmp_path, monkeypatch):
-    monkeypatch.setitem(objectives._OBJECTIVES, RememberingSettings, Remembering)
+def test_state_follows_the_weights_and_resumes_bit_for_bit(vocabulary, tmp_path, monkeypatch):
     shards = write_shards(tmp_path, 3)
     config = dataclasses.replace(CONFIG, objective=RememberingSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower))
     whole = fit(vocabulary, shards, tmp_path / "whole", config)
     assert float(whole.momentum) < -1.0
     assert np.linalg.norm(whole.queue.numpy(), axis=1) == pytest.approx(np.ones(2 * CONFIG.batch_size), rel=1e-4)
 
-    from models.training.loop import _Run
+    usual = RunRecorder.record
 
-    usual = _Run._record
-
-    def record(self, done, scalars):
+    def record(self, done, *arguments):
         if done == 21:
             raise KeyboardInterrupt
-        return usual(self, done, scalars)
+        return usual(self, done, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Run, "_record", record)
+        patch.setattr(RunRecorder, "record", record)
         with pytest.raises(KeyboardInterrupt):
             fit(vocabulary, shards, tmp_path / "broken", config)
     again = fit(vocabulary, shards, tmp_path / "broken", config)

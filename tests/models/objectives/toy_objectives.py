@@ -1,7 +1,7 @@
-"""Objectives of other kinds than two towers, as small as they can be: what the Objective protocol must be fit for.
+"""Two minimal objectives that the Objective protocol must support, registered from outside models/.
 
-OneTower has what OneR asks for (arXiv 2211.11153): one tower for both modalities, a momentum copy of it, views of both,
-masked words. Fusion has what SIMLA asks for (arXiv 2203.14395): hard negatives, fused inside the loss.
+OneTower needs what OneR needs (arXiv 2211.11153): one tower for both modalities, a momentum copy of it, two views of
+both, and masked words. Fusion needs what SIMLA needs (arXiv 2203.14395): hard negatives, fused inside the loss.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import dataclasses
 import tensorflow as tf
 import tf_keras as keras
 
-from models import settings
+from models import objectives, settings
 from models.losses.sigmoid import sigmoid_loss
 from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS, Views
 from models.objectives.siglip import Siglip
@@ -23,7 +23,7 @@ MOMENTUM, MASKED = 0.9, 0.3
 
 @settings_class("OneTower")
 class OneTowerSettings(settings.ObjectiveSettings):
-    """One transformer that reads patches as well as words, and says by itself how they are prepared."""
+    """One transformer that reads patches and words; these settings also say how both are prepared."""
 
     encoder: settings.TransformerSettings = settings.TransformerSettings(32, 1, 2, 64)
     size: int = 24
@@ -63,7 +63,7 @@ class SharedTower(keras.layers.Layer):
 
 
 class OneTower(keras.layers.Layer):
-    """The contrast of each modality with the momentum copy's of the other, and the loss of masked words."""
+    """Contrasts each modality with the momentum embedding of the other, and predicts masked words."""
 
     def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: bool = False) -> None:
         super().__init__(name="one_tower")
@@ -92,7 +92,7 @@ class OneTower(keras.layers.Layer):
         tokens = flops.transformer(self.config.encoder, 9) + flops.transformer(self.config.encoder, 12)
         return flops.train_step(2 * tokens, batch_size, self.config.encoder.width)
 
-    def features(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def encode(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         token_ids, seeds = batch[TOKEN_IDS], batch[SEEDS]
         draws = tf.map_fn(
             lambda seed: tf.random.stateless_uniform([token_ids.shape[1]], seed), seeds, fn_output_signature=tf.float32
@@ -108,15 +108,15 @@ class OneTower(keras.layers.Layer):
             "masked": tf.reduce_mean(errors * tf.cast(masked, tf.float32), axis=1),
         }
 
-    def loss(self, features, collectives):
+    def loss(self, encoded, collectives):
         scalars = tf.convert_to_tensor(self.log_scale), tf.convert_to_tensor(self.bias)
-        contrast = sigmoid_loss(features["image"], features["momentum_text"], *scalars, collectives)
-        contrast += sigmoid_loss(features["momentum_image"], features["text"], *scalars, collectives)
-        rows = collectives.num_replicas * features["masked"].shape[0]
-        masked = tf.reduce_sum(features["masked"]) / rows
+        contrast = sigmoid_loss(encoded["image"], encoded["momentum_text"], *scalars, collectives)
+        contrast += sigmoid_loss(encoded["momentum_image"], encoded["text"], *scalars, collectives)
+        rows = collectives.num_replicas * encoded["masked"].shape[0]
+        masked = tf.reduce_sum(encoded["masked"]) / rows
         return contrast + masked, {"masked_words": collectives.all_reduce([masked])[0]}
 
-    def after_update(self, features, collectives) -> None:  # noqa: ARG002
+    def after_update(self, encoded, collectives) -> None:  # noqa: ARG002
         for copy, variable in zip(self.momentum.variables, self.tower.variables, strict=True):
             copy.assign(MOMENTUM * copy + (1 - MOMENTUM) * variable)
 
@@ -137,11 +137,11 @@ def pooled(tokens: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class FusionSettings(settings.SiglipSettings):
-    """SigLIP's, with a fusion."""
+    """Settings of SigLIP with a fusion."""
 
 
 class Fusion(Siglip):
-    """SigLIP, and a fusion that tells each picture's own text from the most similar wrong one of its replica."""
+    """SigLIP with a fusion that tells a picture's own text from the most similar wrong text of the same replica."""
 
     def build(self, input_shape: object = None) -> None:
         width = self.config.image_tower.width
@@ -152,20 +152,24 @@ class Fusion(Siglip):
         super().build(input_shape)
 
     def matches(self, image: tf.Tensor, token_ids: tf.Tensor) -> tf.Tensor:
-        """[N, D], [N, L] -> logit [N]: the picture attends to the words."""
+        """[N, D], [N, L] -> [N], the logit of a match; the picture attends to the words."""
         words = self.fusion(10 * image[:, None], 10 * self.words(token_ids))[:, 0]
         return self.verdict(10 * image * words)[:, 0]
 
-    def features(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {**super().features(batch), TOKEN_IDS: batch[TOKEN_IDS]}
+    def encode(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**super().encode(batch), TOKEN_IDS: batch[TOKEN_IDS]}
 
-    def loss(self, features, collectives):
-        share, metrics = super().loss(features, collectives)
-        similarity = tf.matmul(features["image"], features["text"], transpose_b=True)
-        rows, texts = similarity.shape[0], features[TOKEN_IDS]
+    def loss(self, encoded, collectives):
+        share, metrics = super().loss(encoded, collectives)
+        similarity = tf.matmul(encoded["image"], encoded["text"], transpose_b=True)
+        rows, texts = similarity.shape[0], encoded[TOKEN_IDS]
         same = tf.reduce_all(texts[:, None] == texts[None], axis=-1)
         hard = tf.argmax(similarity - 9.0 * tf.cast(same, tf.float32), axis=1)
-        right = tf.nn.softplus(-self.matches(features["image"], texts))
-        wrong = tf.nn.softplus(self.matches(features["image"], tf.gather(texts, hard)))
+        right = tf.nn.softplus(-self.matches(encoded["image"], texts))
+        wrong = tf.nn.softplus(self.matches(encoded["image"], tf.gather(texts, hard)))
         fused = tf.reduce_sum(right + wrong) / (rows * collectives.num_replicas)
         return share + fused, {**metrics, "matching": collectives.all_reduce([fused])[0]}
+
+
+objectives.register(OneTowerSettings, OneTower)
+objectives.register(FusionSettings, Fusion)

@@ -1,4 +1,4 @@
-"""A small training run on drawn shapes, for the tests of training; also a script, so that a test can kill it.
+"""A small training run on drawn shapes, for tests; it is also a script, so that a test can kill its process.
 
 python -m tests.models.training.shapes FOLDER [NAME=VALUE of settings.TrainingSettings ...]
 """
@@ -41,7 +41,7 @@ EXAMPLES = [
 
 
 def write_shards(folder: pathlib.Path, count: int, examples: list[bytes] = EXAMPLES) -> list[str]:
-    """Deals the rows out to `count` gzipped shards."""
+    """Distributes the rows over `count` gzipped shards."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [str(folder / f"rows-{number:05d}.gz") for number in range(count)]
     for number, path in enumerate(paths):
@@ -52,7 +52,7 @@ def write_shards(folder: pathlib.Path, count: int, examples: list[bytes] = EXAMP
 
 
 def fit(vocabulary: str, paths: list[str], folder: pathlib.Path, config: settings.TrainingSettings) -> Objective:
-    """Trains in `folder`, which keeps log and checkpoints; the held-out rows are trained on, too."""
+    """Trains in `folder`, which gets the log and the checkpoints; the held-out rows are the training rows."""
     log, checkpoints = str(folder / "log"), str(folder / "checkpoints")
     objective, _, _ = models.training.fit.fit(config, vocabulary, paths, paths, log, checkpoints)
     return objective
@@ -63,7 +63,7 @@ def weights(objective: Objective) -> dict[str, np.ndarray]:
 
 
 def main(folder: pathlib.Path, *changes: str) -> None:
-    """`folder` holds vocabulary.model and shards; weights.npz appears in it when training is done."""
+    """Trains on vocabulary.model and the shards in `folder`, and writes weights.npz there at the end."""
     values = {name: ast.literal_eval(value) for name, value in (change.split("=", 1) for change in changes)}
     fields = {name: value for name, value in values.items() if "." not in name}
     for name, value in values.items():

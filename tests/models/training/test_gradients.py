@@ -1,4 +1,4 @@
-"""Micro-batches give the gradient of the whole batch to 1e-5; averaging their gradients, as is usual, does not."""
+"""Micro-batches give the gradient of the whole batch, to 1e-5; the usual mean of their gradients does not."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def objective(request):
     keras.utils.set_random_seed(0)
     made = objectives.create(request.param, VOCABULARY)
     if hasattr(made, "bias"):
-        made.bias.assign(0.0)  # at -10 negatives hardly count yet, and it is they that micro-batches miss
+        made.bias.assign(0.0)  # at -10, negative pairs hardly contribute, and only they differ in the control
     return made
 
 
@@ -40,14 +40,14 @@ def concatenated(values: list[tf.Tensor]) -> np.ndarray:
 
 
 def whole(objective, batch):
-    return gradients.of_batch(objective, objective.features, batch, objective.trainable_variables, OneDevice())[:3]
+    return gradients.of_batch(objective, objective.encode, batch, objective.trainable_variables, OneDevice())[:3]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 24])
 def test_micro_batches_equal_the_whole_batch(objective, batch, count):
     loss, metrics, expected = whole(objective, batch)
     ours = gradients.of_micro_batches(
-        objective, objective.features, batch, objective.trainable_variables, OneDevice(), count
+        objective, objective.encode, batch, objective.trainable_variables, OneDevice(), count
     )
     assert float(ours[0]) == pytest.approx(float(loss), rel=1e-5)
     for name, value in metrics.items():
@@ -56,7 +56,7 @@ def test_micro_batches_equal_the_whole_batch(objective, batch, count):
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_control_the_mean_of_micro_batches_gradients_is_another_gradient(objective, batch):
+def test_control_the_mean_of_the_gradients_of_micro_batches_differs(objective, batch):
     _, _, expected = whole(objective, batch)
     naive = 0.0
     for k in range(3):
@@ -66,15 +66,15 @@ def test_control_the_mean_of_micro_batches_gradients_is_another_gradient(objecti
     assert np.abs(naive - expected).max() > 1e-2 * np.abs(expected).max()
 
 
-def test_mean_logits_are_those_of_all_pairs(objective, batch):
+def test_mean_logits_equal_the_mean_over_all_pairs(objective, batch):
     _, metrics, _ = whole(objective, batch)
-    features = objective.features(batch)
-    logits = objective.logits(features["image"], features["text"]).numpy()
+    encoded = objective.encode(batch)
+    logits = objective.logits(encoded["image"], encoded["text"]).numpy()
     right = np.eye(ROWS, dtype=bool)
     assert float(metrics["positive_logit"]) == pytest.approx(logits[right].mean(), rel=1e-4)
     assert float(metrics["negative_logit"]) == pytest.approx(logits[~right].mean(), rel=1e-4)
 
 
-def test_flops_of_base_are_those_of_its_matrix_products():
-    """ViT-B/16 at 224 is known for 17.5 G multiply-adds a picture; our MAP head adds some."""
+def test_flops_of_base_equal_the_published_number():
+    """ViT-B/16 at 224 px takes 17.5 G multiply-adds for each picture; the MAP head adds some."""
     assert flops.image_tower(settings.ImageTowerSettings()) == pytest.approx(2 * 17.5e9, rel=0.03)

@@ -1,4 +1,4 @@
-"""Killed, stopped or out of disk: nothing is lost, and the weights at the end are those of the run no one touched."""
+"""A run that was killed, stopped or out of disk resumes, and ends with the weights of an unbroken run."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.training.checkpoints import CheckpointError, Checkpoints, Progress
+from models.training.checkpoints import CheckpointError, Checkpoints, TrainingState
 from tests.models.training.shapes import write_shards
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -22,7 +22,7 @@ STEPS = ("steps=600", "checkpoint.every=25", "logging.every=20", "logging.held_o
 
 
 class Run:
-    """One folder, trained in by as many processes as it takes."""
+    """A training run in one folder, by one process after another."""
 
     def __init__(self, folder: pathlib.Path, vocabulary: str) -> None:
         write_shards(folder, 3)
@@ -46,7 +46,7 @@ class Run:
         return sorted(int(path.parent.name.removeprefix("step-")) for path in folders)
 
     def wait_for(self, process: subprocess.Popen, step: int) -> None:
-        """Returns when a checkpoint of `step` or later is there."""
+        """Waits for a checkpoint of `step` or later."""
         while (self.checkpoints() or [0])[-1] < step:
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.01)
@@ -71,15 +71,15 @@ def same(one: Run, other: Run) -> bool:
 
 
 @pytest.mark.slow
-def test_killed_five_times_at_random_the_weights_are_those_of_the_unbroken_run(unbroken, vocabulary, tmp_path):
+def test_a_run_killed_five_times_ends_with_the_weights_of_an_unbroken_run(unbroken, vocabulary, tmp_path):
     run, moments = Run(tmp_path, vocabulary), random.Random(7)
     before = 0
     for _ in range(5):
         process = run.start()
         run.wait_for(process, before + 1)
-        time.sleep(moments.uniform(0, 0.25))  # anywhere in the steps after it, or while the next checkpoint is written
+        time.sleep(moments.uniform(0, 0.25))  # during the following steps, or while the next checkpoint is written
         process.kill()
-        assert process.wait() == -signal.SIGKILL, "it was done before it was killed"
+        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
         before = run.checkpoints()[-1]
         assert not (run.folder / "weights.npz").exists()
     printed = run.finish()
@@ -89,7 +89,7 @@ def test_killed_five_times_at_random_the_weights_are_those_of_the_unbroken_run(u
 
 
 @pytest.mark.slow
-def test_control_other_rows_after_the_kill_give_other_weights(unbroken, vocabulary, tmp_path):
+def test_control_resuming_at_other_rows_gives_other_weights(unbroken, vocabulary, tmp_path):
     run = Run(tmp_path, vocabulary)
     process = run.start()
     run.wait_for(process, 25)
@@ -102,7 +102,7 @@ def test_control_other_rows_after_the_kill_give_other_weights(unbroken, vocabula
     assert not same(run, unbroken)
 
 
-def test_sigterm_saves_and_exits_0_and_the_next_run_goes_on(unbroken, vocabulary, tmp_path):
+def test_sigterm_saves_and_exits_with_0_and_the_next_process_resumes(unbroken, vocabulary, tmp_path):
     run = Run(tmp_path, vocabulary)
     process = run.start("checkpoint.every=100000")
     while not (run.folder / "log" / "training_log.jsonl").exists() or not run.log():
@@ -117,12 +117,12 @@ def test_sigterm_saves_and_exits_0_and_the_next_run_goes_on(unbroken, vocabulary
     assert same(run, unbroken)
 
 
-def test_a_full_disk_says_so_names_the_last_good_checkpoint_and_leaves_nothing_half_written(vocabulary, tmp_path):
+def test_a_full_disk_is_reported_with_the_last_good_checkpoint_and_leaves_no_partial_file(vocabulary, tmp_path):
     run = Run(tmp_path, vocabulary)
     run.finish("steps=50")
     before = run.checkpoints()
     (run.folder / "weights.npz").unlink()
-    largest = 200_000  # bytes a file may have: less than a checkpoint's
+    largest = 200_000  # largest file, bytes: less than a checkpoint needs
 
     def small_files() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -141,10 +141,10 @@ def variable(value: float) -> dict[str, tf.Variable]:
     return {"w": tf.Variable([value, value])}
 
 
-def test_the_newest_and_the_best_are_kept_and_a_half_written_one_is_not(tmp_path):
+def test_the_newest_and_the_best_checkpoints_are_kept_and_a_partial_one_is_removed(tmp_path):
     checkpoints = Checkpoints(str(tmp_path), variable(1.0), keep=2)
     for step, score in ((1, 0.1), (2, 0.9), (3, 0.2), (4, 0.3), (5, None)):
-        checkpoints.save(Progress(step, score=score))
+        checkpoints.save(TrainingState(step, score=score))
     checkpoints.wait()
     assert checkpoints.steps == [2, 4, 5]
     (tmp_path / "step-00000006").mkdir()
@@ -155,18 +155,18 @@ def test_the_newest_and_the_best_are_kept_and_a_half_written_one_is_not(tmp_path
     assert not (tmp_path / "step-00000006").exists()
 
 
-def test_a_worker_that_only_reads_leaves_what_the_chief_is_writing_alone(tmp_path):
+def test_a_worker_that_only_reads_does_not_remove_what_the_chief_is_writing(tmp_path):
     half = tmp_path / "step-00000006"
     half.mkdir()
     reader = Checkpoints(str(tmp_path), variable(0.0), keep=2, writes=False)
     assert half.exists()
     assert reader.steps == []
-    assert reader.restore() == Progress()
+    assert reader.restore() == TrainingState()
 
 
-def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path):
+def test_a_damaged_checkpoint_is_reported_with_its_folder_and_the_fix(tmp_path):
     checkpoints = Checkpoints(str(tmp_path), variable(1.0), keep=2)
-    checkpoints.save(Progress(3))
+    checkpoints.save(TrainingState(3))
     checkpoints.wait()
     for path in tmp_path.glob("step-00000003/state.*"):
         path.write_bytes(b"damaged")

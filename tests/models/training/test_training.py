@@ -1,4 +1,4 @@
-"""Training learns, is a function of its seed and not of how it is cut up, and stops when it goes wrong."""
+"""Training learns, gives the same weights for the same seed, and stops when it diverges."""
 
 import dataclasses
 import json
@@ -11,8 +11,8 @@ import tensorflow as tf
 from models import run_fn, settings
 from models.objectives.two_towers import TwoTowers
 from models.training import log as training_log
-from models.training import loop
 from models.training.checkpoints import CheckpointError
+from models.training.divergence import Diverged
 from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, weights, write_shards
 
 
@@ -23,7 +23,7 @@ def shards(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reference(vocabulary, shards, tmp_path_factory):
-    """A whole run, and the folder of its log."""
+    """The weights of a whole run, and its folder."""
     folder = tmp_path_factory.mktemp("reference")
     return weights(fit(vocabulary, shards, folder, CONFIG)), folder
 
@@ -36,13 +36,13 @@ def same(one: dict, other: dict) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_same_seed_gives_the_same_weights_bit_for_bit_and_another_does_not(vocabulary, shards, reference, tmp_path):
+def test_the_same_seed_gives_equal_weights_bit_for_bit_and_another_does_not(vocabulary, shards, reference, tmp_path):
     assert same(reference[0], weights(fit(vocabulary, shards, tmp_path / "b", CONFIG)))
     other = dataclasses.replace(CONFIG, seed=1)
     assert not same(reference[0], weights(fit(vocabulary, shards, tmp_path / "c", other)))
 
 
-def test_steps_per_loop_changes_nothing(vocabulary, shards, reference, tmp_path):
+def test_steps_per_loop_does_not_change_the_weights(vocabulary, shards, reference, tmp_path):
     looped = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(steps_per_loop=7))
     assert same(reference[0], weights(fit(vocabulary, shards, tmp_path, looped)))
 
@@ -60,7 +60,7 @@ def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path):
 
 
 @pytest.mark.slow
-def test_bfloat16_keeps_float32_weights_and_learns_alike(vocabulary, shards, reference, tmp_path):
+def test_bfloat16_keeps_float32_weights_and_reaches_the_same_loss(vocabulary, shards, reference, tmp_path):
     mixed = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(compute_dtype="bfloat16"))
     found = weights(fit(vocabulary, shards, tmp_path, mixed))
     assert {value.dtype for value in found.values()} == {np.dtype("float32")}
@@ -68,7 +68,7 @@ def test_bfloat16_keeps_float32_weights_and_learns_alike(vocabulary, shards, ref
     assert not same(found, reference[0])
 
 
-def test_the_log_says_what_a_person_asks(reference):
+def test_the_log_has_the_documented_scalars(reference):
     log = rows(reference[1])
     assert [row["step"] for row in log] == [0, 9, 10, 19, 20, 29]
     assert log[-1]["loss"] < 0.6 * log[0]["loss"]
@@ -79,7 +79,7 @@ def test_the_log_says_what_a_person_asks(reference):
                  "examples_per_second", "flops_per_second", "held_out_image_to_text_recall_at_5"):  # fmt: skip
         assert last[name] == last[name]
     assert 0 <= last["input_wait_share"] <= 1
-    assert "mfu" not in last  # a CPU's peak is not known
+    assert "mfu" not in last  # the peak of a CPU is unknown
     tags = set()
     for path in (reference[1] / "log").glob("events.*"):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
@@ -88,14 +88,14 @@ def test_the_log_says_what_a_person_asks(reference):
 
 
 @pytest.mark.slow
-def test_mfu_is_of_the_peak_of_all_devices(vocabulary, shards, tmp_path):
+def test_mfu_is_relative_to_the_peak_of_all_devices(vocabulary, shards, tmp_path):
     known = dataclasses.replace(CONFIG, steps=12, runtime=settings.RuntimeSettings(peak_flops=1e12))
     fit(vocabulary, shards, tmp_path, known)
     last = rows(tmp_path)[-1]
     assert last["mfu"] == pytest.approx(last["flops_per_second"] / 1e12)
 
 
-def test_profile_steps_leave_a_profile(vocabulary, shards, tmp_path):
+def test_profile_steps_write_a_profile(vocabulary, shards, tmp_path):
     fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=8, profile_steps=(3, 50)))
     assert list((tmp_path / "log").rglob("*.xplane.pb"))
 
@@ -113,14 +113,14 @@ def test_profile_steps_leave_a_profile(vocabulary, shards, tmp_path):
         ),
     ],
 )
-def test_a_loss_that_goes_wrong_stops_with_step_part_and_fix(vocabulary, shards, tmp_path, changes, message):
-    with pytest.raises(loop.Diverged, match=message):
+def test_a_diverged_loss_stops_training_and_names_step_part_and_fix(vocabulary, shards, tmp_path, changes, message):
+    with pytest.raises(Diverged, match=message):
         fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, **changes))
 
 
 @pytest.mark.slow
-def test_weights_that_overflow_are_named_and_never_saved(vocabulary, shards, tmp_path):
-    """The learning rate is so high that the first update overflows, though loss and gradients of that step are fine."""
+def test_weights_that_overflow_are_reported_and_never_saved(vocabulary, shards, tmp_path):
+    """The learning rate is so high that the first update overflows; loss and gradients of that step are finite."""
     wild = dataclasses.replace(
         CONFIG,
         optimizer=settings.AdamWSettings(learning_rate=1e37, clip_norm=0.0, weight_decay=0.0),
@@ -129,18 +129,16 @@ def test_weights_that_overflow_are_named_and_never_saved(vocabulary, shards, tmp
         runtime=settings.RuntimeSettings(steps_per_loop=5),
         max_loss=1e30,
     )
-    with pytest.raises(
-        loop.Diverged, match=r"norm of the weights after the step is not finite at step 0.*checkpoint: none"
-    ):
+    with pytest.raises(Diverged, match=r"norm of the weights after the step is not finite at step 0.*checkpoint: none"):
         fit(vocabulary, shards, tmp_path, wild)
     assert not list((tmp_path / "checkpoints").glob("step-*"))
 
 
-def test_a_gradient_that_is_not_finite_is_named_with_the_loss_of_its_step(vocabulary, shards, tmp_path, monkeypatch):
-    """Inside a loop of steps, after which everything is NaN."""
-    whole = TwoTowers.features
+def test_a_gradient_that_is_not_finite_is_reported_with_the_loss_of_its_step(vocabulary, shards, tmp_path, monkeypatch):
+    """It occurs inside a call of several steps; all later steps of the call are NaN."""
+    whole = TwoTowers.encode
 
-    def features(self, batch):
+    def encode(self, batch):
         found, moved = whole(self, batch), tf.not_equal(self.bias, -10.0)
 
         @tf.custom_gradient
@@ -149,9 +147,9 @@ def test_a_gradient_that_is_not_finite_is_named_with_the_loss_of_its_step(vocabu
 
         return {**found, "text": broken_once_the_bias_has_moved(found["text"])}
 
-    monkeypatch.setattr(TwoTowers, "features", features)
+    monkeypatch.setattr(TwoTowers, "encode", encode)
     looped = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(steps_per_loop=5), max_loss=50.0)
-    with pytest.raises(loop.Diverged) as raised:
+    with pytest.raises(Diverged) as raised:
         fit(vocabulary, shards, tmp_path, looped)
     assert re.search(
         r"^the gradient of text_tower/\S+ is not finite at step [12], .*\(loss \d+\.\d+; last good .* none",
@@ -159,7 +157,7 @@ def test_a_gradient_that_is_not_finite_is_named_with_the_loss_of_its_step(vocabu
     )
 
 
-def test_a_checkpoint_of_another_model_is_refused_by_name_and_shape(vocabulary, shards, tmp_path):
+def test_a_checkpoint_of_another_model_is_refused_with_names_and_shapes(vocabulary, shards, tmp_path):
     fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5))
     tower = dataclasses.replace(OBJECTIVE.text_tower, mlp_dim=96)
     other = dataclasses.replace(CONFIG, objective=dataclasses.replace(OBJECTIVE, text_tower=tower))
@@ -168,17 +166,17 @@ def test_a_checkpoint_of_another_model_is_refused_by_name_and_shape(vocabulary, 
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_another_number_of_readers_is_refused(vocabulary, shards, tmp_path):
+def test_a_checkpoint_of_another_number_of_hosts_is_refused(vocabulary, shards, tmp_path):
     fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5))
     (path,) = tmp_path.glob("checkpoints/step-*/progress.json")
     progress = json.loads(path.read_text())
     path.write_text(json.dumps({**progress, "positions": progress["positions"] * 2}))
-    with pytest.raises(CheckpointError, match=r"step 5 .* is of 2 readers of the data, and this run has 1"):
+    with pytest.raises(CheckpointError, match=r"step 5 .* has positions of 2 hosts that read data, but this run has 1"):
         fit(vocabulary, shards, tmp_path, CONFIG)
 
 
 @pytest.mark.slow
-def test_a_run_that_goes_on_inside_its_profile_still_leaves_one(vocabulary, shards, tmp_path):
+def test_a_run_resumed_inside_its_profile_writes_one(vocabulary, shards, tmp_path):
     profiled = dataclasses.replace(CONFIG, steps=20, profile_steps=(3, 15))
     fit(vocabulary, shards, tmp_path, dataclasses.replace(profiled, steps=10))
     for path in tmp_path.rglob("*.xplane.pb"):
@@ -188,16 +186,16 @@ def test_a_run_that_goes_on_inside_its_profile_still_leaves_one(vocabulary, shar
 
 
 @pytest.mark.slow
-def test_a_run_that_goes_wrong_inside_its_profile_writes_it_and_lets_the_next_one_profile(vocabulary, shards, tmp_path):
+def test_a_run_that_diverges_inside_its_profile_writes_it_and_the_next_run_can_profile(vocabulary, shards, tmp_path):
     wrong = dataclasses.replace(CONFIG, max_loss=6.0, profile_steps=(0, 5))
-    with pytest.raises(loop.Diverged):
+    with pytest.raises(Diverged):
         fit(vocabulary, shards, tmp_path, wrong)
     assert list((tmp_path / "log").rglob("*.xplane.pb"))
     fit(vocabulary, shards, tmp_path / "next", dataclasses.replace(CONFIG, steps=8, profile_steps=(0, 5)))
     assert list((tmp_path / "next" / "log").rglob("*.xplane.pb"))
 
 
-def test_runs_are_told_apart_by_what_weights_depend_on(shards, vocabulary):
+def test_the_fingerprint_changes_with_everything_that_weights_depend_on(shards, vocabulary):
     one = run_fn.fingerprint(CONFIG, shards, vocabulary)
     alike = {"logging": settings.LoggingSettings(every=3), "checkpoint": settings.CheckpointSettings(every=3),
              "profile_steps": (1, 2), "runtime": settings.RuntimeSettings(steps_per_loop=5)}  # fmt: skip
@@ -210,5 +208,5 @@ def test_runs_are_told_apart_by_what_weights_depend_on(shards, vocabulary):
     assert len(others | {one}) == 4
 
 
-def test_examples_are_many_enough_for_two_passes():
+def test_the_run_makes_more_than_two_passes():
     assert CONFIG.steps * CONFIG.batch_size > 2 * len(EXAMPLES)
