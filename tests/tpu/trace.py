@@ -1,8 +1,8 @@
-"""Traces programs of tests.tpu.cases; a command, since logical devices are set before TensorFlow starts.
+"""Traces programs of tests.tpu.cases; a command, since logical devices must be set before TensorFlow starts.
 
     python -m tests.tpu.trace '{"FOLDER": {"kind": "model", "replicas": 4, ...}, ...}'
 
-`kind` names the function, the other keys are its arguments.
+`kind` names a function of tests.tpu.cases; the other keys are its arguments.
 """
 
 import json
