@@ -6,7 +6,7 @@ BINS = 15
 """Bins of equal width in probability, for the expected calibration error (Guo et al., arXiv 1706.04599, equation 3)."""
 _STEPS, _EDGE = 32, 960
 THRESHOLDS = np.arange(-_EDGE, _EDGE + 1) / _STEPS
-"""Candidate thresholds: logits from -30 to 30."""
+"""Logits from -30 to 30; `figures` chooses a threshold among them."""
 PRECISION = 0.9
 NAMES = ("calibration_error", "brier_score", "threshold_at_precision_90", "recall_at_precision_90")
 Array = np.ndarray

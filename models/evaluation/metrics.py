@@ -33,7 +33,7 @@ class Rows:
       caption, picture: bytes [N]; the arguments `captions` and `pictures` of `retrieval.Pairs.of`.
       class_index: int [N], the class of each row; -1 for none.
       class_rank: int [N], the number of wrong classes that score at least as high as the right one.
-      classes: the number of candidate classes.
+      classes: the number of classes to choose from.
       class_counts: counts over (picture, class) pairs.
       scale, bias: logit = scale * (image . text) + bias.
       retrieves: whether to measure retrieval.

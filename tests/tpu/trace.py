@@ -18,6 +18,6 @@ from tests.tpu import cases
 
 if __name__ == "__main__":
     wanted = json.loads(sys.argv[1])
-    make_devices(max(options.get("replicas", 1) for options in wanted.values()))
-    for folder, options in wanted.items():
-        getattr(cases, options.pop("kind"))(pathlib.Path(folder), **options)
+    make_devices(max(arguments.get("replicas", 1) for arguments in wanted.values()))
+    for folder, arguments in wanted.items():
+        getattr(cases, arguments.pop("kind"))(pathlib.Path(folder), **arguments)
