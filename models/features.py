@@ -1,34 +1,36 @@
-"""Names of the stored features: the one thing the data plane and the learning side share. Constants only.
+"""Names of the stored features, which the data plane and the learning side share. Constants only.
 
-Each stored row is a tf.Example with these features, all of one bytes value:
+Each stored row is a tf.Example with these features. Each holds one bytes value:
 
     key         identity of the pair, unique in a data set; every random choice about the row derives from it
-    image       the encoded picture, in a format TensorFlow decodes (JPEG, PNG, GIF, BMP)
+    image       the encoded picture, in a format that TensorFlow decodes (JPEG, PNG, GIF, BMP)
     caption     UTF-8 text
-    source      name of the source the row came from
-    language    BCP 47 tag of the caption, "und" where it is unknown
-    category    free label to slice metrics by, "" where there is none
-    class_name  the picture's zero-shot class, as words, "" where it has none
+    source      name of the source that the row was read from
+    language    BCP 47 tag of the caption; "und" if it is unknown
+    category    free label to slice metrics by; "" for none
+    class_name  the picture's zero-shot class, in words; "" for none
 
-A picture with several captions has, besides:
+A picture with several captions also has:
 
-    more_captions  all but the first, one or more bytes values; training draws one a visit, all else uses the first
+    more_captions  all captions but the first, one or more bytes values; training draws one caption at each visit,
+                   everything else uses the first one
 
-Rows that belong to one picture or document, such as its captions in several languages, share
+Rows of one picture or document, such as captions in several languages, share a picture id, which is their group:
 
-    group       they lie in one split, and retrieval counts their picture once; without it the key is the group
+    group       all rows of a group lie in one split, and retrieval counts them as one picture; a row without a group
+                is a group of its own, whose picture id is the key
 
-What the Augmenter has made out of another row says so:
+A row that the Augmenter made from another row says how:
 
-    variant     what was done, such as "crop, swap"; the row lies in the group of the one it was made of
+    variant     the change, such as "crop, swap"; the row is in the group of the row that it was made from
 
-Rows that a model is evaluated on say which set they belong to, and are of one caption each:
+Rows of an evaluation set have one caption each, and name their set:
 
-    evaluation_set  its name; "eval" is the pipeline's own split
+    evaluation_set  name of the set; "eval" is the pipeline's own eval split
 
-Where a locked tower has embedded the pictures (ImageEmbedder), rows have, in place of `image`:
+After ImageEmbedder has embedded the pictures with a locked tower, rows have this feature in place of `image`:
 
-    image_embedding  D floats, of unit norm
+    image_embedding  D floats, unit norm
 """
 
 KEY = "key"

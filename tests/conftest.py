@@ -1,4 +1,4 @@
-"""Fixtures that several packages' tests share."""
+"""Fixtures that the tests of several packages share."""
 
 import os
 
@@ -21,7 +21,7 @@ def red_png() -> bytes:
 
 @pytest.fixture(scope="session")
 def vocabulary(tmp_path_factory) -> str:
-    """Path of a SentencePiece model of the shapes' captions."""
+    """Path of a SentencePiece model, trained on the captions of the drawn shapes."""
     path = tmp_path_factory.mktemp("vocabulary") / "vocabulary.model"
     path.write_bytes(train([caption for _, caption, _ in shape_pairs()], 320))
     return str(path)
@@ -29,7 +29,7 @@ def vocabulary(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def exported(vocabulary, tmp_path_factory) -> str:
-    """Path of the untrained model as a SavedModel, in a folder of versions."""
+    """Path of an untrained model's SavedModel, in a folder of versions."""
     objective, tokenizer = tiny_objective(vocabulary)
     path = str(tmp_path_factory.mktemp("exported") / "7")
     export.save(objective, tokenizer, "", path)

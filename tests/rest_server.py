@@ -1,4 +1,4 @@
-"""The smallest stand-in of TensorFlow Serving's REST predict: columns in, columns out, errors as JSON."""
+"""A minimal stand-in for TensorFlow Serving's REST predict: columns in, columns out, errors as JSON."""
 
 import base64
 import contextlib
@@ -12,7 +12,7 @@ from components.serving_clients import Client, Refused
 
 @contextlib.contextmanager
 def rest_server(client: Client, model_name: str = "siglip") -> Iterator[str]:
-    """Serves the client's model; gives the URL."""
+    """Serves the client's model; yields the URL."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

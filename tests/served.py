@@ -1,4 +1,4 @@
-"""Model servers for tests: as InfraValidator starts them, and within the test's own process."""
+"""Model servers for tests: in a separate process, as InfraValidator starts them, and in the test's own process."""
 
 import contextlib
 import time
@@ -12,7 +12,7 @@ from components.serving_clients import MODEL_NAME
 
 @contextlib.contextmanager
 def process_server(saved_model: str) -> Iterator[process_runner.ProcessRunner]:
-    """Serves the SavedModel from a process of its own; gives the runner once it is loaded."""
+    """Serves the SavedModel from a separate process; yields the runner once the model is loaded."""
     runner = process_runner.ProcessRunner(MODEL_NAME, saved_model)
     try:
         runner.Start()
@@ -24,7 +24,7 @@ def process_server(saved_model: str) -> Iterator[process_runner.ProcessRunner]:
 
 
 class ThreadRunner:
-    """Serves from this process, which spares a start of TensorFlow; what InfraValidator has of a runner."""
+    """Serves from this process, so that TensorFlow need not start again; has the methods of a runner."""
 
     def __init__(self, saved_model: str) -> None:
         self._saved_model = saved_model
@@ -50,7 +50,7 @@ class ThreadRunner:
 
 @contextlib.contextmanager
 def thread_server(saved_model: str) -> Iterator[str]:
-    """Serves the SavedModel from this process; gives its address once it is loaded."""
+    """Serves the SavedModel from this process; yields the address once the model is loaded."""
     runner = ThreadRunner(saved_model)
     runner.Start()
     try:
@@ -61,6 +61,6 @@ def thread_server(saved_model: str) -> Iterator[str]:
 
 
 def wait_until_loaded(address: str) -> None:
-    """Returns once the server answers."""
+    """Returns once the server has loaded the model."""
     client = tensorflow_serving_client.TensorFlowServingClient(address, MODEL_NAME)
     client.WaitUntilModelLoaded(time.time() + 120, polling_interval_sec=0.1)

@@ -1,7 +1,7 @@
-"""Holds the quickstart of one stack against that of another; `make test-trixie` runs it, on both sides.
+"""Compares the quickstarts of two stacks; `make test-trixie` runs it on both.
 
-python -m tests.stacks record OUTPUT          writes what this stack's model answers to OUTPUT/answers.npz
-python -m tests.stacks compare OUTPUT OTHER   OUTPUT is this stack's, OTHER the other's, with its answers
+python -m tests.stacks record OUTPUT          writes the answers of this stack's model to OUTPUT/answers.npz
+python -m tests.stacks compare OUTPUT OTHER   OUTPUT is of this stack; OTHER is of the other stack, with its answers
 """
 
 import json

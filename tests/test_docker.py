@@ -1,4 +1,4 @@
-"""Images: their Dockerfiles are well formed, and what they install can be installed; no Docker runs here."""
+"""The Dockerfiles are well formed, and the packages that they install resolve; no Docker runs here."""
 
 import pathlib
 import re
@@ -29,13 +29,13 @@ def test_hadolint_finds_nothing(name):
     assert done.returncode == 0, done.stdout
 
 
-def test_control_hadolint_finds_what_is_wrong(tmp_path):
+def test_control_hadolint_finds_mistakes(tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM python\nRUN apt-get install g++ && pip install tfx\n")
     assert {"DL3006", "DL3008", "DL3013"} <= set(re.findall(r"DL\d+", lint(tmp_path / "Dockerfile").stdout))
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
-def test_an_image_installs_a_lock_that_is_there_and_has_uv(name):
+def test_an_image_installs_an_existing_lock_that_has_uv(name):
     text = (ROOT / "docker" / name).read_text()
     (lock,) = set(re.findall(r"requirements/([\w.-]+\.txt)", text))
     assert lock == LOCKS[name][0]
@@ -43,7 +43,7 @@ def test_an_image_installs_a_lock_that_is_there_and_has_uv(name):
     assert re.search(r"^RUN (TPU_SKIP_MDS_QUERY=1 )?python -m components.installed$", text, re.MULTILINE)
 
 
-def test_the_tpu_image_has_one_tensorflow_and_the_libtpu_that_it_was_built_for():
+def test_the_tpu_image_has_one_tensorflow_and_its_libtpu():
     lock = (ROOT / "requirements" / "tfx-1.16-tpu.txt").read_text()
     assert not re.search(r"^tensorflow==", lock, re.MULTILINE)
     tensorflow, text, keras = (
@@ -60,7 +60,7 @@ def test_cloud_build_builds_both():
     assert found == {f"docker/{name}" for name in DOCKERFILES}
 
 
-def test_build_says_how_it_is_used(tmp_path):
+def test_build_prints_its_usage(tmp_path):
     done = subprocess.run([ROOT / "docker" / "build.sh"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "usage: docker/build.sh REGISTRY" in done.stderr
@@ -82,7 +82,7 @@ def resolve(*requirements: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DOCKERFILES)
-def test_what_an_image_installs_resolves(name, tmp_path):
+def test_the_lock_of_an_image_resolves(name, tmp_path):
     done = resolve(*LOCKS[name])
     assert done.returncode == 0, done.stderr
     control = tmp_path / "control.txt"

@@ -1,4 +1,4 @@
-"""docs/serving.md and serving/: its programs run, its files are what TensorFlow Serving and Kubernetes read."""
+"""The programs in docs/serving.md run, and TensorFlow Serving and Kubernetes can read the files in serving/."""
 
 import json
 import pathlib
@@ -27,7 +27,7 @@ def client(exported):
     return LocalClient(exported)
 
 
-def test_the_programs_of_the_page_run(exported, client, tmp_path, monkeypatch, capsys):
+def test_the_programs_on_the_page_run(exported, client, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("picture.png").write_bytes(shape_pairs()[0][0])
     programs = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -42,7 +42,7 @@ def test_the_programs_of_the_page_run(exported, client, tmp_path, monkeypatch, c
     assert shape == "(2, 32)"
 
 
-# As the protos of TensorFlow Serving have them; its Python package leaves these two out.
+# Copied from the protos of TensorFlow Serving; its Python package lacks these two.
 PROTOS = """
 name: 'serving.proto' syntax: 'proto3' dependency: 'google/protobuf/wrappers.proto'
 message_type {
@@ -78,12 +78,12 @@ def parse(kind: str, text: str):
             text_format.Parse(proto, file)
         pool.Add(file)
     descriptor = pool.FindMessageTypeByName(kind)
-    made = getattr(message_factory, "GetMessageClass", None)  # protobuf 3 has a factory in its place
+    made = getattr(message_factory, "GetMessageClass", None)  # protobuf 3 has MessageFactory instead
     message = made(descriptor) if made else message_factory.MessageFactory(pool).GetPrototype(descriptor)
     return text_format.Parse(text, message(), descriptor_pool=pool)
 
 
-def test_configuration_files_are_the_protos_that_the_server_reads():
+def test_configuration_files_parse_as_the_servers_protos():
     monitoring = parse("MonitoringConfig", (ROOT / "serving" / "monitoring.pbtxt").read_text()).prometheus_config
     assert monitoring.enable
     assert monitoring.path in PAGE
@@ -94,8 +94,8 @@ def test_configuration_files_are_the_protos_that_the_server_reads():
         parse("BatchingParameters", "max_batch { value: 3 }")
 
 
-def test_the_manifest_has_no_field_that_kubernetes_does_not_know():
-    """An unknown field is lost on the way through the API's own classes, and a wrong kind of value is refused."""
+def test_the_manifest_has_only_fields_that_kubernetes_knows():
+    """The API's own classes drop an unknown field and refuse a value of the wrong kind."""
     kinds = {"ConfigMap": "V1ConfigMap", "Deployment": "V1Deployment", "Service": "V1Service"}
     assert [one["kind"] for one in MANIFEST] == list(kinds)
     api = kubernetes_client.ApiClient()
@@ -114,7 +114,7 @@ def through(api: kubernetes_client.ApiClient, manifest: dict, kind: str) -> dict
     return api.sanitize_for_serialization(api.deserialize(Response, kind))
 
 
-def test_the_manifest_serves_what_the_page_says():
+def test_the_manifest_agrees_with_the_page():
     config, deployment, service = MANIFEST
     assert config["data"]["monitoring.pbtxt"] == (ROOT / "serving" / "monitoring.pbtxt").read_text()
     pod = deployment["spec"]["template"]
@@ -137,8 +137,8 @@ def test_the_manifest_serves_what_the_page_says():
     assert given <= FLAGS
 
 
-def test_batched_signatures_are_those_that_can_be_merged_and_cut(client):
-    """What --enable_batching does: join inputs along dimension 0, ask once, cut outputs by the rows of each request."""
+def test_embedding_signatures_can_be_batched_and_serving_default_cannot(client):
+    """Does as --enable_batching: joins inputs along dimension 0, asks once, and splits outputs by request."""
     pictures, captions, _ = zip(*shape_pairs()[:4], strict=True)
     texts = [caption.encode() for caption in captions]
 

@@ -1,4 +1,4 @@
-"""Set-up takes the newest stack that the machine can load, says why, and refuses what it cannot."""
+"""Set-up chooses the newest stack that the machine can load, prints the reason, and refuses a stack it cannot load."""
 
 import importlib.util
 import pathlib
@@ -37,7 +37,7 @@ def test_a_new_machine_gets_the_newest_stack(chooser, monkeypatch, capsys):
     assert choose(chooser, monkeypatch, capsys)[:2] == (0, "tfx-1.21 /bin/python3.13")
 
 
-def test_an_old_machine_gets_the_older_stack_and_hears_why(chooser, monkeypatch, capsys):
+def test_an_old_machine_gets_the_older_stack_and_the_reason(chooser, monkeypatch, capsys):
     code, chosen, said = choose(chooser, monkeypatch, capsys, libc=OLD)
     assert (code, chosen) == (0, "tfx-1.16 /bin/python3.10")
     assert "skipped tfx-1.21: this machine has glibc 2.36, but tensorflow-data-validation needs glibc 2.38" in said
@@ -55,7 +55,7 @@ def test_an_old_machine_gets_the_older_stack_and_hears_why(chooser, monkeypatch,
         ),
     ],
 )
-def test_each_missing_thing_is_named(chooser, monkeypatch, capsys, attribute, value, reason):
+def test_each_missing_requirement_is_named(chooser, monkeypatch, capsys, attribute, value, reason):
     monkeypatch.setattr(chooser, attribute, value)
     code, chosen, said = choose(chooser, monkeypatch, capsys)
     assert code == 0
@@ -67,7 +67,7 @@ def test_each_missing_thing_is_named(chooser, monkeypatch, capsys, attribute, va
     assert reason in said
 
 
-def test_stack_forces_one_and_a_wrong_name_lists_the_right_ones(chooser, monkeypatch, capsys):
+def test_the_variable_stack_forces_a_stack_and_a_wrong_name_lists_the_valid_ones(chooser, monkeypatch, capsys):
     assert choose(chooser, monkeypatch, capsys, stack="tfx-1.16")[:2] == (0, "tfx-1.16 /bin/python3.10")
     code, _, said = choose(chooser, monkeypatch, capsys, stack="tfx-2")
     assert code == 1

@@ -1,4 +1,4 @@
-"""A model small enough to be made for a test."""
+"""A model that is small enough to be created in a test."""
 
 import tf_keras as keras
 

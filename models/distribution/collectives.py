@@ -1,4 +1,4 @@
-"""How the replicas of a step exchange tensors: one class a strategy."""
+"""How the replicas of a step exchange tensors: one class for each strategy."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,31 +8,31 @@ from tensorflow.python.distribute import values
 
 
 class Collectives(Protocol):
-    """What losses and objectives may ask of the other replicas; called in replica context.
+    """Operations across replicas, for losses and objectives; call them in replica context.
 
     Attributes:
-      num_replicas: N.
-      form: how a loss walks over all blocks of the batch: "unrolled" hops, a "loop" of hops, or over "gathered" blocks.
+      num_replicas: the number of replicas, N.
+      form: how a loss visits all blocks of the batch: in "unrolled" hops, in a "loop" of hops, or as "gathered" blocks.
     """
 
     num_replicas: int
     form: str
 
     def permute(self, tensor: tf.Tensor) -> tf.Tensor:
-        """The tensor of the previous replica on the ring; the order of the ring is the strategy's own. No gradient."""
+        """Returns the tensor of the previous replica on the ring, in the strategy's own order. Has no gradient."""
 
     def all_gather(self, tensor: tf.Tensor) -> tf.Tensor:
-        """[b, ...] -> [N * b, ...], in the order of the replicas' numbers."""
+        """[b, ...] -> [N * b, ...], in the order of replica ids."""
 
     def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Sums over all replicas."""
+        """Sums each tensor over all replicas."""
 
     def replica_id(self) -> tf.Tensor:
         """int32, from 0 to N - 1."""
 
 
 class OneDevice:
-    """A single replica: there is no one to talk to."""
+    """A single replica, which exchanges nothing."""
 
     num_replicas = 1
     form = "unrolled"
@@ -51,7 +51,7 @@ class OneDevice:
 
 
 class _OfStrategy:
-    """What all strategies do alike."""
+    """Operations that are the same in all strategies."""
 
     def __init__(self, num_replicas: int) -> None:
         self.num_replicas = num_replicas
@@ -72,7 +72,7 @@ class Tpu(_OfStrategy):
     form = "loop"
 
     def __init__(self, ring: Sequence[int]) -> None:
-        """`ring`: replica numbers in ring order."""
+        """`ring`: replica ids in ring order."""
         super().__init__(len(ring))
         self.pairs = [[int(source), int(target)] for source, target in zip(ring, [*ring[1:], ring[0]], strict=True)]
 
@@ -81,10 +81,10 @@ class Tpu(_OfStrategy):
 
 
 class Mirrored(_OfStrategy):
-    """Devices of one process: replicas meet in a merge call, which hands each the tensor of the one before.
+    """Devices of one process: a merge call hands each replica the tensor of the previous one.
 
-    A merge call works neither in a loop nor in a function that XLA compiles, so the loss is unrolled and not compiled;
-    the towers are.
+    A merge call works neither in a loop nor in a function that XLA compiles. So the loss is unrolled and not compiled;
+    the towers are compiled.
     """
 
     form = "unrolled"
@@ -94,7 +94,7 @@ class Mirrored(_OfStrategy):
 
 
 class MultiWorker(_OfStrategy):
-    """Several processes: TensorFlow has no permute between them, so blocks are gathered (b x D numbers each)."""
+    """Several processes: TensorFlow has no permute between them, so losses gather all blocks (b x D numbers each)."""
 
     form = "gathered"
 

@@ -1,4 +1,4 @@
-"""Where a step runs, and how its replicas talk: the only place that knows a tf.distribute strategy."""
+"""The devices of a run, and how replicas exchange tensors. Only this module knows the tf.distribute strategy."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,13 +17,14 @@ class Distribution:
     """The devices of a run.
 
     Attributes:
-      strategy: its scope is where variables are made.
-      collectives: what the step is given.
-      compiles_step: XLA compiles what each replica runs, as a whole.
-      compiles_towers: XLA compiles the towers by themselves, since merge calls between replicas cannot be compiled.
-      readers: hosts that each read their own rows.
-      process: this process among `processes` that run the same program; one program can lead several hosts of a TPU.
-      processes: how many.
+      strategy: variables are created in its scope.
+      collectives: the operations across replicas that the step uses.
+      compiles_step: whether XLA compiles the whole step of a replica.
+      compiles_towers: whether XLA compiles only the towers, since it cannot compile merge calls between replicas.
+      readers: the number of hosts that each read their own rows.
+      process: the number of this process, from 0, among those that run the same program; one process can drive
+        several hosts of a TPU.
+      processes: the number of these processes.
     """
 
     strategy: tf.distribute.Strategy
@@ -36,11 +37,11 @@ class Distribution:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes what all have in common."""
+        """Whether this process writes the files that all processes share."""
         return self.process == 0
 
     def replica_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as `strategy.run` takes it."""
+        """Prepares a function for `strategy.run`; compiles it if `compiles_step` is set."""
         return tf.function(function, jit_compile=True, autograph=False) if self.compiles_step else function
 
     def gather(self, rows: tf.Tensor) -> np.ndarray:
@@ -50,7 +51,7 @@ class Distribution:
         return self.strategy.gather(self._per_replica(rows), axis=0).numpy()
 
     def agree(self, flag: bool) -> bool:
-        """Whether any process has raised its flag; all processes call this, and all get the same answer."""
+        """Whether any process passes True. All processes must call this, and all get the same answer."""
         if self.processes == 1:
             return flag
         count = self.strategy.num_replicas_in_sync // self.processes
@@ -68,7 +69,7 @@ def create(config: settings.RuntimeSettings) -> Distribution:
     """Finds the devices that the settings name; call it before any other use of TensorFlow.
 
     Raises:
-      ValueError: the devices are not there; the message says which are.
+      ValueError: the devices do not exist; the message lists those that do.
     """
     return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[
         config.strategy
@@ -86,7 +87,7 @@ def _mirrored(config: settings.RuntimeSettings) -> Distribution:
     if not devices or missing:
         raise ValueError(
             f"Runtime.devices is {config.devices!r}, but TensorFlow sees {', '.join(there)}; "
-            "name devices that are there, or include runtime/cpu.gin"
+            "name devices of this list, or include runtime/cpu.gin"
         )
     strategy = tf.distribute.MirroredStrategy(devices)
     return Distribution(strategy, Mirrored(len(devices)), compiles_towers=config.jit_compile)
@@ -95,7 +96,7 @@ def _mirrored(config: settings.RuntimeSettings) -> Distribution:
 def _multi_worker(config: settings.RuntimeSettings) -> Distribution:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     cluster = resolver.cluster_spec().as_dict()
-    chiefs = len(cluster.get("chief", []))  # Vertex AI names the first process so, and counts the others from 0
+    chiefs = len(cluster.get("chief", []))  # Vertex AI calls the first process so, and numbers the others from 0
     processes = chiefs + len(cluster.get("worker", []))
     if not processes:
         raise ValueError(

@@ -1,6 +1,7 @@
-"""Intervals by the bootstrap (Efron, 1979) over pictures: what rests on one picture is drawn together.
+"""Confidence intervals by bootstrap over pictures (Efron, 1979): all rows of a picture are drawn together.
 
-Each picture counts Poisson(1) times in a resample, which is the multinomial bootstrap without a pass over the whole.
+A resample counts each picture Poisson(1) times. This approximates the multinomial bootstrap, and draws the count of
+each picture independently.
 """
 
 import statistics
@@ -9,21 +10,21 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 RESAMPLES = 1000
-_BLOCK = 1 << 22  # weights held at once
+_BLOCK = 1 << 22  # weights in memory at once
 Array = np.ndarray
 Statistic = Callable[[Array], Array]
-"""How often each picture counts, float64 [B, P] -> the figure in each of these resamples, float64 [B]."""
+"""float64 [B, P], how often each of P pictures counts in each of B resamples -> float64 [B], each resample's figure."""
 
 
 def share(hits: Array, picture: Array, pictures: int) -> Statistic:
-    """The share of hits, bool [N], each of which belongs to one of `pictures`, int [N]."""
+    """The share of `hits`, bool [N]. `picture`, int [N], is the picture of each row, a number below `pictures`."""
     right = np.bincount(picture, hits, minlength=pictures)
     asked = np.bincount(picture, minlength=pictures).astype(np.float64)
     return lambda weights: _ratio(weights @ right, weights @ asked)
 
 
 def mean_over_classes(hits: Array, classes: Array, picture: Array) -> Statistic:
-    """The mean over classes, int [N], of the share of hits in each that occurs."""
+    """The mean, over the classes that occur, of the share of `hits`; `classes` and `picture` are int [N]."""
     order = np.argsort(classes, kind="stable")
     _, starts = np.unique(classes[order], return_index=True)
     hits, picture = hits[order].astype(np.float64), picture[order]
@@ -37,7 +38,7 @@ def mean_over_classes(hits: Array, classes: Array, picture: Array) -> Statistic:
 
 
 def resample(figures: Mapping[str, Statistic], pictures: int, seed: int = 0) -> dict[str, Array]:
-    """{name: float64 [RESAMPLES]}, all of the same resamples."""
+    """Computes {name: float64 [RESAMPLES]}; all figures use the same resamples."""
     random = np.random.default_rng(seed)
     block = max(1, min(RESAMPLES, _BLOCK // max(1, pictures)))
     drawn: dict[str, list[Array]] = {name: [] for name in figures}
@@ -49,9 +50,9 @@ def resample(figures: Mapping[str, Statistic], pictures: int, seed: int = 0) -> 
 
 
 def margin(samples: Array, pictures: int, confidence: float) -> float:
-    """Half the width of the two-sided normal interval; the deviation counts as one picture's worth at least.
+    """Half the width of the two-sided normal interval.
 
-    Without that floor a handful of pictures that all agree would be certain.
+    The standard deviation is at least 1 / pictures: otherwise, a few pictures that all agree would give width 0.
     """
     known = samples[np.isfinite(samples)]
     deviation = max(float(np.std(known)) if len(known) else 0.0, 1.0 / max(1, pictures))

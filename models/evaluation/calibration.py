@@ -1,19 +1,19 @@
-"""Are the sigmoid probabilities true? Counts over pairs, from which all figures follow."""
+"""Calibration of the sigmoid probabilities. All figures are computed from counts over pairs."""
 
 import numpy as np
 
 BINS = 15
-"""Of equal width in probability, for the expected calibration error (Guo et al., arXiv 1706.04599, equation 3)."""
+"""Bins of equal width in probability, for the expected calibration error (Guo et al., arXiv 1706.04599, equation 3)."""
 _STEPS, _EDGE = 32, 960
 THRESHOLDS = np.arange(-_EDGE, _EDGE + 1) / _STEPS
-"""The logits, from -30 to 30, among which a threshold is chosen."""
+"""Logits from -30 to 30; `figures` chooses a threshold among them."""
 PRECISION = 0.9
 NAMES = ("calibration_error", "brier_score", "threshold_at_precision_90", "recall_at_precision_90")
 Array = np.ndarray
 
 
 class PairCounts:
-    """Sums over pairs; 30 kB, however many pairs there are."""
+    """Counts over (picture, text) pairs; takes 30 kB for any number of pairs."""
 
     def __init__(self) -> None:
         self.pairs = 0
@@ -22,7 +22,7 @@ class PairCounts:
         self._above, self._right_above = np.zeros(len(THRESHOLDS) + 1), np.zeros(len(THRESHOLDS) + 1)
 
     def add(self, logits: Array, right: Array) -> None:
-        """Counts pairs: float logits and bool of one shape. NaN is as wrong as can be."""
+        """Counts pairs; `logits`, float, and `right`, bool, have one shape. NaN counts as the worst possible answer."""
         logits, right = logits.ravel(), right.ravel()
         logits = np.where(np.isnan(logits), np.where(right, -np.inf, np.inf), logits)
         probability = 0.5 + 0.5 * np.tanh(0.5 * logits)
@@ -37,17 +37,18 @@ class PairCounts:
         self._right_above += np.bincount(reached[right], minlength=len(self._above))
 
     def merge(self, other: "PairCounts") -> None:
-        """Adds what another one has counted."""
+        """Adds the counts of another PairCounts."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
     def figures(self) -> dict[str, float]:
-        """{name of NAMES: value}; NaN where no pair was counted or no threshold reaches the precision.
+        """Computes {name of NAMES: value}; NaN if no pair was counted or no threshold reaches the precision.
 
-        calibration_error: mean over pairs of |share of right ones - mean probability| of a pair's bin.
+        calibration_error: mean over pairs of |share of right pairs - mean probability| in the pair's bin.
         brier_score: mean of (probability - right)^2.
-        threshold_at_precision_90: the smallest probability, among sigmoid(THRESHOLDS), from which on at least 90 of 100
-          pairs are right; recall_at_precision_90 is the share of the right pairs that reach it.
+        threshold_at_precision_90: the smallest of sigmoid(THRESHOLDS) at which at least 90% of the pairs with this
+          probability or a higher one are right.
+        recall_at_precision_90: the share of right pairs that reach this threshold.
         """
         if not self.pairs:
             return dict.fromkeys(NAMES, float("nan"))

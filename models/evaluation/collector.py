@@ -1,4 +1,4 @@
-"""Gathers what the signature `evaluate` says of rows, in any bundles and order, for `metrics.measure`."""
+"""Collects the outputs of the signature `evaluate` for `metrics.measure`, from rows in any bundles and any order."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from models.evaluation.metrics import Rows
 
 _KEPT = ("image_embedding", "text_embedding", "caption", "picture", "class_index", "logit_scale", "logit_bias")
 _RANK, _CLASSES = "class_rank", "classes"
-_FLOAT32_TIE = 1e-6  # of similarities, which the model computes in float32
+_FLOAT32_TIE = 1e-6  # the model computes similarities in float32
 Array = np.ndarray
 
 
 class Collector:
-    """Keeps 2 x D float32 and two texts a row; of its K class similarities only what follows from them."""
+    """Keeps 2 x D float32 and two texts a row, and reduces the K class similarities of a row to a rank and counts."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[Array]] = {name: [] for name in (*_KEPT, _RANK, _CLASSES)}
@@ -38,18 +38,18 @@ class Collector:
         self._class_counts.add(logits[labelled], right[labelled])
 
     def merge(self, other: "Collector") -> None:
-        """Adds what another one has gathered."""
+        """Adds the rows of another Collector."""
         for name, parts in other._parts.items():
             self._parts[name].extend(parts)
         self._sets |= other._sets
         self._class_counts.merge(other._class_counts)
 
     def compact(self) -> None:
-        """Joins the parts, so that they travel as one array each."""
+        """Joins the parts of each output, so that a worker sends one array."""
         self._parts = {name: [np.concatenate(parts)] if parts else [] for name, parts in self._parts.items()}
 
     def rows(self, not_retrieved: frozenset[str] = frozenset()) -> Rows:
-        """All rows; the captions of the sets `not_retrieved` are not looked for."""
+        """Returns all rows. They have no retrieval metrics if one of their sets is in `not_retrieved`."""
         self.compact()
         values = {name: parts[0] for name, parts in self._parts.items()}
         return Rows(

@@ -10,7 +10,7 @@ from models.evaluation.calibration import PairCounts
 
 ACCURACIES = ("zero_shot_accuracy", "zero_shot_top_5_accuracy", "zero_shot_mean_per_class_accuracy")
 SHARES = (*retrieval.RECALLS, *ACCURACIES)
-"""Metrics in [0, 1], more of which is better: what a gate can be set on. Each has an interval."""
+"""Metrics in [0, 1], where higher is better. A gate can use only these. Each has an interval."""
 CALIBRATIONS = tuple(f"{pairs}_{name}" for pairs in ("caption", "class") for name in calibration.NAMES)
 PICTURES, CLASSES = "pictures", "zero_shot_classes"
 NAMES = (
@@ -26,18 +26,18 @@ Array = np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """What a model says of rows.
+    """The outputs of a model for rows.
 
     Attributes:
       image, text: float [N, D], unit norm.
-      caption, picture: bytes [N], as `retrieval.Pairs.of` takes them.
-      class_index: int [N], the class of each row, -1 where it has none.
-      class_rank: int [N], how many wrong classes score at least as high as the right one.
-      classes: how many classes there are to choose from.
-      class_counts: of pairs of pictures and classes.
+      caption, picture: bytes [N]; the arguments `captions` and `pictures` of `retrieval.Pairs.of`.
+      class_index: int [N], the class of each row; -1 for none.
+      class_rank: int [N], the number of wrong classes that score at least as high as the right one.
+      classes: the number of classes to choose from.
+      class_counts: counts over (picture, class) pairs.
       scale, bias: logit = scale * (image . text) + bias.
-      retrieves: whether the captions of these rows are looked for.
-      calibrates: whether all pairs of pictures and captions are counted for it, which takes most of the time.
+      retrieves: whether to measure retrieval.
+      calibrates: whether to count all (picture, caption) pairs for calibration; this takes most of the time.
     """
 
     image: Array
@@ -56,13 +56,13 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Confidence:
-    """Of the intervals.
+    """Confidence levels of the intervals.
 
-    A gate asks about one end of an interval only, so it errs half as often: 1 time in 20 at .9.
+    A gate uses only one end of an interval, so it errs half as often: 1 time in 20 at .9.
 
     Attributes:
-      overall: of the whole of an evaluation set.
-      slices: of the change in a slice, of which there may be many, so that one of them falls by chance.
+      overall: for a whole evaluation set.
+      slices: for the change in a slice; higher, since one of many slices may fall by chance.
     """
 
     overall: float = 0.90
@@ -70,12 +70,12 @@ class Confidence:
 
 
 def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidence | None = None) -> dict[str, float]:
-    """Every metric of NAMES; NaN where the rows have nothing to measure it on.
+    """Computes every metric of NAMES; a metric is NaN if no row can be measured.
 
-    M_low and M_high bound the metric M. M_change is how far the candidate lies above the baseline on the same rows;
-    M_change_low and M_change_high bound it, taking into account that both have seen the same rows, and
-    M_slice_change_high at the confidence of slices. Where the baseline was made for other classes, the change of an
-    accuracy is not known, and its bounds are -1 and 1.
+    M_low and M_high bound the metric M. M_change is M of the candidate minus M of the baseline, on the same rows.
+    M_change_low and M_change_high bound the change; both models share their resamples. M_slice_change_high is the upper
+    bound at the confidence of slices. If the baseline was made for other classes, the change of an accuracy is NaN, and
+    its bounds are -1 and 1.
     """
     confidence = confidence or Confidence()
     names, picture = np.unique(candidate.picture, return_inverse=True)
@@ -102,9 +102,9 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
 
 
 def chance(pictures: int, classes: int) -> dict[str, float]:
-    """What random embeddings would score on `pictures` with distinct captions, as many each, and on `classes`.
+    """Expected scores of random embeddings, for `pictures` with equally many distinct captions each, and `classes`.
 
-    Of image to text it is the upper bound, which one caption a picture reaches.
+    For image to text this is an upper bound; it is exact for one caption a picture.
     """
     nan = float("nan")
     by_chance = {
@@ -145,6 +145,6 @@ def _figures(rows: Rows, picture: Array, count: int) -> tuple[dict[str, bootstra
 
 
 def _at_once(figures: Mapping[str, bootstrap.Statistic], pictures: int) -> dict[str, float]:
-    """Each figure of the rows as they are."""
+    """Each figure, where every picture counts once."""
     everything = np.ones([1, pictures])
     return {name: float(figure(everything)[0]) for name, figure in figures.items()}

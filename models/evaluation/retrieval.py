@@ -1,4 +1,4 @@
-"""Ranks of pictures and captions among each other, block by block: no matrix of all pairs is ever made."""
+"""Ranks captions for each picture and pictures for each caption, in blocks: the matrix of all pairs is never made."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -9,20 +9,20 @@ from models.evaluation.calibration import PairCounts
 
 RECALL_AT = (1, 5, 10)
 RECALLS = tuple(f"{way}_recall_at_{k}" for way in ("image_to_text", "text_to_image") for k in RECALL_AT)
-_BLOCK = 1 << 22  # scores held at once
-_TIE = 1e-12  # equal rows of a matrix product may differ by its rounding
+_BLOCK = 1 << 22  # scores in memory at once
+_TIE = 1e-12  # rounding can make equal rows of a matrix product differ
 Array = np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Rows as pictures, each of them once, and texts.
+    """The distinct pictures of rows, and the text of each row.
 
     Attributes:
-      image: float64 [P, D], of each picture.
-      text: float64 [N, D], of each row.
+      image: float64 [P, D], the embedding of each picture.
+      text: float64 [N, D], the embedding of each row's text.
       picture: int [N], the picture of each row.
-      caption: int [N], the same for rows with the same caption.
+      caption: int [N], equal for rows with the same caption.
     """
 
     image: Array
@@ -32,20 +32,20 @@ class Pairs:
 
     @classmethod
     def of(cls, image: Array, text: Array, captions: Array, pictures: Array) -> "Pairs":
-        """Makes them of rows.
+        """Builds them from rows.
 
         Args:
-          image: float [N, D], unit norm; rows of one picture are the same.
+          image: float [N, D], unit norm; rows of one picture are equal.
           text: float [N, D], unit norm; row i belongs to row i of `image`.
-          captions: bytes or str [N]; a caption is right for every picture that has it in some row.
-          pictures: bytes or str [N]; rows with the same value show one picture, which is a query and a candidate once.
+          captions: bytes or str [N]; a caption is right for every picture that has it in any row.
+          pictures: bytes or str [N], picture ids; rows with the same id are one query and one candidate.
         """
         _, caption = np.unique(captions, return_inverse=True)
         _, first, picture = np.unique(pictures, return_index=True, return_inverse=True)
         return cls(image[first].astype(np.float64), text.astype(np.float64), picture, caption)
 
     def blocks(self) -> Iterator[tuple[slice, Array, Array]]:
-        """(some pictures, their scores [p, N] against all texts, bool [p, N] which texts are right)."""
+        """Yields (slice of pictures, their scores [p, N] against all texts, bool [p, N]: which texts are right)."""
         by_picture: Array = np.argsort(self.picture, kind="stable")
         starts = np.asarray(np.searchsorted(self.picture[by_picture], np.arange(len(self.image) + 1)))
         size = max(1, _BLOCK // max(1, len(self.text)))
@@ -71,7 +71,7 @@ class Ranks:
 
 
 def ranks(pairs: Pairs, counts: PairCounts | None = None, scale: float = 1.0, bias: float = 0.0) -> Ranks:
-    """Ranks both ways; every pair's probability sigmoid(scale * score + bias) is added to `counts`, where given."""
+    """Ranks in both directions. Adds every pair, with the logit scale * score + bias, to `counts` if it is given."""
     image_to_text = np.zeros(len(pairs.image), np.int64)
     best_picture = np.full(len(pairs.text), -np.inf)
     for pictures, scores, right in pairs.blocks():
@@ -86,13 +86,16 @@ def ranks(pairs: Pairs, counts: PairCounts | None = None, scale: float = 1.0, bi
 
 
 def rank(scores: Array, right: Array, tie: float = _TIE) -> Array:
-    """[N, K], bool [N, K] -> int [N]: how many wrong answers score at least as high as the best right one, to `tie`."""
+    """Counts the wrong answers that score at least as high as the best right one: [N, K], bool [N, K] -> int [N].
+
+    Scores that differ by `tie` or less count as equal.
+    """
     best = np.max(np.where(right, scores, -np.inf), axis=1, initial=-np.inf)
     return np.sum(~right & ~(scores < best[:, None] - tie), axis=1)
 
 
 def recall_at_k(image: Array, text: Array, captions: Array, pictures: Array) -> dict[str, float]:
-    """{name of RECALLS: share of queries with a right answer among the first k}, for the rows that `Pairs.of` takes."""
+    """Computes {name of RECALLS: share of queries with a right answer in the top k}; arguments as in `Pairs.of`."""
     ranked = ranks(Pairs.of(image, text, captions, pictures))
     return {
         f"{way}_recall_at_{k}": float(np.mean(getattr(ranked, way) < k))

@@ -1,4 +1,4 @@
-"""What the gate holds a model to: a metric, of an evaluation set, of it all or of each slice."""
+"""Keys of the gate's thresholds: a metric of a whole evaluation set, or of each slice of it."""
 
 import dataclasses
 import re
@@ -16,8 +16,8 @@ class Rule:
 
     Attributes:
       metric: one of metrics.SHARES.
-      evaluation_set: of which set.
-      feature: where it is not "", of each value of this feature by itself.
+      evaluation_set: name of the set.
+      feature: the stored feature to slice by, so that each of its values is checked by itself; "" for the whole set.
     """
 
     metric: str
@@ -29,7 +29,7 @@ class Rule:
         """Reads "metric", "set/metric", "metric by feature" or "set/metric by feature".
 
         Raises:
-          ValueError: it has another form, or the metric or feature is unknown.
+          ValueError: the text has another form, or the metric or feature is unknown.
         """
         form = _FORM.fullmatch(text)
         if not form:

@@ -1,1 +1,1 @@
-"""From stored rows to batches on the device: TFRecord, decoding, crops, RandAugment, tokens."""
+"""Turns stored rows into batches on the device: TFRecord, decoding, crops, RandAugment, tokens."""

@@ -1,9 +1,9 @@
-"""Training batches in an order that only the seed decides, from any position in it.
+"""Training batches in an order that only the seed decides; reading can start at any position of it.
 
-A pass permutes the shards, reads some side by side (a group), and shuffles one buffer of their rows after the other;
-every choice is drawn from the seed and the numbers of pass, group and buffer. So a position is three numbers, which
-travel with each batch: a checkpoint keeps them, and a resumed run goes on with the very next row, having read no more
-than one group again.
+A pass permutes the shards, interleaves a few of them (a group), and shuffles the rows of a group buffer by buffer. The
+seed and the numbers of pass, group and buffer decide every draw. So a position is three numbers, and each batch carries
+its position. A checkpoint stores it, and a resumed run continues with the very next row; it reads at most one group
+again.
 """
 
 import dataclasses
@@ -24,14 +24,15 @@ _PIXELS, _CAPTIONS, _COUNT = "pixels", "captions", "count"
 
 @dataclasses.dataclass(frozen=True)
 class InputPipeline:
-    """One of several that share all rows evenly.
+    """One of several input pipelines (readers) that share all rows evenly.
 
-    Whole shards go to one reader each, as far as they can be shared out evenly; of the rest, which shards changes from
-    pass to pass, every reader takes each `count`-th row. So a shard too few neither starves nor repeats anyone.
+    In each pass, every reader gets the same number of whole shards. Other shards may remain, different ones in each
+    pass: every reader takes each `count`-th row of them. So no reader runs out of rows or repeats any, whatever the
+    number of shards.
 
     Attributes:
-      index: which reader this is, from 0.
-      count: how many there are.
+      index: the number of this reader, from 0.
+      count: how many readers there are.
     """
 
     index: int = 0
@@ -48,14 +49,13 @@ class Batches:
         config: settings.TrainingSettings,
         views: Views = Views(),
     ) -> None:
-        """Looks at the shards; nothing is decoded yet.
+        """Checks that the shards have enough rows; decodes nothing yet.
 
         Args:
-          paths: TFRecord shards of serialized tf.Example, gzipped where the name ends in .gz.
-          tokenizer: makes the token ids.
-          config: how pictures are prepared, shuffle buffer, shards at once, cache, augmentation and
-            seed; batch size, for the check.
-          views: what the objective wants to see of each pair.
+          paths: TFRecord shards of serialized tf.Example; names that end in .gz are gzipped.
+          tokenizer: turns captions into token ids.
+          config: settings of training; the batch size is only used for the check.
+          views: the views of each pair that the objective asks for.
 
         Raises:
           NotEnoughRows: there are fewer rows than one batch needs.
@@ -65,18 +65,18 @@ class Batches:
         self._views = views
 
     def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
-        """Batches of one reader: each full, however many rows a pass has.
+        """Returns the batches of one reader. Every batch is full, and may span two passes.
 
         Args:
-          rows: of each batch, b.
-          reader: whose rows.
-          start: pass, group and row to go on from, as the last batch that was used gave it.
+          rows: rows of each batch, b.
+          reader: the reader whose rows to return.
+          start: pass, group and row to start after: the "position" of the last batch that was used.
 
         Returns:
-          {"position": int64 [3]}, for each of the views' texts NAME: int32 [b, L], for each of their images NAME: uint8
-          [b, S, S, 3], and where it is cropped NAME_boxes: float32 [b, 4]. Where the views ask for them, "seeds": int32
-          [b, 2], and "image_embedding": float32 [b, D]. What is drawn, is drawn anew at each visit of a row, and does
-          not depend on the batch it falls into.
+          {"position": int64 [3]}; for each text view NAME, {NAME: int32 [b, L]}; for each image view NAME, {NAME: uint8
+          [b, S, S, 3]} and, if it is cropped, {NAME_boxes: float32 [b, 4]}. If the views ask for them, {"seeds": int32
+          [b, 2]} and {"image_embedding": float32 [b, D]}. Each visit of a row makes new random draws, which do not
+          depend on the batch that the row is in.
         """
         if self._config.cache:
             decoded = self._from_memory(reader, start)
@@ -104,8 +104,8 @@ class Batches:
             decoded[features.IMAGE_EMBEDDING] = tfrecords.parse_embeddings([example], self._views.image_embedding)[0]
         return decoded
 
-    def _augment(self, row: dict[str, tf.Tensor], reader: InputPipeline, position: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The row as it is seen at this visit: a caption for each text, and its picture once a view."""
+    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
+        """Returns the batches of one reader. Every batch is full, and may span two passes.
         seen = {}
         for view, name in enumerate(self._views.texts):
             draw = tf.random.stateless_uniform([], self._seed(reader, position, 2, view), alg="philox")
@@ -130,18 +130,18 @@ class Batches:
                 )
         return seen
 
-    def _seed(self, reader: InputPipeline, position: tf.Tensor, purpose: int, view: int) -> tf.Tensor:
-        """int64 [2], another for each visit of each row, each purpose and each view."""
+    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
+        """Returns the batches of one reader. Every batch is full, and may span two passes.
         number, group, row = tf.unstack(position)
         first = tf.constant(self._config.seed * 1_000_003 + reader.index + (2**8 * purpose + view) * 2**40, tf.int64)
-        second = (number * 2**20 + group) * 2**24 + row  # one number a visit, up to 2^24 rows a group
+        second = (number * 2**20 + group) * 2**24 + row  # unique for each visit, up to 2^24 rows in a group
         return tf.stack([first, second])
 
-    def _from_shards(self, reader: InputPipeline, start: Sequence[int]) -> tf.data.Dataset:
-        """(serialized row, position after it), endless."""
+    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
+        """Returns the batches of one reader. Every batch is full, and may span two passes.
         paths, shards = tf.constant(self._paths), len(self._paths)
         config, at_once = self._config, self._config.shards_at_once
-        whole = shards // reader.count  # shards that this reader has for itself in a pass
+        whole = shards // reader.count  # shards that only this reader reads in a pass
         mine = whole + shards % reader.count
         groups = -(-mine // at_once)
         first_pass, first_group, first_row = (tf.constant(number, tf.int64) for number in start)
@@ -149,7 +149,8 @@ class Batches:
         def shard_rows(path: tf.Tensor, shared: tf.Tensor, turn: tf.Tensor) -> tf.data.Dataset:
             readers = tf.where(shared, tf.constant(reader.count, tf.int64), 1)
             index = tf.where(shared, tf.constant(reader.index, tf.int64), 0)
-            # Who gets the first row is drawn for each shard and pass: shards shorter than `count` would starve someone.
+            # `turn`, drawn for each shard and pass, decides who gets the first row. Without it, shards of fewer than
+            # `count` rows would starve some readers.
             rows = tfrecords.read_shard(path).enumerate()
             return rows.filter(lambda i, _: (i + turn) % readers == index).map(lambda _, row: row)
 
@@ -177,8 +178,8 @@ class Batches:
 
         return tf.data.Dataset.counter(start=first_pass).flat_map(pass_rows)
 
-    def _from_memory(self, reader: InputPipeline, start: Sequence[int]) -> tf.data.Dataset:
-        """(decoded row, position after it), endless; every row of this reader is decoded once, now."""
+    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
+        """Returns the batches of one reader. Every batch is full, and may span two passes.
         rows = tfrecords.read_shards(self._paths).enumerate().filter(lambda i, _: i % reader.count == reader.index)
         decoded = rows.map(
             lambda _, example: self._decode(example), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -188,7 +189,7 @@ class Batches:
             for name, value in batch.items():
                 parts.setdefault(name, []).append(value)
         table = {name: tf.concat(values, axis=0) for name, values in parts.items()}
-        captions = table[_CAPTIONS]  # as many a row as it has, each of the tokenizer's length
+        captions = table[_CAPTIONS]  # ragged: rows have different numbers of captions
         table[_CAPTIONS] = captions.to_tensor(shape=[None, None, self._tokenizer.length])
         count = table[_COUNT].shape[0]
         first_pass, _, first_row = (tf.constant(number, tf.int64) for number in start)
@@ -204,7 +205,7 @@ class Batches:
 
 
 def _permutation(count: int | tf.Tensor, seeds: Sequence[int | tf.Tensor]) -> tf.Tensor:
-    """0 to count - 1 in an order that the seeds decide; int32."""
+    """The numbers 0 to count - 1, int32, in an order that the seeds decide."""
     seed = tf.zeros([2], tf.int64)
     for number in seeds:  # each number draws the seed of the next
         seed = tf.stack([seed[0], tf.cast(number, tf.int64)])

@@ -1,4 +1,4 @@
-"""Random crops and mirror images: drawn as boxes where the data is read, cut out where the step runs."""
+"""Random crops and mirroring: the input pipeline draws boxes, and the training step cuts them out."""
 
 import math
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from models import settings
 
-WHITE = 1.0  # of pixels in [-1, 1]: what lies outside a picture
+WHITE = 1.0  # the value, in [-1, 1], of pixels outside a picture
 
 
 def draws_boxes(config: settings.AugmentationSettings) -> bool:
@@ -15,9 +15,9 @@ def draws_boxes(config: settings.AugmentationSettings) -> bool:
 
 
 def random_box(config: settings.AugmentationSettings, seed: tf.Tensor) -> tf.Tensor:
-    """What a picture is cropped to, float32 [4] as top, left, bottom, right, in units of its sides.
+    """Draws the box that a picture is cropped to: float32 [4], top, left, bottom, right, as fractions of its sides.
 
-    A mirrored box has its left right of its right.
+    In a mirrored box, left is greater than right.
 
     Args:
       config: bounds of the box.
@@ -27,7 +27,7 @@ def random_box(config: settings.AugmentationSettings, seed: tf.Tensor) -> tf.Ten
     more = tf.random.stateless_uniform([2], seed + tf.constant([2**60, 0], tf.int64), alg="philox")
     if config.min_area < 1:
         area = config.min_area + (1.0 - config.min_area) * draws[0]
-        longest = tf.minimum(math.log(config.max_aspect), -tf.math.log(area))  # of what still lies in the picture
+        longest = tf.minimum(math.log(config.max_aspect), -tf.math.log(area))  # so that the box fits into the picture
         ratio = tf.exp(longest * (2.0 * more[0] - 1.0))
         sides = tf.minimum(tf.sqrt(area * tf.stack([1.0 / ratio, ratio])), 1.0)
     else:
@@ -39,11 +39,11 @@ def random_box(config: settings.AugmentationSettings, seed: tf.Tensor) -> tf.Ten
 
 
 def crop(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
-    """Each image's box, resized back bilinearly; float32 [N, S, S, 3] in [-1, 1] -> the same shape; white outside.
+    """Cuts the box out of each picture, and resizes it bilinearly: float32 [N, S, S, 3] in [-1, 1] -> the same shape.
 
-    Antialiased: where a box is larger than the picture, each pixel is the mean of those that fall into it. Two matrix
-    products, which XLA compiles for every device; tf.image.crop_and_resize, which this equals inside a picture, it does
-    not.
+    Pixels outside the picture are white. The resize is antialiased: if a box is larger than the picture, each pixel is
+    the mean of the pixels that fall into it. Inside a picture, the result equals tf.image.crop_and_resize. XLA does not
+    compile that op for every device; it compiles the two matrix products here.
     """
     size = images.shape[1]
     rows, rows_inside = _bilinear_weights(boxes[:, 0], boxes[:, 2], size)
@@ -55,7 +55,7 @@ def crop(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
 
 
 def _bilinear_weights(start: tf.Tensor, end: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Weights [N, size, size] of the source pixels for each target pixel, zero outside, and [N, size] where inside."""
+    """The weights of source pixels for each target pixel, [N, size, size], 0 outside; and [N, size], 1 for inside."""
     steps = tf.range(size, dtype=tf.float32) / max(size - 1, 1)
     source = (start[:, None] + (end - start)[:, None] * steps) * (size - 1)
     inside = tf.cast(tf.logical_and(source >= 0, source <= size - 1), tf.float32)

@@ -1,6 +1,6 @@
-"""From encoded pictures to pixels: the one path that training, evaluation and serving share.
+"""Turns encoded pictures into pixels; training, evaluation and serving share this one path.
 
-A picture is decoded (at most its first frame), composited on white where it has alpha, and resized with antialiasing to
+It decodes a picture (only the first frame), composites it on white if it has alpha, and resizes it with antialiasing to
 a square of bytes: squashed, as SigLIP does (arXiv 2303.15343, section 4), cropped or letterboxed.
 """
 
@@ -8,14 +8,14 @@ import tensorflow as tf
 
 from models import settings
 
-_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # what tf.image.resize calls each, when it antialiases
+_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # those of tf.image.resize with antialiasing
 
 
 def decode_and_resize(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
-    """String [] (JPEG, PNG, GIF or BMP) -> uint8 [S, S, 3], S its side.
+    """String [] (JPEG, PNG, GIF or BMP) -> uint8 [S, S, 3], where S is `prepared.size`.
 
     Raises:
-      InvalidArgumentError: it cannot be decoded.
+      InvalidArgumentError: the bytes cannot be decoded.
     """
     decoded = tf.io.decode_image(image_bytes, channels=0, expand_animations=False)
     resized = _RESIZES[prepared.resize](_composite_on_white(decoded), prepared.size, prepared.interpolation)
@@ -28,7 +28,7 @@ def _squash(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
 
 
 def _crop(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
-    """The shortest side to `size`, and of the other the middle; what lies outside it is never made."""
+    """Scales the shorter side to `size` and keeps the middle of the longer one; computes no pixel outside of it."""
     sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
     scale = size / tf.reduce_min(sides)
     return tf.raw_ops.ScaleAndTranslate(
@@ -42,7 +42,7 @@ def _crop(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
 
 
 def _letterbox(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
-    """The longest side to `size`, in the middle of white, as all is that lies outside a picture."""
+    """Scales the longer side to `size`, and centres the picture on white."""
     sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
     inner = tf.maximum(tf.cast(tf.round(sides * size / tf.reduce_max(sides)), tf.int32), 1)
     resized = tf.image.resize(pixels, inner, method=interpolation, antialias=True)
@@ -64,15 +64,15 @@ def decode_batch(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Te
     """String [N] -> float32 [N, S, S, 3] in [-1, 1], for serving.
 
     Raises:
-      InvalidArgumentError: some rows are no pictures; the message lists them, and no row is answered.
+      InvalidArgumentError: some rows are not pictures; the message lists them, and no row gets a result.
     """
     count = tf.size(image_bytes, out_type=tf.int64)
     rows = tf.data.Dataset.range(count).map(
         lambda row: (row, decode_and_resize(image_bytes[row], prepared)), num_parallel_calls=tf.data.AUTOTUNE
     )
-    # A decoder's own error names no row. Leaving broken rows out, then asking which are missing, does. They are taken
-    # as one batch, as a loop over a dataset costs fifty times what a small picture does; a last row keeps it from
-    # being empty.
+    # A decoder's error does not name the row. So broken rows are left out, and the row numbers that are then missing
+    # are the broken ones. All rows are taken as one batch, since a loop over a dataset costs fifty times as much as
+    # decoding a small picture. An extra last row keeps the batch from being empty.
     side = prepared.size
     last = tf.data.Dataset.from_tensors((count, tf.zeros([side, side, 3], tf.uint8)))
     found = rows.ignore_errors().concatenate(last).batch(count + 1).get_single_element()
@@ -88,11 +88,11 @@ def decode_batch(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Te
 
 
 def _composite_on_white(image: tf.Tensor) -> tf.Tensor:
-    """uint8 [H, W, 1 to 4] -> float32 [H, W, 3] in [0, 255]; the 2nd of 2 and the 4th of 4 are alpha."""
+    """uint8 [H, W, 1 to 4] -> float32 [H, W, 3] in [0, 255]; the last of 2 or of 4 channels is alpha."""
     pixels = tf.cast(image, tf.float32)
     channels = tf.shape(image)[-1]
     has_alpha = tf.logical_or(tf.equal(channels, 2), tf.equal(channels, 4))
     alpha = tf.where(has_alpha, pixels[..., -1:] / 255.0, 1.0)
-    # Grey is repeated; of two or four channels the last is alpha and is left out.
+    # Repeats grey three times, and leaves out alpha.
     colour = tf.gather(pixels, tf.where(channels < 3, [0, 0, 0], [0, 1, 2]), axis=-1)
     return colour * alpha + 255.0 * (1.0 - alpha)

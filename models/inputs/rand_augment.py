@@ -1,7 +1,7 @@
-"""RandAugment (arXiv 1909.13719): some of sixteen operations in a row, each drawn anew, on one picture of bytes.
+"""RandAugment (arXiv 1909.13719): applies a few operations, drawn at random from sixteen, to one picture.
 
-Magnitudes are AutoAugment's ranges, as shares of 10; pixels that come from outside the picture are white, as all that
-lies outside a picture is here. Each operation equals Pillow's.
+Magnitude 10 is the end of AutoAugment's range of each operation. Pixels from outside the picture are white. Each
+operation equals Pillow's.
 """
 
 import math
@@ -10,19 +10,20 @@ from collections.abc import Callable
 import tensorflow as tf
 
 Operation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-"""(uint8 [S, S, 3], strength in [0, 1], sign -1 or 1, and for cutout a place) -> uint8 [S, S, 3]."""
+"""(uint8 [S, S, 3], strength in [0, 1], two draws in [0, 1) for a sign or a place) -> uint8 [S, S, 3]."""
 
-_DEGREES, _SHEAR, _TRANSLATION, _CUTOUT = 30.0, 0.3, 100 / 224, 40 / 224  # at strength 1; the last two of the side
+# At strength 1; the last two are fractions of the side.
+_DEGREES, _SHEAR, _TRANSLATION, _CUTOUT = 30.0, 0.3, 100 / 224, 40 / 224
 _WHITE = 255
 
 
 def rand_augment(pixels: tf.Tensor, layers: int, magnitude: float, seed: tf.Tensor) -> tf.Tensor:
-    """uint8 [S, S, 3] -> uint8 [S, S, 3].
+    """Applies random operations to a picture: uint8 [S, S, 3] -> uint8 [S, S, 3].
 
     Args:
       pixels: one picture.
-      layers: operations in a row.
-      magnitude: from 0 to 10.
+      layers: how many operations to apply, one after the other.
+      magnitude: strength of the operations, from 0 to 10.
       seed: int64 [2]; the same seed gives the same operations.
     """
     which = tf.random.stateless_uniform([layers], seed, 0, len(OPERATIONS), tf.int32, alg="philox")
@@ -43,12 +44,12 @@ def _sign(draws: tf.Tensor) -> tf.Tensor:
 
 
 def _to_bytes(values: tf.Tensor) -> tf.Tensor:
-    """Cut to bytes as Pillow does: clipped, and the fraction dropped."""
+    """Converts to bytes as Pillow does: clips, and drops the fraction."""
     return tf.cast(tf.clip_by_value(values, 0.0, 255.0), tf.uint8)
 
 
 def _per_channel(pixels: tf.Tensor, table_of: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """Each channel through a table of its own: [S, S] -> [256]."""
+    """Maps each channel by its own table of 256 values, which `table_of` makes from the channel, [S, S]."""
     channels = [tf.gather(table_of(channel), tf.cast(channel, tf.int32)) for channel in tf.unstack(pixels, axis=-1)]
     return tf.cast(tf.stack(channels, axis=-1), tf.uint8)
 
@@ -87,24 +88,24 @@ def _posterize(pixels: tf.Tensor, strength: tf.Tensor, _: tf.Tensor) -> tf.Tenso
 
 
 def _solarize(pixels: tf.Tensor, strength: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-    """Inverts what is as light as the threshold or lighter: nothing at strength 0, all at 1."""
+    """Inverts pixels at or above a threshold: none at strength 0, all at strength 1."""
     return tf.where(tf.cast(pixels, tf.float32) >= 256.0 * (1.0 - strength), 255 - pixels, pixels)
 
 
 def _solarize_add(pixels: tf.Tensor, strength: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-    """Makes the darker half lighter, by up to 110."""
+    """Adds up to 110 to pixels below 128."""
     return tf.where(pixels < 128, _to_bytes(tf.cast(pixels, tf.float32) + tf.floor(110.0 * strength)), pixels)
 
 
 def _blend(pixels: tf.Tensor, other: tf.Tensor, strength: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Towards `other`, a poorer version of the picture, or away from it; by up to 0.9."""
+    """Moves the picture towards `other`, a degraded version of it, or away from it; by up to 0.9 of the difference."""
     factor = 1.0 + 0.9 * strength * _sign(draws)
     values = tf.cast(pixels, tf.float32)
     return _to_bytes(other + factor * (values - other))
 
 
 def _grey(pixels: tf.Tensor) -> tf.Tensor:
-    """float32 [S, S, 1], luma as ITU-R 601 weighs it, in whole numbers."""
+    """float32 [S, S, 1]: the luma of ITU-R 601, in whole numbers."""
     weights = tf.constant([19595, 38470, 7471])
     sums = tf.reduce_sum(tf.cast(pixels, tf.int32) * weights, axis=-1, keepdims=True)
     return tf.cast((sums + 0x8000) // 0x10000, tf.float32)
@@ -123,7 +124,7 @@ def _brightness(pixels: tf.Tensor, strength: tf.Tensor, draws: tf.Tensor) -> tf.
 
 
 def _sharpness(pixels: tf.Tensor, strength: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """The poorer version is smoothed by the 3 x 3 kernel of ones with 5 in the middle; the edge is left as it is."""
+    """The degraded version is smoothed by a 3 x 3 kernel of ones with 5 in the middle; its edge stays unchanged."""
     kernel = tf.constant([[1.0, 1.0, 1.0], [1.0, 5.0, 1.0], [1.0, 1.0, 1.0]]) / 13.0
     values = tf.cast(pixels, tf.float32)
     smooth = tf.nn.depthwise_conv2d(values[None], tf.tile(kernel[:, :, None, None], [1, 1, 3, 1]), [1] * 4, "VALID")[0]
@@ -133,7 +134,7 @@ def _sharpness(pixels: tf.Tensor, strength: tf.Tensor, draws: tf.Tensor) -> tf.T
 
 
 def _transform(pixels: tf.Tensor, matrix: list[tf.Tensor | float]) -> tf.Tensor:
-    """Affine, bilinear; matrix: output to input coordinates, row by row, about the middle of the picture."""
+    """Applies a bilinear affine transform. `matrix` maps output to input coordinates, row by row, about the centre."""
     middle = (pixels.shape[0] - 1) / 2.0
     a, b, c, d, e, f = (tf.convert_to_tensor(value, tf.float32) for value in matrix)
     c, f = c + middle - a * middle - b * middle, f + middle - d * middle - e * middle
@@ -171,7 +172,7 @@ def _translate_y(pixels: tf.Tensor, strength: tf.Tensor, draws: tf.Tensor) -> tf
 
 
 def _cutout(pixels: tf.Tensor, strength: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """A white square about a point that is drawn anywhere."""
+    """Covers the surroundings of a random point with a white square."""
     side = pixels.shape[0]
     half, places = _CUTOUT * side * strength, tf.range(side, dtype=tf.float32) + 0.5
     rows, columns = (tf.abs(places - side * draw) < half for draw in tf.unstack(draws))

@@ -1,4 +1,4 @@
-"""Rows in TFRecord shards, as training, evaluation and reports read them."""
+"""Reads rows from TFRecord shards, for training, evaluation and reports."""
 
 from collections.abc import Sequence
 
@@ -12,37 +12,37 @@ class NotEnoughRows(ValueError):
 
 
 def parse(examples: tf.Tensor, names: Sequence[str] = features.ALL) -> dict[str, tf.Tensor]:
-    """Serialized tf.Example [N] -> {feature: string [N]}; a missing feature is the empty string."""
+    """Serialized tf.Example [N] -> {stored feature: string [N]}; a missing feature is the empty string."""
     spec = {name: tf.io.FixedLenFeature([], tf.string, default_value="") for name in names}
     return tf.io.parse_example(examples, spec)
 
 
 def parse_captions(examples: tf.Tensor) -> tf.RaggedTensor:
-    """Serialized tf.Example [N] -> all captions of each, the first one first: string [N, (captions)]."""
+    """Serialized tf.Example [N] -> all captions of each row, in their order: string [N, (captions)]."""
     first = parse(examples, (features.CAPTION,))[features.CAPTION]
     spec = {features.MORE_CAPTIONS: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)}
     more = tf.io.parse_example(examples, spec)[features.MORE_CAPTIONS]
     return tf.concat([tf.RaggedTensor.from_tensor(first[:, None]), more], axis=1)
 
 
-def parse_pictures(examples: tf.Tensor) -> tf.Tensor:
-    """Serialized tf.Example [N] -> string [N], the same for rows of one picture: the group, or else the key."""
+def parse_picture_ids(examples: tf.Tensor) -> tf.Tensor:
+    """Serialized tf.Example [N] -> picture id of each row, string [N]: its group, or its key if it has no group."""
     row = parse(examples, (features.KEY, features.GROUP))
     return tf.where(row[features.GROUP] == "", row[features.KEY], row[features.GROUP])
 
 
 def parse_embeddings(examples: tf.Tensor, dim: int) -> tf.Tensor:
-    """Serialized tf.Example [N] -> the embeddings that ImageEmbedder has stored, float32 [N, dim].
+    """Serialized tf.Example [N] -> the embeddings that ImageEmbedder stored, float32 [N, dim].
 
     Raises:
-      InvalidArgumentError: a row has none, or one of another dimension.
+      InvalidArgumentError: a row has no embedding, or one of another dimension.
     """
     spec = {features.IMAGE_EMBEDDING: tf.io.FixedLenFeature([dim], tf.float32)}
     return tf.io.parse_example(examples, spec)[features.IMAGE_EMBEDDING]
 
 
 def find_shards(patterns: Sequence[str]) -> list[str]:
-    """Sorted paths of the shards.
+    """The sorted paths of all shards that match.
 
     Raises:
       NotEnoughRows: no file matches.
@@ -54,7 +54,7 @@ def find_shards(patterns: Sequence[str]) -> list[str]:
 
 
 def read_shard(path: tf.Tensor) -> tf.data.Dataset:
-    """The serialized rows of one shard, which is gzipped where its name ends in .gz."""
+    """The serialized rows of one shard; a name that ends in .gz is gzipped."""
     compression = tf.where(tf.strings.regex_full_match(path, r".*\.gz"), "GZIP", "")
     return tf.data.TFRecordDataset(path, compression_type=compression)
 
@@ -75,5 +75,5 @@ def require_rows(paths: Sequence[str], batch_size: int) -> None:
     if available < batch_size:
         raise NotEnoughRows(
             f"the train split has {available} rows, but Training.batch_size is {batch_size}; "
-            f"lower Training.batch_size to {available} or less, or bring more rows"
+            f"lower Training.batch_size to {available} or less, or add rows"
         )

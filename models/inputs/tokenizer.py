@@ -1,4 +1,4 @@
-"""From raw text to token ids, inside the graph (SentencePiece by tensorflow-text), so that serving cannot drift."""
+"""Turns raw text into token ids inside the graph (SentencePiece by tensorflow-text), so that serving cannot drift."""
 
 import re
 import string
@@ -9,7 +9,7 @@ import tensorflow_text as tf_text
 
 from models import settings
 
-# Of the vocabularies that VocabularyTrainer makes; others may differ, and the model file says how.
+# Ids in the vocabularies that VocabularyTrainer makes. Other vocabularies may differ; their model files have the ids.
 PAD_ID = 1
 EOS_ID = 0
 UNKNOWN_ID = 2
@@ -18,22 +18,22 @@ _PUNCTUATION = "[" + re.escape(string.punctuation) + "]"
 
 
 class Tokenizer(tf.Module):
-    """string [N] -> int32 [N, length]: lower-cased, cut to length - 1 pieces, one end of sentence always, padded.
+    """string [N] -> int32 [N, length]: lower-cases, cuts to length - 1 pieces, adds an end of sentence, and pads.
 
-    The text is always padded to the full length: the text tower pools its last position (SigLIP, section 4).
+    It always pads to the full length: the text tower pools its last position (SigLIP, section 4).
 
-    Make it after the random seed is set: TensorFlow frees the resources of eager ops when a seed is set.
+    Create it after setting the random seed: setting a seed makes TensorFlow free the resources of eager ops.
     """
 
     def __init__(self, model_path: str, config: settings.TextInput) -> None:
         """Reads a SentencePiece model: VocabularyTrainer's, or a published one, such as SigLIP's 32,000 pieces.
 
         Args:
-          model_path: of the file.
-          config: length, pad id, and what the tower takes for the end of sentence.
+          model_path: path of the model file.
+          config: length, pad id, and the end-of-sentence id that the tower expects.
 
         Raises:
-          ValueError: it is no SentencePiece model, has no end of sentence, or gives it or the padding another id.
+          ValueError: the file is no SentencePiece model, or has no end of sentence, or other ids than `config`.
         """
         super().__init__(name="tokenizer")
         with tf.io.gfile.GFile(model_path, "rb") as file:
@@ -45,14 +45,14 @@ class Tokenizer(tf.Module):
         self._pieces = tf_text.SentencepieceTokenizer(model=model, out_type=tf.int32, add_bos=False, add_eos=False)
 
     def __call__(self, text: tf.Tensor) -> tf.Tensor:
-        """As training and evaluation read captions."""
+        """Tokenizes captions, in training and evaluation."""
         pieces = self._pieces.tokenize(tf.strings.lower(text, encoding="utf-8"))[:, : self.length - 1]
         ends = tf.fill([tf.size(text), 1], self.eos_id)
         ids = tf.concat([pieces, ends], axis=1).to_tensor(self.config.pad_id, shape=[None, self.length])
         return tf.ensure_shape(ids, [None, self.length])
 
     def served(self, text: tf.Tensor) -> tf.Tensor:
-        """As a server reads texts and labels: without ASCII punctuation and outer blanks, where the settings say so."""
+        """Tokenizes texts and labels, in serving; `strip_punctuation` removes ASCII punctuation and extra blanks."""
         if self.config.strip_punctuation:
             text = tf.strings.strip(tf.strings.regex_replace(text, _PUNCTUATION, ""))
             text = tf.strings.regex_replace(text, r"\s+", " ")
@@ -60,7 +60,7 @@ class Tokenizer(tf.Module):
 
 
 def _require_ids(path: str, model: bytes, config: settings.TextInput) -> tuple[int, int]:
-    """The id of the end of sentence, and the number of pieces."""
+    """Checks the ids; returns the id of the end of sentence, and the number of pieces."""
     pieces = sentencepiece.SentencePieceProcessor()
     try:
         pieces.LoadFromSerializedProto(model)
@@ -71,12 +71,12 @@ def _require_ids(path: str, model: bytes, config: settings.TextInput) -> tuple[i
         raise ValueError(f"{path} has no end of sentence; train it with an eos_id, as VocabularyTrainer does")
     if config.expected_eos_id not in (None, eos_id):
         raise ValueError(
-            f"TextTower.eos_id is {config.expected_eos_id}, but {path} ends sentences with {eos_id}; set it to that"
+            f"TextTower.eos_id is {config.expected_eos_id}, but {path} ends sentences with {eos_id}; set it to {eos_id}"
         )
     fits = sorted({eos_id, pieces.pad_id()} - {-1})  # SigLIP's published vocabularies pad with their end of sentence
     if config.pad_id not in fits:
         raise ValueError(
             f"TextTower.pad_id is {config.pad_id}, but in {path} padding or the end of sentence is "
-            f"{' or '.join(map(str, fits))}; set it to one of these, as the model was trained"
+            f"{' or '.join(map(str, fits))}; set it to the one that the model was trained with"
         )
     return eos_id, size

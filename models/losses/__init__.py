@@ -1,1 +1,1 @@
-"""Losses as pure functions of arrays and a Collectives; each is checked against a dense float64 reference."""
+"""Losses: pure functions of embeddings and a Collectives. Tests compare each with a dense float64 reference."""

@@ -1,9 +1,10 @@
 """The pairwise sigmoid loss of SigLIP (arXiv 2303.15343, Algorithm 1), chunked over replicas (section 3.3).
 
-Each replica keeps its images and passes its texts round a ring. A hop scores the local images against the texts that
-are here, adds to the gradients of both, and sends texts and their gradient on; after N hops both are home. So one pass
-gives the loss and every gradient, and no more than one b x b block of logits is alive. Plain autodiff of the same
-forward pass would keep all N of them, b x |B| numbers a replica, which is what chunking is meant to avoid.
+Each replica keeps its image embeddings and sends its text embeddings round a ring. At each hop, a replica scores its
+images against the texts that it holds, adds to the gradients of both, and sends the texts and their gradient on. After
+N hops, texts and gradients are back at their own replica. So one pass gives the loss and every gradient, and only one
+b x b block of logits is alive at a time. Plain autodiff of the same forward pass would keep all N blocks, b x |B|
+numbers a replica; chunking exists to avoid this.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from models.distribution.collectives import Collectives, OneDevice
 
 
 class _Hop(NamedTuple):
-    """What one pass over a block of texts adds up."""
+    """Sums over the pairs of one block: the loss, and its gradients by image embeddings, log scale and bias."""
 
     loss: tf.Tensor
     image: tf.Tensor
@@ -25,20 +26,20 @@ class _Hop(NamedTuple):
 def sigmoid_loss(
     image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives | None = None
 ) -> tf.Tensor:
-    """This replica's share of the loss of the global batch; [b, D], [b, D], scalar, scalar -> scalar.
+    """Computes this replica's share of the global batch's loss: [b, D], [b, D], scalar, scalar -> scalar.
 
     L = (1/|B|) * sum_ij softplus(-z_ij * (exp(t') * x_i . y_j + b)), with z_ij = +1 where i = j and -1 elsewhere.
-    The formula printed in section 3.2 flips the sign of b against Algorithm 1; Algorithm 1 is what trains.
+    The formula printed in section 3.2 flips the sign of b against Algorithm 1; this code follows Algorithm 1.
 
-    The share is the sum over this replica's b x |B| pairs, divided by |B| = N * b. Summed over replicas, shares are the
-    loss, and the gradients are its gradients. First derivatives only.
+    The share is the sum over this replica's b x |B| pairs, divided by |B| = N * b. The shares of all replicas add
+    up to the loss, and their gradients to its gradients. Only first derivatives are defined.
 
     Args:
-      image: x, unit-norm image embeddings of this replica, float32 or float64; b must be known.
+      image: x, unit-norm image embeddings of this replica, float32 or float64; b must be static.
       text: y, unit-norm text embeddings; row i belongs to row i of `image`.
       log_scale: t', the logarithm of the logit scale (the paper starts it at log 10).
       bias: b, the logit bias (the paper starts it at -10, since all but one of |B| pairs are negatives).
-      collectives: how replicas talk to each other; None is one device.
+      collectives: how replicas exchange tensors; None means one device.
 
     Returns:
       The share, in the embeddings' dtype.
@@ -62,14 +63,17 @@ def sigmoid_loss(
 def _block(
     image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, home: tf.Tensor | bool
 ) -> tuple[_Hop, tf.Tensor]:
-    """Sums of one b x b block, and the gradient of its texts; the positives are on the diagonal of the home block."""
+    """Returns the sums of one b x b block, and the gradient by its texts.
+
+    `home` says that the texts are this replica's own, so that the diagonal holds the positive pairs.
+    """
     scale = tf.exp(log_scale)
     similarity = tf.matmul(image, text, transpose_b=True)
     rows = tf.range(tf.shape(image)[0])
     positive = tf.logical_and(rows[:, None] == rows[None, :], home)
     logits = similarity * scale + bias
     margin = tf.where(positive, logits, -logits)
-    slope = tf.sigmoid(-margin)  # of softplus(-margin), by -margin
+    slope = tf.sigmoid(-margin)  # the derivative of softplus(-margin) by -margin
     by_logit = tf.where(positive, -slope, slope)
     sums = _Hop(
         loss=tf.reduce_sum(tf.nn.softplus(-margin)),
@@ -87,21 +91,21 @@ def _add(total: _Hop, block: _Hop) -> _Hop:
 def _unrolled(
     image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives
 ) -> tuple[_Hop, tf.Tensor]:
-    """N hops one after the other in the program: 2 N - 1 permutes. With one replica, nothing is sent."""
+    """Unrolls the N hops into the program: 2 N - 1 permutes. A single replica sends nothing."""
     total, text_gradient = _block(image, text, log_scale, bias, home=True)
     for _ in range(1, collectives.num_replicas):
         text, text_gradient = collectives.permute(text), collectives.permute(text_gradient)
         block, added = _block(image, text, log_scale, bias, home=False)
         total, text_gradient = _add(total, block), text_gradient + added
     if collectives.num_replicas > 1:
-        text_gradient = collectives.permute(text_gradient)  # the last hop, home
+        text_gradient = collectives.permute(text_gradient)  # the last hop brings each gradient to its own replica
     return total, text_gradient
 
 
 def _loop(
     image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives
 ) -> tuple[_Hop, tf.Tensor]:
-    """The same as one loop: 2 permutes, and a program and memory that do not grow with N."""
+    """Runs the N hops in a loop with 2 permutes; neither the program nor its memory grows with N."""
     zero = tf.zeros([], image.dtype)
     start = _Hop(zero, tf.zeros_like(image), zero, zero)
 
@@ -119,7 +123,7 @@ def _loop(
 def _gathered(
     image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives
 ) -> tuple[_Hop, tf.Tensor]:
-    """For replicas that cannot permute: all texts are here, |B| x D, and logits still one b x b block at a time."""
+    """Gathers all texts, |B| x D, for replicas that cannot permute; still computes one b x b block at a time."""
     count, rows = collectives.num_replicas, tf.shape(image)[0]
     blocks = tf.reshape(collectives.all_gather(text), [count, rows, image.shape[1]])
     replica = collectives.replica_id()

@@ -1,7 +1,7 @@
 """CLIP's softmax loss (arXiv 2103.00020), the baseline of the SigLIP paper (section 3.1), over all replicas.
 
-Unlike the sigmoid loss it needs a normaliser over the whole batch for each row, so every replica sees all embeddings
-and two blocks of b x |B| logits.
+Unlike the sigmoid loss, it normalises each row over the whole batch. So every replica gathers all embeddings and
+computes two blocks of b x |B| logits.
 """
 
 import tensorflow as tf
@@ -12,18 +12,18 @@ from models.distribution.collectives import Collectives, OneDevice
 def softmax_loss(
     image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, collectives: Collectives | None = None
 ) -> tf.Tensor:
-    """This replica's share of the loss of the global batch; [b, D], [b, D], scalar -> scalar.
+    """Computes this replica's share of the global batch's loss: [b, D], [b, D], scalar -> scalar.
 
     L = -(1 / 2|B|) * sum_i (log softmax_j(t x_i . y_j)[i] + log softmax_j(t x_j . y_i)[i]), t = exp(t').
 
-    The share is the sum over this replica's rows and columns. Summed over replicas, shares are the loss, and gradients
-    are its gradients. First derivatives only.
+    The share is the sum over this replica's rows and columns. The shares of all replicas add up to the loss, and their
+    gradients to its gradients. Only first derivatives are defined.
 
     Args:
-      image: x, unit-norm image embeddings of this replica, float32 or float64; b must be known.
+      image: x, unit-norm image embeddings of this replica, float32 or float64; b must be static.
       text: y, unit-norm text embeddings; row i belongs to row i of `image`.
       log_scale: t', the logarithm of the logit scale.
-      collectives: how replicas talk to each other; None is one device.
+      collectives: how replicas exchange tensors; None means one device.
 
     Returns:
       The share, in the embeddings' dtype.
@@ -41,7 +41,7 @@ def softmax_loss(
         count = tf.cast(2 * collectives.num_replicas * tf.shape(image)[0], image.dtype)
         loss = tf.reduce_sum(row_sum + column_sum - 2 * scale * similarity) / count
 
-        # Of each logit of this replica's row: what its own row's softmax gives it, and what its column's does.
+        # Each logit lies in a row softmax and in a column softmax; its gradient adds the probabilities of both.
         all_row_sum, all_column_sum = collectives.all_gather(row_sum), collectives.all_gather(column_sum)
         by_row = tf.exp(rows - row_sum[:, None])
         by_row_and_column = by_row + tf.exp(rows - all_column_sum[None, :])

@@ -1,8 +1,8 @@
-"""How weights move: one class an optimiser, which gives the direction; the base class does all they share.
+"""Optimisers. Each class computes the direction of an update; the base class does everything else.
 
-They are ours, not Keras's: one code must run inside a step that XLA compiles, on mirrored devices, on several workers
-and on TPUs, and SigLIP's variant of Adafactor is in no TensorFlow library. A new one is a settings class, a module
-here, and a line below.
+This project has its own optimisers for two reasons. The same code must run in a step that XLA compiles, on mirrored
+devices, on several workers and on TPUs; and no TensorFlow library has SigLIP's variant of Adafactor. To add an
+optimiser, write a settings class and a module here, and add a line below.
 """
 
 from collections.abc import Sequence
@@ -32,22 +32,22 @@ def create(
     steps: int,
     variables: Sequence[tf.Variable],
 ) -> Optimizer:
-    """Makes the optimiser that the settings belong to, and its slots; call it in the scope of the strategy.
+    """Creates the optimiser of these settings, and its slots; call it in the strategy's scope.
 
     Args:
-      config: its class says which optimiser.
-      schedule: of the learning rate.
+      config: settings of the optimiser; their class selects it.
+      schedule: settings of the learning rate's schedule.
       steps: length of the schedule.
-      variables: what `trainable` gave, in the order of the gradients to come.
+      variables: the result of `trainable`; gradients come in the same order.
     """
     return _OPTIMIZERS[type(config)](config, schedule, steps, variables)
 
 
 def trainable(config: settings.OptimizerSettings, variables: Sequence[tf.Variable]) -> list[tf.Variable]:
-    """Those of all variables that are not frozen by a multiplier of 0.
+    """Returns the variables that no multiplier of 0 freezes.
 
     Raises:
-      ValueError: a pattern of the settings matches none of the variables, or all variables are frozen.
+      ValueError: a pattern of the settings matches no variable, or all variables are frozen.
     """
     parameters.require_matches(config, variables)
     chosen = [variable for variable in variables if parameters.multiplier(config, variable)]

@@ -7,10 +7,11 @@ from models.optimizers.optimizer import Optimizer, Scalars, Slots
 class Adafactor(Optimizer):
     """Adafactor (arXiv 1804.04235) in big_vision's variant (arXiv 2106.04560, section 3.3).
 
-    The second moment is that of optax's scale_by_factored_rms: of g^2 + epsilon, with a decay of 1 - (step + 1)^-rate,
-    at most beta_2_cap, where step is 0 at first; of large variables only its means over each of the two largest
-    dimensions are kept. The scaled gradient then goes through a moving average, neither debiased nor clipped, which is
-    stored in bfloat16, but used before it is rounded to that. Neither the variable's scale nor relative steps count.
+    The second moment equals that of optax's scale_by_factored_rms: a moving average of g^2 + epsilon with the decay
+    min(1 - (step + 1)^-rate, beta_2_cap), where the first step is 0. For large variables, the slots hold only its means
+    over each of the two largest dimensions. The momentum is a moving average of the scaled gradient, neither debiased
+    nor clipped. It may be stored in bfloat16; the update uses the value before rounding. Unlike the original Adafactor,
+    it neither scales updates by the size of the variable nor uses relative steps.
     """
 
     _config: settings.AdafactorSettings
@@ -40,7 +41,7 @@ class Adafactor(Optimizer):
         return momentum
 
     def _scale(self, gradient: tf.Tensor, slots: Slots, beta_2: tf.Tensor) -> tf.Tensor:
-        """One over the root of the second moment, which moves on."""
+        """Updates the second moment; returns one over its root."""
         square = tf.square(gradient) + self._config.epsilon
         dims = self._factored(gradient.shape.as_list())
         if dims is None:
@@ -52,7 +53,7 @@ class Adafactor(Optimizer):
         return tf.expand_dims(tf.math.rsqrt(row / mean), largest) * tf.expand_dims(tf.math.rsqrt(column), second)
 
     def _factored(self, shape: list[int]) -> tuple[int, int] | None:
-        """The second largest and the largest dimension, the later one of equals counting as larger; None if small."""
+        """The second largest and the largest dimension, None if small; of equal ones, the later counts as larger."""
         if len(shape) < 2:
             return None
         second, largest = sorted(range(len(shape)), key=lambda dim: shape[dim])[-2:]

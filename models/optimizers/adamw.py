@@ -9,8 +9,8 @@ from models.optimizers.optimizer import Optimizer, Scalars, Slots
 class AdamW(Optimizer):
     """Adam with decoupled weight decay (arXiv 1711.05101); the decay is weight_decay * learning rate.
 
-    Epsilon is added to the root of the debiased second moment, as in PyTorch and optax; Keras adds it to that of the
-    biased one, where it weighs more in the first steps.
+    Epsilon is added to the root of the debiased second moment, as in PyTorch and optax. Keras adds it to the root of
+    the biased second moment, where it weighs more in the first steps.
     """
 
     decays_with_learning_rate = True
@@ -37,5 +37,5 @@ class AdamW(Optimizer):
 
 
 def _one_minus_power(base: float, exponent: tf.Tensor) -> tf.Tensor:
-    """1 - base^exponent without the digits that float32 loses for a base close to 1."""
+    """1 - base^exponent, without the cancellation that float32 has for a base close to 1."""
     return -tf.math.expm1(exponent * math.log(base)) if base else tf.ones_like(exponent)

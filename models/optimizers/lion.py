@@ -7,7 +7,7 @@ from models.optimizers.optimizer import Optimizer, Scalars, Slots
 class Lion(Optimizer):
     """LION (arXiv 2302.06675): the sign of a mix of momentum and gradient, with one slot.
 
-    The decay is weight_decay * the schedule's share of its peak, as in big_vision. The momentum may be stored in
+    The decay is weight_decay * the schedule's fraction of its peak, as in big_vision. The momentum may be stored in
     bfloat16; it is computed in the variable's dtype.
     """
 

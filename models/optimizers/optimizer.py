@@ -1,4 +1,4 @@
-"""What all optimisers share: schedule, clipping, multipliers, decay, and the way to variables of any strategy."""
+"""The base class of optimisers: schedule, clipping, multipliers, decay, and updates of variables in any strategy."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ Slots = Mapping[str, tf.Variable]
 
 
 class Optimizer(tf.Module):
-    """Moves variables against the direction that a subclass gives.
+    """Moves variables against the direction that a subclass computes.
 
-    A step is w <- w - multiplier * (learning rate * direction + decay * w), the right side with the old w and decay for
-    kernels only. All of it is computed in the variable's own dtype, the schedule included.
+    A step is w <- w - multiplier * (learning rate * direction + decay * w). The right side uses the old w, and decay
+    applies to kernels only. Everything, the schedule included, is computed in the variable's own dtype.
 
     Attributes:
       step: int64, the number of updates so far.
       targets: the variables it moves, in the order of the gradients.
-      decays_with_learning_rate: decay is weight_decay * learning rate; otherwise weight_decay * the schedule's share of
-        its peak.
+      decays_with_learning_rate: whether decay is weight_decay * learning rate; otherwise it is weight_decay * the
+        schedule's fraction of its peak.
     """
 
     decays_with_learning_rate = False
@@ -34,7 +34,7 @@ class Optimizer(tf.Module):
         steps: int,
         variables: Sequence[tf.Variable],
     ) -> None:
-        """Makes the slots; call it in the scope of the variables' strategy.
+        """Creates the slots; call it in the scope of the variables' strategy.
 
         Raises:
           ValueError: two variables have the same name, so that a checkpoint could not tell them apart.
@@ -45,7 +45,7 @@ class Optimizer(tf.Module):
         names = [parameters.name(variable) for variable in variables]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"Several variables are named {', '.join(twice)}; give their layers names of their own")
+            raise ValueError(f"Several variables are named {', '.join(twice)}; give their layers distinct names")
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self._slots = tuple(
             {slot: _zeros(spec, f"{slot}/{name}") for slot, spec in self.slots(variable).items()}
@@ -53,36 +53,36 @@ class Optimizer(tf.Module):
         )
 
     def slots(self, variable: tf.Variable) -> dict[str, tf.TensorSpec]:
-        """What the algorithm remembers of a variable; starts at 0."""
+        """The state that the algorithm keeps for a variable, {slot: spec}; it starts at 0."""
         raise NotImplementedError
 
     def scalars(self, step: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
-        """What the algorithm needs of the step and is the same for all variables of a dtype."""
+        """Numbers of a step that are the same for all variables of a dtype."""
         raise NotImplementedError
 
     def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tf.Tensor:
-        """Updates the slots of a variable and gives what the learning rate is multiplied by."""
+        """Updates the slots of a variable, and returns the direction of its update, before the learning rate."""
         raise NotImplementedError
 
     def state(self) -> dict[str, tf.Variable]:
-        """Everything a checkpoint needs, by names that last: "step", and "<slot>/<variable>"."""
+        """All that a checkpoint stores, by stable names: "step", and "<slot>/<variable>"."""
         state = {"step": self.step}
         for variable, slots in zip(self.targets, self._slots, strict=True):
             state |= {f"{slot}/{parameters.name(variable)}": value for slot, value in slots.items()}
         return state
 
     def learning_rate(self) -> tf.Tensor:
-        """The rate of the update to come, float32, before any multiplier."""
+        """The learning rate of the next update, float32, before any multiplier."""
         return schedules.learning_rate(self._schedule, self._config.learning_rate, self._steps, self.step.read_value())
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Makes one step; called in replica context.
+        """Makes one step; call it in replica context.
 
         Args:
           gradients: in the order of the variables; dense, and already summed over the replicas.
 
         Returns:
-          Their global norm before clipping, float32.
+          The global norm of the gradients before clipping, float32.
         """
         norm = _global_norm(gradients)
         step = self.step.read_value()
@@ -102,7 +102,7 @@ class Optimizer(tf.Module):
     def _update_all(
         self, strategy: tf.distribute.Strategy, gradients: Sequence[tf.Tensor], scalars: Mapping[str, Scalars]
     ) -> None:
-        """In cross-replica context; `update` then picks each replica's own part of every argument."""
+        """Runs in cross-replica context; `update` hands each replica its own part of every argument."""
         for variable, gradient, slots in zip(self.targets, gradients, self._slots, strict=True):
             update = functools.partial(
                 self._update,
@@ -139,6 +139,6 @@ def _increment(step: tf.Variable) -> None:
 
 
 def _global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
-    """In the widest dtype among the gradients."""
+    """Computed in the widest dtype among the gradients."""
     dtype = max((gradient.dtype for gradient in gradients), key=lambda dtype: dtype.size)
     return tf.sqrt(tf.add_n([tf.cast(tf.reduce_sum(tf.square(gradient)), dtype) for gradient in gradients]))

@@ -1,4 +1,4 @@
-"""What the settings say about a single variable, by its name."""
+"""Applies the patterns of the settings to the name of a variable."""
 
 import re
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ def name(variable: tf.Variable) -> str:
 
 
 def is_kernel(variable: tf.Variable) -> bool:
-    """Whether it is a matrix of a dense, convolution or attention layer: no embedding, norm or bias."""
+    """Whether the variable is a matrix of a dense, convolution or attention layer, not an embedding, norm or bias."""
     return name(variable).split("/")[-1] == "kernel"
 
 
 def multiplier(config: settings.OptimizerSettings, variable: tf.Variable) -> float:
-    """The factor on the variable's learning rate: that of the first pattern found in its name, else 1."""
+    """The factor on the variable's learning rate, from the first pattern that matches its name; 1 if none does."""
     found = (factor for pattern, factor in config.multipliers.items() if re.search(pattern, name(variable)))
     return float(next(found, 1.0))
 
 
 def decays(config: settings.OptimizerSettings, variable: tf.Variable) -> bool:
-    """Whether weight decay applies: to kernels that no pattern excludes."""
+    """Whether weight decay applies: the variable is a kernel, and no pattern excludes it."""
     return is_kernel(variable) and not any(re.search(pattern, name(variable)) for pattern in config.no_decay)
 
 
 def require_matches(config: settings.OptimizerSettings, variables: Sequence[tf.Variable]) -> None:
-    """Raises ValueError if a pattern of the settings is found in no variable's name: it would silently do nothing."""
+    """Raises ValueError if a pattern matches no variable's name; such a pattern would silently do nothing."""
     names = [name(variable) for variable in variables]
     for setting in ("multipliers", "no_decay"):
         for pattern in getattr(config, setting):

@@ -17,15 +17,16 @@ def learning_rate(
 def fraction(
     schedule: settings.ScheduleSettings, steps: int, step: tf.Tensor, dtype: tf.DType = tf.float32
 ) -> tf.Tensor:
-    """The share of the peak that holds at a step.
+    """The learning rate at a step, as a fraction of its peak.
 
-    A rise to 1 over the warm-up, then the fall that `schedule.kind` names; multiplied by a linear fall over the last
-    `cooldown_steps`, as big_vision does. With a cosine or a cooldown, 0 is reached at `steps`, one after the last step.
+    It rises linearly to 1 over the warm-up, then falls as `schedule.kind` says. Over the last `cooldown_steps`, a
+    factor falls linearly to 0, as in big_vision. With a cosine or a cooldown, the rate is 0 at `steps`, one after the
+    last step.
 
     Args:
       schedule: its settings.
       steps: length of the schedule.
-      step: int64, 0 at first; of any shape.
+      step: int64 of any shape; the first step is 0.
       dtype: of the result.
     """
     step = tf.convert_to_tensor(step, tf.int64)

@@ -1,1 +1,1 @@
-"""The exported SavedModel: its signatures, label sets, and weights in fewer bits."""
+"""The exported SavedModel: its signatures, its label sets, and the compression of its weights."""

@@ -1,4 +1,4 @@
-"""Weight-only compression of what is exported: a smaller file and less memory, weights read as float32 in the graph."""
+"""Weight-only compression of an exported model: a smaller file and less memory. The graph reads weights as float32."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ _MATRIX, _TABLE = "kernel", "embeddings"  # as Keras' layers call them
 
 
 class CompressedWeights(tf.Module):
-    """The matrices of an objective's layers in fewer bits, put in the place of its own while a function is traced.
+    """Compressed copies of the matrices of an objective's layers, which replace them while a function is traced.
 
     int8: symmetric, one float32 scale for each output channel (for each row of an embedding table). bfloat16: rounded.
-    They are read in the layer's compute dtype.
+    The layers read them in their own compute dtype.
     """
 
     def __init__(self, objective: Any, dtype: str) -> None:
@@ -31,12 +31,14 @@ class CompressedWeights(tf.Module):
                     places.append((layer, attribute))
                     self.stored.append(_stored(variable, dtype, _channels(layer, attribute)))
                     replaced.add(variable.ref())
-        self._places = lambda: places  # not tracked, or the layers would be saved with their own weights
+        self._places = lambda: (
+            places
+        )  # untracked: otherwise the layers would be saved, with the weights that are replaced
         self.kept = [variable for variable in objective.variables if variable.ref() not in replaced]
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """While this is entered, the layers read these weights."""
+        """In this context, the layers read the compressed weights."""
         places = zip(self._places(), self.stored, strict=True)
         replaced = [
             (layer, "call", _Lookup(stored, layer.compute_dtype))
@@ -45,7 +47,7 @@ class CompressedWeights(tf.Module):
             for (layer, attribute), stored in places
         ]
         own = [vars(layer).pop(attribute, None) for layer, attribute, _ in replaced]
-        try:  # past Keras' own bookkeeping, which would take the weight for gone
+        try:  # not by setattr: Keras would take the weight for deleted
             for layer, attribute, value in replaced:
                 vars(layer)[attribute] = value
             yield
@@ -57,7 +59,7 @@ class CompressedWeights(tf.Module):
 
 
 class _Lookup:
-    """Reads the rows that are asked for, not the whole table."""
+    """Looks up rows of a compressed embedding table; decompresses only these rows."""
 
     def __init__(self, stored: tuple[tf.Variable, ...], dtype: str) -> None:
         self._stored, self._dtype = stored, dtype
@@ -67,7 +69,7 @@ class _Lookup:
 
 
 def _channels(layer: Any, attribute: str) -> tuple[int, ...]:
-    """The axes of a layer's matrix that have a scale for each place: those of its output."""
+    """The axes of a layer's matrix that are output channels; each channel has its own scale."""
     if attribute == _TABLE:
         return (0,)
     equation = getattr(layer, "equation", None)  # of EinsumDense, such as "abc,cde->abde"

@@ -20,7 +20,7 @@ Signatures = dict[str, Callable[..., dict[str, tf.Tensor]]]
 
 
 class ServedModel(tf.Module):
-    """What a server, TFMA and our own tools call.
+    """The signatures that a server, TFMA and this project's tools call.
 
     | signature       | in                                      | out                                              |
     |-----------------|-----------------------------------------|--------------------------------------------------|
@@ -29,8 +29,8 @@ class ServedModel(tf.Module):
     | serving_default | image_bytes: string [N], labels: string | probability, logit: float32 [N, K]               |
     |                 | [K]                                     |                                                  |
     | classify_NAME   | image_bytes: string [N]                 | the same for the K labels of the set NAME, whose |
-    |                 |                                         | texts no tower reads any more                    |
-    | evaluate        | examples: string [N], tf.Example        | what the metrics need, see `evaluate`            |
+    |                 |                                         | embeddings are stored                            |
+    | evaluate        | examples: string [N], tf.Example        | the inputs of the metrics, see `evaluate`        |
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ServedModel(tf.Module):
         else:
             self.weights = CompressedWeights(objective, weights)
             self._read = self.weights.in_place
-        self._objective = lambda: objective  # not tracked: compressed weights are saved in its variables' place
+        self._objective = lambda: objective  # untracked: with compression, its own variables must not be saved
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def embed_image(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -71,7 +71,7 @@ class ServedModel(tf.Module):
         return self._probabilities(self._embed_image(image_bytes), self._embed_text(self.tokenizer.served(labels)))
 
     def classify(self, name: str) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """The signature that chooses among the labels of one set."""
+        """The signature that scores the labels of one set."""
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
         def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -81,11 +81,12 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Rows of evaluation sets -> what `models.evaluation` compares, for each row.
+        """Rows of evaluation sets -> the inputs of `models.evaluation`, for each row.
 
-        Embeddings; caption; picture, the same for rows of one; evaluation_set; class_similarity, float32 [N, K], with
-        every label of the row's set, -inf beyond; class_index, int32 [N], -1 for none; logit_scale and logit_bias, of
-        logit = scale * similarity + bias. A picture in several rows of a batch is decoded and embedded once.
+        image_embedding and text_embedding; caption; picture, the picture id; evaluation_set; class_similarity, float32
+        [N, K], with each label of the row's set, then -inf; class_index, int32 [N], -1 for none; logit_scale and
+        logit_bias, where logit = scale * similarity + bias. If several rows of a batch have the same picture, it is
+        decoded and embedded once.
         """
         named = (features.IMAGE, features.CAPTION, features.CLASS_NAME, features.EVALUATION_SET)
         row = tfrecords.parse(examples, named)
@@ -101,7 +102,7 @@ class ServedModel(tf.Module):
             "image_embedding": image,
             "text_embedding": self._embed_text(self.tokenizer(row[features.CAPTION])),
             "caption": row[features.CAPTION],
-            "picture": tfrecords.parse_pictures(examples),
+            "picture": tfrecords.parse_picture_ids(examples),
             "evaluation_set": evaluation_set,
             "class_similarity": similarity,
             "class_index": index,
@@ -110,7 +111,7 @@ class ServedModel(tf.Module):
         }
 
     def signatures(self) -> Signatures:
-        """All of them, by name."""
+        """All signatures, by name."""
         return {
             "embed_image": self.embed_image,
             "embed_text": self.embed_text,
@@ -147,13 +148,13 @@ class ServedModel(tf.Module):
 
 
 def folder_bytes(folder: str) -> int:
-    """The size of all files below a folder."""
+    """The total size of all files below a folder, in bytes."""
     walked = tf.io.gfile.walk(folder)
     return sum(tf.io.gfile.stat(os.path.join(parent, name)).length for parent, _, names in walked for name in names)
 
 
 def label_counts(path: str) -> dict[str, int]:
-    """{name: labels} of the label sets that the SavedModel in `path` chooses among."""
+    """{name: number of labels} of the label sets in the SavedModel at `path`."""
     counts = {}
     for file_path in sorted(tf.io.gfile.glob(os.path.join(path, EXTRA, LABELS_FOLDER, "*.json"))):
         with tf.io.gfile.GFile(file_path) as file:
@@ -171,14 +172,16 @@ def save(
 ) -> None:
     """Writes the SavedModel to `path`, whole or not at all.
 
-    assets.extra/config.gin has the operative gin, and assets.extra/labels/NAME.json each label set with its embeddings.
+    assets.extra/config.gin holds the operative gin; assets.extra/labels/NAME.json holds each label set with its
+    embeddings.
 
     Args:
-      objective: embeds.
-      tokenizer: makes token ids.
-      gin_text: what describes the objective.
+      objective: the trained objective.
+      tokenizer: turns text into token ids.
+      gin_text: the gin that describes the objective.
       path: a folder.
-      label_sets: those that signatures choose among, and that the rows of an evaluation set of this name are held to.
+      label_sets: {name: label set}. Each gets a signature classify_NAME; `evaluate` scores the labels of a set for the
+        rows of the evaluation set with the same name.
       weights: one of compression.DTYPES.
     """
     label_sets = label_sets or {}

@@ -1,4 +1,4 @@
-"""Sets of labels whose embeddings are computed once: what zero-shot classification chooses among."""
+"""Label sets for zero-shot classification: the embeddings of their labels are computed once."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ class LabelSet:
     """Labels and their embeddings.
 
     Attributes:
-      labels: K texts, each once.
+      labels: K distinct texts.
       templates: texts with {} in the place of a label.
       embedding: float32 [K, D], unit norm.
     """
@@ -25,7 +25,7 @@ class LabelSet:
     embedding: np.ndarray
 
     def to_json(self) -> str:
-        """The set as `labels/<name>.json` has it."""
+        """The content of the file `labels/<name>.json`."""
         return json.dumps(
             {"labels": self.labels, "templates": self.templates, "embeddings": self.embedding.tolist()},
             ensure_ascii=False,
@@ -33,7 +33,7 @@ class LabelSet:
 
 
 def embed(labels: Sequence[str], templates: Sequence[str], embed_text: TextEmbedder) -> LabelSet:
-    """Embeds the labels: the mean over templates of unit-norm embeddings, made unit norm (CLIP, section 3.1.4)."""
+    """Embeds each label: the normalised mean of its unit-norm embeddings over templates (CLIP, section 3.1.4)."""
     prompts = [template.replace("{}", label) for label in labels for template in templates]
     mean = embed_text(prompts).reshape([len(labels), len(templates), -1]).mean(axis=1, dtype=np.float64)
     unit = mean / np.linalg.norm(mean, axis=1, keepdims=True)
@@ -41,5 +41,5 @@ def embed(labels: Sequence[str], templates: Sequence[str], embed_text: TextEmbed
 
 
 def widest(label_sets: Mapping[str, LabelSet]) -> int:
-    """The labels of the largest set; 1 where there is none."""
+    """The number of labels of the largest set; 1 if there is no set."""
     return max((len(one.labels) for one in label_sets.values()), default=1)

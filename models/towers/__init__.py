@@ -1,1 +1,1 @@
-"""The image tower, the text tower, and the transformer that both are made of."""
+"""The image tower, the text tower, and the transformer that both use."""

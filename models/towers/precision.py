@@ -1,4 +1,4 @@
-"""The precision that layers compute in; their weights are float32 always."""
+"""The precision in which layers compute; their weights are always float32."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 @contextlib.contextmanager
 def layers_compute_in(dtype: str) -> Iterator[None]:
-    """Layers made inside compute in "float32" or "bfloat16"."""
+    """Layers that are created in this context compute in `dtype`: "float32" or "bfloat16"."""
     usual = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(_POLICIES[dtype])
     try:

@@ -1,8 +1,8 @@
-"""Rematerialisation that XLA cannot undo: a block's activations are computed again in the backward pass.
+"""Rematerialisation that XLA cannot undo: the backward pass computes a block's activations again.
 
-Plain recomputation does not save memory under XLA: its common-subexpression elimination finds that the second forward
-pass equals the first, and keeps the first. The recomputation here reads its inputs through an optimisation barrier,
-which XLA does not look through.
+Plain recomputation does not save memory under XLA: common-subexpression elimination finds that the second forward pass
+equals the first, and keeps the first. The recomputation here reads its inputs through an optimisation barrier, so that
+XLA does not see that both are equal.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Block = Callable[[tf.Tensor], tf.Tensor]
 
 
 def rematerialize(block: Block) -> Block:
-    """The same function of one tensor and of the variables it reads, keeping nothing but its input; under XLA only."""
+    """Makes the backward pass of `block` compute its activations again, so that only its input is kept; XLA only."""
 
     @tf.custom_gradient
     def rematerialized(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:

@@ -10,8 +10,8 @@ from models.towers import transformer
 class TextTower(keras.layers.Layer):
     """int32 [N, length] token ids -> [N, embedding_dim], not normalised.
 
-    Padding is attended to, as in SigLIP: texts must always be padded to the full length, in training and in serving.
-    A bottleneck K makes the token embedding [vocabulary_size, K], and a projection [K, width] without bias.
+    The tower attends to padding, as in SigLIP, so training and serving must pad every text to the full length. With a
+    bottleneck K, the token embedding is [vocabulary_size, K], and a projection [K, width] without bias follows.
     """
 
     def __init__(

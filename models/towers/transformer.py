@@ -1,4 +1,4 @@
-"""The pre-LN transformer encoder both towers share (SigLIP, arXiv 2303.15343, section 4; ViT, arXiv 2010.11929)."""
+"""The pre-LN transformer encoder that both towers share (SigLIP, arXiv 2303.15343, section 4; ViT, 2010.11929)."""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -72,7 +72,7 @@ class EncoderBlock(keras.layers.Layer):
 class Encoder(keras.layers.Layer):
     """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width].
 
-    With `remat`, a block's activations are computed again in the backward pass; this needs XLA.
+    With `remat`, the backward pass computes the activations of each block again; this needs XLA.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class HeldOut:
         serialized = next(iter(tfrecords.read_shards(patterns).batch(rows)))
         captions = tfrecords.parse(serialized, (features.CAPTION,))[features.CAPTION]
         self._captions = captions.numpy()
-        self._shown = tfrecords.parse_pictures(serialized).numpy()
+        self._shown = tfrecords.parse_picture_ids(serialized).numpy()
         self._token_ids = tokenizer(captions)
         self._distribution = distribution
         dim = objective.views.image_embedding

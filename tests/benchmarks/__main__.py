@@ -1,4 +1,4 @@
-"""All benchmarks: `make bench`. Ratios are against a baseline that is timed in turn with what it is compared to."""
+"""All benchmarks: `make bench`. A ratio compares something with a baseline; both are timed in turn."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from tests.benchmarks import build, loss_memory, near_duplicates, quickstart, se
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of each ratio")
+    parser.add_argument("--rounds", type=int, default=15, help="number of rounds of each ratio")
     parser.add_argument("--only", choices=["steps", "memory", "data", "quickstart", "serving"], help="run one group")
     options = parser.parse_args()
     exceeded = 0

@@ -1,4 +1,4 @@
-"""The data plane on one core, against a loop that only decodes with Pillow and writes the same TFRecords."""
+"""The build on one core, compared with a loop that only decodes with Pillow and writes the same TFRecords."""
 
 import io
 import os
@@ -15,11 +15,11 @@ from PIL import Image
 
 from tests.benchmarks.measure import Ratio, ratio
 
-_ROWS, _PICTURES, _SIDE = 16000, 500, 256  # a pipeline's start, 2 s, is not what a row costs
+_ROWS, _PICTURES, _SIDE = 16000, 500, 256  # many rows, so that the pipeline's start of 2 s hardly counts
 
 
 def photos(count: int, side: int) -> list[bytes]:
-    """Smooth noise in JPEG: 30 kB each at 256 pixels, as photos have."""
+    """Smooth noise in JPEG, as large as photos: 30 kB each at 256 pixels."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(count):
@@ -32,7 +32,7 @@ def photos(count: int, side: int) -> list[bytes]:
 
 
 def write_tar(path: pathlib.Path, rows: int, side: int, first: int = 0, different: int = _PICTURES) -> None:
-    """A WebDataset of so many `photos`, in which no two rows share a caption; they are numbered from `first` on."""
+    """Writes a WebDataset of `rows` photos with distinct captions; its rows are numbered from `first` on."""
     pictures = photos(different, side)
     with tarfile.open(path, "w") as tar:
         for number in range(first, first + rows):
@@ -57,7 +57,7 @@ def _bare_loop(tar_path: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def build(tar_path: pathlib.Path, target: pathlib.Path, *flags: str) -> None:
-    """Builds shards of tar files, as `python -m pipeline.build` does, with these flags of Beam."""
+    """Builds shards from tar files, as `python -m pipeline.build` does; `flags` are Beam's."""
     import apache_beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -70,7 +70,7 @@ def build(tar_path: pathlib.Path, target: pathlib.Path, *flags: str) -> None:
 
 
 def run(rounds: int = 5) -> tuple[str, Ratio]:
-    """A line with rows per second, and the ratio of times; both run on one core, in this process."""
+    """A line with rows per second, and the ratio of times. Both run on one core, in this process."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:

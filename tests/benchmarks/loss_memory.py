@@ -1,6 +1,6 @@
-"""Peak memory of loss and gradients against |B|: ring, the same ring differentiated by TensorFlow, and dense.
+"""Peak memory of loss and gradients by batch size |B|: ring, the same ring differentiated by TensorFlow, and dense.
 
-python -m tests.benchmarks.loss_memory FORM N B    prints the bytes that one process needs more than before
+python -m tests.benchmarks.loss_memory FORM N B    prints by how many bytes the peak of a process rises
 """
 
 import os
@@ -33,7 +33,7 @@ def _measure(form: str, replicas: int, batch: int) -> int:
     made = strategies.create(settings.RuntimeSettings("mirrored", devices))
 
     def autodiff_ring(image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """Each hop's block left to TensorFlow's tape: right for the images, and for memory what one would expect."""
+        """Leaves the block of each hop to TensorFlow's tape; only the gradient of the pictures is right."""
         total = dense_sigmoid_loss(image, text, log_scale, bias)
         for _ in range(replicas - 1):
             text = made.collectives.permute(text)
@@ -60,14 +60,14 @@ def _measure(form: str, replicas: int, batch: int) -> int:
     def inputs(rows: int) -> values.PerReplica:
         return values.PerReplica([tf.random.normal([rows, _WIDTH], seed=i) for i in range(replicas)])
 
-    run(inputs(8), inputs(8))  # tracing and threads
+    run(inputs(8), inputs(8))  # warm-up: traces, and starts threads
     before = _peak()
     run(inputs(batch // replicas), inputs(batch // replicas))
     return _peak() - before
 
 
 def run(batches: tuple[int, ...] = (2048, 4096, 8192), replicas: int = 8) -> list[str]:
-    """Lines of a table, MB."""
+    """The lines of a table, in MB."""
     lines = [f"peak memory of loss and gradients over {replicas} replicas in one process, MB (width {_WIDTH})"]
     lines.append("|B|".rjust(8) + "".join(form.rjust(16) for form in FORMS))
     for batch in batches:

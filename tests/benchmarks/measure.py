@@ -1,4 +1,4 @@
-"""Ratios of two things timed in turn, with the noise of the machine beside them."""
+"""Ratios of the times of two functions, measured in turn, and the noise of the machine."""
 
 import dataclasses
 import statistics
@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """How long `ours` takes against `baseline`.
+    """The time of `ours`, divided by the time of `baseline`.
 
     Attributes:
       name: what is compared.
-      median: of the rounds' ratios; 1 is the baseline.
-      low, high: quartiles of the ratios.
-      noise: the same half-distance of quartiles for the baseline against itself, which is what no change looks like.
-      limit: what the median may be, where a claim is made.
+      median: the median of the ratios of all rounds; 1 is the baseline.
+      low, high: the quartiles of the ratios.
+      noise: half the distance between the quartiles of the baseline against itself: the ratio that means no change.
+      limit: the largest median that the project claims; infinite for no claim.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Ratio:
 
     @property
     def kept(self) -> bool:
-        """Whether the median is below the limit."""
+        """Whether the median is at most the limit."""
         return self.median <= self.limit
 
 
 def ratio(
     name: str, ours: Callable[[], object], baseline: Callable[[], object], rounds: int, limit: float = float("inf")
 ) -> Ratio:
-    """Times both in turn, after one round that does not count; the order changes from round to round."""
+    """Times both in turn, in an order that alternates; one round before that does not count."""
     ours(), baseline()
     ratios, noise = [], []
     for number in range(rounds):

@@ -1,4 +1,4 @@
-"""Near duplicates among ten times the hashes: ten times the time, or nearly."""
+"""The search for near-duplicates takes about ten times as long among ten times as many hashes."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def run(rounds: int) -> list[Ratio]:
 
 
 def _near(rows: int) -> Callable[[], int]:
-    """Finds the near pairs among random hashes, one in ten of which has a near one."""
+    """A function that finds the near pairs among random hashes; one hash in ten has a near one."""
     draw = np.random.default_rng(rows)
     values = draw.integers(0, 2**64, rows, dtype=np.uint64)
     flipped = np.uint64(1) << draw.integers(0, 64, rows // 10).astype(np.uint64)

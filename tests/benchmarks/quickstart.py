@@ -1,4 +1,4 @@
-"""What the quickstart's trainer does a second, and how much of its time it waits for data: its first 300 steps."""
+"""Examples per second of the quickstart's training, and the share of time that it waits for batches: 300 steps."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ _GIN = pathlib.Path(__file__).parents[2] / "gin" / "quickstart.gin"
 
 
 def run(steps: int = 300) -> str:
-    """One line; medians over the log's rows."""
+    """One line, with medians over the rows of the log."""
     with tempfile.TemporaryDirectory() as folder:
         local_runner.run([str(_GIN)], [f"Training.steps = {steps}"], folder, dry_run=False)
         (log,) = pathlib.Path(folder).rglob("training_log.jsonl")

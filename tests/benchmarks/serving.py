@@ -1,4 +1,4 @@
-"""Requests over TF Serving's protos against the same model in this process: as eager Keras, and as a SavedModel."""
+"""Requests over TF Serving's protos, compared with the same model in this process: eager Keras, and a SavedModel."""
 
 import dataclasses
 import pathlib
@@ -12,26 +12,22 @@ import tf_keras as keras
 
 from components.serving_clients import Client, GrpcClient, LocalClient
 from components.vocabulary_trainer.executor import train
-from models import objectives, settings
+from models import objectives
 from models.inputs import images
 from models.inputs.tokenizer import Tokenizer
 from models.serving import export, label_sets
 from tests.benchmarks.measure import Ratio, ratio
+from tests.benchmarks.models import QUICKSTART
 from tests.pictures import shape_pairs
 from tests.served import process_server
 
 _LABELS, _BAKED = 8, "shapes"
 _ZERO_SHOT = f"zero-shot with {_LABELS} labels"
-# The quickstart's model.
-_CONFIG = settings.SiglipSettings(
-    settings.ImageTowerSettings(size=48, patch=12, width=128, depth=4, heads=4, mlp_dim=512),
-    settings.TextTowerSettings(length=22, width=128, depth=2, heads=4, mlp_dim=512),
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """The quickstart's model, untrained: as Keras objects, and as what was saved of them."""
+    """The quickstart's model, untrained: its Keras objects, and the SavedModel of them."""
 
     objective: objectives.Objective
     tokenizer: Tokenizer
@@ -39,12 +35,12 @@ class Exported:
 
 
 def export_quickstart(folder: str) -> Exported:
-    """Makes it, with a vocabulary of the drawn shapes' captions, below `folder`."""
+    """Creates and exports the model below `folder`; its vocabulary is trained on the captions of the drawn shapes."""
     keras.utils.set_random_seed(0)
     vocabulary = pathlib.Path(folder) / "vocabulary.model"
     vocabulary.write_bytes(train([caption for _, caption, _ in shape_pairs()], 320))
-    tokenizer = Tokenizer(str(vocabulary), _CONFIG.text_tower)
-    objective = objectives.create(_CONFIG, tokenizer.vocabulary_size)
+    tokenizer = Tokenizer(str(vocabulary), QUICKSTART.text_tower)
+    objective = objectives.create(QUICKSTART, tokenizer.vocabulary_size)
     texts = [label.decode() for label in _inputs(1)[2]]
     baked = label_sets.embed(
         texts, ("{}",), lambda some: objective.embed_text(tokenizer.served(tf.constant(some))).numpy()
@@ -54,7 +50,7 @@ def export_quickstart(folder: str) -> Exported:
 
 
 def run(rounds: int) -> tuple[list[str], list[Ratio]]:
-    """Lines of p50 and p99, and the ratios of times, for batches of 1 and 32."""
+    """Lines with p50 and p99, and the ratios of times, for batches of 1 and 32."""
     lines, ratios = [], []
     with tempfile.TemporaryDirectory() as folder:
         exported = export_quickstart(folder)
@@ -100,7 +96,7 @@ def _eager(exported: Exported, rows: int) -> dict[str, Callable[[], object]]:
     objective, tokenizer = exported.objective, exported.tokenizer
 
     def embed_image() -> tf.Tensor:
-        return objective.embed_image(images.decode_batch(tf.constant(pictures), _CONFIG.image_input))
+        return objective.embed_image(images.decode_batch(tf.constant(pictures), QUICKSTART.image_input))
 
     def embed_text(values: list[bytes]) -> tf.Tensor:
         return objective.embed_text(tokenizer.served(tf.constant(values)))

@@ -1,6 +1,6 @@
-"""A served model under mixed load: what it answers, how fast, and whether its memory stays where it is.
+"""A served model under mixed load: its answers, its rate, and whether its memory grows.
 
-`python -m tests.benchmarks.serving_load --seconds 600` prints the figures. All is on this machine's loopback.
+`python -m tests.benchmarks.serving_load --seconds 600` prints the figures. Requests go over this machine's loopback.
 """
 
 import argparse
@@ -23,20 +23,20 @@ from tests.pictures import encode, shape_pairs
 from tests.served import process_server
 
 _CLIENTS = 2
-_PARTS = 5  # of the time; in the first of them memory settles
+_PARTS = 5  # of the time; in the first one, memory settles
 Request = tuple[str, Mapping[str, Sequence[bytes]]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What came of it; bytes are of the server's resident memory.
+    """The result; bytes are the server's resident memory.
 
     Attributes:
-      seconds: how long it lasted.
-      answered, refused: requests; all of those that were refused had a broken picture, and were told its row.
-      settled_bytes: after the first fifth of the time.
-      largest_bytes: since then.
-      median_bytes: in each fifth of the time; a leak rises to the end, what only settles does not.
+      seconds: how long the load lasted.
+      answered, refused: numbers of requests; every refused one had a broken picture, and the refusal named its row.
+      settled_bytes: memory after the first fifth of the time.
+      largest_bytes: the largest memory after that.
+      median_bytes: the median in each fifth of the time; with a leak it rises until the end.
     """
 
     seconds: float
@@ -57,12 +57,12 @@ class Load:
 
     @property
     def growth_bytes(self) -> int:
-        """How far memory rose above what it was after the first fifth of the time."""
+        """How far memory rose above its value after the first fifth of the time."""
         return self.largest_bytes - self.settled_bytes
 
 
 def requests() -> tuple[list[Request], Request]:
-    """Those that a server answers, of one row and of many, of small and large pictures; and one that it refuses."""
+    """Requests that a server answers, with one row or many, and small or large pictures; and one that it refuses."""
     pictures, captions, _ = zip(*shape_pairs()[:32], strict=True)
     texts = [caption.encode() for caption in captions]
     photo = encode(Image.effect_noise((900, 700), 90).convert("RGB"), "JPEG")
@@ -79,10 +79,10 @@ def requests() -> tuple[list[Request], Request]:
 
 
 def run(saved_model: str, seconds: float) -> Load:
-    """Two clients ask for so long, and for two rounds at least, each its next request as soon as it has an answer.
+    """Runs two clients for `seconds`, and at least two rounds; each sends its next request after the last answer.
 
     Raises:
-      AssertionError: an answer is not the local one to 1e-5, or a broken picture was not refused by its row.
+      AssertionError: an answer is not the local one to 1e-5, or no refusal named the row of a broken picture.
       serving_clients.NoAnswer: the server failed.
     """
     good, broken = requests()

@@ -1,4 +1,4 @@
-"""What the data plane moves between workers on several machines: bytes per row, of each part and stage."""
+"""Bytes per row that each part and stage of the data plane moves between workers on several machines."""
 
 import collections
 import contextlib
@@ -23,7 +23,7 @@ _ROWS = 1000
 
 @contextlib.contextmanager
 def shuffled_bytes() -> Iterator[dict[str, int]]:
-    """Gives {transform that groups: bytes of the encoded elements that went into it} of Beam's in-process runner."""
+    """Yields {transform that groups: bytes of its encoded input elements}, counted in Beam's in-process runner."""
     found: dict[str, int] = collections.Counter()
     get_buffer, append = execution.BundleContextManager.get_buffer, execution.GroupingBuffer.append
 
@@ -49,9 +49,9 @@ def _plain(transform: str) -> str:
 
 
 def measure(tar: str, folder: pathlib.Path, one_machine: bool = False) -> dict[str, dict[str, int]]:
-    """{part of the data plane: {transform: bytes}} for a WebDataset, with duplicates sought by pixels and hashes.
+    """{part of the data plane: {transform: bytes}} for a WebDataset; the Deduper compares pixels and hashes.
 
-    On one machine pictures lie on its disk, and only their places move.
+    On one machine, pictures stay on its disk, and only their places move.
     """
     settings = build.ImageTextGenSettings(WebDatasetSource(tar), shards=1, salt="bench", compression="")
     layout = settings.layout

@@ -1,4 +1,4 @@
-"""The train step: ring against dense loss at N = 1, compiled against not, micro-batches and remat against none."""
+"""Times of the training step: ring and dense loss at N = 1; with and without XLA, micro-batches, rematerialisation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,16 +13,10 @@ from models.losses import sigmoid
 from models.objectives import siglip
 from models.training.step import TrainStep
 from tests.benchmarks.measure import Ratio, ratio
+from tests.benchmarks.models import QUICKSTART
 from tests.dense_losses import dense_sigmoid_loss
 
-# The quickstart's model and batch.
-_CONFIG = settings.TrainingSettings(
-    objective=settings.SiglipSettings(
-        settings.ImageTowerSettings(size=48, patch=12, width=128, depth=4, heads=4, mlp_dim=512),
-        settings.TextTowerSettings(length=22, width=128, depth=2, heads=4, mlp_dim=512),
-    ),
-    batch_size=64,
-)
+_CONFIG = settings.TrainingSettings(objective=QUICKSTART, batch_size=64)
 _VOCABULARY = 1200
 
 

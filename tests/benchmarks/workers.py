@@ -1,4 +1,4 @@
-"""The data plane with two worker processes against one, on a machine with two cores."""
+"""The build with two worker processes, compared with one, on a machine with two cores."""
 
 import os
 import pathlib
@@ -10,11 +10,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from tests.benchmarks.build import build, write_tar
 from tests.benchmarks.measure import Ratio, ratio
 
-_FILES, _ROWS, _SIDE = 8, 2000, 256  # processes take ten seconds to start, which is not what a row costs
+_FILES, _ROWS, _SIDE = 8, 2000, 256  # many rows, so that the processes' start of ten seconds hardly counts
 
 
 def run(rounds: int = 3) -> Ratio:
-    """The ratio of times, of processes that start included; .5 would be perfect."""
+    """The ratio of times, which include the start of processes; .5 would be perfect."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         for number in range(_FILES):

@@ -1,10 +1,13 @@
-"""Compiles programs for TPU v4 with libtpu, no TPU attached; a script of .venv-tpu, which has jax and no TensorFlow.
+"""Compiles programs for TPU v4 with libtpu, with no TPU attached.
 
-    python aot.py FOLDER...    each as tests.tpu.program writes it, for 4, 16 or 64 replicas
+This script runs in .venv-tpu, which has jax and no TensorFlow:
 
-Prints a line of JSON a folder: bytes of `arguments`, `outputs`, of these `aliased` with arguments, and `temporaries` on
-one chip; `flops` as the compiler counts them; how many `permutes`, `sums` and `gathers` the program has; `seconds`
-of compilation. Or `refused`: libtpu's message, where the program does not fit. That on worker hostnames is harmless.
+    python aot.py FOLDER...    each is a folder of tests.tpu.program, for 4, 16 or 64 replicas
+
+It prints a line of JSON for each folder. `arguments`, `outputs` and `temporaries` are bytes on one chip; `aliased` are
+the bytes of outputs that replace arguments. `flops` are as the compiler counts them. `permutes`, `sums` and `gathers`
+count the collectives of the program. `seconds` is the time of compilation. If the program does not fit, the line has
+`refused` instead: libtpu's message. libtpu's warning about worker hostnames is harmless.
 """
 
 import json
@@ -14,7 +17,7 @@ import re
 import sys
 import time
 
-# The lock that keeps two processes from one TPU would also keep them from compiling.
+# Otherwise, the lock that allows one process to a TPU would allow only one to compile.
 os.environ.update(TPU_SKIP_MDS_QUERY="1", JAX_PLATFORMS="cpu", ALLOW_MULTIPLE_LIBTPU_LOAD="1")
 
 from jax._src.interpreters import mlir
@@ -27,7 +30,7 @@ TOPOLOGY = {4: "v4:2x2x1", 16: "v4:2x2x4", 64: "v4:4x4x4"}
 
 def compile_for_tpu(folder):
     replicas = json.loads((folder / "program.json").read_text())["replicas"]
-    name = TOPOLOGY[replicas]  # with megacore, one device a chip
+    name = TOPOLOGY[replicas]  # with megacore, a chip is one device
     devices = topologies.get_topology_desc(platform="tpu", topology_name=name, chip_config_name="megacore").devices
     if len(devices) != replicas:
         raise ValueError(f"{name} has {len(devices)} devices, but {folder} is a program for {replicas}")

@@ -1,4 +1,4 @@
-"""The programs that tests.tpu.trace can make: our TrainStep with our optimisers and losses."""
+"""The programs that tests.tpu.trace can write: our TrainStep with our optimisers and losses."""
 
 import pathlib
 
@@ -25,7 +25,7 @@ _BOXES = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 64: (4, 4, 4)}
 
 
 def ring(replicas: int) -> list[int]:
-    """Our order of the chips of a box."""
+    """The ring order of the chips of a box."""
     return topology.ring_order([(*chip, 0) for chip in np.ndindex(_BOXES.get(replicas, (replicas, 1, 1)))])
 
 
@@ -38,7 +38,7 @@ def linear_step(
     micro_batches: int = 1,
     broken: str = "",
 ) -> None:
-    """Two linear towers and AdamW, clipped; the gradients are among the outputs."""
+    """A step of two linear towers with AdamW and clipping; the gradients are among its outputs."""
     strategy = fake_tpu_strategy(replicas)
     config = settings.TrainingSettings(
         optimizer=settings.AdamWSettings(
@@ -92,7 +92,7 @@ def _model_config(
 def _model_step(
     config: settings.TrainingSettings, vocabulary_size: int, collectives: Collectives
 ) -> tuple[TrainStep, list[tf.Variable]]:
-    """The step, and all variables it may read."""
+    """The step, and all variables that it may read."""
     keras.utils.set_random_seed(config.seed)
     objective = objectives.create(config.objective, vocabulary_size, config.runtime)
     trained = optimizers.trainable(config.optimizer, objective.trainable_variables)
@@ -111,7 +111,7 @@ def _random_batch(config: settings.TrainingSettings, replicas: int, vocabulary_s
 
 
 def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, steps: int = 0, **sizes: object) -> None:
-    """SigLIP with Adafactor; without `steps`, to be compiled only."""
+    """A step of SigLIP with Adafactor; with `steps` = 0, the program is only compiled."""
     strategy, config = fake_tpu_strategy(replicas), _model_config(replicas, **sizes)
     with strategy.scope():
         step, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
@@ -129,7 +129,7 @@ def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, st
 
 
 def one_device(folder: pathlib.Path, vocabulary_size: int, steps: int, **sizes: object) -> None:
-    """Trains what `model` traces on this machine, the whole batch on one device, and writes results.npz."""
+    """Trains the same model as `model` here, the whole batch on one device, and writes results.npz."""
     config = _model_config(1, **sizes)
     step, _ = _model_step(config, vocabulary_size, OneDevice())
     (pixels,), (token_ids,) = _random_batch(config, 1, vocabulary_size)
@@ -141,7 +141,7 @@ def one_device(folder: pathlib.Path, vocabulary_size: int, steps: int, **sizes: 
 
 
 def loss(folder: pathlib.Path, replicas: int, form: str, rows: int = 256, width: int = 128) -> None:
-    """The sigmoid loss and its gradients alone."""
+    """Only the sigmoid loss and its gradients."""
 
     class Permute(Tpu):
         def permute(self, tensor: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The three commands behind the proofs, each a process of its own: trace (TensorFlow), run and compile (jax)."""
+"""The three commands behind the TPU tests, each in its own process: trace (TensorFlow), run and compile (jax)."""
 
 import fcntl
 import functools
@@ -26,7 +26,7 @@ def run(folders: Iterable[pathlib.Path]) -> None:
 
 
 def compile_for_tpu(folders: Iterable[pathlib.Path]) -> list[dict]:
-    """Compiles programs for TPU v4; what tests/tpu/aot.py says of each. One process at a time, on the whole machine."""
+    """Compiles programs for TPU v4; returns the output of tests/tpu/aot.py for each. One process at a time runs it."""
     with open(pathlib.Path(tempfile.gettempdir()) / "siglip-tfx-libtpu.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         output = _output([_python(), str(HERE / "aot.py"), *map(str, folders)])
@@ -35,7 +35,7 @@ def compile_for_tpu(folders: Iterable[pathlib.Path]) -> list[dict]:
 
 @functools.cache
 def _python() -> str:
-    """The interpreter of .venv-tpu, made where it is missing or outdated."""
+    """The interpreter of .venv-tpu, which is created if it is missing or outdated."""
     _output([str(ROOT / "requirements" / "make_tpu_venv.sh")])
     return str(ROOT / ".venv-tpu" / "bin" / "python")
 

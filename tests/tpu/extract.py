@@ -1,8 +1,8 @@
-"""Turns a traced TPUStrategy step into one replica's XLA-compilable function, collectives kept.
+"""Turns a traced TPUStrategy step into a function of one replica that XLA can compile, with its collectives.
 
-TensorFlow has no XLA:CPU kernel for CollectivePermute and CrossReplicaSum. Each becomes an XlaCallModule node that
-holds the same collective in StableHLO, which every XLA backend compiles. Such a node has no gradient, so this is done
-after autodiff.
+TensorFlow has no XLA:CPU kernel for CollectivePermute and CrossReplicaSum. This module replaces each by an
+XlaCallModule node that holds the same collective in StableHLO, which every XLA backend compiles. Such a node has no
+gradient, so the replacement comes after autodiff.
 """
 
 import collections
@@ -26,7 +26,7 @@ def _mlir_type(dtype: tf.DType, shape: Sequence[int]) -> str:
 
 
 def _module(op: str, dtype: tf.DType, shape: Sequence[int], rows: Sequence[Sequence[int]]) -> str:
-    """StableHLO of one collective; rows: its source_target_pairs or replica groups."""
+    """StableHLO of one collective; `rows` are its source_target_pairs or replica groups."""
     whole, element = _mlir_type(dtype, shape), _mlir_type(dtype, [])
     dense = f"dense<{np.asarray(rows).tolist()}> : tensor<{len(rows)}x{len(rows[0])}xi64>"
     call = {
@@ -41,7 +41,7 @@ def _module(op: str, dtype: tf.DType, shape: Sequence[int], rows: Sequence[Seque
 
 
 def collective_permute(tensor: tf.Tensor, pairs: Sequence[Sequence[int]]) -> tf.Tensor:
-    """What CollectivePermute would return, for a function that is compiled by itself. No gradient."""
+    """The result of CollectivePermute, for a function that XLA compiles without TPUStrategy. Has no gradient."""
     (result,) = gen_xla_ops.xla_call_module(
         args=[tensor],
         version=_MODULE_VERSION,
@@ -72,7 +72,7 @@ def _replace_collective(node: node_def_pb2.NodeDef, rows: np.ndarray) -> None:
 
 
 def _rewrite(nodes: Sequence[node_def_pb2.NodeDef]) -> None:
-    """Replaces collectives, strips devices and TPU markers, points calls at the renamed functions; in place."""
+    """Replaces collectives, removes devices and TPU markers, and makes calls use the renamed functions; in place."""
     constants = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in nodes if node.op == "Const"}
     for node in nodes:
         node.device = ""
@@ -86,20 +86,20 @@ def _rewrite(nodes: Sequence[node_def_pb2.NodeDef]) -> None:
 
 
 def count_ops(traced: tf.types.experimental.ConcreteFunction) -> collections.Counter:
-    """How often each op type occurs in a traced step, bodies of loops and branches included."""
+    """Counts each op type in a traced step, including the bodies of loops and branches."""
     graph_def = traced.graph.as_graph_def()
     bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
     return collections.Counter(node.op for body in bodies for node in body)
 
 
 def extract(traced: tf.types.experimental.ConcreteFunction) -> Callable[..., list[tf.Tensor]]:
-    """One replica's program as a function of replica 0's arguments, giving the outputs of one replica.
+    """Returns one replica's program as a function: arguments of replica 0 -> outputs of one replica.
 
-    Wrap it in tf.function(jit_compile=True). Variables are captured (replica 0's copy; all start equal) and updated.
-    What the program asks of its replica's number becomes XlaReplicaId.
+    Wrap it in tf.function(jit_compile=True). It captures and updates variables: the copies of replica 0, as all copies
+    start equal. Reads of the replica id become XlaReplicaId.
 
     Args:
-      traced: a strategy.run step traced under the fake strategy with PerReplica arguments.
+      traced: a step given to strategy.run, traced under the fake strategy with PerReplica arguments.
     """
     graph = traced.graph
     operations = graph.get_operations()
@@ -115,14 +115,14 @@ def extract(traced: tf.types.experimental.ConcreteFunction) -> Callable[..., lis
     _rewrite(nodes)
     body = graph_pb2.GraphDef(versions=graph_def.versions, library=graph_def.library, node=nodes)
     for function in body.library.function:
-        function.signature.name += _SUFFIX  # under its old name, the unrewritten function already there would win
+        function.signature.name += _SUFFIX  # its old name belongs to the function before rewriting
         _rewrite(function.node_def)
         context.context().add_function_def(function)
 
     variables = {i.name: o for i, o in zip(graph.internal_captures, graph.external_captures, strict=True)}
     sources = {op.name: op.inputs[0] for op in entries}
     fed = {source.name for source in sources.values()} - set(variables)
-    order = [tensor.name for tensor in graph.inputs if tensor.name in fed]  # as replica 0's arguments were passed
+    order = [tensor.name for tensor in graph.inputs if tensor.name in fed]  # in the order of replica 0's arguments
 
     def one_replica(*arguments: tf.Tensor) -> list[tf.Tensor]:
         argument_of = dict(zip(order, arguments, strict=True))
@@ -136,7 +136,7 @@ def extract(traced: tf.types.experimental.ConcreteFunction) -> Callable[..., lis
             if [tf.get_static_value(tensor) for tensor in op.inputs] == list(range(len(op.inputs))):
                 return gen_xla_ops.xla_replica_id()
             raise ValueError(
-                f"{op.name} reads {source.name}; an input must be an argument, a variable or the replica's number. "
+                f"{op.name} reads {source.name}; an input must be an argument, a variable or the replica id. "
                 "Compute it inside the function given to strategy.run, or pass it as a PerReplica argument."
             )
 

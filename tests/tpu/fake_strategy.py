@@ -1,8 +1,8 @@
-"""A tf.distribute.TPUStrategy over N logical CPUs: it traces the real TPU program with no TPU attached.
+"""A tf.distribute.TPUStrategy over N logical CPUs, which traces the real TPU program with no TPU attached.
 
-The concrete function of a strategy.run step is then the graph that a TPU would get: tpu.replicate, CollectivePermute,
-CrossReplicaSum. It cannot be executed; tests.tpu.extract makes a program of it that can. Functions given to
-strategy.run must have a name: TPU lowering refuses lambdas.
+The concrete function of a step in strategy.run is the graph that a TPU would get: tpu.replicate, CollectivePermute,
+CrossReplicaSum. It cannot run; tests.tpu.extract turns it into a program that can. Give strategy.run functions with a
+name: TPU lowering refuses lambdas.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ _HOST = "/job:localhost/replica:0/task:0/device:"
 
 
 class _Resolver:
-    """What TPUStrategy's constructor asks of a TPUClusterResolver: one host, num_replicas cores."""
+    """The parts of a TPUClusterResolver that TPUStrategy's constructor uses: one host with num_replicas cores."""
 
     task_type = task_id = None
 
@@ -39,9 +39,9 @@ class _Resolver:
 
 
 def fake_tpu_strategy(num_replicas: int) -> tf.distribute.Strategy:
-    """A TPUStrategy of that many replicas, over the first of the devices made."""
+    """A TPUStrategy of `num_replicas` replicas, over the first logical CPUs."""
     strategy = tf.distribute.TPUStrategy(_Resolver(num_replicas))
-    # Variables must live somewhere that exists: replica i's copies go to CPU:i. Packed handles would need a TPU.
+    # Variables need a device that exists: those of replica i go to CPU:i. Packed handles would need a TPU.
     strategy.extended._tpu_devices = np.array([[f"{_HOST}CPU:{i}"] for i in range(num_replicas)])
     strategy._enable_packed_variable_in_eager_mode = False
     return strategy

@@ -1,4 +1,4 @@
-"""A training objective small enough to be worked out by hand: two linear towers, and either of our losses."""
+"""A training objective whose gradients can be derived by hand: two linear towers, and either of our losses."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ class Linear:
 
     def encode(self, batch: Batch) -> Encoded:
         kernel, table = self._variables["image/kernel"], self._variables["text/embeddings"]
-        pixels = tf.round((batch["images"] + 1.0) * 127.5)  # bytes again, free of float32's rounding
+        pixels = tf.round((batch["images"] + 1.0) * 127.5)  # back to bytes, which removes float32's rounding
         pixels = tf.reshape(tf.cast(pixels, kernel.dtype), [pixels.shape[0], -1]) / 127.5 - 1.0
         words = tf.reduce_mean(tf.gather(table, batch["token_ids"]), axis=1)
         return {
@@ -46,7 +46,7 @@ class Linear:
             share = softmax_loss(encoded["image"], encoded["text"], log_scale, collectives)
         if self._broken == "local_scaling":  # as if divided by b, not by N * b
             share *= collectives.num_replicas
-        if self._broken == "scaled_gradient":  # the loss itself stays right
+        if self._broken == "scaled_gradient":  # only the gradient is wrong
             share = share * collectives.num_replicas - tf.stop_gradient(share * (collectives.num_replicas - 1))
         return share, mean_logits(encoded, tf.exp(log_scale), bias, collectives)
 
@@ -55,7 +55,7 @@ class Linear:
 
 
 class Collective(Tpu):
-    """The TPU's collectives in either form, with float64 sums, and broken on demand."""
+    """The TPU's collectives with a chosen form, float64 sums, and a fault if `broken` names one."""
 
     def __init__(self, ring: Sequence[int], form: str, broken: str = "") -> None:
         super().__init__(ring)
@@ -66,7 +66,9 @@ class Collective(Tpu):
         self._calls += 1
         if self._broken == "reversed_gradient" and self._calls % 2 == 1:  # the loop sends the text's gradient first
             return tf.raw_ops.CollectivePermute(input=tensor, source_target_pairs=self._back)
-        if self._broken == "missing_hop" and self._calls == 2 * self.num_replicas - 1:  # the last, home
+        if (
+            self._broken == "missing_hop" and self._calls == 2 * self.num_replicas - 1
+        ):  # the last hop, back to the first replica
             return tensor
         return super().permute(tensor)
 
@@ -76,7 +78,7 @@ class Collective(Tpu):
         return [self._sum(tensor) for tensor in tensors]
 
     def _sum(self, tensor: tf.Tensor) -> tf.Tensor:
-        """Round the ring, since CrossReplicaSum has no float64."""
+        """Sums round the ring, since CrossReplicaSum has no float64."""
         total = tensor
         for _ in range(self.num_replicas - 1):
             tensor = super().permute(tensor)
@@ -85,7 +87,7 @@ class Collective(Tpu):
 
 
 class Recorder:
-    """An optimiser that remembers what it was last given."""
+    """An optimiser that remembers the last gradients."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer

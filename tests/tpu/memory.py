@@ -1,7 +1,8 @@
-"""What our train step takes of a TPU v4 chip, by libtpu's compiler: `python -m tests.tpu.memory [NAME...]` prints it.
+"""How much memory of a TPU v4 chip the training step needs, as libtpu's compiler says.
 
-Half an hour for all rows, and 20 GB of this machine's memory. The model is SigLIP Base: B/16 at 224 px, 64 tokens, a
-vocabulary of 32,000, bfloat16 towers, float32 weights, Adafactor; the slice is v4 2x2x1, 4 chips of 30.75 GiB.
+`python -m tests.tpu.memory [NAME...]` prints a table. All rows take half an hour and 20 GB of this machine's memory.
+The model is SigLIP Base: B/16 at 224 px, 64 tokens, a vocabulary of 32,000, bfloat16 towers, float32 weights,
+Adafactor. The slice is v4 2x2x1, 4 chips of 30.75 GiB.
 """
 
 import pathlib
@@ -10,7 +11,7 @@ import tempfile
 
 from tests.tpu import commands
 
-CHIP = 30.75 * 2**30  # bytes that libtpu lets a program have
+CHIP = 30.75 * 2**30  # bytes that libtpu allows a program
 _BASE = {"kind": "model", "replicas": 4, "size": "base"}
 CASES = {
     "4096": {"batch_size": 4096},
@@ -22,24 +23,24 @@ CASES = {
 
 
 def measure(folder: pathlib.Path, case: commands.Case) -> dict:
-    """What tests/tpu/aot.py says of one case."""
+    """The output of tests/tpu/aot.py for one case."""
     commands.trace({folder: case})
     (result,) = commands.compile_for_tpu([folder])
     return result
 
 
 def base(folder: pathlib.Path, name: str) -> dict:
-    """The same of SigLIP Base; `name` is of CASES."""
+    """The output of tests/tpu/aot.py for SigLIP Base, in the case `name` of CASES."""
     return measure(folder, {**_BASE, **CASES[name]})
 
 
 def needed(result: dict) -> int:
-    """Bytes of a chip: arguments, outputs that are not written over them, and temporaries."""
+    """Bytes on one chip: arguments, outputs that do not replace arguments, and temporaries."""
     return result["arguments"] + result["outputs"] - result["aliased"] + result["temporaries"]
 
 
 def row(name: str, result: dict) -> str:
-    """A line of the table; libtpu counts the FLOP of a loop's body, such as a micro-batch, once."""
+    """A row of the table; libtpu counts the FLOP of a loop's body, such as a micro-batch, only once."""
     if "refused" in result:
         return f"| {name} | refused: {result['refused'].splitlines()[0]} | | | | {result['seconds']:.0f} |"
     sizes = [result["arguments"], result["temporaries"], needed(result)]

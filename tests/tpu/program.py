@@ -1,8 +1,8 @@
 """One replica's program on disk, for tests.tpu.replicas and tests.tpu.aot.
 
-A folder has program.hlo.pb; program.hlo.txt, the same to read; program.json: `replicas`, the number of `steps` to run
-and of `arguments`, names of `outputs` and `variables`, `dtypes` of the latter, `updates` as {output: parameter}, how
-often each of `ops` occurs in the traced graph; and, where it can be run, inputs.npz.
+A folder has program.hlo.pb, its text program.hlo.txt, program.json and, if it can run, inputs.npz. program.json has
+`replicas`, the number of `steps` to run, the number of `arguments`, the names of `outputs` and `variables`, the
+`dtypes` of variables, `updates` as {output: parameter}, and the count of each of the `ops` in the traced graph.
 """
 
 import json
@@ -29,12 +29,12 @@ def write_program(
     """Writes the program of strategy.run(step).
 
     Args:
-      folder: made where missing.
+      folder: created if it is missing.
       strategy: from tests.tpu.fake_strategy.
-      step: of positional tensors.
-      arguments: [replicas, ...] each, or the spec of one replica's, for programs that are only compiled.
-      variables: all that the step may read, to name them.
-      steps: how often tests.tpu.replicas runs it.
+      step: a function of positional tensors.
+      arguments: [replicas, ...] each; or specs of one replica's arguments, for programs that are only compiled.
+      variables: all variables that the step may read; gives their names.
+      steps: how many steps tests.tpu.replicas runs.
     """
     replicas = strategy.num_replicas_in_sync
     specs = [a if isinstance(a, tf.TensorSpec) else tf.TensorSpec(a.shape[1:], a.dtype) for a in arguments]
@@ -67,7 +67,7 @@ def write_compiled(
     names: dict[int, str] | None = None,
     **description: object,
 ) -> list[tf.Tensor]:
-    """Writes the program of a function that XLA can compile; gives the handles of the variables it reads, in order."""
+    """Writes the program of a function that XLA can compile; returns the handles of the variables that it reads."""
     replica = tf.function(function, jit_compile=True, autograph=False)
     compiler_ir = replica.experimental_get_compiler_ir(*specs)
     hlo = compiler_ir(stage="hlo")
@@ -96,6 +96,6 @@ def _dtype(handle: tf.Tensor) -> tf.DType:
 
 
 def _read(handle: tf.Tensor) -> np.ndarray:
-    """The variable's value, bfloat16, which NumPy cannot save, as float32."""
+    """The variable's value; bfloat16, which NumPy cannot save, becomes float32."""
     value = tf.raw_ops.ReadVariableOp(resource=handle, dtype=_dtype(handle))
     return tf.cast(value, tf.float32).numpy() if value.dtype == tf.bfloat16 else value.numpy()

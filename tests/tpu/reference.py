@@ -1,16 +1,16 @@
-"""The training of tests.tpu.linear in NumPy and float64: one device, the whole batch, derivatives by hand."""
+"""Trains tests.tpu.linear in NumPy and float64: one device, the whole batch, derivatives by hand."""
 
 import numpy as np
 
-SIZE, LENGTH, WORDS, WIDTH, ROWS = 4, 5, 11, 16, 7  # ROWS: of one replica
+SIZE, LENGTH, WORDS, WIDTH, ROWS = 4, 5, 11, 16, 7  # ROWS is for one replica
 STEPS = 3
 RATE, DECAY, BETA_1, BETA_2, CLIP = 2.0**-7, 2.0**-4, 0.875, 0.96875, 2.0**-4
-EPSILON = 2.0**-10  # not smaller: of a gradient that is 0 but for rounding, Adam would make a full step
+EPSILON = 2.0**-10  # not smaller, or Adam would turn a gradient of rounding errors into a full step
 Arrays = dict[str, np.ndarray]
 
 
 def start() -> Arrays:
-    """Weights, exact in float32."""
+    """The initial weights, exact in float32."""
     rng = np.random.default_rng(0)
     weights = {
         "image/kernel": rng.normal(size=(SIZE * SIZE * 3, WIDTH)) * 0.1,
@@ -32,7 +32,7 @@ def batch(replicas: int) -> tuple[np.ndarray, np.ndarray]:
 def loss_and_gradients(
     weights: Arrays, pixels: np.ndarray, token_ids: np.ndarray, loss: str = "sigmoid"
 ) -> tuple[Arrays, Arrays]:
-    """Loss and mean logits, and the gradient of the loss by each weight."""
+    """The loss and mean logits, and the gradient of the loss by each weight."""
     count = len(pixels)
     inputs = np.float64(pixels).reshape(count, -1) / 127.5 - 1.0
     counts = np.stack([np.bincount(row, minlength=WORDS) for row in token_ids]) / LENGTH
@@ -52,7 +52,7 @@ def loss_and_gradients(
         "image/kernel": inputs.T @ image_backward(scale * by_logit @ text),
         "text/embeddings": counts.T @ text_backward(scale * by_logit.T @ image),
         "log_scale": np.sum(by_logit * similarity) * scale,
-        "bias": by_logit.sum() if loss == "sigmoid" else 0.0,  # a softmax does not see it
+        "bias": by_logit.sum() if loss == "sigmoid" else 0.0,  # the softmax loss does not depend on it
     }
 
 
@@ -81,14 +81,14 @@ def _normalized(rows: np.ndarray) -> tuple[np.ndarray, object]:
 
 
 def train(replicas: int, loss: str = "sigmoid") -> Arrays:
-    """Scalars and gradients of every step, [STEPS, 1, ...], and moments and weights after the last, [1, ...]."""
+    """Scalars and gradients of every step, [STEPS, 1, ...]; moments and weights after the last step, [1, ...]."""
     weights, (pixels, token_ids) = start(), batch(replicas)
     first, second = ({name: np.zeros_like(w) for name, w in weights.items()} for _ in range(2))
     rows = []
     for step in range(1, STEPS + 1):
         scalars, gradients = loss_and_gradients(weights, pixels, token_ids, loss)
         norm = np.sqrt(sum(np.sum(g**2) for g in gradients.values()))
-        assert norm > CLIP, f"the norm is {norm}: clipping is not active, lower CLIP"
+        assert norm > CLIP, f"the norm is {norm}: clipping is not active; lower CLIP"
         scalars |= {"gradient_norm": norm, "learning_rate": RATE, "bad_part": -1}
         for name, weight in weights.items():
             gradient = gradients[name] * CLIP / norm
@@ -107,7 +107,7 @@ def train(replicas: int, loss: str = "sigmoid") -> Arrays:
 
 
 def errors(got: Arrays, expected: Arrays) -> dict[str, float]:
-    """{group: largest distance of any replica's number from the reference's, as a share of the largest of these}."""
+    """{group: largest error of any replica, divided by the largest value of the reference}."""
     worst: dict[str, float] = {}
     for name, value in expected.items():
         error = np.abs(got[name] - value).max() / (np.abs(value).max() or 1.0)

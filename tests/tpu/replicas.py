@@ -1,9 +1,11 @@
-"""Runs N copies of each program on N XLA:CPU devices, collectives included; a script of .venv-tpu (jax, no TensorFlow).
+"""Runs N copies of each program on N XLA:CPU devices, including collectives.
 
-    python replicas.py FOLDER...
+This script runs in .venv-tpu, which has jax and no TensorFlow:
 
-A folder is as tests.tpu.program writes it, with inputs.npz. It gets results.npz: outputs, [steps, replicas, ...], and,
-as "variable/<name>", the variables after the last step, [replicas, ...].
+    python replicas.py FOLDER...    each is a folder of tests.tpu.program, with inputs.npz
+
+It writes results.npz to each folder: the outputs, [steps, replicas, ...], and as "variable/<name>" the variables after
+the last step, [replicas, ...].
 """
 
 import json
@@ -15,7 +17,7 @@ import numpy as np
 
 
 def load_program(folder):
-    """The program as StableHLO; call it in make_ir_context(). mhlo.copy, which compilers refuse, is dropped."""
+    """The program as StableHLO, without mhlo.copy, which compilers refuse; call it in make_ir_context()."""
     from jaxlib import _jax
     from jaxlib.mlir import ir
 
@@ -58,7 +60,7 @@ def run(folder, devices):
     mesh = jax.sharding.Mesh(np.array(devices), ("replica",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
-    def on_devices(copies):  # jax takes the copies for equal; each device keeps its own
+    def on_devices(copies):  # jax assumes that the copies are equal; each device keeps its own
         placed = [jax.device_put(copy, device) for copy, device in zip(copies, devices, strict=True)]
         return jax.make_array_from_single_device_arrays(copies[0].shape, everywhere, placed)
 
@@ -80,7 +82,7 @@ def run(folder, devices):
 
 
 def _savable(array):
-    """bfloat16, which NumPy cannot save, as float32."""
+    """The array; bfloat16, which NumPy cannot save, becomes float32."""
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 

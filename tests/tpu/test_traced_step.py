@@ -1,6 +1,6 @@
-"""The step that a TPU would get, run by N replicas on XLA:CPU with its collectives, against NumPy and one device.
+"""Runs the program of a TPU on N replicas of XLA:CPU, with its collectives; compares it with NumPy and one device.
 
-Nothing here runs on a TPU. The program is the one that TPUStrategy traces: our TrainStep, losses and optimisers.
+Nothing here runs on a TPU. TPUStrategy traces the program: our TrainStep, losses and optimisers.
 """
 
 import itertools
@@ -14,7 +14,7 @@ import pytest
 from tests.tpu import commands, reference
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-FLOAT32 = ("gradient_norm", "learning_rate")  # outputs that are float32 in every step
+FLOAT32 = ("gradient_norm", "learning_rate")  # outputs that are always float32
 FORMS = ("loop", "unrolled")
 
 
@@ -49,7 +49,7 @@ RUN = {**WHOLE, **FEW, **MICRO, **SOFTMAX, **BROKEN, **MODELS}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> pathlib.Path:
-    """Programs and results of all cases: one process each for TensorFlow and jax."""
+    """The programs and results of all cases, from one TensorFlow process and one jax process."""
     root = tmp_path_factory.mktemp("programs")
     commands.trace({root / name: case for name, case in {**RUN, **WHOLE_BATCH}.items()})
     commands.run(root / name for name in RUN)
@@ -66,7 +66,7 @@ def errors(folder: pathlib.Path, name: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", [*WHOLE, *FEW, *MICRO, *SOFTMAX])
-def test_every_replica_has_the_loss_gradients_moments_and_weights_of_the_dense_reference(folder, name):
+def test_every_replica_equals_the_dense_reference_in_loss_gradients_moments_and_weights(folder, name):
     found = errors(folder, name)
     assert {"loss", "gradient", "moment", "weight"} <= set(found)
     tolerance = TOLERANCE[RUN[name]["dtype"]]
@@ -89,15 +89,15 @@ def test_control_a_broken_step_differs(folder, name, group):
     assert errors(folder, name)[group] > 1e-3
 
 
-def test_control_weights_alone_would_not_show_gradients_n_times_too_large(folder):
-    """Clipping and Adam cancel the factor: hence gradients are compared."""
+def test_control_weights_alone_do_not_show_gradients_that_are_n_times_too_large(folder):
+    """Clipping and Adam cancel the factor, so the tests compare gradients, too."""
     found = errors(folder, "scaled_gradient")
     assert found["weight"] < 1e-12
     assert found["loss"] < 1e-12
 
 
 @pytest.mark.parametrize(("replicas", "form"), itertools.product((4, 8), FORMS))
-def test_the_program_has_the_hops_it_should_and_nothing_of_the_whole_batch(folder, replicas, form):
+def test_the_program_has_the_expected_hops_and_no_tensor_of_the_whole_batch(folder, replicas, form):
     program = folder / f"{replicas}-{form}-float32"
     ops = json.loads((program / "program.json").read_text())["ops"]
     assert ops["CollectivePermute"] == (2 if form == "loop" else 2 * replicas - 1)
@@ -113,7 +113,7 @@ def test_the_program_has_the_hops_it_should_and_nothing_of_the_whole_batch(folde
 
 @pytest.mark.parametrize("dtype", MODEL_TOLERANCE)
 def test_the_model_trains_on_replicas_as_on_one_device(folder, dtype):
-    """SigLIP with Adafactor, rematerialisation, micro-batches and crops, against float32 on the whole batch."""
+    """Compares SigLIP with Adafactor, rematerialisation, micro-batches and crops with float32 on the whole batch."""
     ours, expected = results(folder, f"model-{dtype}"), results(folder, "one_device")
     for name, copies in ours.items():
         replica_0 = copies[:1] if name.startswith("variable/") else copies[:, :1]

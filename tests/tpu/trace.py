@@ -1,8 +1,8 @@
-"""Traces programs of tests.tpu.cases; a command, since logical devices are set before TensorFlow starts.
+"""Traces programs of tests.tpu.cases; a command, since logical devices must be set before TensorFlow starts.
 
     python -m tests.tpu.trace '{"FOLDER": {"kind": "model", "replicas": 4, ...}, ...}'
 
-`kind` names the function, the other keys are its arguments.
+`kind` names a function of tests.tpu.cases; the other keys are its arguments.
 """
 
 import json
@@ -18,6 +18,6 @@ from tests.tpu import cases
 
 if __name__ == "__main__":
     wanted = json.loads(sys.argv[1])
-    make_devices(max(options.get("replicas", 1) for options in wanted.values()))
-    for folder, options in wanted.items():
-        getattr(cases, options.pop("kind"))(pathlib.Path(folder), **options)
+    make_devices(max(arguments.get("replicas", 1) for arguments in wanted.values()))
+    for folder, arguments in wanted.items():
+        getattr(cases, arguments.pop("kind"))(pathlib.Path(folder), **arguments)

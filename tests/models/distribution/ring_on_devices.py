@@ -1,4 +1,6 @@
-"""Losses over N logical CPUs against a dense float64 reference; a script, as devices are set before TensorFlow starts.
+"""Compares losses on N logical CPUs with a dense float64 reference.
+
+A script, since devices must be set before TensorFlow starts.
 
 python -m tests.models.distribution.ring_on_devices N    prints one JSON object: {case: largest error of each gradient}
 """
@@ -26,12 +28,12 @@ NAMES = ("x", "y", "log_scale", "bias", "loss")
 
 
 class _Counted(collectives.Mirrored):
-    """Knows which of the 2 N - 1 sends of a pass is going on: texts and gradient take turns, the gradient last."""
+    """Counts the 2 N - 1 permutes of a pass: texts and gradient alternate, and the gradient is last."""
 
     calls = 0
 
     def turn(self) -> int:
-        self.calls += 1  # by each of the N replicas, one after the other
+        self.calls += 1  # each of the N replicas calls it in turn
         return (self.calls - 1) // self.num_replicas
 
     @property
@@ -40,7 +42,7 @@ class _Counted(collectives.Mirrored):
 
 
 class Reversed(_Counted):
-    """Control: the gradient of the texts goes round the ring the wrong way."""
+    """Control: the gradient of the texts goes round the ring in the wrong direction."""
 
     def permute(self, tensor: tf.Tensor) -> tf.Tensor:
         turn = self.turn()
@@ -50,7 +52,7 @@ class Reversed(_Counted):
 
 
 class MissingHop(_Counted):
-    """Control: the last hop home is left out."""
+    """Control: the last hop, which brings the gradient back to its replica, is missing."""
 
     def permute(self, tensor: tf.Tensor) -> tf.Tensor:
         return tensor if self.turn() == self.last else super().permute(tensor)
@@ -79,7 +81,7 @@ def reference(loss: Callable[..., tf.Tensor], replicas: int) -> dict[str, np.nda
 def on_devices(
     loss: Callable[..., tf.Tensor], strategy: tf.distribute.Strategy, collectives: collectives.Collectives
 ) -> dict[str, np.ndarray]:
-    """Loss and gradients; those of the scalars are summed over replicas, as training does."""
+    """Loss and gradients; the gradients of the scalars are summed over replicas, as in training."""
     replicas = collectives.num_replicas
 
     def step(x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
@@ -115,7 +117,7 @@ def softmax_with_bias(
 
 
 def scaled(factor: float) -> Callable[..., tf.Tensor]:
-    """Control: divided by another number than |B|."""
+    """Control: the loss is divided by a number other than |B|."""
 
     def loss(*arguments: object) -> tf.Tensor:
         return sigmoid.sigmoid_loss(*arguments) * factor

@@ -1,4 +1,4 @@
-"""Devices: the ring of TPU chips, what is refused, and that replicas and workers train as one device does."""
+"""The ring of TPU chips, missing devices, and training on replicas and workers, which equals training on one device."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def test_an_odd_mesh_and_a_part_of_a_mesh_still_give_one_ring():
     assert topology.ring_order([(0, 0, 0, 0), (1, 1, 0, 0), (5, 0, 0, 0)]) == [0, 1, 2]
 
 
-def test_the_ring_comes_from_tensorflows_device_assignment():
+def test_ring_hops_are_neighbours_in_tensorflows_device_assignment():
     coordinates = np.array([[[x, y, 0, 0] for x in range(2) for y in range(2)]], np.int32)
     system = tf.tpu.experimental.Topology(mesh_shape=[2, 2, 1, 1], device_coordinates=coordinates)
     assignment = tf.tpu.experimental.DeviceAssignment.build(system, num_replicas=4)
@@ -66,14 +66,14 @@ def test_the_ring_comes_from_tensorflows_device_assignment():
         ),
     ],
 )
-def test_devices_that_are_not_there_are_named_with_the_fix(runtime, message, monkeypatch):
+def test_missing_devices_are_reported_with_the_fix(runtime, message, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match=message):
         strategies.create(runtime)
 
 
 @pytest.mark.parametrize(("kind", "index", "process"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)])
-def test_the_first_process_is_the_chief_where_the_cluster_names_one(monkeypatch, kind, index, process):
+def test_the_chief_of_a_cluster_is_the_first_process(monkeypatch, kind, index, process):
     cluster = {"chief": ["localhost:1"], "worker": ["localhost:2", "localhost:3"]}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
     monkeypatch.setattr(
@@ -91,7 +91,7 @@ def test_remat_without_xla_is_refused():
 
 @pytest.fixture(scope="module")
 def folder(vocabulary, tmp_path_factory):
-    """Makes folders with the same shards."""
+    """A function that makes folders with the same shards."""
 
     def make(name: str) -> pathlib.Path:
         path = tmp_path_factory.mktemp(name)
@@ -115,7 +115,7 @@ def one_device(folder) -> dict[str, np.ndarray]:
 
 def assert_near(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, atol=2e-4, err_msg=name)  # rounding, through 12 steps of Adam
+        np.testing.assert_allclose(found[name], value, atol=2e-4, err_msg=name)  # rounding errors of 12 steps of Adam
 
 
 def test_mirrored_replicas_train_as_one_device_does(folder, one_device):
@@ -132,11 +132,11 @@ def test_a_batch_that_replicas_cannot_share_is_refused(folder):
     assert "Training.batch_size is 45, but must be a multiple of 2: 2 replicas x 1 micro-batches; try 44" in done.stderr
 
 
-def test_two_workers_train_share_the_rows_and_go_on_from_the_chiefs_checkpoint(folder):
-    """Each worker reads its own rows, so weights are not those of one device; both end with the same ones."""
+def test_two_workers_share_the_rows_and_resume_from_the_chiefs_checkpoint(folder):
+    """Each worker reads its own rows, so weights differ from those of one device; both workers end with the same."""
     path = folder("workers")
     ports = [free_port() for _ in range(2)]
-    for steps in (10, 12):  # the second start goes on from the checkpoint of step 10
+    for steps in (10, 12):  # the second start resumes from the checkpoint of step 10
         outputs = []
         for index in range(2):
             cluster = {"worker": [f"localhost:{port}" for port in ports]}

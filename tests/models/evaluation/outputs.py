@@ -1,4 +1,4 @@
-"""What `evaluate` may say of rows, drawn at random."""
+"""Random outputs of the signature `evaluate`."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def unit(generator: np.random.Generator, rows: int, dim: int) -> np.ndarray:
 def random_outputs(
     rows: int, dim: int, seed: int, captions: int, classes: int = 3, pictures: int = 0
 ) -> dict[str, np.ndarray]:
-    """Rows of `pictures` pictures (as many as rows, where 0), with a class of `classes`, or none, each."""
+    """Rows of `pictures` pictures (0: each row has its own); each row has one of `classes` classes, or none."""
     generator = np.random.default_rng(seed)
     shown = generator.integers(0, pictures, rows) if pictures else np.arange(rows)
     image = unit(generator, max(rows, pictures), dim)[shown]

@@ -1,4 +1,4 @@
-"""Metrics against NumPy references on random data, over any bundles, and through TFMA on Beam."""
+"""Compares metrics with NumPy references on random data, over any bundles, and through TFMA's combiners."""
 
 import apache_beam
 import numpy as np
@@ -14,7 +14,7 @@ ROWS_OF_PICTURES = random_outputs(60, 8, 1, captions=45, classes=7, pictures=25)
 
 
 def reference(outputs) -> dict[str, float]:
-    """Every metric that has no interval, written down without any of our functions."""
+    """Every metric that has no interval, computed without the functions under test."""
     image_to_text, text_to_image = slow_ranks(*(outputs[name] for name in ROWS))
     expected = {f"image_to_text_recall_at_{k}": np.mean(np.array(image_to_text) < k) for k in (1, 5, 10)}
     expected |= {f"text_to_image_recall_at_{k}": np.mean(np.array(text_to_image) < k) for k in (1, 5, 10)}
@@ -53,7 +53,7 @@ def calibrated(kind: str, logits, right) -> dict[str, float]:
 
 
 def collected(outputs, bundles: int) -> Collector:
-    """Row by row, in bundles of a drawn order, as workers would."""
+    """Collects row by row, in bundles of a random order, as workers do."""
     order = np.random.default_rng(bundles).permutation(len(outputs["caption"]))
     merged = Collector()
     for indices in np.array_split(order, bundles):
@@ -75,7 +75,7 @@ def test_metrics_equal_the_reference_over_any_bundles(bundles):
     assert measured == pytest.approx(whole, abs=1e-9, nan_ok=True)  # intervals, too
 
 
-def test_control_a_wrong_class_or_a_shifted_bias_is_seen():
+def test_control_a_wrong_class_or_a_shifted_bias_changes_a_metric():
     expected = reference(ROWS_OF_PICTURES)
     for change in ({"class_index": (ROWS_OF_PICTURES["class_index"] + 1) % 7},
                    {"logit_bias": ROWS_OF_PICTURES["logit_bias"] + 1}):  # fmt: skip
@@ -83,7 +83,7 @@ def test_control_a_wrong_class_or_a_shifted_bias_is_seen():
         assert any(abs(measured[name] - value) > 1e-3 for name, value in expected.items())
 
 
-def test_rows_without_a_class_and_sets_without_captions_to_find_have_nan():
+def test_metrics_are_nan_for_rows_without_a_class_and_sets_without_retrieval():
     outputs = {**ROWS_OF_PICTURES, "class_index": np.full(60, -1, np.int32)}
     measured = metrics.measure(collected(outputs, 1).rows(frozenset({"eval"})))
     assert all(np.isnan(measured[name]) for name in (*metrics.SHARES, *metrics.CALIBRATIONS))
@@ -114,8 +114,8 @@ def test_accuracies_are_not_compared_with_a_model_made_for_other_classes():
     assert measured["image_to_text_recall_at_1_change"] == 0.0
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
-    """Of 60 draws of 100 rows whose true accuracy is .3, the 95% interval misses about 3."""
+def test_intervals_cover_the_truth_as_often_as_their_confidence_says():
+    """In 60 draws of 100 rows with a true accuracy of .3, the 95% interval misses about 3 times."""
     generator = np.random.default_rng(0)
     missed = 0
     for seed in range(60):

@@ -1,4 +1,4 @@
-"""Recall against a slow reference, with ties, NaN and several captions a picture, in blocks of any size."""
+"""Compares recall with a slow reference, with ties, NaN and several captions a picture, in blocks of any size."""
 
 import numpy as np
 import pytest
@@ -45,21 +45,21 @@ def test_ranks_equal_the_reference_in_any_blocks(block, rows, dim, seed, few):
 
 
 @pytest.mark.parametrize("value", [1.0, float("nan")])
-def test_a_model_that_answers_the_same_or_nan_always_has_recall_zero(value):
+def test_a_model_with_equal_or_nan_scores_has_recall_zero(value):
     same = np.tile([[value, 0.0]], (20, 1))
     captions = np.array([f"{i}" for i in range(20)])
     assert set(retrieval.recall_at_k(same, same, captions, captions).values()) == {0.0}
 
 
 @pytest.mark.parametrize("dim", [64, 768])
-def test_ties_do_not_hang_on_the_rounding_of_a_matrix_product(dim):
+def test_ties_do_not_depend_on_the_rounding_of_a_matrix_product(dim):
     generator = np.random.default_rng(0)
     image, text = (np.tile(generator.normal(size=dim) / dim**0.5, (353, 1)) for _ in range(2))
     names = np.array([f"{i}" for i in range(353)])
     assert set(retrieval.recall_at_k(image, text, names, names).values()) == {0.0}
 
 
-def test_perfect_embeddings_have_recall_one_and_rolled_ones_zero():
+def test_perfect_embeddings_have_recall_one_and_shifted_ones_zero():
     eye = np.eye(12)
     captions = np.array([f"{i}" for i in range(12)])
     assert set(retrieval.recall_at_k(eye, eye, captions, captions).values()) == {1.0}
@@ -68,7 +68,7 @@ def test_perfect_embeddings_have_recall_one_and_rolled_ones_zero():
 
 
 def test_a_picture_with_several_captions_is_one_query_and_one_candidate():
-    """Two pictures, three captions each: every caption of a picture is right, and a copy of it is no rival."""
+    """Two pictures have three captions each: all captions of a picture are right, and none of its rows is wrong."""
     pictures = np.array(["a", "a", "a", "b", "b", "b"])
     captions = np.array([f"{i}" for i in range(6)])
     image = np.eye(2)[[0, 0, 0, 1, 1, 1]]
@@ -83,7 +83,7 @@ def test_a_picture_with_several_captions_is_one_query_and_one_candidate():
     assert swapped["image_to_text_recall_at_1"] == 0.0
 
 
-def test_random_embeddings_score_what_chance_says():
+def test_random_embeddings_score_at_chance():
     rows = 400
     outputs = random_outputs(rows, 64, 5, captions=10**9)
     ours = retrieval.recall_at_k(*(outputs[name] for name in ROWS))
@@ -92,8 +92,8 @@ def test_random_embeddings_score_what_chance_says():
         assert abs(value - by_chance[metric]) < 4 * np.sqrt(by_chance[metric] / rows)
 
 
-def test_no_matrix_of_all_pairs_is_made(monkeypatch):
-    """20,000 x 20,000 scores are 3.2 GB; the peak of what NumPy allocates stays below a tenth of that."""
+def test_the_matrix_of_all_pairs_is_never_in_memory(monkeypatch):
+    """20,000 x 20,000 scores take 3.2 GB; the peak of NumPy's allocations stays below a tenth of that."""
     import tracemalloc
 
     outputs = random_outputs(20_000, 4, 0, captions=10**9)

@@ -1,4 +1,4 @@
-"""The order of rows: a function of the seed, resumable anywhere, shared evenly by readers, whatever the shards."""
+"""The order of rows depends on the seed only, resumes at any position, and readers share all rows evenly."""
 
 import dataclasses
 import itertools
@@ -31,7 +31,7 @@ def batches(vocabulary: str, paths: list[str], **changes) -> Batches:
 
 
 def rows(dataset: tf.data.Dataset, count: int) -> list[bytes]:
-    """The first `count` batches, a key a row."""
+    """The pixels of each row of the first `count` batches, which identify the row."""
     taken = [batch["images"].numpy() for batch in dataset.take(count)]
     assert len(taken) == count
     return [row.tobytes() for row in np.concatenate(taken)]
@@ -49,7 +49,7 @@ def test_every_pass_shows_every_row_once_in_another_order(vocabulary, paths, cac
 
 
 @pytest.mark.parametrize("cache", [False, True])
-def test_from_any_position_the_rest_is_what_the_unbroken_run_would_have_seen(vocabulary, paths, cache):
+def test_a_run_resumed_at_any_position_sees_the_same_batches_as_an_unbroken_run(vocabulary, paths, cache):
     source = batches(vocabulary, paths, cache=cache, augmentation=settings.AugmentationSettings(0.8, 1.2))
     unbroken = list(source.read(10).take(24))  # 10 divides neither the pass nor a shard
     for stop in (1, 5, 9, 10, 20):
@@ -67,7 +67,7 @@ def test_control_a_resumed_run_that_forgets_its_position_sees_other_rows(vocabul
 @pytest.mark.parametrize("cache", [False, True])
 @pytest.mark.parametrize("readers", [2, 4])
 def test_readers_share_every_pass_evenly_even_with_fewer_shards_than_readers(vocabulary, paths, readers, cache):
-    """24 rows a pass for each of 4 readers, or nearly, where whole shards differ in length."""
+    """Each of 4 readers gets about 24 rows a pass; the number varies if whole shards differ in length."""
     source = batches(vocabulary, paths, cache=cache)
     seen: list[bytes] = []
     for index in range(readers):
@@ -86,7 +86,7 @@ def test_more_readers_than_rows_in_a_shard_still_give_full_batches(vocabulary, p
         assert batch["images"].shape == (5, 24, 24, 3)
 
 
-def test_a_pass_reads_shards_in_another_order_than_the_one_before(vocabulary, tmp_path):
+def test_each_pass_reads_shards_in_another_order(vocabulary, tmp_path):
     paths = write_shards(tmp_path / "many", 12, EXAMPLES[:96])
     source = batches(vocabulary, paths, shards_at_once=1, shuffle_buffer=1)
     seen = rows(source.read(8), 24)
@@ -96,14 +96,14 @@ def test_a_pass_reads_shards_in_another_order_than_the_one_before(vocabulary, tm
     assert second != sorted(second)
 
 
-def test_too_few_rows_for_a_batch_say_how_many_there_are(vocabulary, tmp_path):
+def test_too_few_rows_for_a_batch_are_refused_with_their_number(vocabulary, tmp_path):
     with pytest.raises(tfrecords.NotEnoughRows, match=r"has 5 rows, but Training\.batch_size is 16; lower"):
         batches(vocabulary, write_shards(tmp_path / "few", 2, EXAMPLES[:5]))
     with pytest.raises(tfrecords.NotEnoughRows, match="no shard matches"):
         tfrecords.find_shards(["/nowhere/*"])
 
 
-def test_views_see_the_same_rows_each_augmented_by_itself(vocabulary, tmp_path):
+def test_views_see_the_same_rows_with_separate_augmentations(vocabulary, tmp_path):
     shards = write_shards(tmp_path, 2)
     strong = settings.AugmentationSettings(0.3, 1.0)
     plain = settings.AugmentationSettings()
@@ -139,7 +139,7 @@ def test_stored_embeddings_are_read_in_place_of_pictures(vocabulary, tmp_path):
 
 
 @pytest.mark.parametrize("cache", [False, True])
-def test_each_visit_draws_one_of_a_pictures_captions_and_a_resumed_run_the_same(vocabulary, tmp_path, cache):
+def test_each_visit_draws_one_caption_and_a_resumed_run_draws_the_same(vocabulary, tmp_path, cache):
     captions = [["red"], ["blue circle", "a blue one", "round and blue"], ["green", "grass"], ["black"]]
     rows = [
         ImageText(str(i), shape_pairs()[i][0], first, "x:1", "test", more_captions=tuple(more)).to_example()
@@ -162,7 +162,7 @@ def test_each_visit_draws_one_of_a_pictures_captions_and_a_resumed_run_the_same(
 
 
 @pytest.mark.parametrize("cache", [False, True])
-def test_rand_augment_changes_pixels_anew_at_each_visit_and_alike_after_a_restart(vocabulary, tmp_path, cache):
+def test_rand_augment_changes_pixels_at_each_visit_and_equally_after_a_restart(vocabulary, tmp_path, cache):
     shards = write_shards(tmp_path, 2, EXAMPLES[:32])
     augmentation = settings.AugmentationSettings(rand_augment_layers=2, flip=True)
     config = dataclasses.replace(PLAIN, cache=cache, augmentation=augmentation)

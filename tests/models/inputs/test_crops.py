@@ -1,4 +1,4 @@
-"""Random boxes: a function of the seed, within their bounds, and cut out as TensorFlow would."""
+"""Random boxes depend on the seed only and keep their bounds; crops equal TensorFlow's."""
 
 import numpy as np
 import pytest
@@ -38,14 +38,14 @@ def test_random_resized_crops_keep_area_and_aspect_and_stay_inside():
     assert 0.4 < (height > width).mean() < 0.6
 
 
-def test_a_wide_aspect_takes_nothing_from_the_smallest_area():
+def test_a_wide_aspect_keeps_the_smallest_area():
     top, left, bottom, right = drawn(settings.AugmentationSettings(min_area=0.3, max_aspect=10.0), 400).T
     height, width = bottom - top, right - left
     assert (height * width).min() > 0.299
     assert np.maximum(height / width, width / height).max() > 2.5
 
 
-def test_every_other_picture_is_mirrored_and_its_box_is_the_same():
+def test_half_of_the_pictures_are_mirrored_in_the_same_box():
     plain, flipped = drawn(SQUARES), drawn(settings.AugmentationSettings(0.5, 1.2, flip=True))
     mirrored = flipped[:, 1] > flipped[:, 3]
     assert 0.4 < mirrored.mean() < 0.6
@@ -54,7 +54,7 @@ def test_every_other_picture_is_mirrored_and_its_box_is_the_same():
     assert not crops.draws_boxes(settings.AugmentationSettings())
 
 
-def test_crops_are_those_of_tensorflows_crop_and_resize_compiled_or_not():
+def test_crops_equal_tensorflows_crop_and_resize_compiled_or_not():
     pixels = tf.random.stateless_uniform([3, 16, 16, 3], [1, 2], -1, 1)
     boxes = tf.constant(drawn(settings.AugmentationSettings(0.5, 1.0, flip=True), 3))
     boxes += tf.constant([[0.0], [0.4], [-0.4]])  # inside, and partly outside
@@ -67,14 +67,14 @@ def test_crops_are_those_of_tensorflows_crop_and_resize_compiled_or_not():
     np.testing.assert_allclose(crops.crop(pixels, mirror), pixels[:, :, ::-1], atol=1e-5)
 
 
-def test_a_picture_that_is_shrunk_is_filtered():
+def test_shrinking_is_antialiased():
     checkered = tf.tile(tf.cast((tf.range(32)[:, None] + tf.range(32)) % 2, tf.float32)[None, :, :, None], [1, 1, 1, 3])
     box = tf.constant([[-16 / 31, -16 / 31, 46 / 31, 46 / 31]])  # every other pixel
     shrunk = crops.crop(checkered, box)[0].numpy()
     assert (shrunk[:8] == crops.WHITE).all()
     assert abs(shrunk[9:23, 9:23] - 0.5).max() < 0.02
     unfiltered = tf.image.crop_and_resize(checkered, box, [0], [32, 32])[0, 9:23, 9:23].numpy()
-    assert abs(unfiltered - 0.5).max() > 0.4  # control: what is filtered out
+    assert abs(unfiltered - 0.5).max() > 0.4  # control: the pattern that antialiasing removes
     far = crops.crop(checkered, tf.constant([[3.0, 3.0, 4.0, 4.0]]))
     np.testing.assert_array_equal(far, np.full((1, 32, 32, 3), crops.WHITE))
 
@@ -88,6 +88,6 @@ def test_a_picture_that_is_shrunk_is_filtered():
         ({"rand_augment_magnitude": 11.0}, r"rand_augment_magnitude is 11.0, but must be in \[0, 10\]"),
     ],
 )
-def test_augmentations_that_make_no_sense_are_refused(changes, message):
+def test_invalid_augmentations_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         settings.AugmentationSettings(**changes)

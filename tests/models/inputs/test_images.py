@@ -1,4 +1,4 @@
-"""Pictures become the same square of bytes wherever they are read, by each way of resizing."""
+"""Encoded pictures become squares of bytes; each way to resize equals Pillow's."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ def test_other_formats_decode(image_format):
 
 def test_resize_squashes_and_antialiases():
     stripes = np.zeros((64, 32, 3), np.uint8)
-    stripes[::2] = 255  # every other row white: without antialiasing, sampling would give pure black or white
+    stripes[::2] = 255  # every other row is white: without antialiasing, pixels would be pure black or white
     pixels = decoded(Image.fromarray(stripes))
     assert pixels.shape == (4, 4, 3)
     assert np.all((pixels > 110) & (pixels < 145))
@@ -64,7 +64,7 @@ def test_serving_answers_an_empty_batch():
 
 
 def drawn(width: int, height: int) -> Image.Image:
-    """Smooth colours and a sharp edge, so that every way of resizing shows."""
+    """Smooth colours and a sharp edge, so that all ways to resize give different pixels."""
     rows, columns = np.mgrid[0:height, 0:width]
     channels = [127 + 127 * np.sin(rows / 5), 255 * columns / width, np.where(rows + columns > height, 230, 20)]
     return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
@@ -75,8 +75,8 @@ FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BI
 
 @pytest.mark.parametrize("interpolation", FILTERS)
 @pytest.mark.parametrize(("width", "height"), [(96, 64), (64, 96), (16, 32)])
-def test_each_way_to_resize_is_pillows(interpolation, width, height):
-    """Pillow rounds to bytes between its two passes, which moves a pixel by 1 of 255 at most."""
+def test_each_resize_equals_pillows(interpolation, width, height):
+    """Pillow rounds to bytes between its two passes, which changes a pixel by at most 1 of 255."""
     picture, method = drawn(width, height), FILTERS[interpolation]
     short, side = min(width, height), 16
 

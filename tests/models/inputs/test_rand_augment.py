@@ -1,4 +1,4 @@
-"""Every operation of RandAugment is Pillow's, and which are drawn depends on the seed only."""
+"""Every operation of RandAugment equals Pillow's, and the seed alone decides which ones are drawn."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from models.inputs.rand_augment import OPERATIONS, rand_augment
 SIDE = 32
 PICTURE = np.random.default_rng(3).integers(20, 220, (4, 4, 3)).astype(np.uint8).repeat(8, axis=0).repeat(8, axis=1)
 PICTURE = np.clip(PICTURE + np.random.default_rng(4).integers(0, 30, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
-PLUS, MINUS = [0.9, 0.4], [0.1, 0.4]  # draws for either sign
+PLUS, MINUS = [0.9, 0.4], [0.1, 0.4]  # draws for a positive and a negative sign
 
 
 def ours(name: str, strength: float, draws: list[float] = PLUS) -> np.ndarray:
@@ -45,13 +45,13 @@ def of_pillow(name: str, strength: float) -> np.ndarray:
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 @pytest.mark.parametrize("name", ["autocontrast", "equalize", "invert", "posterize", "solarize", "color", "contrast",
                                   "brightness", "sharpness"])  # fmt: skip
-def test_colour_operations_are_pillows(name, strength):
+def test_colour_operations_equal_pillows(name, strength):
     assert np.abs(ours(name, strength) - of_pillow(name, strength)).max() <= 1
-    assert np.abs(ours(name, strength) - PICTURE).max() > 2  # control: something happens
+    assert np.abs(ours(name, strength) - PICTURE).max() > 2  # control: the operation changes the picture
 
 
 @pytest.mark.parametrize("name", ["color", "contrast", "brightness", "sharpness"])
-def test_enhancements_go_both_ways(name):
+def test_enhancements_work_in_both_directions(name):
     assert np.abs(ours(name, 1.0, MINUS) - ours(name, 1.0, PLUS)).max() > 20
 
 
@@ -61,8 +61,8 @@ def test_enhancements_go_both_ways(name):
     ("translate_x", (1, 0, 100 / 224 * SIDE, 0, 1, 0)),
     ("translate_y", (1, 0, 0, 0, 1, 100 / 224 * SIDE)),
 ])  # fmt: skip
-def test_movements_are_pillows_inside_the_picture(name, matrix):
-    """At the border Pillow leaves pixels out that are partly outside, where ours fade to white; inside they agree."""
+def test_shears_and_translations_equal_pillows_inside_the_picture(name, matrix):
+    """At the border, Pillow drops pixels that lie partly outside, while ours fade to white; inside, both agree."""
     found, expected = ours(name, 1.0), affine(matrix)
     inside = (expected != 255).all(axis=-1) & (found != 255).all(axis=-1)
     inside[1:-1, 1:-1] &= inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
@@ -72,7 +72,7 @@ def test_movements_are_pillows_inside_the_picture(name, matrix):
     assert np.abs(ours(name, 1.0, MINUS) - expected)[inside].max() > 20
 
 
-def test_rotation_is_pillows_inside_the_picture():
+def test_rotation_equals_pillows_inside_the_picture():
     found = ours("rotate", 1.0)
     angles = [np.asarray(Image.fromarray(PICTURE).rotate(angle, Image.Resampling.BILINEAR)).astype(int)
               for angle in (-30, 30)]  # fmt: skip
@@ -87,7 +87,7 @@ def test_solarize_add_lightens_the_dark_half_only():
     np.testing.assert_array_equal(found, np.where(PICTURE < 128, PICTURE.astype(int) + 55, PICTURE))
 
 
-def test_cutout_whitens_a_square_about_the_drawn_point():
+def test_cutout_covers_a_square_around_the_drawn_point():
     found = ours("cutout", 1.0, [0.5, 0.25])
     white = (found == 255).all(axis=-1)
     rows, columns = np.where(white)
@@ -95,13 +95,13 @@ def test_cutout_whitens_a_square_about_the_drawn_point():
     np.testing.assert_array_equal(found[~white], PICTURE[~white])
 
 
-def test_nothing_moves_at_strength_zero():
+def test_pictures_do_not_change_at_strength_zero():
     still = set(OPERATIONS) - {"autocontrast", "equalize", "invert"}
     for name in still:
         assert np.abs(ours(name, 0.0) - PICTURE).max() == 0, name
 
 
-def test_which_operations_is_drawn_from_the_seed_and_magnitude_scales_them():
+def test_the_seed_draws_the_operations_and_the_magnitude_scales_them():
     run = tf.function(rand_augment, autograph=False)
     seeds = [tf.constant([5, seed], tf.int64) for seed in range(40)]
     first = [run(tf.constant(PICTURE), 2, 10.0, seed).numpy() for seed in seeds]

@@ -13,7 +13,7 @@ def tokenizer(vocabulary) -> Tokenizer:
     return Tokenizer(vocabulary, settings.TextTowerSettings(length=12))
 
 
-def test_ids_are_sentencepieces_own_then_one_end_then_padding(tokenizer, vocabulary):
+def test_ids_are_sentencepieces_then_one_end_of_sentence_then_padding(tokenizer, vocabulary):
     reference = sentencepiece.SentencePieceProcessor(model_file=vocabulary)
     texts = ["a small red ring at the top", "Red DISC", "", "日本"]
     for text, ids in zip(texts, tokenizer(tf.constant(texts)).numpy().tolist(), strict=True):
@@ -28,14 +28,14 @@ def test_a_long_text_keeps_its_end_of_sentence(tokenizer):
     assert EOS_ID not in ids[:-1]
 
 
-def test_case_does_not_count(tokenizer):
+def test_case_is_ignored(tokenizer):
     lower, upper = tokenizer(
         tf.constant(["ein roter ring, größe ä", "EIN ROTER Ring, GRÖSSE Ä".replace("SS", "ß")])
     ).numpy()
     np.testing.assert_array_equal(lower, upper)
 
 
-def test_a_model_without_our_padding_is_refused(tmp_path):
+def test_a_vocabulary_with_another_pad_id_is_refused(tmp_path):
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["a b c d"] * 9),
         model_prefix=str(tmp_path / "other"),
@@ -53,12 +53,12 @@ def test_a_file_that_is_no_vocabulary_is_refused(tmp_path):
         Tokenizer(str(tmp_path / "notes.txt"), settings.TextTowerSettings())
 
 
-def test_the_end_of_sentence_that_a_tower_looks_for_must_be_the_vocabularys(vocabulary):
-    with pytest.raises(ValueError, match=r"TextTower.eos_id is 2, but .* ends sentences with 0; set it to that"):
+def test_an_eos_id_that_differs_from_the_vocabularys_is_refused(vocabulary):
+    with pytest.raises(ValueError, match=r"TextTower.eos_id is 2, but .* ends sentences with 0; set it to 0"):
         Tokenizer(vocabulary, settings.TextTowerSettings(pooling="eos", eos_id=2))
 
 
-def test_served_texts_lose_punctuation_where_asked_and_captions_never_do(vocabulary):
+def test_served_texts_lose_punctuation_if_set_and_captions_keep_it(vocabulary):
     tokenizer = Tokenizer(vocabulary, settings.TextTowerSettings(length=12, strip_punctuation=True))
     plain, dotted = tokenizer.served(tf.constant(["a red ring", "  A red,   ring. "])).numpy()
     np.testing.assert_array_equal(plain, dotted)
@@ -71,7 +71,7 @@ def test_the_same_captions_give_the_same_vocabulary():
     assert executor.train(captions, 300) == executor.train(captions, 300)
 
 
-def test_a_vocabulary_too_small_says_so():
+def test_a_vocabulary_size_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match=r"change Vocabulary\.size"):
         executor.train(["a red ring"], 40)
 

@@ -1,4 +1,4 @@
-"""The loss against a dense float64 reference, its gradients against the closed form, and the paper's own check."""
+"""Compares the loss with a dense float64 reference, its gradients with closed forms, and its start with the paper."""
 
 import functools
 import json
@@ -54,17 +54,17 @@ def test_loss_and_gradients_equal_the_reference():
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(256, 10.0), (1024, 10.05)])
-def test_first_loss_of_random_embeddings_is_the_papers(rows, expected):
+def test_first_loss_of_random_embeddings_equals_the_papers(rows, expected):
     x, y = unit_rows(rows, 768, 0), unit_rows(rows, 768, 1)
     assert float(sigmoid_loss(tf.constant(x), tf.constant(y), np.log(10.0), -10.0)) == pytest.approx(expected, abs=0.05)
 
 
-def test_control_the_sign_of_b_printed_in_section_3_2_is_not_what_trains():
+def test_control_the_sign_of_b_printed_in_section_3_2_gives_a_huge_loss():
     x, y = unit_rows(256, 768, 0), unit_rows(256, 768, 1)
     assert float(sigmoid_loss(tf.constant(x), tf.constant(y), np.log(10.0), 10.0)) > 2000
 
 
-def test_right_pairs_lower_the_loss_and_shuffled_ones_do_not():
+def test_right_pairs_have_a_lower_loss_than_shuffled_pairs():
     x = unit_rows(64, 32, 0)
     right = sigmoid_loss(tf.constant(x), tf.constant(x), np.log(10.0), -10.0)
     wrong = sigmoid_loss(tf.constant(x), tf.constant(np.roll(x, 1, axis=0)), np.log(10.0), -10.0)
@@ -73,7 +73,7 @@ def test_right_pairs_lower_the_loss_and_shuffled_ones_do_not():
 
 @functools.cache
 def on_devices(replicas: int) -> dict[str, dict[str, float]]:
-    """Errors of the losses on that many logical CPUs, in a process of its own."""
+    """Errors of the losses on `replicas` logical CPUs, in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.models.distribution.ring_on_devices", str(replicas)],
         cwd=pathlib.Path(__file__).parents[3], capture_output=True, text=True, check=True,
@@ -82,16 +82,16 @@ def on_devices(replicas: int) -> dict[str, dict[str, float]]:
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 4, 8])
-def test_chunked_losses_equal_the_dense_float64_ones_on_any_number_of_devices(replicas):
+def test_chunked_losses_equal_dense_float64_losses_on_any_number_of_devices(replicas):
     found = on_devices(replicas)
     for form in ("ring", "softmax", *(["gathered"] if replicas > 1 else [])):
         assert max(found[form].values()) < 1e-12, (form, found[form])
 
 
 @pytest.mark.parametrize("replicas", [3, 4, 8])
-def test_control_a_ring_that_is_wrong_has_wrong_gradients(replicas):
+def test_control_a_broken_ring_has_wrong_gradients(replicas):
     found = on_devices(replicas)
     assert found["reversed"]["y"] > 1e-3
     assert found["missing_hop"]["y"] > 1e-3
-    assert found["missing_hop"]["loss"] < 1e-12  # the loss alone would not tell
+    assert found["missing_hop"]["loss"] < 1e-12  # the loss alone does not show the fault
     assert min(found["divided_by_local_b"].values()) > 1e-3

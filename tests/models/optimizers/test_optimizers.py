@@ -1,4 +1,4 @@
-"""Each optimiser, alone and on replicas, against a trace in plain NumPy, and the schedules against closed forms."""
+"""Compares each optimiser, alone and on replicas, with a trace in plain NumPy, and schedules with closed forms."""
 
 import math
 import subprocess
@@ -38,7 +38,7 @@ def start(dtype: str) -> Arrays:
 
 
 def gradients_of(step: int, dtype: str) -> list[np.ndarray]:
-    """Their norm is about 80 (0.5, 1 or 1.5), so that some steps are clipped and some are not."""
+    """Their norm is about 80 times 0.5, 1 or 1.5, so that only some steps are clipped."""
     rng = np.random.default_rng(step + 1)
     return [(rng.normal(size=shape) * (0.5 + step % 3 / 2)).astype(dtype) for shape in SHAPES.values()]
 
@@ -46,7 +46,7 @@ def gradients_of(step: int, dtype: str) -> list[np.ndarray]:
 def reference(
     config: settings.OptimizerSettings, dtype: str, *, clip_after: bool = False
 ) -> tuple[Arrays, list[float]]:
-    """Float64 throughout, but for momenta that are rounded to bfloat16; gradients are those of `dtype`."""
+    """Computes in float64, except that momenta may be rounded to bfloat16; gradients are rounded to `dtype`."""
     weights = {name: value.astype("float64") for name, value in start(dtype).items()}
     memory = {name: {} for name in weights}
     norms = []
@@ -127,9 +127,9 @@ def distance(ours: Arrays, theirs: Arrays) -> float:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 5e-6), ("float64", 1e-14)])
-def test_equals_the_numpy_trace(name, dtype, tolerance):
-    # In float32, the sign of almost nothing and the rounding of a momentum between two bfloat16 numbers may fall to
-    # either side: of the 160,000 of a trace, one or two do.
+def test_weights_equal_the_numpy_trace(name, dtype, tolerance):
+    # In float32, the sign of a number near 0, or the rounding of a momentum to bfloat16, may fall to the other side.
+    # This happens to one or two of the 160,000 numbers of a trace.
     allowed = 3 if dtype == "float32" and name not in ("AdamW", "Adafactor") else 0
     config = CONFIGS[name]
     ours, norms, optimizer = trace(config, dtype)
@@ -166,7 +166,7 @@ def test_control_clipping_the_update_or_decaying_a_bias_gives_other_weights(monk
     assert distance(ours, theirs) > 1e-3
 
 
-def test_state_names_every_slot_and_gives_its_memory():
+def test_state_names_every_slot_with_its_shape():
     _, _, optimizer = trace(CONFIGS["Adafactor, bfloat16"], "float32")
     state = optimizer.state()
     assert state["step"] is optimizer.step
@@ -177,7 +177,7 @@ def test_state_names_every_slot_and_gives_its_memory():
         "second_moment_column/a/kernel": (40,),
         "second_moment_row/b/kernel": (3, 33),
         "second_moment_column/b/kernel": (3, 34),
-        "second_moment_row/c/kernel": (34, 4),  # of equals, the later one counts as the largest
+        "second_moment_row/c/kernel": (34, 4),  # of equal dimensions, the later one counts as larger
         "second_moment_column/c/kernel": (4, 34),
         "second_moment/c/bias": (36,),
         "second_moment/log_scale": (),
@@ -189,7 +189,7 @@ def test_state_names_every_slot_and_gives_its_memory():
         optimizers.create(settings.LionSettings(), SCHEDULE, STEPS, twins)
 
 
-def test_patterns_freeze_and_must_match():
+def test_patterns_freeze_variables_and_must_match_one():
     variables = [tf.Variable(value, name=name) for name, value in start("float32").items()]
     kept = optimizers.trainable(settings.LionSettings(multipliers={"^a/": 0.0, "bias$": 0.0}), variables)
     assert [parameters.name(variable) for variable in kept] == ["b/kernel", "c/kernel", "log_scale"]
@@ -202,7 +202,7 @@ def test_patterns_freeze_and_must_match():
         optimizers.trainable(settings.AdamWSettings(multipliers={"": 0}), variables)
 
 
-def test_schedules_have_their_closed_forms():
+def test_schedules_equal_their_closed_forms():
     steps = np.arange(1000)
     after = np.maximum(steps - 100, 0)
     rise = np.minimum((steps + 1) / 100, 1.0)
@@ -229,7 +229,7 @@ def test_schedules_have_their_closed_forms():
 
 
 def largest_distance_on(kind: str) -> float:
-    """Run in a process of its own, since logical devices come before all else."""
+    """Runs in a separate process, since logical devices must be set before TensorFlow starts."""
     make_devices(2)
     strategy = {
         "mirrored": lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
@@ -240,8 +240,8 @@ def largest_distance_on(kind: str) -> float:
 
 
 @pytest.mark.parametrize("kind", ["mirrored", "multi_worker"])
-def test_replicas_move_as_one_device_does(kind):
-    code = f"from tests.models import test_optimizers as t; print(t.largest_distance_on({kind!r}))"
+def test_replicas_update_weights_as_one_device_does(kind):
+    code = f"from tests.models.optimizers import test_optimizers as t; print(t.largest_distance_on({kind!r}))"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-3000:]
     assert float(process.stdout.splitlines()[-1]) < 1e-14

@@ -1,4 +1,4 @@
-"""What is exported keeps the SavedModel contract, and sees pictures and text as training does."""
+"""The exported SavedModel keeps its contract, and reads pictures and text as training does."""
 
 import dataclasses
 import pathlib
@@ -58,8 +58,8 @@ def test_saved_model_keeps_the_contract(saved):
     ],
 )
 @pytest.mark.slow
-def test_a_model_trained_with_another_runtime_is_served_by_its_weights(vocabulary, tmp_path, runtime):
-    """A clean process serves float32 or bfloat16 embeddings near those of the same weights in float32."""
+def test_a_model_trained_with_another_runtime_serves_its_weights(vocabulary, tmp_path, runtime):
+    """The embeddings that a clean process serves are close to those of the same weights in float32."""
     config = dataclasses.replace(CONFIG, steps=10, runtime=runtime)
     objective = fit(vocabulary, write_shards(tmp_path / "shards", 2), tmp_path, config)
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
@@ -111,8 +111,8 @@ def test_rows_of_a_group_are_one_picture(saved):
     assert evaluated["picture"].numpy().tolist() == [b"g", b"g", b"3"]
 
 
-def test_serving_pads_to_the_full_length_and_that_matters(saved, vocabulary):
-    """A text padded only to the longest of its batch has another embedding: padding is attended to."""
+def test_serving_pads_to_the_full_length_and_padding_changes_embeddings(saved, vocabulary):
+    """The tower attends to padding: a text padded only to the longest of its batch has another embedding."""
     embed_text = tf.saved_model.load(saved).signatures["embed_text"]
     caption = shape_pairs()[0][1]
     alone = embed_text(text=tf.constant([caption]))["text_embedding"]
@@ -126,7 +126,7 @@ def test_serving_pads_to_the_full_length_and_that_matters(saved, vocabulary):
     towers = {length: TextTower(dataclasses.replace(full, length=length), 512, 16) for length in (full.length, longest)}
     outputs = {length: tower(token_ids[:, :length]).numpy() for length, tower in towers.items()}
     for to, of in zip(towers[longest].weights, towers[full.length].weights, strict=True):
-        to.assign(of if to.shape == of.shape else of[:, :longest])  # the positions there are
+        to.assign(of if to.shape == of.shape else of[:, :longest])  # only the positions that the shorter tower has
     outputs[longest] = towers[longest](token_ids[:, :longest]).numpy()
     assert np.abs(outputs[longest] - outputs[full.length]).max() > 0.01
 
@@ -143,14 +143,14 @@ def test_training_sees_the_pixels_that_serving_sees(vocabulary, tmp_path):
     assert {row.tobytes() for row in batch["token_ids"].numpy()} == tokens
 
 
-def test_saved_model_carries_vocabulary_and_gin_and_no_half_written_folder(saved):
+def test_saved_model_holds_vocabulary_and_gin_and_leaves_no_unfinished_folder(saved):
     folder = pathlib.Path(saved)
     assert (folder / "assets" / "vocabulary.model").stat().st_size > 1000
     assert (folder / "assets.extra" / export.GIN_FILE).read_text() == "Training.steps = 30\n"
     assert [path.name for path in folder.parent.iterdir() if "unfinished" in path.name] == []
 
 
-def test_the_towers_resize_reaches_training_and_serving(vocabulary, tmp_path):
+def test_training_and_serving_resize_as_the_image_tower_says(vocabulary, tmp_path):
     tower = dataclasses.replace(OBJECTIVE.image_tower, resize="letterbox", interpolation="bicubic")
     config = dataclasses.replace(CONFIG.objective, image_tower=tower)
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)

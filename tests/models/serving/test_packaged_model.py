@@ -1,4 +1,4 @@
-"""Baked labels, what `evaluate` says of classes, and weights in fewer bits."""
+"""Label sets, the class outputs of `evaluate`, and compressed weights."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def folder(vocabulary, exported, tmp_path_factory) -> pathlib.Path:
     return made
 
 
-def test_a_baked_set_answers_as_its_labels_would_and_needs_no_text_tower(folder):
+def test_a_label_set_scores_as_its_labels_do_and_needs_no_text_tower(folder):
     model = tf.saved_model.load(str(folder / "float32"))
     baked = model.signatures["classify_two"](image_bytes=tf.constant(PICTURES))
     asked = model.signatures["serving_default"](image_bytes=tf.constant(PICTURES), labels=tf.constant(["a", "b"]))
@@ -60,9 +60,9 @@ def test_a_label_is_the_mean_over_its_templates(folder, exported):
     assert (tuple(written["labels"]), tuple(written["templates"])) == (LABELS, TEMPLATES)
 
 
-def test_evaluate_holds_each_row_against_the_labels_of_its_set(folder):
+def test_evaluate_scores_each_row_for_the_labels_of_its_set(folder):
     model = tf.saved_model.load(str(folder / "float32"))
-    sets = ["", "two", "other"]  # a row that names none is of the eval split
+    sets = ["", "two", "other"]  # a row without a set belongs to the eval split
     rows = [
         ImageText(f"{i}", PICTURES[i], CAPTIONS[i], "x:1", "test", class_name=name, evaluation_set=sets[i])
         for i, name in enumerate((COLOURS[0], "b", "b"))
@@ -81,7 +81,7 @@ def test_evaluate_holds_each_row_against_the_labels_of_its_set(folder):
     ("weights", "compute", "near"),
     [("bfloat16", "float32", 0.02), ("int8", "float32", 0.05), ("int8", "bfloat16", 0.1)],
 )
-def test_fewer_bits_change_little_and_leave_the_objective_as_it_was(vocabulary, weights, compute, near):
+def test_compression_changes_embeddings_little_and_restores_the_objective(vocabulary, weights, compute, near):
     _, tokenizer = tiny_objective(vocabulary)
     runtime = settings.RuntimeSettings(compute_dtype=compute)
     objective = objectives.create(OBJECTIVE, tokenizer.vocabulary_size, runtime)
@@ -93,7 +93,7 @@ def test_fewer_bits_change_little_and_leave_the_objective_as_it_was(vocabulary, 
         fewer = objective.embed_image(pixels), objective.embed_text(ids)
     after = objective.embed_image(pixels), objective.embed_text(ids)
     for exact, rough, again in zip(before, fewer, after, strict=True):
-        assert 0 < np.abs(exact - rough).max() < near  # and not the same, or nothing was done
+        assert 0 < np.abs(exact - rough).max() < near  # above 0: compression has an effect
         np.testing.assert_array_equal(exact, again)
     bits = {"bfloat16": 2, "int8": 1}[weights]
     matrices = [stored[0] for stored in compressed.stored]
@@ -102,7 +102,7 @@ def test_fewer_bits_change_little_and_leave_the_objective_as_it_was(vocabulary, 
     assert kept < 0.2 * sum(int(tf.size(matrix)) for matrix in matrices)
 
 
-def test_each_output_channel_has_a_scale_of_its_own(vocabulary):
+def test_each_output_channel_has_its_own_scale(vocabulary):
     objective, _ = tiny_objective(vocabulary)
     attention = objective.image_tower.encoder.blocks[0].attention
     compressed = CompressedWeights(objective, "int8")
@@ -113,7 +113,7 @@ def test_each_output_channel_has_a_scale_of_its_own(vocabulary):
     assert named["attention_output/3"] == [1, 1, output[2]]
 
 
-def test_nothing_goes_on_from_compressed_weights(folder):
+def test_training_cannot_start_from_compressed_weights(folder):
     objective, _, _ = saved_model.rebuild(str(folder / "float32"))  # control
     model = tf.saved_model.load(str(folder / "float32"))
     own = {variable.name: variable.numpy() for variable in model.objective.variables}
@@ -129,7 +129,7 @@ def test_nothing_goes_on_from_compressed_weights(folder):
     assert sizes[1] < 0.6 * sizes[0]
 
 
-def test_warm_up_has_every_signature_that_is_served(folder):
+def test_warm_up_requests_cover_every_served_signature(folder):
     path = str(folder / "float32")
     rows = {features.IMAGE: tf.constant(PICTURES), features.CAPTION: tf.constant(CAPTIONS)}
     warm_up.write(path, rows, ["eval", "two"])

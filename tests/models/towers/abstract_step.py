@@ -1,4 +1,4 @@
-"""A train step of any size in abstract shapes: variables have no content, and the step is compiled, not run.
+"""Lowers or compiles a training step of any size without running it; its variables have no content.
 
 python -m tests.models.towers.abstract_step SIZE [optimized_hlo]    SIZE as in gin/model; prints one line of JSON
 """
@@ -27,7 +27,7 @@ _BATCH = 8
 
 
 def load(size: str) -> settings.TrainingSettings:
-    """SigLIP of that size, as its gin file has it; in float32, as building leaves bfloat16 copies of weights behind."""
+    """SigLIP with the settings of this size's gin file; in float32, as bfloat16 leaves copies of weights behind."""
     files = [str(GIN / "model" / f"{size}.gin"), str(GIN / "objective" / "siglip.gin")]
     bindings = [f"Training.batch_size = {_BATCH}", "Training.runtime = @Runtime()", "Runtime.remat = True",
                 "Training.optimizer = @Adafactor()"]  # fmt: skip
@@ -36,10 +36,10 @@ def load(size: str) -> settings.TrainingSettings:
 
 
 def _empty(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
-    """A variable whose memory is reserved and never written, so that it takes none."""
+    """A variable whose memory is reserved but never written, so that the process does not use it."""
     given = arguments["initial_value"]
     shape, dtype = arguments.get("shape"), arguments.get("dtype")
-    if shape is not None and callable(given):  # all but scalars
+    if shape is not None and callable(given):  # everything but scalars
         arguments["initial_value"] = tf.raw_ops.Empty(shape=tf.TensorShape(shape), dtype=dtype, init=False)
     return next_creator(**arguments)
 
@@ -63,7 +63,7 @@ def main(size: str, stage: str = "hlo") -> None:
     program = tf.function(run, jit_compile=True, autograph=False).experimental_get_compiler_ir(*specs)(stage=stage)
     counts = {name: sum(int(v.shape.num_elements()) for v in variables if v.name.startswith(name))
               for name in ("image_tower", "text_tower", "")}  # fmt: skip
-    # Not getrusage's: that of a process begins with what the process that started it had.
+    # Not from getrusage: its peak includes the memory of the parent process at the start.
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())
     print(json.dumps({"parameters": counts, "program": len(program), "peak_bytes": int(peak) * 1024}))
 

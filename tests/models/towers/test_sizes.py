@@ -1,4 +1,4 @@
-"""Every size of gin/model: its parameters are the published ones, and its step is made without memory for weights."""
+"""Each size of gin/model has the published number of parameters, and its step is lowered without memory for weights."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ PARAMETERS = {
     "so400m": (427_680_704, 449_734_896),
     "gopt": (1_163_168_256, 450_177_648),
 }
-# What KerasHub's presets state, with the position ids that it counts as weights, and that model's words and tokens.
+# The parameters that KerasHub's presets state, position ids included, and the model's vocabulary size and text length.
 PUBLISHED = {
     "base": (203_156_230, 32_000, 64),
     "large": (652_151_106, 32_000, 64),
@@ -57,7 +57,7 @@ def test_each_size_has_the_published_number_of_parameters(size):
 
 
 @pytest.mark.parametrize("size", PARAMETERS)
-def test_the_table_of_the_docs_says_so_too(size):
+def test_the_table_in_the_docs_has_the_same_numbers(size):
     objective = abstract_step.load(size).objective
     image, text = PARAMETERS[size]
     tower, dim = objective.image_tower, objective.image_tower.width
@@ -70,7 +70,7 @@ def test_the_table_of_the_docs_says_so_too(size):
 @pytest.mark.parametrize(
     "size", [pytest.param(size, marks=() if size == "small" else pytest.mark.slow) for size in PARAMETERS]
 )
-def test_a_step_is_made_for_xla_without_memory_for_its_weights(size):
+def test_a_step_is_lowered_to_hlo_without_memory_for_its_weights(size):
     found = json.loads(abstract(size))
     image, text = PARAMETERS[size]
     assert found["parameters"] == {"image_tower": image, "text_tower": text, "": image + text + 2}
@@ -81,7 +81,7 @@ def test_a_step_is_made_for_xla_without_memory_for_its_weights(size):
 
 @pytest.mark.slow
 def test_the_smallest_step_compiles_to_machine_code():
-    """Five minutes; the larger sizes are the same layers, wider and more of them, and take this machine hours."""
+    """Takes five minutes. The larger sizes have more and wider layers of the same kind, and would take hours."""
     assert json.loads(abstract("small", "optimized_hlo"))["program"] > 1_000_000
 
 

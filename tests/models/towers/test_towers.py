@@ -1,4 +1,4 @@
-"""The towers have the published sizes, and their parts do what their docstrings say."""
+"""The towers have the published sizes, and their parts work as documented."""
 
 import dataclasses
 import math
@@ -26,10 +26,10 @@ def test_base_model_has_the_published_number_of_parameters():
     # KerasHub counts the integers 0..L-1 of its position ids as weights too: 196 of the image's, 64 of the text's.
     assert count(objective.image_tower.trainable_variables) + 196 == 92_884_420
     assert count(objective.text_tower.trainable_variables) + 64 == 110_271_808
-    assert count(objective.trainable_variables) + 196 + 64 == 203_156_230  # and t' and b
+    assert count(objective.trainable_variables) + 196 + 64 == 203_156_230  # includes t' and b
 
 
-def test_no_two_weights_start_alike():
+def test_no_two_kernels_start_equal():
     tower = ImageTower(TINY_IMAGE)
     tower(tf.zeros([1, 32, 32, 3]))
     kernels = [v.numpy().ravel()[:16].tolist() for v in tower.trainable_variables if "kernel" in v.name]
@@ -59,7 +59,7 @@ def test_text_tower_sees_every_position_and_is_not_causal():
 
 
 @pytest.mark.parametrize("pooling", ["map", "gap", "cls"])
-def test_every_pooling_of_pictures_sees_every_patch(pooling):
+def test_every_image_pooling_sees_every_patch(pooling):
     tower = ImageTower(dataclasses.replace(TINY_IMAGE, pooling=pooling))
     images = np.random.default_rng(0).uniform(-1, 1, [1, 32, 32, 3]).astype(np.float32)
     base = tower(tf.constant(images)).numpy()
@@ -70,20 +70,20 @@ def test_every_pooling_of_pictures_sees_every_patch(pooling):
         assert np.abs(tower(tf.constant(changed)).numpy() - base).max() > 1e-6
 
 
-def test_a_causal_tower_ends_at_the_end_of_the_sentence():
+def test_a_causal_tower_ignores_tokens_after_the_end_of_sentence():
     tower = TextTower(dataclasses.replace(TINY_TEXT, causal=True, pooling="eos"), 50, 16)
     base = tower(tf.constant([[3, 4, 5, 0, 1, 1]])).numpy()
     np.testing.assert_array_equal(tower(tf.constant([[3, 4, 5, 0, 9, 8]])).numpy(), base)
     assert np.abs(tower(tf.constant([[3, 9, 5, 0, 1, 1]])).numpy() - base).max() > 1e-4
 
 
-def test_a_causal_tower_pooled_at_its_last_position_sees_all_before_it():
+def test_a_causal_tower_pooled_at_its_last_position_sees_every_token():
     tower = TextTower(dataclasses.replace(TINY_TEXT, causal=True), 50, 16)
     base = tower(tf.constant([[3, 4, 5, 0, 1, 1]])).numpy()
     assert np.abs(tower(tf.constant([[9, 4, 5, 0, 1, 1]])).numpy() - base).max() > 1e-4
 
 
-def test_a_bottleneck_embeds_in_fewer_numbers():
+def test_a_bottleneck_saves_parameters():
     plain, narrow = TextTower(TINY_TEXT, 1000, 16), TextTower(dataclasses.replace(TINY_TEXT, bottleneck=4), 1000, 16)
     for tower in (plain, narrow):
         assert tower(tf.constant([[3, 4, 5, 0, 1, 1]])).shape == (1, 16)
@@ -92,7 +92,7 @@ def test_a_bottleneck_embeds_in_fewer_numbers():
 
 
 @pytest.mark.parametrize("activation", ["gelu_tanh", "gelu", "quick_gelu"])
-def test_activations_are_those_of_their_names(activation):
+def test_activations_equal_their_formulas(activation):
     reference = {
         "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
         "gelu": lambda x: x * np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x]),
@@ -103,7 +103,7 @@ def test_activations_are_those_of_their_names(activation):
     np.testing.assert_allclose(block.activation(tf.constant(inputs)), reference[activation](inputs), atol=1e-8)
 
 
-def test_a_whole_number_is_a_float_where_one_is_asked():
+def test_a_whole_number_becomes_a_float_in_a_float_setting():
     assert isinstance(settings.AdamWSettings(clip_norm=2).clip_norm, float)
 
 
@@ -127,6 +127,6 @@ def test_a_whole_number_is_a_float_where_one_is_asked():
         (lambda: settings.AdamWSettings(weight_decay=-1), "AdamW.weight_decay is -1"),
     ],
 )
-def test_settings_refuse_what_cannot_be_built(make, message):
+def test_invalid_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

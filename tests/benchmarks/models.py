@@ -1,0 +1,9 @@
+"""The model that several benchmarks use."""
+
+from models import settings
+
+# As in gin/quickstart.gin.
+QUICKSTART = settings.SiglipSettings(
+    settings.ImageTowerSettings(size=48, patch=12, width=128, depth=4, heads=4, mlp_dim=512),
+    settings.TextTowerSettings(length=22, width=128, depth=2, heads=4, mlp_dim=512),
+)
