@@ -15,12 +15,12 @@ def draw(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> str:
     Raises:
       ConfigurationError: the gin cannot be used.
     """
-    from pipeline import pipeline  # which loads TensorFlow and TFX
+    from pipeline import pipeline, platform  # these load TensorFlow and TFX
     from pipeline.drawing import graph, svg
     from pipeline.settings.run import PipelineSettings
 
     (settings,) = configuration.load(list(gin_files), list(gin_bindings), [PipelineSettings])
-    dag = pipeline.create(settings, pipeline.local_locations("output"))
+    dag = pipeline.create(settings, platform.ThisMachine("output"))
     return svg.draw(graph.read(dag), f"The DAG of the pipeline {settings.name}")
 
 

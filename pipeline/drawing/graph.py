@@ -97,7 +97,7 @@ def _group(node: BaseNode, trained: bool) -> Group:
 
 def _label(node: BaseNode) -> str:
     if not _is_own(node):
-        return f"Writes {', '.join(sorted(_output_types(node)))}"
+        return f"Output: {', '.join(sorted(_output_types(node)))}"
     return re.split(r"[.,;:]\s|[.]$", (type(node).__doc__ or "").strip().split("\n")[0].replace("`", ""))[0]
 
 
