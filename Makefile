@@ -27,7 +27,7 @@ compile: setup  ## What Vertex AI and Kubeflow Pipelines would be given (DEVICE=
 	$(PYTHON) -m pipeline.kubeflow_runner compile --gin_file=$(GIN) --gin_file=gin/platform/kubeflow$(DEVICE:%=_%).gin \
 	  --output=$(OUTPUT)/kubeflow.yaml
 
-lint: setup
+lint: setup  ## Lint, types and import rules (a minute)
 	$(PYTHON) -m ruff check $(PACKAGES) tests setup.py siglip_tfx.py
 	$(PYTHON) -m ruff format --check $(PACKAGES) tests setup.py siglip_tfx.py
 	$(PYTHON) -m mypy
