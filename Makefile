@@ -9,7 +9,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --no-emit-package siglip-tfx --annot
   --custom-compile-command "make lock"
 PACKAGES := beam components models pipeline
 
-.PHONY: help setup quickstart compile test test-slow test-trixie bench tpu-memory lint lock clean
+.PHONY: help setup quickstart compile test test-slow test-trixie bench tpu-memory lint lock draw clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ compile: setup  ## Compile the pipeline for Vertex AI and Kubeflow (DEVICE=tpu_v
 	$(PYTHON) -m pipeline.kubeflow_runner compile --gin_file=$(GIN) --gin_file=gin/platform/kubeflow$(DEVICE:%=_%).gin \
 	  --output=$(OUTPUT)/kubeflow.yaml
 
-lint: setup
+lint: setup  ## Lint, types and import rules (a minute)
 	$(PYTHON) -m ruff check $(PACKAGES) tests setup.py siglip_tfx.py
 	$(PYTHON) -m ruff format --check $(PACKAGES) tests setup.py siglip_tfx.py
 	$(PYTHON) -m mypy
@@ -55,6 +55,9 @@ lock:  ## Resolve requirements/*.txt from requirements/*.in again
 	  --output-file requirements/tfx-1.16-tpu.txt
 	$(COMPILE) --python-version 3.11 --universal requirements/tfx-1.21.in --output-file requirements/tfx-1.21.txt
 	$(COMPILE) --python-version 3.11 --universal requirements/tpu-aot.in --output-file requirements/tpu-aot.txt
+
+draw: setup  ## Draw the DAG of GIN anew: docs/pipeline.svg
+	$(PYTHON) -m pipeline.draw --gin_file=$(GIN) --output=docs/pipeline.svg
 
 clean:  ## Remove .venv, caches and output
 	requirements/trixie.sh --clean

@@ -1,6 +1,7 @@
 """Rules of the tree that no linter knows."""
 
 import pathlib
+import re
 
 import pytest
 import setuptools
@@ -36,3 +37,28 @@ def test_files_stay_short_enough_to_read(package):
 
 def test_gin_files_stay_short():
     assert not [path for path in (ROOT / "gin").rglob("*.gin") if len(path.read_text().splitlines()) > 40]
+
+
+MAP = (ROOT / "docs" / "pipeline.md").read_text()
+
+
+def test_map_of_rooms_is_the_tree():
+    rooms = set(re.findall(r"^([a-z_/]+)/ ", re.search(r"```text\n(.*?)```", MAP, re.DOTALL)[1], re.MULTILINE))
+    packages = {
+        str(path.parent.relative_to(ROOT))
+        for top in PACKAGES
+        for path in (*(ROOT / top).glob("__init__.py"), *(ROOT / top).glob("*/__init__.py"))
+    }
+    assert packages - rooms == set(), "docs/pipeline.md names no such room"
+    assert {room for room in rooms if not (ROOT / room).is_dir()} == set(), "docs/pipeline.md names rooms that are gone"
+
+
+def test_how_to_read_the_code_names_what_is_there():
+    steps = re.findall(r"^\d+\. \[.*?\]\(\.\./(.*?)\), `(\w+)`:", MAP, re.MULTILINE)
+    assert len(steps) > 15
+    missing = [
+        (file, name)
+        for file, name in steps
+        if not re.search(rf"^(class|def) {name}\b", (ROOT / file).read_text(), re.MULTILINE)
+    ]
+    assert not missing

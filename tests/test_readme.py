@@ -1,4 +1,4 @@
-"""Every command of README and docs/ names a target, a module, flags and files that exist; others run them."""
+"""Every command and link of README, CONTRIBUTING and docs/ names what exists. Other tests run the commands."""
 
 import importlib.util
 import pathlib
@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("beam", "components", "models", "pipeline")
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
 COMMANDS = [
     line.split("  #")[0].strip()
@@ -59,10 +59,32 @@ def test_command_exists(command):
         assert (ROOT / path).is_file() or path == "gin/other.gin"
 
 
-def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+def anchors(page: pathlib.Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", page.read_text()):
+        target = page.parent / link if link else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to #{anchor} of {target.name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_exist(page):
+    folders = (*PACKAGES, "docker", "docs", "gin", "requirements", "serving", "tests")
+    for path in re.findall(rf"`((?:{'|'.join(folders)})/[\w./-]*)`", page.read_text()):
+        assert "NAME" in path or (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_glossary_is_in_alphabetical_order():
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    terms = [re.sub(r"[^a-z0-9 ]", "", term.lower()) for term in re.findall(r"^- \*\*(.+?)\*\*", page, re.MULTILINE)]
+    assert terms == sorted(terms)
+    assert len(terms) == len(set(terms))
 
 
 def test_tensorboard_starts():

@@ -24,7 +24,7 @@ _PIXELS, _CAPTIONS, _COUNT = "pixels", "captions", "count"
 
 @dataclasses.dataclass(frozen=True)
 class InputPipeline:
-    """One of several input pipelines (readers) that share all rows evenly.
+    """One of several readers that share all rows evenly.
 
     In each pass, every reader gets the same number of whole shards. Other shards may remain, different ones in each
     pass: every reader takes each `count`-th row of them. So no reader runs out of rows or repeats any, whatever the
@@ -104,8 +104,8 @@ class Batches:
             decoded[features.IMAGE_EMBEDDING] = tfrecords.parse_embeddings([example], self._views.image_embedding)[0]
         return decoded
 
-    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
-        """Returns the batches of one reader. Every batch is full, and may span two passes.
+    def _augment(self, row: dict[str, tf.Tensor], reader: InputPipeline, position: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The row as this visit sees it: a caption for each text view, and the picture for each image view."""
         seen = {}
         for view, name in enumerate(self._views.texts):
             draw = tf.random.stateless_uniform([], self._seed(reader, position, 2, view), alg="philox")
@@ -130,15 +130,15 @@ class Batches:
                 )
         return seen
 
-    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
-        """Returns the batches of one reader. Every batch is full, and may span two passes.
+    def _seed(self, reader: InputPipeline, position: tf.Tensor, purpose: int, view: int) -> tf.Tensor:
+        """int64 [2], different for each visit of each row, each purpose and each view."""
         number, group, row = tf.unstack(position)
         first = tf.constant(self._config.seed * 1_000_003 + reader.index + (2**8 * purpose + view) * 2**40, tf.int64)
         second = (number * 2**20 + group) * 2**24 + row  # unique for each visit, up to 2^24 rows in a group
         return tf.stack([first, second])
 
-    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
-        """Returns the batches of one reader. Every batch is full, and may span two passes.
+    def _from_shards(self, reader: InputPipeline, start: Sequence[int]) -> tf.data.Dataset:
+        """Endless (serialized row, position after it)."""
         paths, shards = tf.constant(self._paths), len(self._paths)
         config, at_once = self._config, self._config.shards_at_once
         whole = shards // reader.count  # shards that only this reader reads in a pass
@@ -178,8 +178,8 @@ class Batches:
 
         return tf.data.Dataset.counter(start=first_pass).flat_map(pass_rows)
 
-    def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
-        """Returns the batches of one reader. Every batch is full, and may span two passes.
+    def _from_memory(self, reader: InputPipeline, start: Sequence[int]) -> tf.data.Dataset:
+        """Endless (decoded row, position after it); decodes every row of this reader once, at this call."""
         rows = tfrecords.read_shards(self._paths).enumerate().filter(lambda i, _: i % reader.count == reader.index)
         decoded = rows.map(
             lambda _, example: self._decode(example), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True

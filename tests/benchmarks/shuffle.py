@@ -79,7 +79,7 @@ def measure(tar: str, folder: pathlib.Path, one_machine: bool = False) -> dict[s
 
 
 def run() -> str:
-    """The table of docs/data.md."""
+    """The table of docs/benchmarks.md."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write_tar(folder / "a.tar", _ROWS, 256, different=_ROWS)
