@@ -8,7 +8,7 @@ import tensorflow as tf
 from apache_beam.metrics import Metrics
 
 from beam import stages, writer
-from models import features
+from models import features, files
 
 Embedder = Callable[[Sequence[bytes]], np.ndarray]
 """Encoded pictures -> float32 [N, D], unit norm."""
@@ -49,7 +49,7 @@ class _EmbedShard(beam.DoFn):
         count = 0
         rows = tf.data.TFRecordDataset(source, writer.compression_of(source))
         compression = writer.compression_of(target)
-        with writer.WholeFile(target) as unfinished, tf.io.TFRecordWriter(unfinished, compression) as file:
+        with files.WholeFile(target) as unfinished, tf.io.TFRecordWriter(unfinished, compression) as file:
             for batch in rows.batch(self._batch_size).as_numpy_iterator():
                 for example in self._with_embeddings(batch):
                     file.write(example)

@@ -12,6 +12,7 @@ from beam.filters import captions
 from beam.filters.pictures import DecodeCheck, PictureRules
 from beam.records import ImageText, Outcome, Rejected
 from beam.sources import Source
+from models import files
 
 CLASSES_FILE = "classes.json"
 _SHARDS, _SHARD_BYTES, _SALT = 2, 128 << 20, "evaluation"
@@ -125,5 +126,5 @@ def _write_classes(pairs: list[tuple[str, str]], listed: dict[str, list[str]], f
             found[name].append(class_name)
     classes = {name: listed[name] or found[name] for name in listed}
     path = os.path.join(folder, CLASSES_FILE)
-    writer.write_text(path, json.dumps(classes, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    files.write_text(path, json.dumps(classes, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     return classes

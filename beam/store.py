@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from beam import writer
 from beam.records import ImageText
+from models import files
 
 MANIFEST_FILE = "manifest.json"
 SAMPLES_FILE = "samples.json"
@@ -166,7 +167,7 @@ def _write_manifest(
         "shards": [dataclasses.asdict(shard) for shard in listed],
         "reject_files": sorted(os.path.basename(path) for path in facts["reject_files"]),
     }
-    writer.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    files.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest
 
 

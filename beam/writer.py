@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from beam import spool
 from beam.records import ImageText, Rejected, referenced_bytes, salted_hash
+from models import files
 
 REJECT_SHARDS = 1
 _OTHER_BYTES = 250  # of a stored row, about: the names of its features and TFRecord's checksums
@@ -178,7 +178,7 @@ def _write_shard(group: tuple[_Place, Iterable[_Member]], folder: str, layout: L
             pictures[key, reference] = image
     rows.sort(key=lambda row: layout.order_of(row.key))
     path = os.path.join(folder, f"Split-{split}", layout.file_name(number, counts[split]))
-    with WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
+    with files.WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
         images = spool.load(pictures[row.key, row.image] for row in rows)
         for row, image in zip(rows, images, strict=True):
             writer.write(dataclasses.replace(row, image=image).to_example())
@@ -209,30 +209,5 @@ def _write_rejects(group: tuple[int, Iterable[Rejected | None]], folder: str) ->
     path = os.path.join(folder, f"rejects-{number:05d}-of-{REJECT_SHARDS:05d}.jsonl")
     rows = sorted((row for row in members if row is not None), key=lambda row: (row.position, row.reason, row.detail))
     lines = [json.dumps(dataclasses.asdict(row), sort_keys=True) for row in rows]
-    write_text(path, "".join(line + "\n" for line in lines))
+    files.write_text(path, "".join(line + "\n" for line in lines))
     return path
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes a small file, whole or not at all."""
-    with WholeFile(path) as unfinished, tf.io.gfile.GFile(unfinished, "w") as file:
-        file.write(text)
-
-
-class WholeFile:
-    """Gives a temporary name beside `path`; renames it to `path` on success, removes it on failure."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._folder = os.path.dirname(path) or "."
-        self._unfinished = os.path.join(self._folder, f".unfinished-{uuid.uuid4().hex}")
-
-    def __enter__(self) -> str:
-        tf.io.gfile.makedirs(self._folder)
-        return self._unfinished
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is None:
-            tf.io.gfile.rename(self._unfinished, self._path, overwrite=True)
-        elif tf.io.gfile.exists(self._unfinished):
-            tf.io.gfile.remove(self._unfinished)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import app, flags
 
+from models import files
 from models.settings import configuration
 from pipeline.console import gin_flags, progress
 
@@ -136,10 +137,8 @@ def _run_part(stage: apache_beam.PTransform, settings: PipelineSettings, folder:
     """Runs one part; returns its manifest, which is written last."""
     import apache_beam
 
-    from beam import writer
-
     _require_no_data_set(folder)
-    writer.write_text(os.path.join(folder, _GIN_FILE), gin)
+    files.write_text(os.path.join(folder, _GIN_FILE), gin)
     arguments = apache_beam.options.pipeline_options.PipelineOptions(list(settings.beam_args))
     with apache_beam.Pipeline(options=arguments) as pipeline:
         pipeline | stage

@@ -13,10 +13,11 @@ import tensorflow as tf
 from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
-from beam import reader, writer
+from beam import reader
 from beam.pictures import on_white
 from beam.records import ImageText
 from beam.store import MANIFEST_FILE
+from models import files
 
 _ROWS = flags.DEFINE_integer("pictures", 40, "Pictures on the contact sheet.", lower_bound=1)
 _VERIFY = flags.DEFINE_boolean("verify", False, "Hold every shard against its checksum in the manifest.")
@@ -49,7 +50,7 @@ def run(folder: str, pictures: int, verify: bool = False) -> str:
         _verify(folder, manifest)
     sheet = os.path.join(folder, SHEET_FILE)
     drawn = _contact_sheet(_some_rows(folder, manifest, pictures))
-    with writer.WholeFile(sheet) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
+    with files.WholeFile(sheet) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
         drawn.save(file, "PNG")
     checked = "every shard is as written; " if verify else ""
     return "\n".join([*_table(manifest), f"Inspected {folder}: {checked}pictures and captions are in {sheet}"])

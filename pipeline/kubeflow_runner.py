@@ -30,8 +30,8 @@ def compile_pipeline(
     """
     import yaml
 
-    from beam import writer
     from components.trainer.executor import RestartedExecutor
+    from models import files
     from pipeline.kfp import specification
     from pipeline.settings.platforms import KubeflowSettings
 
@@ -45,7 +45,7 @@ def compile_pipeline(
         spec["deploymentSpec"]["executors"][executor]["container"]["resources"]["accelerator"] = accelerator
         pods = {executor: {"nodeSelector": {"labels": labels}}}
         documents.append({"platforms": {"kubernetes": {"deploymentSpec": {"executors": pods}}}})
-    writer.write_text(output, yaml.safe_dump_all(documents, sort_keys=True))
+    files.write_text(output, yaml.safe_dump_all(documents, sort_keys=True))
     return settings, where
 
 

@@ -10,8 +10,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from beam import reader, sources
 from beam.dedupe import DedupeOptions
-from models import pretrained, settings
-from models.pretrained.formats import newest_version
+from models import files, pretrained, settings
 from models.settings.checks import require
 from pipeline.settings.ingest import IngestSettings
 from pipeline.settings.run import PipelineSettings, VocabularySettings
@@ -38,7 +37,7 @@ def pin_models(run: PipelineSettings) -> PipelineSettings:
     if vocabulary.path:
         vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
     if training.pretrained:
-        path = newest_version(training.pretrained.path)
+        path = files.newest_version(training.pretrained.path)
         pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
         training = dataclasses.replace(training, pretrained=pretrained)
     return dataclasses.replace(run, vocabulary=vocabulary, training=training)
@@ -101,8 +100,8 @@ def pin_deduper(deduper: DedupeOptions) -> DedupeOptions:
 
 def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
     """The newest version of an exported model that has these signatures."""
-    newest = newest_version(path)
-    file = os.path.join(newest, "saved_model.pb")
+    newest = files.newest_version(path)
+    file = os.path.join(newest, files.SAVED_MODEL_FILE)
     example = "name one, such as 'output/quickstart/serving'"
     if not tf.io.gfile.exists(file):
         raise ValueError(f"{name} is {path!r}, but holds no SavedModel; {example}")

@@ -35,8 +35,8 @@ def compile_pipeline(
     from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
     from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
 
-    from beam import writer
     from components.trainer import executor, vertex
+    from models import files
     from models.settings.checks import require
     from pipeline.kfp import specification
     from pipeline.settings.platforms import VertexSettings
@@ -50,7 +50,7 @@ def compile_pipeline(
         job = custom_job(where, settings.name)
         config = {ENABLE_VERTEX_KEY: True, VERTEX_REGION_KEY: where.region, TRAINING_ARGS_KEY: job}
     spec = specification.build(settings, where, trainer, runs_resolvers=True, trainer_config=config)
-    writer.write_text(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+    files.write_text(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
     return settings, where
 
 

@@ -13,6 +13,7 @@ import apache_beam as beam
 from beam import checks, pictures, reader, stages, store, thumbnails, writer
 from beam.augment import rewrites
 from beam.records import ImageText, Outcome, Rejected, normalised
+from models import files
 
 _SAMPLES = 8
 
@@ -161,7 +162,7 @@ def _write_samples(folders: store.Folders, options: AugmentOptions) -> str:
     rows = itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), _SAMPLES)
     samples = [{**_shown(row), "variants": [_shown(made) for made in variants_of(row, options)]} for row in rows]
     path = os.path.join(folders.report, store.SAMPLES_FILE)
-    writer.write_text(path, json.dumps(samples, indent=1, sort_keys=True) + "\n")
+    files.write_text(path, json.dumps(samples, indent=1, sort_keys=True) + "\n")
     return path
 
 

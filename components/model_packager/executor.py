@@ -12,11 +12,10 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import path_utils
 
-from beam import writer
 from beam.evaluation_sets import CLASSES_FILE
 from components.metrics import saved_model_metrics
 from components.model_packager import warm_up
-from models import features
+from models import features, files
 from models.evaluation import metrics
 from models.inputs import tfrecords
 from models.pretrained import saved_model
@@ -70,7 +69,7 @@ class Executor(base_executor.BaseExecutor):
             }
             tf.io.gfile.rmtree(exact)
             logging.warning("ModelPackager: %s", cost_text(facts))
-        writer.write_text(os.path.join(packaged, PACKAGING_FILE), json.dumps(facts, indent=1))
+        files.write_text(os.path.join(packaged, PACKAGING_FILE), json.dumps(facts, indent=1))
 
 
 def cost_text(facts: Mapping[str, Any]) -> str:

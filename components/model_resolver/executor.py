@@ -11,8 +11,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
-from beam import writer
-from models.pretrained.formats import newest_version
+from models import files
 
 _NONE_FILE = "NO_MODEL"
 Inputs = dict[str, list[types.Artifact]]
@@ -25,12 +24,12 @@ class Executor(base_executor.BaseExecutor):
         """Writes the Model, or a file that says that there is none yet."""
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
-        pushed = newest_version(destination.filesystem.base_directory)
+        pushed = files.newest_version(destination.filesystem.base_directory)
         model = artifact_utils.get_single_uri(output_dict[standard_component_specs.MODEL_KEY])
         if tf.io.gfile.exists(os.path.join(pushed, tf.saved_model.SAVED_MODEL_FILENAME_PB)):
             io_utils.copy_dir(pushed, path_utils.serving_model_dir(model))
         else:
-            writer.write_text(os.path.join(model, _NONE_FILE), f"{pushed} holds no model yet\n")
+            files.write_text(os.path.join(model, _NONE_FILE), f"{pushed} holds no model yet\n")
 
 
 class Evaluator(tfx_evaluator.Executor):

@@ -12,6 +12,7 @@ import numpy as np
 from beam import thumbnails
 from beam.filters.pictures import PictureRules
 from beam.progress import Progress
+from models import files
 from pipeline.demo.model import Model
 from pipeline.demo.pictures import BadPicture, Source, checked
 
@@ -48,10 +49,8 @@ class Index:
 
     def save(self, folder: str, fingerprint: str) -> None:
         """Writes `folder`/pictures.npz, whole or not at all; `fingerprint` is what it was made of."""
-        from beam import writer  # which takes seconds to load
-
         entries = json.dumps([dataclasses.astuple(entry) for entry in self._entries]).encode()
-        with writer.WholeFile(os.path.join(folder, INDEX_FILE)) as unfinished, open(unfinished, "wb") as file:
+        with files.WholeFile(os.path.join(folder, INDEX_FILE)) as unfinished, open(unfinished, "wb") as file:
             as_bytes = np.frombuffer(entries, np.uint8)
             np.savez(file, entries=as_bytes, embeddings=self._embeddings, fingerprint=fingerprint)
 
