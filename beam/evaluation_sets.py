@@ -10,7 +10,7 @@ import apache_beam as beam
 from beam import reader, stages, store, writer
 from beam.filters import captions
 from beam.filters.pictures import DecodeCheck, PictureRules
-from beam.records import ImageText, Outcome, Rejected
+from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
 from beam.sources import Source
 from models import files
 
@@ -102,19 +102,19 @@ class _ClassCheck:
         return row
 
 
-def _one_caption_each(row: ImageText, name: str, all_captions: bool) -> Iterator[ImageText]:
+def _one_caption_each(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
     """The row, and one more in its group for each further caption."""
     yield dataclasses.replace(row, more_captions=(), evaluation_set=name, group=row.split_key)
     yield from _further(row, name, all_captions)
 
 
-def _further(row: ImageText, name: str, all_captions: bool) -> Iterator[ImageText]:
+def _further(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
     for number, caption in enumerate(row.more_captions if all_captions else (), start=1):
         alone = dataclasses.replace(row, caption=caption, more_captions=(), evaluation_set=name)
         yield dataclasses.replace(alone, key=f"{row.key}#{number}", group=row.split_key)
 
 
-def _class_of(row: ImageText, name: str) -> Iterator[tuple[str, str]]:
+def _class_of(row: Row, name: str) -> Iterator[tuple[str, str]]:
     if row.class_name:
         yield name, row.class_name
 

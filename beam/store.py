@@ -10,7 +10,7 @@ import apache_beam as beam
 import tensorflow as tf
 
 from beam import writer
-from beam.records import ImageText
+from beam.records import Row
 from models import files
 
 MANIFEST_FILE = "manifest.json"
@@ -36,14 +36,14 @@ class NoRows(ValueError):
 
 
 class Flow(NamedTuple):
-    """What a stage has at its end, as PCollections.
+    """The results of a stage, as PCollections.
 
     Attributes:
-      read: anything, one element a row that came in.
-      pictured: ImageText, every row that may be kept, with its picture; captions do not matter.
-      rows: ImageText by reference, those kept.
-      rejected: Rejected.
-      removed: str, the reason of each caption that was removed from a row kept.
+      read: one element of any type for each row that was read.
+      pictured: ImageText, every row that `rows` may refer to; only key, group and picture are used.
+      rows: RowByReference, the rows that are kept.
+      rejected: Rejected, the rows that are dropped.
+      removed: str, the reason of each caption that was removed from a kept row.
     """
 
     read: beam.PCollection
@@ -106,7 +106,7 @@ class Store(beam.PTransform):
 
 
 class _SharedCaptions(beam.PTransform):
-    """PCollection[ImageText] -> for each caption in several splits one name, and another if it is the first in two."""
+    """PCollection of rows -> _SHARED for each caption in several splits, and _SHARED_FIRST if it is first in two."""
 
     def __init__(self, layout: writer.Layout) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class _SharedCaptions(beam.PTransform):
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         layout = self._layout
 
-        def places(row: ImageText) -> list[tuple[str, _Places]]:
+        def places(row: Row) -> list[tuple[str, _Places]]:
             split = layout.split_of(row.split_key)
             captions = enumerate(row.normalised_captions())
             return [(caption, frozenset([(split, place == 0)])) for place, caption in captions]

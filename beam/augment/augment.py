@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from beam import checks, pictures, reader, stages, store, thumbnails, writer
 from beam.augment import rewrites
-from beam.records import ImageText, Outcome, Rejected, normalised
+from beam.records import ImageText, Outcome, Rejected, RowByReference, normalised
 from models import files
 
 _SAMPLES = 8
@@ -147,7 +147,7 @@ def _outcomes(row: ImageText, options: AugmentOptions) -> Iterator[Outcome]:
             yield variant
 
 
-def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Outcome]:
+def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[RowByReference | Rejected]:
     caption, found = group
     for row in found["rows"]:
         if found["held_out"]:

@@ -7,7 +7,7 @@ import unicodedata
 import apache_beam as beam
 
 from beam import stages
-from beam.records import ImageText, Outcome, Rejected, normalised, salted_hash
+from beam.records import ImageText, Outcome, Rejected, Row, normalised, salted_hash
 
 # One character is a word where a script has no spaces: Thai and Lao, Burmese, Khmer, kana, Han.
 _NO_SPACES = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
@@ -112,7 +112,7 @@ class CaptionFilter:
 
 
 class RepeatedCaptions(beam.PTransform):
-    """PCollection[ImageText] -> Kept, without the captions that more than `max_repeats` rows have.
+    """PCollection of rows -> Kept, without the captions that more than `max_repeats` rows have.
 
     The captions that occur too often travel to every worker: at most rows x captions / max_repeats numbers.
     """
@@ -133,7 +133,7 @@ class RepeatedCaptions(beam.PTransform):
         return rows | stages.FilterCaptions(_repeated, beam.pvalue.AsDict(frequent))
 
 
-def _repeated(row: ImageText, frequent: dict[int, int]) -> list[str]:
+def _repeated(row: Row, frequent: dict[int, int]) -> list[str]:
     return ["caption_repeated" if _number(caption) in frequent else "" for caption in row.normalised_captions()]
 
 

@@ -24,14 +24,19 @@ def content(path: str) -> str:
         return file.read()
 
 
+def write_half(whole: files.WholeFile | files.WholeFolder, *names: str) -> None:
+    with whole as unfinished:
+        files.write_text(os.path.join(unfinished, *names), "half")
+        raise OSError("the disk is full")
+
+
 @pytest.mark.parametrize("unfinished", ["", ".unfinished-a"])
 def test_a_file_replaces_the_one_before_only_if_it_is_whole(folder, unfinished):
     path = os.path.join(folder, "new", "a.txt")
     files.write_text(path, "before: ä\n")
     temporary = unfinished and os.path.join(folder, "new", unfinished)
-    with pytest.raises(OSError, match="disk is full"), files.WholeFile(path, temporary) as written:
-        files.write_text(written, "half")
-        raise OSError("the disk is full")
+    with pytest.raises(OSError, match="disk is full"):
+        write_half(files.WholeFile(path, temporary))
     assert (names(os.path.dirname(path)), content(path)) == (["a.txt"], "before: ä\n")
     with files.WholeFile(path, temporary) as written:
         files.write_text(written, "after")
@@ -41,9 +46,8 @@ def test_a_file_replaces_the_one_before_only_if_it_is_whole(folder, unfinished):
 def test_a_folder_is_whole_and_starts_without_what_a_killed_process_has_left(folder):
     path = os.path.join(folder, "model")
     files.write_text(os.path.join(f"{path}.unfinished", "left"), "by a process that was killed")
-    with pytest.raises(OSError, match="disk is full"), files.WholeFolder(path) as unfinished:
-        files.write_text(os.path.join(unfinished, "a.txt"), "half")
-        raise OSError("the disk is full")
+    with pytest.raises(OSError, match="disk is full"):
+        write_half(files.WholeFolder(path), "a.txt")
     assert names(folder) == []
     with files.WholeFolder(f"{path}/") as unfinished:
         files.write_text(os.path.join(unfinished, "a.txt"), "whole")
