@@ -14,7 +14,7 @@ from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
 from beam import reader
-from beam.pictures import on_white
+from beam.image_codec import on_white
 from beam.records import ImageText
 from beam.store import MANIFEST_FILE
 from models import files

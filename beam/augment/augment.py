@@ -10,8 +10,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam import checks, pictures, reader, stages, store, thumbnails, writer
-from beam.augment import rewrites
+from beam import checks, reader, stages, store, thumbnails, writer
+from beam.augment import rewrites, views
 from beam.records import ImageText, Outcome, Rejected, RowByReference, normalised
 from models import files
 
@@ -25,7 +25,7 @@ class AugmentOptions:
     Attributes:
       splits: those that get variants; the others stay as they are.
       variants: rows made of each row.
-      views: names of `pictures.VIEWS`, one of which is drawn for each variant; empty keeps the picture.
+      views: names of `views.VIEWS`, one of which is drawn for each variant; empty keeps the picture.
       quality: of JPEG, 1 to 100, where the view is of a JPEG or WebP; others become PNG. 0: PNG always.
       rewrites: {name of `rewrites.REWRITES`: weight}, one of which is drawn for each variant; empty keeps the words.
       stop_word_removal: probability that stop words are removed, before the rewrite.
@@ -45,7 +45,7 @@ class AugmentOptions:
     def __post_init__(self) -> None:
         rules = [
             ("variants", isinstance(self.variants, int) and self.variants >= 1, "a whole number of 1 or more"),
-            ("views", set(self.views) <= set(pictures.VIEWS), f"some of {', '.join(pictures.VIEWS)}"),
+            ("views", set(self.views) <= set(views.VIEWS), f"some of {', '.join(views.VIEWS)}"),
             ("quality", isinstance(self.quality, int) and 0 <= self.quality <= 100, "a whole number from 0 to 100"),
             (
                 "rewrites",
@@ -70,7 +70,7 @@ def variants_of(row: ImageText, options: AugmentOptions) -> Iterator[ImageText]:
         image, caption, done = row.image, row.caption, []
         if options.views:
             name = draw.choice(options.views)
-            image = pictures.view(image, name, draw, options.quality)
+            image = views.view(image, name, draw, options.quality)
             done.append(name)
         words = caption.split()
         if draw.random() < options.stop_word_removal:

@@ -11,7 +11,7 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 
-from beam import pictures, stages
+from beam import image_codec, stages
 from beam.dedupe import signatures
 from beam.dedupe.options import DedupeOptions
 from beam.exported_model import ExportedModel
@@ -103,7 +103,7 @@ class _Embed(beam.DoFn):
 
 def fingerprint(row: ImageText, held_out: bool, options: DedupeOptions, evaluation_set: str = "") -> Fingerprint:
     """Decodes the picture and hashes what the options compare."""
-    picture = pictures.on_white(row.image)
+    picture = image_codec.on_white(row.image)
     caption = normalised(row.caption)
     pixels = _digest(repr(picture.size).encode() + picture.tobytes())
     values = {

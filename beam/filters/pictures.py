@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from beam import pictures
+from beam import image_codec
 from beam.records import ImageText, Outcome, Rejected
 
 # Not every format Pillow knows: some run other programs on what they are given.
@@ -83,7 +83,7 @@ class DecodeCheck:
             broken = _broken_size(*picture.size, rules)
             if broken:
                 return Rejected(row.key, row.position, *broken)
-            turned = pictures.orientation(picture) != 1
+            turned = image_codec.orientation(picture) != 1
             as_it_is = not turned and not _shrunk_size(picture, rules.stored_side) and _is_served(picture)
             smaller = not rules.min_contrast and math.prod(picture.size) < _MOST_PIXELS
             pixels: tf.Tensor | np.ndarray | None = None
@@ -91,10 +91,10 @@ class DecodeCheck:
                 pixels = _decode_by_tensorflow(row.image, picture.format in _JPEG, smaller)
             image = row.image
             if pixels is None:
-                upright = pictures.upright(picture)
+                upright = image_codec.upright(picture)
                 if shrunk := _shrunk_size(upright, rules.stored_side):
                     upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
-                image = pictures.encode(upright, picture.format, rules.quality)
+                image = image_codec.encode(upright, picture.format, rules.quality)
                 pixels = np.asarray(upright)
         if rules.min_contrast > 0 and (contrast := _contrast(np.asarray(pixels))) < rules.min_contrast:
             detail = f"its contrast is {contrast:.2f} grey levels, below {rules.min_contrast}"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beam import pictures, reader, store
-from beam.augment import augment, rewrites
+from beam import reader, store
+from beam.augment import augment, rewrites, views
 from beam.records import ImageText
 from tests.beam import stored
 from tests.beam.stored import LAYOUT, by_split, read, write
@@ -106,18 +106,18 @@ def test_a_variant_that_is_the_row_itself_is_dropped(tmp_path):
     assert manifest["dropped"] == {"same_as_original": 1}
 
 
-@pytest.mark.parametrize("name", sorted(pictures.VIEWS))
+@pytest.mark.parametrize("name", sorted(views.VIEWS))
 def test_every_view_is_a_picture_that_differs_and_repeats(name):
     noise = [Image.effect_noise((40, 30), 80) for _ in range(3)]
     image = encode(Image.merge("RGB", noise), "PNG")
-    made = pictures.view(image, name, random.Random(1), 95)
-    assert made == pictures.view(image, name, random.Random(1), 95)
+    made = views.view(image, name, random.Random(1), 95)
+    assert made == views.view(image, name, random.Random(1), 95)
     with Image.open(io.BytesIO(made)) as opened:
         opened.load()
         assert opened.mode == "RGB"
         assert opened.size == (40, 30) or name == "crop"
         assert opened.size != (40, 30) or np.any(np.asarray(opened) != np.asarray(Image.open(io.BytesIO(image))))
-    assert name in ("flip", "grey") or made != pictures.view(image, name, random.Random(2), 95)
+    assert name in ("flip", "grey") or made != views.view(image, name, random.Random(2), 95)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_every_view_is_a_picture_that_differs_and_repeats(name):
 )
 def test_a_view_of_a_lossy_picture_is_a_jpeg_and_of_others_a_png(was, quality, becomes):
     image = encode(Image.effect_noise((40, 30), 80).convert("RGB"), was)
-    made = {better: pictures.view(image, "flip", random.Random(0), better) for better in (quality, 40)}
+    made = {better: views.view(image, "flip", random.Random(0), better) for better in (quality, 40)}
     assert Image.open(io.BytesIO(made[quality])).format == becomes
     assert (len(made[40]) < 0.7 * len(made[quality])) == (was != "PNG")
 
 
 def test_transparent_pixels_become_white():
-    made = pictures.view(encode(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG"), "flip", random.Random(0), 95)
+    made = views.view(encode(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG"), "flip", random.Random(0), 95)
     assert Image.open(io.BytesIO(made)).getpixel((3, 3)) == (255, 255, 255)
 
 
