@@ -1,5 +1,7 @@
 """A minimal server of one SavedModel over TF Serving's gRPC protos: tensorflow and tensorflow-text, nothing of ours.
 
+It does not use beam.exported_model, because it is a script of a clean process that does not have our code.
+
 Run as a script in a process of its own: `python -I model_server.py MODEL_NAME MODEL_DIR`. It prints one line of JSON,
 {"port": P}, then loads the model; requests are answered UNAVAILABLE until that is done. It stands in for
 tensorflow_model_server where that binary is not to be had, and speaks its protos: Predict and GetModelStatus.
