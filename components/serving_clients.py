@@ -1,4 +1,7 @@
-"""Three ways to ask an exported model, one interface: in this process, over gRPC, and over REST."""
+"""Three ways to ask an exported model, one interface: in this process, over gRPC, and over REST.
+
+Functions import what is slow to load: a client over REST needs no TensorFlow.
+"""
 
 import base64
 import functools

@@ -2,6 +2,8 @@
 
 The gin is the pipeline's; of it, what hangs on Pipeline.ingest, deduper, augmenter and beam_args is used. Where it
 names more than one part of the data plane, each has a folder of its own: built, deduplicated, augmented.
+
+Functions import what is slow to load, so that the command checks its flags first.
 """
 
 from __future__ import annotations

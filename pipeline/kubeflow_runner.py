@@ -1,17 +1,22 @@
 """Compiles the pipeline for Kubeflow Pipelines 2, and submits it there.
 
 `python -m pipeline.kubeflow_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/kubeflow.gin`
+
+Functions import what is slow to load, so that the command checks its flags first.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from absl import app, flags
 
+from models import files
 from pipeline.kfp import command
+from pipeline.settings.machines import TPU_MACHINES
+from pipeline.settings.platforms import KubeflowSettings
 
 if TYPE_CHECKING:
-    from pipeline.settings.platforms import KubeflowSettings
     from pipeline.settings.run import PipelineSettings
 
 
@@ -22,18 +27,14 @@ def main(argv: list[str]) -> None:
 
 def compile_pipeline(
     gin_files: list[str], gin_bindings: list[str], output: str
-) -> tuple["PipelineSettings", "KubeflowSettings"]:
+) -> tuple["PipelineSettings", KubeflowSettings]:
     """Writes the specification, and in a second document what pods need of Kubernetes; returns the settings.
 
     Raises:
       ValueError: the gin cannot be used, or names what the platform does not have.
     """
-    import yaml
-
     from components.trainer.executor import RestartedExecutor
-    from models import files
     from pipeline.kfp import specification
-    from pipeline.settings.platforms import KubeflowSettings
 
     settings, where = specification.load(gin_files, gin_bindings, KubeflowSettings)
     spec = specification.build(settings, where, RestartedExecutor, runs_resolvers=False)["pipelineSpec"]
@@ -49,7 +50,7 @@ def compile_pipeline(
     return settings, where
 
 
-def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:
+def submit(where: KubeflowSettings, spec: str, parameters: Mapping[str, Any], cron: str) -> str:
     """Starts a run, or a schedule where `cron` is given; returns its address."""
     import kfp
 
@@ -84,16 +85,12 @@ def console() -> None:
     app.run(main)
 
 
-def _devices(where: "KubeflowSettings") -> int:
-    from pipeline.settings.machines import TPU_MACHINES
-
+def _devices(where: KubeflowSettings) -> int:
     return TPU_MACHINES[where.machine].chips if where.topology else where.gpus
 
 
-def _node_labels(where: "KubeflowSettings") -> dict[str, str]:
+def _node_labels(where: KubeflowSettings) -> dict[str, str]:
     """Labels of the Kubernetes nodes that the Trainer's pod may run on, as GKE sets them."""
-    from pipeline.settings.machines import TPU_MACHINES
-
     labels = {}
     if where.topology:
         labels["cloud.google.com/gke-tpu-accelerator"] = TPU_MACHINES[where.machine].gke

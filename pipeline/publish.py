@@ -3,6 +3,8 @@
 list      --model_dir DIR: every version, the one that is served marked.
 rollback  --model_dir DIR [--to VERSION]: publishes an older version anew, the one before the served one by default.
 override  --pipeline_dir DIR --reason TEXT: publishes the newest model of a pipeline though its gate has blocked it.
+
+Functions import what is slow to load, so that the command checks its flags first.
 """
 
 import datetime

@@ -1,6 +1,8 @@
 """Compiles the pipeline for Vertex AI Pipelines, and submits it there.
 
 `python -m pipeline.vertex_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/vertex.gin`
+
+Functions import what is slow to load, so that the command checks its flags first.
 """
 
 import json
@@ -9,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import app, flags
 
+from models import files
+from models.settings.checks import require
 from pipeline.kfp import command
+from pipeline.settings.platforms import VertexSettings
 
 if TYPE_CHECKING:
-    from pipeline.settings.platforms import VertexSettings
     from pipeline.settings.run import PipelineSettings
 
 _LONGEST_SECONDS = 168 * 3600  # what Vertex AI gives a job that names no other time
@@ -25,7 +29,7 @@ def main(argv: list[str]) -> None:
 
 def compile_pipeline(
     gin_files: list[str], gin_bindings: list[str], output: str
-) -> tuple["PipelineSettings", "VertexSettings"]:
+) -> tuple["PipelineSettings", VertexSettings]:
     """Writes the specification, a PipelineJob; returns the settings.
 
     Raises:
@@ -36,10 +40,7 @@ def compile_pipeline(
     from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
 
     from components.trainer import executor, vertex
-    from models import files
-    from models.settings.checks import require
     from pipeline.kfp import specification
-    from pipeline.settings.platforms import VertexSettings
 
     settings, where = specification.load(gin_files, gin_bindings, VertexSettings)
     kinds = [one.name for one in AcceleratorType if one.name.startswith("NVIDIA_")]
@@ -54,7 +55,7 @@ def compile_pipeline(
     return settings, where
 
 
-def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
+def custom_job(where: VertexSettings, name: str) -> dict[str, Any]:
     """What TFX's client makes Vertex AI's CustomJob from: all but the command."""
     machine: dict[str, Any] = {"machine_type": where.machine}
     if where.topology:
@@ -82,7 +83,7 @@ def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
     return {"project": where.project, "display_name": f"{name}-trainer", "job_spec": job}
 
 
-def submit(where: "VertexSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:
+def submit(where: VertexSettings, spec: str, parameters: Mapping[str, Any], cron: str) -> str:
     """Starts a run, or a schedule where `cron` is given; returns its address."""
     from google.cloud import aiplatform
 

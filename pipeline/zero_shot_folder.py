@@ -1,4 +1,7 @@
-"""Zero-shot answers for every picture below a folder, as JSON Lines."""
+"""Zero-shot answers for every picture below a folder, as JSON Lines.
+
+Functions import what is slow to load, so that the command checks its flags first.
+"""
 
 import json
 import os
@@ -82,7 +85,7 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
 
 def _as_trained(image: bytes) -> bytes:
     """The picture as the data plane stores one, as it is where that refuses it: the model then says which."""
-    from beam.filters.pictures import DecodeCheck, PictureRules  # which takes seconds to load
+    from beam.filters.pictures import DecodeCheck, PictureRules
     from beam.records import ImageText, Rejected
 
     check = DecodeCheck(PictureRules(min_side=1))

@@ -103,7 +103,7 @@ class Examples:
         Raises:
           ValueError: a shard is damaged, or has other features; the message names it.
         """
-        from beam import reader  # which takes seconds to load
+        from beam import reader  # loads Beam, which --images does not need
 
         for path in self.files:
             try:

@@ -11,6 +11,7 @@ from absl import app, flags
 from pipeline.console import gin_flags, progress
 from pipeline.console.output_flag import OUTPUT
 from pipeline.kfp import errors
+from pipeline.settings.platforms import in_bucket
 
 _DATA = flags.DEFINE_string("data", None, "submit: path of the data, in place of the source's own.")
 _STEPS = flags.DEFINE_integer("steps", None, "submit: steps of training, in place of Training.steps.", lower_bound=0)
@@ -59,8 +60,6 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
 
 def _parameters(command: str) -> dict[str, Any]:
     """Values of the specification's parameters, of those flags that are given."""
-    from pipeline.settings.platforms import in_bucket
-
     for flag in (_DATA, _STEPS, _PUSH_TO, _CRON):
         if flag.value is not None and command != "submit":
             raise ValueError(f"--{flag.name}={flag.value} is for submit, but the command is {command}; remove it")
