@@ -1,4 +1,4 @@
-"""Pictures -> the embeddings of a tower that does not learn, so that training need not run it (SigLiT)."""
+"""Replaces pictures by the embeddings of a locked tower, so that training does not run that tower (SigLiT)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -15,18 +15,18 @@ Embedder = Callable[[Sequence[bytes]], np.ndarray]
 
 
 class EmbedImages(beam.PTransform):
-    """PCollection of (path of a shard, path of the shard to write) -> PCollection of the rows of each, int.
+    """PCollection of (path of a shard, path of the shard to write) -> PCollection[int], the rows of each shard.
 
-    A row of the new shard has the embedding in place of the picture; order and everything else stay. A shard appears
-    under its name when it is whole.
+    Each row of the new shard has the embedding in place of the picture; the order and all other features stay. A shard
+    appears under its name when it is whole.
     """
 
     def __init__(self, make_embedder: Callable[[], Embedder], batch_size: int = 64) -> None:
-        """Takes the maker, not the embedder: each worker makes its own, once.
+        """Stores the maker of the embedder; each worker calls it once.
 
         Args:
-          make_embedder: a function that pickles.
-          batch_size: pictures embedded at a time.
+          make_embedder: a function that can be pickled.
+          batch_size: pictures that are embedded at a time.
         """
         super().__init__()
         self._make_embedder, self._batch_size = make_embedder, batch_size

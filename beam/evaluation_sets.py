@@ -1,4 +1,4 @@
-"""Evaluation sets side by side, as splits of one folder of Examples: rows of one caption that name their set."""
+"""Writes evaluation sets as splits of one folder of Examples: each row has one caption and the name of its set."""
 
 import dataclasses
 import json
@@ -34,10 +34,10 @@ class EvaluationSet:
 
 
 class WriteEvaluationSets(beam.PTransform):
-    """Pipeline -> PCollection of the one {set: class names} (dict), after everything is written.
+    """Pipeline -> PCollection of one dict, {set: class names}, after everything is written.
 
-    Set S lies in `examples_folder`/Split-S, its manifest and rejects in `report_folder`/S; classes.json beside them has
-    what is returned.
+    Set S lies in `examples_folder`/Split-S, its manifest and rejects in `report_folder`/S. `report_folder`/classes.json
+    holds the dict.
     """
 
     def __init__(self, sets: Mapping[str, EvaluationSet], examples_folder: str, report_folder: str) -> None:
@@ -75,7 +75,7 @@ class _ReadSet(beam.PTransform):
         else:
             read = pipeline | "Source" >> one.origin.read()
         outcomes = read | beam.ParDo(stages.ReportProgress(f"{name}:"))
-        kept = [outcomes | "Came" >> stages.Separate()]
+        kept = [outcomes | "Separate" >> stages.Separate()]
         for label, decide in (
             ("CaptionCheck", captions.CaptionCheck()),
             ("DecodeCheck", DecodeCheck(PictureRules())),
@@ -88,8 +88,8 @@ class _ReadSet(beam.PTransform):
         rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
         rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
-        came = (outcomes, more) | "Read" >> beam.Flatten()
-        return store.Flow(came, pictured, rows, rejected, removed=pipeline | "NoCaption" >> beam.Create([]))
+        read_rows = (outcomes, more) | "Read" >> beam.Flatten()
+        return store.Flow(read_rows, pictured, rows, rejected, removed=pipeline | "NoCaption" >> beam.Create([]))
 
 
 class _ClassCheck:
@@ -103,7 +103,7 @@ class _ClassCheck:
 
 
 def _one_caption_each(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
-    """The row, and one more in its group for each further caption."""
+    """The row with its first caption alone, and one more row in its group for each further caption."""
     yield dataclasses.replace(row, more_captions=(), evaluation_set=name, group=row.split_key)
     yield from _further(row, name, all_captions)
 

@@ -1,4 +1,4 @@
-"""How a stage keeps or drops: every dropped row has a reason, a counter and a line in the reject sidecar."""
+"""Stages that keep or drop rows: every dropped row has a reason, a counter and a line in the reject sidecar."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ class Kept(NamedTuple):
 
 
 class ReportProgress(beam.DoFn):
-    """Lets every row through, and prints progress."""
+    """Passes every row on, and prints progress."""
 
     def __init__(self, what: str) -> None:
         self._what = what

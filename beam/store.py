@@ -15,12 +15,12 @@ from models import files
 
 MANIFEST_FILE = "manifest.json"
 SAMPLES_FILE = "samples.json"
-"""Of stages that show what they did: pictures as data: addresses."""
-_SHARED, _SHARED_FIRST = "shared", "shared_first"  # names that captions in several splits are counted by
+"""Some rows of a stage for the report, with pictures as data: addresses."""
+_SHARED, _SHARED_FIRST = "shared", "shared_first"  # the counters of captions in several splits
 
 
 class Folders(NamedTuple):
-    """Of a stage that reads Examples and writes others: where they lie, where these go, and the report on them."""
+    """Folders of a stage: the Examples that it reads, the Examples that it writes, and its report."""
 
     source: str
     examples: str
@@ -28,11 +28,11 @@ class Folders(NamedTuple):
 
 
 class LostRows(RuntimeError):
-    """Rows read are not rows written plus rows dropped: a bug of this package, never of the data."""
+    """The rows read are not the rows written plus the rows dropped: a bug of this package, not of the data."""
 
 
 class NoRows(ValueError):
-    """A split came out empty."""
+    """A split has no row."""
 
 
 class Flow(NamedTuple):
@@ -54,7 +54,7 @@ class Flow(NamedTuple):
 
 
 class Store(beam.PTransform):
-    """Flow -> PCollection of the one manifest (dict), after everything is written.
+    """Flow -> PCollection of the manifest, one dict, after everything is written.
 
     Writes `examples_folder`/Split-*/data_tfrecord-*.gz, and `report_folder`/manifest.json and rejects-*.jsonl.
     """
@@ -67,14 +67,14 @@ class Store(beam.PTransform):
         unique_captions: bool = False,
         reports: beam.PCollection | None = None,
     ) -> None:
-        """Says where to.
+        """Stores the arguments.
 
         Args:
           layout: splits, shards and salt.
           examples_folder: of the shards.
           report_folder: of manifest and rejects.
-          unique_captions: rows are promised to share no first caption across splits; it is held against them.
-          reports: anything; the manifest, which is written last, waits until all of it is there.
+          unique_captions: no two splits may share a first caption; the stage fails if they do.
+          reports: elements of any type; the manifest, which is written last, waits for all of them.
         """
         super().__init__()
         self._layout, self._unique_captions, self._reports = layout, unique_captions, reports
@@ -96,7 +96,7 @@ class Store(beam.PTransform):
         facts = {"counts": counts, "shards": shards, "reject_files": reject_files}
         if self._reports:
             facts["reports"] = self._reports
-        # Joined by a key rather than as side inputs, which not every engine computes once.
+        # Joined by a key: not every engine computes a side input only once.
         keyed = {name: facts[name] | f"Key {name}" >> beam.Map(lambda fact: (None, fact)) for name in facts}
         return (
             keyed
@@ -123,7 +123,7 @@ class _SharedCaptions(beam.PTransform):
         return rows | beam.FlatMap(places) | beam.CombinePerKey(_union) | beam.FlatMap(_shared)
 
 
-_Places = frozenset[tuple[str, bool]]  # a caption's: split, and whether it is the first of its row
+_Places = frozenset[tuple[str, bool]]  # of a caption: (split, whether it is the first caption of its row)
 
 
 def _union(places: Iterable[_Places]) -> _Places:
@@ -172,7 +172,7 @@ def _write_manifest(
 
 
 def require_rows(report_folder: str, source: str) -> None:
-    """Raises NoRows where any split has no row; the message says what was read from `source` and dropped."""
+    """Raises NoRows if a split has no row; the message counts the rows read from `source` and the rows dropped."""
     with tf.io.gfile.GFile(os.path.join(report_folder, MANIFEST_FILE)) as file:
         manifest = json.load(file)
     empty = [split for split, rows in sorted(manifest["splits"].items()) if rows == 0]

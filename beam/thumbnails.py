@@ -1,4 +1,4 @@
-"""Small pictures for pages and reports."""
+"""Thumbnails for pages and reports."""
 
 import base64
 import io

@@ -1,7 +1,7 @@
-"""Writers: sharded TFRecord and the reject sidecar. A file appears under its name whole, or not at all.
+"""Writers of TFRecord shards and of the reject sidecar. A file appears under its name whole or not at all.
 
-Shard = salted hash of the key, order in a shard = hash order: the same rows give the same bytes with any number of
-workers.
+A salted hash of its key decides the shard of a row and its place there, so that the same rows give the same bytes with
+any number of workers.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from beam.records import Rejected, RowByReference, salted_hash
 from models import files
 
 REJECT_SHARDS = 1
-_OTHER_BYTES = 250  # of a stored row, about: the names of its features and TFRecord's checksums
-_BLOCK = 1 << 20  # bytes hashed at once
+_OTHER_BYTES = 250  # of a stored row, roughly: the names of its features and TFRecord's checksums
+_BLOCK = 1 << 20  # bytes that are hashed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Layout:
 
 
 def compression_of(path: str) -> str:
-    """Of a shard, as its name tells: "GZIP" or ""."""
+    """The compression of a shard, read off its name: "GZIP" or ""."""
     return "GZIP" if path.endswith(".gz") else ""
 
 

@@ -1,4 +1,4 @@
-"""Augment: more rows for training, made of those there are: views of the picture and rewrites of the caption."""
+"""Augment: makes more rows for training, with views of the picture and rewrites of the caption."""
 
 import dataclasses
 import itertools
@@ -64,7 +64,7 @@ class AugmentOptions:
 
 
 def variants_of(row: ImageText, options: AugmentOptions) -> Iterator[ImageText]:
-    """The variants of a row: in its group, so in its split, with `variant` saying what was done."""
+    """The variants of a row: they are in its group, so in its split; `variant` says what was done."""
     for number in range(options.variants):
         draw = random.Random(f"{options.seed}/{row.key}/{number}")
         image, caption, done = row.image, row.caption, []
@@ -97,8 +97,8 @@ def variants_of(row: ImageText, options: AugmentOptions) -> Iterator[ImageText]:
 class Augment(beam.PTransform):
     """Pipeline -> PCollection of the manifest; reads a folder of Examples and writes another, with variants.
 
-    A variant that is no news (the same picture with the same caption) is dropped as "same_as_original", one whose
-    caption is that of a row outside `options.splits` as "held_out_caption": it would teach the answer.
+    It drops a variant with the picture and caption of its row as "same_as_original". It drops a variant whose caption a
+    row outside `options.splits` has as "held_out_caption", because training would see the answer.
     """
 
     def __init__(self, options: AugmentOptions, layout: writer.Layout, folders: store.Folders) -> None:
@@ -122,17 +122,17 @@ class Augment(beam.PTransform):
             | beam.Map(lambda caption: (caption, 1))
         )
         by_caption = variants.rows | beam.Map(lambda row: (normalised(row.caption), row.by_reference()))
-        news = (
+        new = (
             {"rows": by_caption, "held_out": answers}
             | beam.CoGroupByKey()
             | beam.FlatMap(_unless_held_out)
             | "Answers" >> stages.Separate()
         )
-        read = (rows, made) | "Came" >> beam.Flatten()
+        read = (rows, made) | "AllRead" >> beam.Flatten()
         pictured = (rows, variants.rows) | "Pictured" >> beam.Flatten()
         unchanged = rows | "ByReference" >> beam.Map(ImageText.by_reference)
-        kept = (unchanged, news.rows) | "Kept" >> beam.Flatten()
-        rejected = (variants.rejected, news.rejected) | "Rejects" >> beam.Flatten()
+        kept = (unchanged, new.rows) | "Kept" >> beam.Flatten()
+        rejected = (variants.rejected, new.rejected) | "Rejects" >> beam.Flatten()
         no_caption = pipeline | "NoCaption" >> beam.Create([])
         samples = pipeline | "Folders" >> beam.Create([folders]) | "Samples" >> beam.Map(_write_samples, options)
         flow = store.Flow(read, pictured, kept, rejected, removed=no_caption)
@@ -157,7 +157,7 @@ def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Ro
 
 
 def _write_samples(folders: store.Folders, options: AugmentOptions) -> str:
-    """The first rows, in the order of a hash, with the variants that were made of them."""
+    """Writes the first rows, in the order of a hash, with their variants."""
     paths = [path for path in reader.shards(folders.source) if f"/Split-{options.splits[0]}/" in path]
     rows = itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), _SAMPLES)
     samples = [{**_shown(row), "variants": [_shown(made) for made in variants_of(row, options)]} for row in rows]

@@ -1,4 +1,4 @@
-"""Views of a picture: what the Augmenter does to it, drawn from a seed."""
+"""Views of a picture: the changes that the Augmenter makes to it, drawn from a seed."""
 
 import io
 import random
