@@ -75,7 +75,7 @@ class Build(beam.PTransform):
 
 
 def _filter(outcomes: beam.PCollection, settings: ImageTextGenSettings) -> store.Flow:
-    """The filters in order."""
+    """Applies all filters in order."""
     kept = [outcomes | "Source" >> stages.Separate()]
     for name, stage in _row_filters(settings):
         kept.append(kept[-1].rows | name >> stage)
@@ -85,13 +85,13 @@ def _filter(outcomes: beam.PCollection, settings: ImageTextGenSettings) -> store
         kept.append(rows | name >> stage)
         rows = kept[-1].rows
     rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
-    nothing = outcomes.pipeline | "NoneRemoved" >> beam.Create([])  # Beam's engine for Dask flattens no empty list
+    nothing = outcomes.pipeline | "NoneRemoved" >> beam.Create([])  # on Dask, Beam flattens no empty list
     removed = [nothing, *(stage.removed for stage in kept if stage.removed)] | "Removed" >> beam.Flatten()
     return store.Flow(outcomes, pictured, rows, rejected, removed)
 
 
 def _row_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTransform]]:
-    """What looks at one row, in order of cost."""
+    """The filters that look at one row at a time, the cheapest first."""
     rules = settings.captions
     chosen: list[tuple[str, beam.PTransform]] = [
         ("CaptionCheck", stages.Filter(CaptionCheck())),
@@ -107,7 +107,7 @@ def _row_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTransf
 
 
 def _corpus_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTransform]]:
-    """What compares rows with each other, by reference: no picture is shuffled for it."""
+    """The filters that compare rows with each other; they take rows by reference, so that no picture is shuffled."""
     chosen: list[tuple[str, beam.PTransform]] = [
         ("UniqueKeys", stages.KeepFirst(lambda row: row.key, "duplicate_key")),
     ]

@@ -1,4 +1,4 @@
-"""Pictures -> the embeddings of a tower that does not learn, so that training need not run it (SigLiT)."""
+"""Replaces pictures by the embeddings of a locked tower, so that training does not run that tower (SigLiT)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -8,25 +8,25 @@ import tensorflow as tf
 from apache_beam.metrics import Metrics
 
 from beam import stages, writer
-from models import features
+from models import features, files
 
 Embedder = Callable[[Sequence[bytes]], np.ndarray]
 """Encoded pictures -> float32 [N, D], unit norm."""
 
 
 class EmbedImages(beam.PTransform):
-    """PCollection of (path of a shard, path of the shard to write) -> PCollection of the rows of each, int.
+    """PCollection of (path of a shard, path of the shard to write) -> PCollection[int], the rows of each shard.
 
-    A row of the new shard has the embedding in place of the picture; order and everything else stay. A shard appears
-    under its name when it is whole.
+    Each row of the new shard has the embedding in place of the picture; the order and all other features stay. A shard
+    appears under its name when it is whole.
     """
 
     def __init__(self, make_embedder: Callable[[], Embedder], batch_size: int = 64) -> None:
-        """Takes the maker, not the embedder: each worker makes its own, once.
+        """Stores the maker of the embedder; each worker calls it once.
 
         Args:
-          make_embedder: a function that pickles.
-          batch_size: pictures embedded at a time.
+          make_embedder: a function that can be pickled.
+          batch_size: pictures that are embedded at a time.
         """
         super().__init__()
         self._make_embedder, self._batch_size = make_embedder, batch_size
@@ -49,7 +49,7 @@ class _EmbedShard(beam.DoFn):
         count = 0
         rows = tf.data.TFRecordDataset(source, writer.compression_of(source))
         compression = writer.compression_of(target)
-        with writer.WholeFile(target) as unfinished, tf.io.TFRecordWriter(unfinished, compression) as file:
+        with files.WholeFile(target) as unfinished, tf.io.TFRecordWriter(unfinished, compression) as file:
             for batch in rows.batch(self._batch_size).as_numpy_iterator():
                 for example in self._with_embeddings(batch):
                     file.write(example)

@@ -1,4 +1,4 @@
-"""Evaluation sets side by side, as splits of one folder of Examples: rows of one caption that name their set."""
+"""Writes evaluation sets as splits of one folder of Examples: each row has one caption and the name of its set."""
 
 import dataclasses
 import json
@@ -11,9 +11,9 @@ import tensorflow as tf
 from beam import reader, stages, store, writer
 from beam.filters import captions
 from beam.filters.pictures import DecodeCheck, PictureSettings
-from beam.records import ImageText, Outcome, Rejected
+from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
 from beam.sources import Source
-from models import features
+from models import features, files
 from models.settings.checks import require, require_labels, require_templates, settings_class
 
 CLASSES_FILE = "classes.json"
@@ -73,10 +73,10 @@ class EvaluationSuiteSettings:
 
 
 class WriteEvaluationSets(beam.PTransform):
-    """Pipeline -> PCollection of the one {set: class names} (dict), after everything is written.
+    """Pipeline -> PCollection of one dict, {set: class names}, after everything is written.
 
-    Set S lies in `examples_folder`/Split-S, its manifest and rejects in `report_folder`/S; classes.json beside them has
-    what is returned.
+    Set S lies in `examples_folder`/Split-S, its manifest and rejects in `report_folder`/S. `report_folder`/classes.json
+    holds the dict.
     """
 
     def __init__(self, suite: EvaluationSuiteSettings, own: str, examples_folder: str, report_folder: str) -> None:
@@ -117,7 +117,7 @@ class _ReadSet(beam.PTransform):
         else:
             read = pipeline | "Source" >> one.source.read()
         outcomes = read | beam.ParDo(stages.ReportProgress(f"{name}:"))
-        kept = [outcomes | "Came" >> stages.Separate()]
+        kept = [outcomes | "Separate" >> stages.Separate()]
         for label, decide in (
             ("CaptionCheck", captions.CaptionCheck()),
             ("DecodeCheck", DecodeCheck(PictureSettings())),
@@ -130,8 +130,8 @@ class _ReadSet(beam.PTransform):
         rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
         rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
-        came = (outcomes, more) | "Read" >> beam.Flatten()
-        return store.Flow(came, pictured, rows, rejected, removed=pipeline | "NoCaption" >> beam.Create([]))
+        read_rows = (outcomes, more) | "Read" >> beam.Flatten()
+        return store.Flow(read_rows, pictured, rows, rejected, removed=pipeline | "NoCaption" >> beam.Create([]))
 
 
 class _ClassCheck:
@@ -144,19 +144,19 @@ class _ClassCheck:
         return row
 
 
-def _one_caption_each(row: ImageText, name: str, all_captions: bool) -> Iterator[ImageText]:
-    """The row, and one more in its group for each further caption."""
+def _one_caption_each(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
+    """The row with its first caption alone, and one more row in its group for each further caption."""
     yield dataclasses.replace(row, more_captions=(), evaluation_set=name, group=row.split_key)
     yield from _further(row, name, all_captions)
 
 
-def _further(row: ImageText, name: str, all_captions: bool) -> Iterator[ImageText]:
+def _further(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
     for number, caption in enumerate(row.more_captions if all_captions else (), start=1):
         alone = dataclasses.replace(row, caption=caption, more_captions=(), evaluation_set=name)
         yield dataclasses.replace(alone, key=f"{row.key}#{number}", group=row.split_key)
 
 
-def _class_of(row: ImageText, name: str) -> Iterator[tuple[str, str]]:
+def _class_of(row: Row, name: str) -> Iterator[tuple[str, str]]:
     if row.class_name:
         yield name, row.class_name
 
@@ -168,5 +168,5 @@ def _write_classes(pairs: list[tuple[str, str]], listed: dict[str, list[str]], f
             found[name].append(class_name)
     classes = {name: listed[name] or found[name] for name in listed}
     path = os.path.join(folder, CLASSES_FILE)
-    writer.write_text(path, json.dumps(classes, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    files.write_text(path, json.dumps(classes, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     return classes

@@ -1,4 +1,4 @@
-"""Lines that show how far something long has come; no Beam is needed for it."""
+"""Progress lines of long work; this module needs no Beam."""
 
 import time
 
@@ -6,22 +6,22 @@ _PROGRESS_SECONDS = 3.0
 
 
 class Progress:
-    """Prints now and then how many rows this worker has seen and how fast."""
+    """Prints every few seconds how many rows this worker has done, and how fast."""
 
     def __init__(self, what: str, unit: str = "rows", total: int = 0) -> None:
         """Starts the clock.
 
         Args:
-          what: is done with them, such as "read".
-          unit: what is counted.
-          total: how many there will be, or 0 where no one knows.
+          what: the work, such as "read".
+          unit: the name of what is counted.
+          total: how many there will be; 0 if unknown.
         """
         self._what, self._unit, self._done = what, unit, 0
         self._of = f" of {total:,}" if total else ""
         self._start = self._printed = time.monotonic()
 
     def add(self, count: int) -> None:
-        """Counts more of them."""
+        """Adds `count` to the number done."""
         self._done += count
         now = time.monotonic()
         if now - self._printed > _PROGRESS_SECONDS:

@@ -1,4 +1,4 @@
-"""The reader: rows that a stage before has written, one shard a worker at a time."""
+"""Reads the rows of shards that an earlier stage has written; a worker reads one shard at a time."""
 
 from collections.abc import Iterable, Iterator
 
@@ -21,10 +21,10 @@ class ReadShards(beam.PTransform):
 
 
 def shards(examples_folder: str) -> list[str]:
-    """Sorted paths of the shards of all splits, or of one where its folder, Split-NAME, is named.
+    """Sorted paths of the shards of all splits, or of one split if the folder is Split-NAME.
 
     Raises:
-      FileNotFoundError: there is none.
+      FileNotFoundError: there is no shard.
     """
     folder = examples_folder.rstrip("/")
     one_split = folder.rpartition("/")[2].startswith("Split-")
@@ -36,14 +36,14 @@ def shards(examples_folder: str) -> list[str]:
 
 
 def read_shard(path: str) -> Iterator[ImageText]:
-    """The rows of one shard, in its order."""
+    """The rows of one shard, in the order of the file."""
     serialized = tf.data.TFRecordDataset(path, writer.compression_of(path))
     for number, example in enumerate(serialized.as_numpy_iterator(), start=1):
         yield ImageText.from_example(example, f"{path}:{number}")
 
 
 def read_at(positions: Iterable[str]) -> Iterator[ImageText]:
-    """The rows at these positions; no shard is read further than to the last of them."""
+    """The rows at these positions; it reads each shard only up to the last position in it."""
     wanted: dict[str, set[str]] = {}
     for position in positions:
         wanted.setdefault(position.rpartition(":")[0], set()).add(position)

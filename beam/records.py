@@ -1,9 +1,11 @@
-"""What flows through the data plane: an image-text pair, or a row that was dropped and why."""
+"""Rows of the data plane: an image-text pair with its picture or by reference, or a dropped row with the reason."""
 
+import abc
 import dataclasses
 import functools
 import hashlib
 import unicodedata
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -13,26 +15,38 @@ _TEXTS = (*features.TEXT, features.MORE_CAPTIONS, features.GROUP, features.VARIA
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageText:
-    """One pair.
+class _Keyed:
+    key: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _WithImage(_Keyed):
+    image: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class _WithReference(_Keyed):
+    reference: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Row(_Keyed, abc.ABC):
+    """What rows with a picture and rows by reference share.
 
     Attributes:
       key: identity of the pair; splits, shards and order derive from its hash.
-      image: the encoded picture.
       caption: text, not empty.
-      position: where the row came from, as "file:row", for messages and the reject sidecar.
+      position: where the row was read, as "file:row", for messages and the reject sidecar.
       source: name of the source.
       language: BCP 47 tag.
       category: label to slice metrics by, or "".
       class_name: zero-shot class, or "".
-      more_captions: others of the same picture; training draws one at each visit, all else uses the first.
-      group: what the rows of one picture share, such as its captions in several languages, or "".
+      more_captions: further captions of the picture. Training draws one caption at each visit; all else uses the first.
+      group: the same text in all rows of one picture, such as its captions in several languages, or "".
       variant: what the Augmenter did to make this row out of another, or "".
-      evaluation_set: the set that a model is evaluated on with this row, or "".
+      evaluation_set: the evaluation set that the row belongs to, or "".
     """
 
-    key: str
-    image: bytes
     caption: str
     position: str
     source: str
@@ -45,14 +59,14 @@ class ImageText:
     evaluation_set: str = ""
 
     @property
-    def split_key(self) -> str:
-        """What decides the split: rows of one group are held out together."""
-        return self.group or self.key
+    @abc.abstractmethod
+    def content(self) -> bytes:
+        """Bytes that order rows of one key: equal rows have equal bytes, whatever their position."""
 
-    @functools.cached_property
-    def reference(self) -> bytes:
-        """What stands for the picture: its length, 8 bytes, and a hash, 16 bytes."""
-        return len(self.image).to_bytes(8, "big") + hashlib.sha256(self.image).digest()[:16]
+    @property
+    def split_key(self) -> str:
+        """The key whose hash decides the split, so that all rows of a group lie in one split."""
+        return self.group or self.key
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -60,18 +74,17 @@ class ImageText:
         return (self.caption, *self.more_captions)
 
     def normalised_captions(self) -> list[str]:
-        """All captions as `normalised` gives them."""
+        """All captions, each `normalised`."""
         return [normalised(caption) for caption in self.captions]
 
-    def by_reference(self) -> "ImageText":
-        """The row with 24 bytes in its picture's place: what a stage shuffles that looks at no pixels."""
-        return dataclasses.replace(self, image=self.reference)
+    def _shared(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Row)}
 
-    def to_example(self) -> bytes:
-        """The row as a serialized tf.Example; equal rows give equal bytes."""
+    def _serialized(self, picture: bytes) -> bytes:
+        """A tf.Example with `picture` as its picture; equal rows give equal bytes."""
         values = {
             features.KEY: [self.key.encode()],
-            features.IMAGE: [self.image],
+            features.IMAGE: [picture],
             features.CAPTION: [self.caption.encode()],
             features.SOURCE: [self.source.encode()],
             features.LANGUAGE: [self.language.encode()],
@@ -90,9 +103,35 @@ class ImageText:
         example = tf.train.Example(features=tf.train.Features(feature=feature))
         return example.SerializeToString(deterministic=True)
 
+
+@dataclasses.dataclass(frozen=True)
+class ImageText(Row, _WithImage):
+    """A row with its picture; the arguments are key, image, caption, position, source and the rest of `Row`.
+
+    Attributes:
+      image: the encoded picture.
+    """
+
+    @functools.cached_property
+    def reference(self) -> bytes:
+        """Stands for the picture: its length, 8 bytes, and a hash, 16 bytes."""
+        return len(self.image).to_bytes(8, "big") + hashlib.sha256(self.image).digest()[:16]
+
+    @property
+    def content(self) -> bytes:
+        return self.to_example()
+
+    def by_reference(self) -> "RowByReference":
+        """The row without its picture: stages that look at no pixels shuffle this one."""
+        return RowByReference(reference=self.reference, **self._shared())
+
+    def to_example(self) -> bytes:
+        """The row as a serialized tf.Example; equal rows give equal bytes."""
+        return self._serialized(self.image)
+
     @classmethod
     def from_example(cls, serialized: bytes, position: str) -> "ImageText":
-        """Reads back what `to_example` wrote; `position` is where."""
+        """Reads a tf.Example that `to_example` wrote; `position` is where it lay."""
         feature = tf.train.Example.FromString(serialized).features.feature
         texts = {
             name: [value.decode() for value in feature[name].bytes_list.value] for name in _TEXTS if name in feature
@@ -114,12 +153,34 @@ class ImageText:
 
 
 @dataclasses.dataclass(frozen=True)
+class RowByReference(Row, _WithReference):
+    """A row without its picture.
+
+    Attributes:
+      reference: `ImageText.reference` of the picture.
+    """
+
+    @property
+    def content(self) -> bytes:
+        return self._serialized(self.reference)
+
+    @property
+    def referenced_bytes(self) -> int:
+        """The length of the encoded picture."""
+        return int.from_bytes(self.reference[:8], "big")
+
+    def with_image(self, image: bytes) -> ImageText:
+        """The row with its picture again."""
+        return ImageText(image=image, **self._shared())
+
+
+@dataclasses.dataclass(frozen=True)
 class Rejected:
     """A row that was dropped; the reject sidecar keeps it.
 
     Attributes:
       key: the pair's key, or "" where the row was too broken to have one.
-      position: where the row came from, as "file:row".
+      position: where the row was read, as "file:row".
       reason: a short name; the counter is "dropped_<reason>".
       detail: the received value and what was expected.
     """
@@ -131,23 +192,21 @@ class Rejected:
 
 
 Outcome = ImageText | Rejected
+"""What a source or a filter makes of a row with its picture."""
+AnyRow = TypeVar("AnyRow", bound=Row)
+"""ImageText or RowByReference; a stage gives rows of the type that it takes."""
 
 
 def content_key(image: bytes, caption: str) -> str:
-    """The key of a pair that brings none: a hash of its content, so that it does not depend on where the row lies."""
+    """The key of a pair that has none: a hash of its content, so that the key does not depend on where the row lies."""
     return hashlib.sha256(image + b"\0" + caption.encode()).hexdigest()[:24]
 
 
-def referenced_bytes(reference: bytes) -> int:
-    """The length of the picture that an `ImageText.reference` stands for."""
-    return int.from_bytes(reference[:8], "big")
-
-
 def salted_hash(key: str, salt: str) -> int:
-    """An integer in [0, 2**64) that looks random, and is the same on every machine."""
+    """A hash in [0, 2**64), the same on every machine."""
     return int.from_bytes(hashlib.blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest(), "big")
 
 
 def normalised(caption: str) -> str:
-    """The caption as duplicates are told apart: in Unicode's form NFKC, without case and with single spaces."""
+    """The caption in Unicode's form NFKC, without case and with single spaces: duplicates are compared in this form."""
     return " ".join(unicodedata.normalize("NFKC", caption).casefold().split())

@@ -1,7 +1,7 @@
-"""Where one machine runs the plane, pictures lie on its disk until it is known which rows stay.
+"""On one machine, pictures wait on its disk until the filters have decided which rows stay.
 
-Beam's in-process runner holds everything that waits between two stages in memory, and copies it a dozen times on the
-way. Other engines have storage of their own for what they shuffle, and keep the pictures there.
+Beam's in-process runner holds in memory everything that waits between two stages, and copies it a dozen times. Other
+engines store what they shuffle themselves, and keep the pictures there.
 """
 
 import atexit
@@ -17,11 +17,11 @@ import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 FOLDER = ".pictures-"
-"""How the name of a spool's folder starts."""
+"""The start of the name of a spool's folder."""
 
 
 class Spooled(NamedTuple):
-    """Where a picture lies: `size` bytes of the file at `path`, from `offset` on."""
+    """The place of a picture: `size` bytes of the file at `path`, from byte `offset` on."""
 
     path: str
     offset: int
@@ -29,13 +29,14 @@ class Spooled(NamedTuple):
 
 
 class NoRoom(ValueError):
-    """The pictures that wait do not fit on the disk, or may not be written to it."""
+    """The waiting pictures do not fit on the disk, or the process may not write there."""
 
 
 class Spool:
-    """A folder of pictures for one pipeline, beside what is written of them if that is on this machine.
+    """A folder of waiting pictures for one pipeline.
 
-    It goes when the shards are written, or with the process that made it; only one that is killed leaves it.
+    It lies beside the shards if these are on this machine, else in the system's temporary folder. It is removed when
+    the shards are written, or when the process ends; only a killed process leaves it.
     """
 
     def __init__(self, beside: str) -> None:
@@ -53,7 +54,7 @@ class Spool:
         return beam.ParDo(_Write(self._folder))
 
     def remove_after(self) -> beam.PTransform:
-        """PCollection -> the same; when all of it is there, the pictures go."""
+        """PCollection -> the same elements; removes the folder once all of them are there."""
         folder = self._folder
 
         def remove(everything: list[Any]) -> list[Any]:
@@ -64,7 +65,7 @@ class Spool:
 
 
 class _Write(beam.DoFn):
-    """One file for each bundle, of which the in-process runner makes one a worker."""
+    """Writes one file a bundle; the in-process runner makes one bundle a worker."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -92,22 +93,22 @@ class _Write(beam.DoFn):
 
 @contextlib.contextmanager
 def _named(folder: str) -> Iterator[None]:
-    """Says whose room it was that ran out."""
+    """Raises NoRoom, which names the folder, in place of an OSError."""
     try:
         yield
     except OSError as error:
         raise NoRoom(
-            f"{error.strerror}: {folder}, where pictures wait until it is known which rows stay; it takes the room of "
-            "all pictures read, beside that of the shards. Free some, write elsewhere, or, where the shards go to a "
-            "bucket, set TMPDIR"
+            f"{error.strerror}: {folder}, where pictures wait until the filters have decided which rows stay; it needs "
+            "room for all pictures that are read, and the shards need more. Free some room or write to another disk; "
+            "if the shards go to a bucket, set TMPDIR"
         ) from error
 
 
 def load(pictures: Iterable[bytes | Spooled]) -> Iterator[bytes]:
-    """Each picture, from the spool where it lies there.
+    """Yields each picture, reading spooled ones from the disk.
 
     Raises:
-      FileNotFoundError, EOFError: somebody has removed or cut the spool's files.
+      FileNotFoundError, EOFError: another process has removed or cut the spool's files.
     """
     files: dict[str, BinaryIO] = {}
     try:

@@ -1,4 +1,4 @@
-"""How a stage keeps or drops: every dropped row has a reason, a counter and a line in the reject sidecar."""
+"""Stages that keep or drop rows: every dropped row has a reason, a counter and a line in the reject sidecar."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from beam.progress import Progress
-from beam.records import ImageText, Outcome, Rejected
+from beam.records import AnyRow, Rejected, Row
 
 COUNTERS = "siglip_tfx"
 
 
 class Kept(NamedTuple):
-    """What comes out of a stage: PCollection[ImageText] and PCollection[Rejected].
+    """The outputs of a stage: PCollection of rows, of the type that the stage takes, and PCollection[Rejected].
 
-    Where a stage removes captions of rows that it keeps, `removed` has the reason of each, str.
+    `removed` is PCollection[str], the reason of each caption that the stage has removed from a row that it keeps; None
+    for a stage that removes no caption.
     """
 
     rows: beam.PCollection
@@ -24,7 +25,7 @@ class Kept(NamedTuple):
 
 
 class ReportProgress(beam.DoFn):
-    """Lets every row through, and prints progress."""
+    """Passes every row on, and prints progress."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -38,9 +39,9 @@ class ReportProgress(beam.DoFn):
 
 
 class Separate(beam.PTransform):
-    """PCollection[Outcome] -> Kept.
+    """PCollection of rows and Rejected -> Kept.
 
-    Two filters and no tagged outputs, which not every engine has (Beam's for Dask mixes them up).
+    It runs two filters rather than tagged outputs, because not every engine has those (Beam's for Dask mixes them up).
     """
 
     @beam.typehints.no_annotations  # Kept is no PCollection, which Beam would warn about
@@ -48,21 +49,21 @@ class Separate(beam.PTransform):
         return Kept(outcomes | "Rows" >> beam.FlatMap(_kept), outcomes | "Rejected" >> beam.FlatMap(_rejected))
 
 
-def _kept(outcome: Outcome) -> Iterator[ImageText]:
-    if isinstance(outcome, ImageText):
+def _kept(outcome: Row | Rejected) -> Iterator[Any]:  # not AnyRow: Beam binds it to the whole union
+    if isinstance(outcome, Row):
         yield outcome
 
 
-def _rejected(outcome: Outcome) -> Iterator[Rejected]:
+def _rejected(outcome: Row | Rejected) -> Iterator[Rejected]:
     if isinstance(outcome, Rejected):
         beam.metrics.Metrics.counter(COUNTERS, f"dropped_{outcome.reason}").inc()
         yield outcome
 
 
 class Filter(beam.PTransform):
-    """Applies `decide`, ImageText -> the row to keep (changed or not) or Rejected, to every row."""
+    """Applies `decide` to every row: it returns the row to keep (changed or not) or Rejected."""
 
-    def __init__(self, decide: Callable[[ImageText], Outcome]) -> None:
+    def __init__(self, decide: Callable[[AnyRow], AnyRow | Rejected]) -> None:
         super().__init__()
         self._decide = decide
 
@@ -72,12 +73,12 @@ class Filter(beam.PTransform):
 
 
 class KeepFirst(beam.PTransform):
-    """Of the rows that share a value, keeps the one with the smallest (key, content), whatever order they come in.
+    """Keeps one of the rows that share a value: the one with the smallest (key, content), so that order does not count.
 
-    With `group_stays`, the others of that row's group stay too.
+    With `group_stays`, it also keeps the others that belong to that row's group.
     """
 
-    def __init__(self, value: Callable[[ImageText], str], reason: str, group_stays: bool = False) -> None:
+    def __init__(self, value: Callable[[AnyRow], str], reason: str, group_stays: bool = False) -> None:
         super().__init__()
         self._value, self._reason, self._group_stays = value, reason, group_stays
 
@@ -85,10 +86,10 @@ class KeepFirst(beam.PTransform):
     def expand(self, rows: beam.PCollection) -> Kept:
         value, reason, group_stays = self._value, self._reason, self._group_stays
 
-        def decide(group: tuple[str, Iterable[ImageText]]) -> Iterator[Outcome]:
+        def decide(group: tuple[str, Iterable[AnyRow]]) -> Iterator[AnyRow | Rejected]:
             rows = list(group[1])
             if len(rows) > 1:
-                rows.sort(key=lambda row: (row.key, row.to_example(), row.position))
+                rows.sort(key=lambda row: (row.key, row.content, row.position))
             first, *others = rows
             yield first
             for row in others:
@@ -102,7 +103,7 @@ class KeepFirst(beam.PTransform):
 
 
 class FilterCaptions(beam.PTransform):
-    """Removes captions: `decide`, (ImageText, side inputs) -> for each caption a reason, or "" to keep it."""
+    """Removes captions: `decide`, given a row and the side inputs, returns a reason for each caption, "" to keep it."""
 
     def __init__(self, decide: Callable[..., list[str]], *side_inputs: Any) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ class FilterCaptions(beam.PTransform):
 
 
 class RemoveCaptions(beam.PTransform):
-    """PCollection of (ImageText, a reason or "" for each caption) -> Kept; a row that has none left is dropped."""
+    """PCollection of (row, a reason or "" for each caption) -> Kept; drops rows that have no caption left."""
 
     @beam.typehints.no_annotations
     def expand(self, judged: beam.PCollection) -> Kept:
@@ -124,18 +125,18 @@ class RemoveCaptions(beam.PTransform):
         return kept._replace(removed=judged | "Removed" >> beam.FlatMap(_removed))
 
 
-def _without_captions(judged: tuple[ImageText, list[str]]) -> Outcome:
+def _without_captions(judged: tuple[AnyRow, list[str]]) -> AnyRow | Rejected:
     row, reasons = judged
     if not any(reasons):
         return row
-    captions = (row.caption, *row.more_captions)
+    captions = row.captions
     kept = [caption for caption, reason in zip(captions, reasons, strict=True) if not reason]
     if not kept:
         return Rejected(row.key, row.position, reasons[0], f"the captions are {captions!r}")
     return dataclasses.replace(row, caption=kept[0], more_captions=tuple(kept[1:]))
 
 
-def _removed(judged: tuple[ImageText, list[str]]) -> list[str]:
-    """The reasons of captions that go from a row that stays."""
+def _removed(judged: tuple[Row, list[str]]) -> list[str]:
+    """The reasons of the captions that are removed from a row that stays."""
     _, reasons = judged
     return [] if all(reasons) else [reason for reason in reasons if reason]

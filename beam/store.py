@@ -10,16 +10,17 @@ import apache_beam as beam
 import tensorflow as tf
 
 from beam import writer
-from beam.records import ImageText
+from beam.records import Row
+from models import files
 
 MANIFEST_FILE = "manifest.json"
 SAMPLES_FILE = "samples.json"
-"""Of stages that show what they did: pictures as data: addresses."""
-_SHARED, _SHARED_FIRST = "shared", "shared_first"  # names that captions in several splits are counted by
+"""Some rows of a stage for the report, with pictures as data: addresses."""
+_SHARED, _SHARED_FIRST = "shared", "shared_first"  # the counters of captions in several splits
 
 
 class Folders(NamedTuple):
-    """Of a stage that reads Examples and writes others: where they lie, where these go, and the report on them."""
+    """Folders of a stage: the Examples that it reads, the Examples that it writes, and its report."""
 
     source: str
     examples: str
@@ -27,22 +28,22 @@ class Folders(NamedTuple):
 
 
 class LostRows(RuntimeError):
-    """Rows read are not rows written plus rows dropped: a bug of this package, never of the data."""
+    """The rows read are not the rows written plus the rows dropped: a bug of this package, not of the data."""
 
 
 class NoRows(ValueError):
-    """A split came out empty."""
+    """A split has no row."""
 
 
 class Flow(NamedTuple):
-    """What a stage has at its end, as PCollections.
+    """The results of a stage, as PCollections.
 
     Attributes:
-      read: anything, one element a row that came in.
-      pictured: ImageText, every row that may be kept, with its picture; captions do not matter.
-      rows: ImageText by reference, those kept.
-      rejected: Rejected.
-      removed: str, the reason of each caption that was removed from a row kept.
+      read: one element of any type for each row that was read.
+      pictured: ImageText, every row that `rows` may refer to; only key, group and picture are used.
+      rows: RowByReference, the rows that are kept.
+      rejected: Rejected, the rows that are dropped.
+      removed: str, the reason of each caption that was removed from a kept row.
     """
 
     read: beam.PCollection
@@ -53,7 +54,7 @@ class Flow(NamedTuple):
 
 
 class Store(beam.PTransform):
-    """Flow -> PCollection of the one manifest (dict), after everything is written.
+    """Flow -> PCollection of the manifest, one dict, after everything is written.
 
     Writes `examples_folder`/Split-*/data_tfrecord-*.gz, and `report_folder`/manifest.json and rejects-*.jsonl.
     """
@@ -66,14 +67,14 @@ class Store(beam.PTransform):
         unique_captions: bool = False,
         reports: beam.PCollection | None = None,
     ) -> None:
-        """Says where to.
+        """Stores the arguments.
 
         Args:
           layout: splits, shards and salt.
           examples_folder: of the shards.
           report_folder: of manifest and rejects.
-          unique_captions: rows are promised to share no first caption across splits; it is held against them.
-          reports: anything; the manifest, which is written last, waits until all of it is there.
+          unique_captions: no two splits may share a first caption; the stage fails if they do.
+          reports: elements of any type; the manifest, which is written last, waits for all of them.
         """
         super().__init__()
         self._layout, self._unique_captions, self._reports = layout, unique_captions, reports
@@ -95,7 +96,7 @@ class Store(beam.PTransform):
         facts = {"counts": counts, "shards": shards, "reject_files": reject_files}
         if self._reports:
             facts["reports"] = self._reports
-        # Joined by a key rather than as side inputs, which not every engine computes once.
+        # Joined by a key: not every engine computes a side input only once.
         keyed = {name: facts[name] | f"Key {name}" >> beam.Map(lambda fact: (None, fact)) for name in facts}
         return (
             keyed
@@ -105,7 +106,7 @@ class Store(beam.PTransform):
 
 
 class _SharedCaptions(beam.PTransform):
-    """PCollection[ImageText] -> for each caption in several splits one name, and another if it is the first in two."""
+    """PCollection of rows -> _SHARED for each caption in several splits, and _SHARED_FIRST if it is first in two."""
 
     def __init__(self, layout: writer.Layout) -> None:
         super().__init__()
@@ -114,7 +115,7 @@ class _SharedCaptions(beam.PTransform):
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         layout = self._layout
 
-        def places(row: ImageText) -> list[tuple[str, _Places]]:
+        def places(row: Row) -> list[tuple[str, _Places]]:
             split = layout.split_of(row.split_key)
             captions = enumerate(row.normalised_captions())
             return [(caption, frozenset([(split, place == 0)])) for place, caption in captions]
@@ -122,7 +123,7 @@ class _SharedCaptions(beam.PTransform):
         return rows | beam.FlatMap(places) | beam.CombinePerKey(_union) | beam.FlatMap(_shared)
 
 
-_Places = frozenset[tuple[str, bool]]  # a caption's: split, and whether it is the first of its row
+_Places = frozenset[tuple[str, bool]]  # of a caption: (split, whether it is the first caption of its row)
 
 
 def _union(places: Iterable[_Places]) -> _Places:
@@ -166,12 +167,12 @@ def _write_manifest(
         "shards": [dataclasses.asdict(shard) for shard in listed],
         "reject_files": sorted(os.path.basename(path) for path in facts["reject_files"]),
     }
-    writer.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    files.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest
 
 
 def require_rows(report_folder: str, source: str) -> None:
-    """Raises NoRows where any split has no row; the message says what was read from `source` and dropped."""
+    """Raises NoRows if a split has no row; the message counts the rows read from `source` and the rows dropped."""
     with tf.io.gfile.GFile(os.path.join(report_folder, MANIFEST_FILE)) as file:
         manifest = json.load(file)
     empty = [split for split, rows in sorted(manifest["splits"].items()) if rows == 0]

@@ -1,11 +1,11 @@
-"""Small pictures for pages and reports."""
+"""Thumbnails for pages and reports."""
 
 import base64
 import io
 
 from PIL import Image
 
-from beam import pictures
+from beam import image_codec
 
 _SIDE = 96
 
@@ -13,7 +13,7 @@ _SIDE = 96
 def data_address(picture: bytes, image_format: str = "PNG", side: int = _SIDE) -> str:
     """An encoded picture -> the data: address of a PNG or JPEG of at most `side` x `side` pixels."""
     with Image.open(io.BytesIO(picture)) as opened:
-        small = pictures.upright(opened)
+        small = image_codec.upright(opened)
     small.thumbnail((side, side))
     encoded = io.BytesIO()
     small.save(encoded, image_format, quality=85)

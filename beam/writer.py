@@ -1,26 +1,26 @@
-"""Writers: sharded TFRecord and the reject sidecar. A file appears under its name whole, or not at all.
+"""Writers of TFRecord shards and of the reject sidecar. A file appears under its name whole or not at all.
 
-Shard = salted hash of the key, order in a shard = hash order: the same rows give the same bytes with any number of
-workers.
+A salted hash of its key decides the shard of a row and its place there, so that the same rows give the same bytes with
+any number of workers.
 """
 
 import dataclasses
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import tensorflow as tf
 
 from beam import spool
-from beam.records import ImageText, Rejected, referenced_bytes, salted_hash
+from beam.records import Rejected, RowByReference, salted_hash
+from models import files
 from models.settings.checks import require, require_positive, settings_class
 
 REJECT_SHARDS = 1
-_OTHER_BYTES = 250  # of a stored row, about: the names of its features and TFRecord's checksums
-_BLOCK = 1 << 20  # bytes hashed at once
+_OTHER_BYTES = 250  # of a stored row, roughly: the names of its features and TFRecord's checksums
+_BLOCK = 1 << 20  # bytes that are hashed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,16 +88,16 @@ class Layout:
 
 
 def compression_of(path: str) -> str:
-    """Of a shard, as its name tells: "GZIP" or ""."""
+    """The compression of a shard, read off its name: "GZIP" or ""."""
     return "GZIP" if path.endswith(".gz") else ""
 
 
 class WriteShards(beam.PTransform):
-    """(rows with their pictures, rows to write by reference) -> PCollection[Shard]; pictures are shuffled here only.
+    """(`pictured`, `rows`) -> PCollection[Shard]: writes each row of `rows`, taking its picture from `pictured`.
 
-    Of the first, those the second refers to are written, as the second has them. Both are PCollection[ImageText].
-    Every shard of every split is written, empty ones too. Split S lies in `folder`/Split-S, as TFX's Examples artifact
-    wants it.
+    `pictured` is PCollection[ImageText], `rows` is PCollection[RowByReference]. No other stage shuffles pictures. Every
+    shard of every split is written, empty ones too. Split S lies in `folder`/Split-S, where TFX's Examples artifact has
+    it.
     """
 
     def __init__(self, folder: str, layout: Layout) -> None:
@@ -114,7 +114,7 @@ class WriteShards(beam.PTransform):
             sizes = rows | "Size" >> beam.Map(_size, layout) | beam.CombinePerKey(sum)
             once = rows.pipeline | "Once" >> beam.Create([layout])
             counts = beam.pvalue.AsSingleton(once | "Counts" >> beam.Map(_counts, beam.pvalue.AsDict(sizes)))
-        # Without the rest of the row, since it waits here until there are counts.
+        # Pictures wait here for the counts, so the rest of the row stays behind.
         pictures = pictured | "Picture" >> beam.Map(lambda row: (row.split_key, row.key, row.reference, row.image))
         disk = spool.Spool(folder) if spool.Spool.suits(rows.pipeline) else None
         if disk:
@@ -134,12 +134,12 @@ class WriteShards(beam.PTransform):
 _Place = tuple[str, int]  # split and number of a shard
 _Image = bytes | spool.Spooled
 _Picture = tuple[str, bytes, _Image]  # its row's key, its reference, and itself encoded
-_Member = ImageText | _Picture | None
+_Member = RowByReference | _Picture | None
 
 
-def _size(row: ImageText, layout: Layout) -> tuple[str, int]:
+def _size(row: RowByReference, layout: Layout) -> tuple[str, int]:
     texts = sum(map(len, (row.key, row.caption, *row.more_captions)))
-    return layout.split_of(row.split_key), referenced_bytes(row.image) + texts + _OTHER_BYTES
+    return layout.split_of(row.split_key), row.referenced_bytes + texts + _OTHER_BYTES
 
 
 def _counts(layout: Layout, sizes: dict[str, int]) -> dict[str, int]:
@@ -151,7 +151,7 @@ def _place(split_key: str, key: str, layout: Layout, counts: dict[str, int]) -> 
     return split, layout.shard_of(key, counts[split])
 
 
-def _place_row(row: ImageText, layout: Layout, counts: dict[str, int]) -> tuple[_Place, _Member]:
+def _place_row(row: RowByReference, layout: Layout, counts: dict[str, int]) -> tuple[_Place, _Member]:
     return _place(row.split_key, row.key, layout, counts), row
 
 
@@ -168,20 +168,20 @@ def _every_shard(split: str, counts: dict[str, int]) -> Iterator[tuple[_Place, _
 
 def _write_shard(group: tuple[_Place, Iterable[_Member]], folder: str, layout: Layout, counts: dict[str, int]) -> Shard:
     (split, number), members = group
-    rows: list[ImageText] = []
+    rows: list[RowByReference] = []
     pictures: dict[tuple[str, bytes], _Image] = {}
     for member in members:
-        if isinstance(member, ImageText):
+        if isinstance(member, RowByReference):
             rows.append(member)
         elif member:
             key, reference, image = member
             pictures[key, reference] = image
     rows.sort(key=lambda row: layout.order_of(row.key))
     path = os.path.join(folder, f"Split-{split}", layout.file_name(number, counts[split]))
-    with WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
-        images = spool.load(pictures[row.key, row.image] for row in rows)
+    with files.WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
+        images = spool.load(pictures[row.key, row.reference] for row in rows)
         for row, image in zip(rows, images, strict=True):
-            writer.write(dataclasses.replace(row, image=image).to_example())
+            writer.write(row.with_image(image).to_example())
     digest, size = hashlib.sha256(), 0
     with tf.io.gfile.GFile(path, "rb") as file:
         while block := file.read(_BLOCK):
@@ -209,30 +209,5 @@ def _write_rejects(group: tuple[int, Iterable[Rejected | None]], folder: str) ->
     path = os.path.join(folder, f"rejects-{number:05d}-of-{REJECT_SHARDS:05d}.jsonl")
     rows = sorted((row for row in members if row is not None), key=lambda row: (row.position, row.reason, row.detail))
     lines = [json.dumps(dataclasses.asdict(row), sort_keys=True) for row in rows]
-    write_text(path, "".join(line + "\n" for line in lines))
+    files.write_text(path, "".join(line + "\n" for line in lines))
     return path
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes a small file, whole or not at all."""
-    with WholeFile(path) as unfinished, tf.io.gfile.GFile(unfinished, "w") as file:
-        file.write(text)
-
-
-class WholeFile:
-    """Gives a temporary name beside `path`; renames it to `path` on success, removes it on failure."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._folder = os.path.dirname(path) or "."
-        self._unfinished = os.path.join(self._folder, f".unfinished-{uuid.uuid4().hex}")
-
-    def __enter__(self) -> str:
-        tf.io.gfile.makedirs(self._folder)
-        return self._unfinished
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is None:
-            tf.io.gfile.rename(self._unfinished, self._path, overwrite=True)
-        elif tf.io.gfile.exists(self._unfinished):
-            tf.io.gfile.remove(self._unfinished)

@@ -4,10 +4,13 @@ import base64
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import requests
+
+if TYPE_CHECKING:
+    from beam.exported_model import ExportedModel
 
 MODEL_NAME = "siglip"
 TIMEOUT_SECONDS = 60.0
@@ -66,21 +69,18 @@ class LocalClient:
 
         if signature not in self._model.signatures:
             raise Refused(f"the model has no signature {signature!r}, only {', '.join(self._model.signatures)}")
-        tensors = {name: tf.constant(list(values), tf.string) for name, values in inputs.items()}
         try:
-            outputs = self._model.signatures[signature](**tensors)
-        except TypeError as error:  # an input is missing or unknown
+            return self._model.call(signature, **inputs)
+        except TypeError as error:  # an input is missing, or there is one too many
             raise Refused(str(error)) from error
         except tf.errors.InvalidArgumentError as error:
             raise Refused(error.message) from error
-        return {name: value.numpy() for name, value in outputs.items()}
 
     @functools.cached_property
-    def _model(self) -> Any:
-        import tensorflow as tf
-        import tensorflow_text  # noqa: F401  (registers the tokenizer's ops)
+    def _model(self) -> "ExportedModel":
+        from beam.exported_model import ExportedModel
 
-        return tf.saved_model.load(self._path)
+        return ExportedModel(self._path)
 
 
 class GrpcClient:

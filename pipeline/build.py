@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from models import files
 from models.settings import configuration
 from pipeline.console import command_line, gin_flags, terminal
 
@@ -132,10 +133,8 @@ def _run_part(stage: apache_beam.PTransform, settings: PipelineSettings, folder:
     """Runs one part and returns its manifest."""
     import apache_beam
 
-    from beam import writer
-
     _require_no_data_set(folder)
-    writer.write_text(os.path.join(folder, _GIN_FILE), gin)
+    files.write_text(os.path.join(folder, _GIN_FILE), gin)
     arguments = apache_beam.options.pipeline_options.PipelineOptions(list(settings.beam_args))
     with apache_beam.Pipeline(options=arguments) as pipeline:
         pipeline | stage

@@ -1,4 +1,4 @@
-"""Shows what a data set holds: `python -m pipeline.inspect output/data` prints counts and draws a contact sheet."""
+"""Shows a data set: `python -m pipeline.inspect output/data` prints counts and draws a contact sheet."""
 
 import hashlib
 import itertools
@@ -13,21 +13,24 @@ import tensorflow as tf
 from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
-from beam import reader, writer
-from beam.pictures import on_white
+from beam import reader
+from beam.image_codec import on_white
 from beam.records import ImageText
 from beam.store import MANIFEST_FILE
+from models import files
 
 _ROWS = flags.DEFINE_integer("pictures", 40, "Pictures on the contact sheet.", lower_bound=1)
-_VERIFY = flags.DEFINE_boolean("verify", False, "Hold every shard against its checksum in the manifest.")
+_VERIFY = flags.DEFINE_boolean("verify", False, "Compare every shard with its checksum in the manifest.")
 SHEET_FILE = "contact_sheet.png"
 _COLUMNS, _SIDE, _LINES, _LINE, _GAP = 8, 160, 3, 15, 8
 
 
 def main(argv: list[str]) -> None:
-    """Prints, draws, and says where."""
+    """Prints the counts, draws the contact sheet, and prints its path."""
     if len(argv) != 2:
-        raise app.UsageError("name one folder that python -m pipeline.build has written")
+        raise app.UsageError(
+            f"got {len(argv) - 1} arguments; name one folder that python -m pipeline.build has written"
+        )
     try:
         print(run(argv[1], _ROWS.value, _VERIFY.value))
     except ValueError as error:
@@ -35,10 +38,10 @@ def main(argv: list[str]) -> None:
 
 
 def run(folder: str, pictures: int, verify: bool = False) -> str:
-    """Draws the contact sheet of a data set; returns the text to print.
+    """Draws the contact sheet; returns the text to print.
 
     Raises:
-      ValueError: the folder holds no data set, or a shard is not what the manifest says.
+      ValueError: the folder holds no data set, or a shard does not have the checksum of the manifest.
     """
     path = os.path.join(folder, MANIFEST_FILE)
     if not tf.io.gfile.exists(path):
@@ -49,9 +52,9 @@ def run(folder: str, pictures: int, verify: bool = False) -> str:
         _verify(folder, manifest)
     sheet = os.path.join(folder, SHEET_FILE)
     drawn = _contact_sheet(_some_rows(folder, manifest, pictures))
-    with writer.WholeFile(sheet) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
+    with files.WholeFile(sheet) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
         drawn.save(file, "PNG")
-    checked = "every shard is as written; " if verify else ""
+    checked = "every shard has its checksum; " if verify else ""
     return "\n".join([*_table(manifest), f"Inspected {folder}: {checked}pictures and captions are in {sheet}"])
 
 
@@ -78,7 +81,7 @@ def _verify(folder: str, manifest: dict[str, Any]) -> None:
 
 
 def _some_rows(folder: str, manifest: dict[str, Any], count: int) -> Iterator[ImageText]:
-    """The first rows of the shards: as good as drawn, for rows lie in the order of a hash."""
+    """The first rows of the shards, which are a random sample: rows lie in the order of a hash."""
     paths = (os.path.join(folder, shard["file"]) for shard in manifest["shards"])
     return itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), count)
 

@@ -1,16 +1,22 @@
 """Compiles the pipeline for Kubeflow Pipelines 2 and submits it.
 
 `python -m pipeline.kubeflow_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/kubeflow.gin`
+
+Functions import what is slow to load, so that the command checks its flags first.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from models import files
 from pipeline.console import command_line
 from pipeline.kfp import command
+from pipeline.settings.machines import TPU_MACHINES
+from pipeline.settings.platforms import KubeflowSettings
 
 if TYPE_CHECKING:
-    from pipeline.settings.platforms import KubeflowSettings
     from pipeline.settings.run import PipelineSettings
 
 
@@ -21,7 +27,7 @@ def main(argv: list[str]) -> None:
 
 def compile_pipeline(
     gin_files: list[str], gin_bindings: list[str], output: str
-) -> tuple["PipelineSettings", "KubeflowSettings"]:
+) -> tuple["PipelineSettings", KubeflowSettings]:
     """Writes the specification, and a second document with the node selectors of pods if there are any.
 
     Returns:
@@ -30,12 +36,8 @@ def compile_pipeline(
     Raises:
       ValueError: the gin is invalid, or the platform does not support a setting.
     """
-    import yaml
-
-    from beam import writer
     from components.trainer.executor import RestartedExecutor
     from pipeline.kfp import specification
-    from pipeline.settings.platforms import KubeflowSettings
 
     settings, where = specification.load(gin_files, gin_bindings, KubeflowSettings)
     spec = specification.build(settings, where, RestartedExecutor, runs_resolvers=False)["pipelineSpec"]
@@ -47,11 +49,11 @@ def compile_pipeline(
         spec["deploymentSpec"]["executors"][executor]["container"]["resources"]["accelerator"] = accelerator
         pods = {executor: {"nodeSelector": {"labels": labels}}}
         documents.append({"platforms": {"kubernetes": {"deploymentSpec": {"executors": pods}}}})
-    writer.write_text(output, yaml.safe_dump_all(documents, sort_keys=True))
+    files.write_text(output, yaml.safe_dump_all(documents, sort_keys=True))
     return settings, where
 
 
-def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:
+def submit(where: KubeflowSettings, spec: str, parameters: Mapping[str, Any], cron: str) -> str:
     """Starts a run, or a schedule if `cron` is not empty; returns the address to look at."""
     import kfp
 
@@ -83,16 +85,12 @@ def submit(where: "KubeflowSettings", spec: str, parameters: Mapping[str, Any], 
 console = command_line.script(main, "gin_file")
 
 
-def _devices(where: "KubeflowSettings") -> int:
-    from pipeline.settings.machines import TPU_MACHINES
-
+def _devices(where: KubeflowSettings) -> int:
     return TPU_MACHINES[where.machine].chips if where.topology else where.gpus
 
 
-def _node_labels(where: "KubeflowSettings") -> dict[str, str]:
+def _node_labels(where: KubeflowSettings) -> dict[str, str]:
     """The labels that GKE gives to the nodes that the Trainer's pod may run on."""
-    from pipeline.settings.machines import TPU_MACHINES
-
     labels = {}
     if where.topology:
         labels["cloud.google.com/gke-tpu-accelerator"] = TPU_MACHINES[where.machine].gke

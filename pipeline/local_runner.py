@@ -1,4 +1,7 @@
-"""Runs the whole pipeline on this machine: `python -m pipeline.local_runner --gin_file=gin/quickstart.gin`."""
+"""Runs the whole pipeline on this machine: `python -m pipeline.local_runner --gin_file=gin/quickstart.gin`.
+
+Functions import what is slow to load, so that the command checks its flags first.
+"""
 
 import json
 import os

@@ -12,8 +12,7 @@ from beam import reader, sources
 from beam.build import ImageTextGenSettings
 from beam.dedupe import DeduperSettings
 from components.vocabulary_trainer.settings import VocabularySettings
-from models import pretrained
-from models.pretrained.formats import newest_version
+from models import files, pretrained
 from models.settings import PretrainedSettings
 from models.settings.checks import require
 from pipeline.settings.run import PipelineSettings
@@ -40,7 +39,7 @@ def pin_models(run: PipelineSettings) -> PipelineSettings:
     if vocabulary.path:
         vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
     if training.pretrained:
-        path = newest_version(training.pretrained.path)
+        path = files.newest_version(training.pretrained.path)
         pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
         training = dataclasses.replace(training, pretrained=pretrained)
     return dataclasses.replace(run, vocabulary=vocabulary, training=training)
@@ -103,8 +102,8 @@ def pin_deduper(deduper: DeduperSettings) -> DeduperSettings:
 
 def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
     """The newest version of an exported model that has these signatures."""
-    newest = newest_version(path)
-    file = os.path.join(newest, "saved_model.pb")
+    newest = files.newest_version(path)
+    file = os.path.join(newest, files.SAVED_MODEL_FILE)
     example = "name one, such as 'output/quickstart/serving'"
     if not tf.io.gfile.exists(file):
         raise ValueError(f"{name} is {path!r}, but holds no SavedModel; {example}")

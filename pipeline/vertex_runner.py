@@ -1,17 +1,21 @@
 """Compiles the pipeline for Vertex AI Pipelines and submits it.
 
 `python -m pipeline.vertex_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/vertex.gin`
+
+Functions import what is slow to load, so that the command checks its flags first.
 """
 
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from models import files
+from models.settings.checks import require
 from pipeline.console import command_line
 from pipeline.kfp import command
+from pipeline.settings.platforms import VertexSettings
 
 if TYPE_CHECKING:
-    from pipeline.settings.platforms import VertexSettings
     from pipeline.settings.run import PipelineSettings
 
 _DEFAULT_TIMEOUT_SECONDS = 168 * 3600  # of a job of Vertex AI that sets none
@@ -24,7 +28,7 @@ def main(argv: list[str]) -> None:
 
 def compile_pipeline(
     gin_files: list[str], gin_bindings: list[str], output: str
-) -> tuple["PipelineSettings", "VertexSettings"]:
+) -> tuple["PipelineSettings", VertexSettings]:
     """Writes the specification, a PipelineJob; returns the settings of the pipeline and of the platform.
 
     Raises:
@@ -34,11 +38,8 @@ def compile_pipeline(
     from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
     from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
 
-    from beam import writer
     from components.trainer import executor, vertex
-    from models.settings.checks import require
     from pipeline.kfp import specification
-    from pipeline.settings.platforms import VertexSettings
 
     settings, where = specification.load(gin_files, gin_bindings, VertexSettings)
     kinds = [one.name for one in AcceleratorType if one.name.startswith("NVIDIA_")]
@@ -49,11 +50,11 @@ def compile_pipeline(
         job = custom_job(where, settings.name)
         config = {ENABLE_VERTEX_KEY: True, VERTEX_REGION_KEY: where.region, TRAINING_ARGS_KEY: job}
     spec = specification.build(settings, where, trainer, runs_resolvers=True, trainer_config=config)
-    writer.write_text(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+    files.write_text(output, json.dumps(spec, indent=1, sort_keys=True) + "\n")
     return settings, where
 
 
-def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
+def custom_job(where: VertexSettings, name: str) -> dict[str, Any]:
     """The training arguments from which TFX's client makes a CustomJob of Vertex AI; TFX adds the command."""
     machine: dict[str, Any] = {"machine_type": where.machine}
     if where.topology:
@@ -81,7 +82,7 @@ def custom_job(where: "VertexSettings", name: str) -> dict[str, Any]:
     return {"project": where.project, "display_name": f"{name}-trainer", "job_spec": job}
 
 
-def submit(where: "VertexSettings", spec: str, parameters: Mapping[str, Any], cron: str) -> str:
+def submit(where: VertexSettings, spec: str, parameters: Mapping[str, Any], cron: str) -> str:
     """Starts a run, or a schedule if `cron` is not empty; returns the address to look at."""
     from google.cloud import aiplatform
 

@@ -4,10 +4,12 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from typing import TextIO
 
 import tqdm
 
 from components.serving_clients import Client, NoAnswer, Refused
+from models import files
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 NO_PICTURE = "not a picture in JPEG, PNG, GIF or BMP"
@@ -41,28 +43,28 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
         raise ValueError(f"--folder={folder} {what}; name another")
     if os.path.isdir(output):
         raise ValueError(f"--output={output} is a folder; name a file in it")
-    unfinished, broken = f"{output}.unfinished", 0
-    try:
-        file = open(unfinished, "w")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise ValueError(f"--output={output} cannot be written ({error.strerror}); name another") from error
-    try:
-        with file, tqdm.tqdm(total=len(images), unit=" pictures", smoothing=0.1) as bar:
-            for start in range(0, len(images), batch_size):
-                batch = images[start : start + batch_size]
-                for answer in _answer(client, folder, batch, labels, _WAITS if start else ()):
-                    broken += "error" in answer
-                    file.write(json.dumps(answer) + "\n")
-                bar.update(len(batch))
-                bar.set_postfix(broken=broken)
-        os.replace(unfinished, output)
-    except BaseException:
-        os.remove(unfinished)
-        raise
+    broken, unfinished = 0, f"{output}.unfinished"
+    file = _opened(output, unfinished)
+    bar = tqdm.tqdm(total=len(images), unit=" pictures", smoothing=0.1)
+    with files.WholeFile(output, unfinished), file, bar:
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            for answer in _answer(client, folder, batch, labels, _WAITS if start else ()):
+                broken += "error" in answer
+                file.write(json.dumps(answer) + "\n")
+            bar.update(len(batch))
+            bar.set_postfix(broken=broken)
     return (
         f"{output}: {len(images) - broken:,} pictures answered, {broken:,} broken, {others:,} other files left out; "
         f"errors: grep '\"error\"' {output}"
     )
+
+
+def _opened(output: str, unfinished: str) -> TextIO:
+    try:
+        return open(unfinished, "w")
+    except OSError as error:
+        raise ValueError(f"--output={output} cannot be written ({error.strerror}); name another") from error
 
 
 def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[str]) -> list[dict[str, float]]:

@@ -1,1 +1,1 @@
-"""Augment: more rows for training, made of those that there are."""
+"""Augment: makes more rows for training out of the rows that exist."""

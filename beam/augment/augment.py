@@ -1,4 +1,4 @@
-"""Augment: more rows for training, made of those there are: views of the picture and rewrites of the caption."""
+"""Augment: makes more rows for training, with views of the picture and rewrites of the caption."""
 
 import dataclasses
 import itertools
@@ -10,9 +10,10 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam import pictures, reader, stages, store, thumbnails, writer
-from beam.augment import rewrites
-from beam.records import ImageText, Outcome, Rejected, normalised
+from beam import reader, stages, store, thumbnails, writer
+from beam.augment import rewrites, views
+from beam.records import ImageText, Outcome, Rejected, RowByReference, normalised
+from models import files
 from models.settings.checks import label, require, require_fraction, require_positive, settings_class
 
 _SAMPLES = 8
@@ -25,7 +26,7 @@ class AugmenterSettings:
     Attributes:
       splits: those that get variants; the others stay as they are.
       variants: rows made of each row.
-      views: names of `pictures.VIEWS`, one of which is drawn for each variant; empty keeps the picture.
+      views: names of `views.VIEWS`, one of which is drawn for each variant; empty keeps the picture.
       quality: of JPEG, 1 to 100, where the view is of a JPEG or WebP; others become PNG. 0: PNG always.
       rewrites: {name of `rewrites.REWRITES`: weight}, one of which is drawn for each variant; empty keeps the words.
       stop_word_removal: probability that stop words are removed, before the rewrite.
@@ -45,7 +46,7 @@ class AugmenterSettings:
     def __post_init__(self) -> None:
         weights = self.rewrites.values()
         rules = [
-            ("views", set(self.views) <= set(pictures.VIEWS), f"some of {', '.join(pictures.VIEWS)}"),
+            ("views", set(self.views) <= set(views.VIEWS), f"some of {', '.join(views.VIEWS)}"),
             ("quality", 0 <= self.quality <= 100, "a whole number from 0 to 100"),
             (
                 "rewrites",
@@ -66,13 +67,13 @@ class AugmenterSettings:
 
 
 def variants_of(row: ImageText, options: AugmenterSettings) -> Iterator[ImageText]:
-    """The variants of a row: in its group, so in its split, with `variant` saying what was done."""
+    """The variants of a row: they are in its group, so in its split; `variant` says what was done."""
     for number in range(options.variants):
         draw = random.Random(f"{options.seed}/{row.key}/{number}")
         image, caption, done = row.image, row.caption, []
         if options.views:
             name = draw.choice(options.views)
-            image = pictures.view(image, name, draw, options.quality)
+            image = views.view(image, name, draw, options.quality)
             done.append(name)
         words = caption.split()
         if draw.random() < options.stop_word_removal:
@@ -99,8 +100,8 @@ def variants_of(row: ImageText, options: AugmenterSettings) -> Iterator[ImageTex
 class Augment(beam.PTransform):
     """Pipeline -> PCollection of the manifest; reads a folder of Examples and writes another, with variants.
 
-    A variant that is no news (the same picture with the same caption) is dropped as "same_as_original", one whose
-    caption is that of a row outside `options.splits` as "held_out_caption": it would teach the answer.
+    It drops a variant with the picture and caption of its row as "same_as_original". It drops a variant whose caption a
+    row outside `options.splits` has as "held_out_caption", because training would see the answer.
     """
 
     def __init__(self, options: AugmenterSettings, layout: writer.Layout, folders: store.Folders) -> None:
@@ -124,17 +125,17 @@ class Augment(beam.PTransform):
             | beam.Map(lambda caption: (caption, 1))
         )
         by_caption = variants.rows | beam.Map(lambda row: (normalised(row.caption), row.by_reference()))
-        news = (
+        new = (
             {"rows": by_caption, "held_out": answers}
             | beam.CoGroupByKey()
             | beam.FlatMap(_unless_held_out)
             | "Answers" >> stages.Separate()
         )
-        read = (rows, made) | "Came" >> beam.Flatten()
+        read = (rows, made) | "AllRead" >> beam.Flatten()
         pictured = (rows, variants.rows) | "Pictured" >> beam.Flatten()
         unchanged = rows | "ByReference" >> beam.Map(ImageText.by_reference)
-        kept = (unchanged, news.rows) | "Kept" >> beam.Flatten()
-        rejected = (variants.rejected, news.rejected) | "Rejects" >> beam.Flatten()
+        kept = (unchanged, new.rows) | "Kept" >> beam.Flatten()
+        rejected = (variants.rejected, new.rejected) | "Rejects" >> beam.Flatten()
         no_caption = pipeline | "NoCaption" >> beam.Create([])
         samples = pipeline | "Folders" >> beam.Create([folders]) | "Samples" >> beam.Map(_write_samples, options)
         flow = store.Flow(read, pictured, kept, rejected, removed=no_caption)
@@ -149,7 +150,7 @@ def _outcomes(row: ImageText, options: AugmenterSettings) -> Iterator[Outcome]:
             yield variant
 
 
-def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Outcome]:
+def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[RowByReference | Rejected]:
     caption, found = group
     for row in found["rows"]:
         if found["held_out"]:
@@ -159,12 +160,12 @@ def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Ou
 
 
 def _write_samples(folders: store.Folders, options: AugmenterSettings) -> str:
-    """The first rows, in the order of a hash, with the variants that were made of them."""
+    """Writes the first rows, in the order of a hash, with their variants."""
     paths = [path for path in reader.shards(folders.source) if f"/Split-{options.splits[0]}/" in path]
     rows = itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), _SAMPLES)
     samples = [{**_shown(row), "variants": [_shown(made) for made in variants_of(row, options)]} for row in rows]
     path = os.path.join(folders.report, store.SAMPLES_FILE)
-    writer.write_text(path, json.dumps(samples, indent=1, sort_keys=True) + "\n")
+    files.write_text(path, json.dumps(samples, indent=1, sort_keys=True) + "\n")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Rewrites of a caption, word by word: what CLIP-rocket's recipe draws from (arXiv 2305.08675, appendix)."""
+"""Rewrites of a caption, word by word, as in the recipe of CLIP-rocket (arXiv 2305.08675, appendix)."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -8,20 +8,20 @@ a an the this that these those some any each i you he she it we they his her its
 were be been being am has have had do does did will would shall should can could may might must of to for and
 or as so such there here very just also than then
 """
-# Of English, those that say little of a picture; where things are (in, on, under) and negations are not among them.
+# English words that say little about a picture. Words of place (in, on, under) and negations are not among them.
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
-"""Words that `remove_stop_words` takes out."""
+"""Words that `remove_stop_words` removes."""
 
 Rewrite = Callable[[Sequence[str], random.Random], list[str]]
 
 
 def remove_stop_words(words: Sequence[str], _: random.Random) -> list[str]:
-    """All words but STOP_WORDS; the caption as it is where nothing would be left."""
+    """Removes STOP_WORDS; returns all words if nothing would be left."""
     return [word for word in words if word.casefold() not in STOP_WORDS] or list(words)
 
 
 def swap(words: Sequence[str], draw: random.Random) -> list[str]:
-    """Two words change places; one word alone stays."""
+    """Swaps two words; a caption of one word stays as it is."""
     swapped = list(words)
     if len(swapped) > 1:
         i, j = draw.sample(range(len(swapped)), 2)
@@ -30,7 +30,7 @@ def swap(words: Sequence[str], draw: random.Random) -> list[str]:
 
 
 def delete(words: Sequence[str], draw: random.Random) -> list[str]:
-    """One word falls out; one word alone stays."""
+    """Removes one word; a caption of one word stays as it is."""
     if len(words) < 2:
         return list(words)
     gone = draw.randrange(len(words))
@@ -38,7 +38,7 @@ def delete(words: Sequence[str], draw: random.Random) -> list[str]:
 
 
 def synonym(words: Sequence[str], draw: random.Random) -> list[str]:
-    """One word that WordNet knows becomes one of its synonyms of one word; without such a word, all stay.
+    """Replaces one word that WordNet knows by a synonym of one word; if there is no such word, all words stay.
 
     Raises:
       LookupError: nltk or its WordNet is not installed; the message says how to get them.
@@ -51,7 +51,7 @@ def synonym(words: Sequence[str], draw: random.Random) -> list[str]:
 
 
 def synonyms(word: str) -> list[str]:
-    """Sorted single words that share a meaning with `word` in WordNet."""
+    """The single words that share a meaning with `word` in WordNet, sorted."""
     try:
         from nltk.corpus import wordnet
 
@@ -66,4 +66,4 @@ def synonyms(word: str) -> list[str]:
 
 
 REWRITES: dict[str, Rewrite] = {"synonym": synonym, "swap": swap, "delete": delete}
-"""Rewrites by name, of which at most one is drawn for a caption."""
+"""{name: rewrite}; at most one is drawn for a caption."""

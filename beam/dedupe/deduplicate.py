@@ -16,7 +16,7 @@ from beam.dedupe.fingerprints import Fingerprint, Fingerprints, hash_difference
 from beam.dedupe.settings import DeduperSettings
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.reader import ReadShards
-from beam.records import ImageText, Outcome, Rejected
+from beam.records import ImageText, Rejected, RowByReference
 
 _TRAIN = "train"
 _CHECK = DecodeCheck(PictureSettings(min_side=1))
@@ -184,7 +184,8 @@ def _reason(one: Fingerprint, best: Fingerprint) -> tuple[str, str]:
     return (f"contaminated_{best.evaluation_set}" if best.evaluation_set else reason), detail
 
 
-def _apply(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Outcome]:
+def _apply(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[RowByReference | Rejected]:
+    row: RowByReference
     (row,) = group[1]["row"]
     for decision in group[1]["decision"]:
         more = [caption for caption in decision.captions if caption not in row.more_captions]

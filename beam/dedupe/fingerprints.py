@@ -11,7 +11,7 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 
-from beam import pictures, stages
+from beam import image_codec, stages
 from beam.dedupe import signatures
 from beam.dedupe.settings import DeduperSettings
 from beam.exported_model import ExportedModel
@@ -106,7 +106,7 @@ class _Embed(beam.DoFn):
 
 def fingerprint(row: ImageText, held_out: bool, settings: DeduperSettings, evaluation_set: str = "") -> Fingerprint:
     """Decodes the picture of a row and computes everything that the settings compare."""
-    picture = pictures.on_white(row.image)
+    picture = image_codec.on_white(row.image)
     caption = normalised(row.caption)
     pixels = _digest(repr(picture.size).encode() + picture.tobytes())
     values = {

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from beam import reader, thumbnails, writer
+from beam import reader, thumbnails
 from beam.records import salted_hash
 from beam.store import SAMPLES_FILE
+from models import files
 
 CLUSTERS_FILE = "clusters.json"
 _SAMPLES = 12
@@ -88,6 +89,6 @@ def _write(samples: list[tuple[str, Any]], folder: str, counts: Iterable[tuple[t
         }
         for _, decision in samples
     ]
-    writer.write_text(os.path.join(folder, CLUSTERS_FILE), json.dumps(clusters, indent=1, sort_keys=True) + "\n")
-    writer.write_text(os.path.join(folder, SAMPLES_FILE), json.dumps(pairs, indent=1, sort_keys=True) + "\n")
+    files.write_text(os.path.join(folder, CLUSTERS_FILE), json.dumps(clusters, indent=1, sort_keys=True) + "\n")
+    files.write_text(os.path.join(folder, SAMPLES_FILE), json.dumps(pairs, indent=1, sort_keys=True) + "\n")
     return folder

@@ -1,4 +1,4 @@
-"""Filters of captions: each is kept or removed with a reason; a row that has none left is dropped."""
+"""Filters of captions: each caption is kept, or removed with a reason; a row without captions is dropped."""
 
 import dataclasses
 import re
@@ -7,10 +7,10 @@ import unicodedata
 import apache_beam as beam
 
 from beam import stages
-from beam.records import ImageText, Outcome, Rejected, normalised, salted_hash
+from beam.records import ImageText, Outcome, Rejected, Row, normalised, salted_hash
 from models.settings.checks import require, require_at_least_zero, require_fraction, settings_class
 
-# One character is a word where a script has no spaces: Thai and Lao, Burmese, Khmer, kana, Han.
+# Scripts without spaces, of which one character counts as a word: Thai and Lao, Burmese, Khmer, kana, Han.
 _NO_SPACES = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"[{_NO_SPACES}]|[^\W_{_NO_SPACES}]+")
 _URL = re.compile(r"\bhttps?://|\bwww\.|^\S+\.(com|net|org)\b\S*$", re.IGNORECASE)
@@ -70,7 +70,7 @@ class CaptionSettings:
 
 @dataclasses.dataclass(frozen=True)
 class CaptionCheck:
-    """Strips the captions and drops the row where nothing is left of one."""
+    """Strips the captions; drops the row if one of them is empty then."""
 
     def __call__(self, row: ImageText) -> Outcome:
         captions = row.captions
@@ -126,9 +126,9 @@ class CaptionFilter:
 
 
 class RepeatedCaptions(beam.PTransform):
-    """PCollection[ImageText] -> Kept, without the captions that more than `max_repeats` rows have.
+    """PCollection of rows -> Kept; removes the captions that more than `max_repeats` rows have.
 
-    The captions that occur too often travel to every worker: at most rows x captions / max_repeats numbers.
+    Every worker gets the hashes of these captions, at most rows x captions / max_repeats numbers.
     """
 
     def __init__(self, max_repeats: int) -> None:
@@ -147,7 +147,7 @@ class RepeatedCaptions(beam.PTransform):
         return rows | stages.FilterCaptions(_repeated, beam.pvalue.AsDict(frequent))
 
 
-def _repeated(row: ImageText, frequent: dict[int, int]) -> list[str]:
+def _repeated(row: Row, frequent: dict[int, int]) -> list[str]:
     return ["caption_repeated" if _number(caption) in frequent else "" for caption in row.normalised_captions()]
 
 
@@ -156,7 +156,7 @@ def _number(normalised: str) -> int:
 
 
 def _alphanumeric_share(caption: str) -> float:
-    """Letters, their marks and digits, of what is not space."""
+    """The share of letters, their marks and digits among the characters that are not space."""
     characters = [one for one in caption if not one.isspace()]
     alphanumeric = sum(one.isalnum() or unicodedata.category(one).startswith("M") for one in characters)
     return alphanumeric / max(len(characters), 1)

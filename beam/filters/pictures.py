@@ -1,4 +1,4 @@
-"""The decode check: a picture is kept as it is, made storable, or dropped with its reason; none stops a run."""
+"""The decode check keeps a picture as it is, encodes it anew, or drops its row with a reason; it never stops a run."""
 
 import dataclasses
 import io
@@ -9,17 +9,17 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from beam import pictures
+from beam import image_codec
 from beam.records import ImageText, Outcome, Rejected
 from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
-# Not every format Pillow knows: some run other programs on what they are given.
+# Not all formats of Pillow: for some, Pillow runs other programs on the file.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-# What every TensorFlow decodes to the pixels that Pillow sees. BMP is not among them: its palettes are taken for grey.
+# TensorFlow decodes these to the same pixels as Pillow. It does not for BMP: it takes a palette's indices for grey.
 _SERVED_FORMATS = ("GIF", "JPEG", "MPO", "PNG")
 _JPEG = ("JPEG", "MPO")
-_MOST_PIXELS = 1 << 27  # of a picture that TensorFlow decodes: fewer than 2**29 bytes, with four channels
-_SAMPLES = 64  # pixels a side that contrast is measured on
+_MOST_PIXELS = 1 << 27  # TensorFlow decodes fewer than 2**29 bytes, which four channels of this many pixels take
+_SAMPLES = 64  # contrast is measured on about this many pixels a side
 
 
 @settings_class("Pictures")
@@ -57,11 +57,12 @@ class PictureSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DecodeCheck:
-    """Keeps pictures that decode whole and lie within the rules.
+    """Keeps pictures that decode whole and keep the rules.
 
-    What TensorFlow decodes to the right pixels is kept byte for byte: alpha (composited on white by the model), CMYK,
-    16 bits, palettes, the first frame. The rest is made upright RGB on white and encoded: EXIF orientation, transparent
-    GIF, formats and files TensorFlow refuses, and what `stored_side` shrinks.
+    It keeps a picture byte for byte if TensorFlow decodes it to the right pixels: alpha (which the model puts on
+    white), CMYK, 16 bits, palettes, the first frame. It stores other pictures as upright RGB on white: pictures with
+    an EXIF orientation, transparent GIFs, formats and files that TensorFlow refuses, and pictures that `stored_side`
+    shrinks.
     """
 
     rules: PictureSettings
@@ -73,10 +74,10 @@ class DecodeCheck:
                 return self._check(row)
         except Image.DecompressionBombError as error:
             return Rejected(row.key, row.position, "image_too_large", str(error))
-        except UnidentifiedImageError:  # whose text has an address of memory, which no two runs share
+        except UnidentifiedImageError:  # its text has a memory address, which differs between runs
             detail = f"{len(row.image)} bytes: no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
             return Rejected(row.key, row.position, "image_undecodable", detail)
-        except Exception as error:  # whatever a broken picture makes a decoder raise
+        except Exception as error:  # a decoder may raise anything for a broken picture
             detail = f"{len(row.image)} bytes: {type(error).__name__}: {error}"
             return Rejected(row.key, row.position, "image_undecodable", detail)
 
@@ -91,7 +92,7 @@ class DecodeCheck:
             broken = _broken_size(*picture.size, rules)
             if broken:
                 return Rejected(row.key, row.position, *broken)
-            turned = pictures.orientation(picture) != 1
+            turned = image_codec.orientation(picture) != 1
             as_it_is = not turned and not _shrunk_size(picture, rules.stored_side) and _is_served(picture)
             smaller = not rules.min_contrast and math.prod(picture.size) < _MOST_PIXELS
             pixels: tf.Tensor | np.ndarray | None = None
@@ -99,10 +100,10 @@ class DecodeCheck:
                 pixels = _decode_by_tensorflow(row.image, picture.format in _JPEG, smaller)
             image = row.image
             if pixels is None:
-                upright = pictures.upright(picture)
+                upright = image_codec.upright(picture)
                 if shrunk := _shrunk_size(upright, rules.stored_side):
                     upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
-                image = pictures.encode(upright, picture.format, rules.quality)
+                image = image_codec.encode(upright, picture.format, rules.quality)
                 pixels = np.asarray(upright)
         if rules.min_contrast > 0 and (contrast := _contrast(np.asarray(pixels))) < rules.min_contrast:
             detail = f"its contrast is {contrast:.2f} grey levels, below {rules.min_contrast}"
@@ -124,7 +125,7 @@ def _broken_size(width: int, height: int, rules: PictureSettings) -> tuple[str, 
 
 
 def _shrunk_size(picture: Image.Image, side: int) -> tuple[int, ...]:
-    """(width, height) to shrink to, or () where nothing is to be done."""
+    """(width, height) to shrink to, or () if the picture stays as it is."""
     if not side or min(picture.size) <= side:
         return ()
     scale = side / min(picture.size)
@@ -132,17 +133,17 @@ def _shrunk_size(picture: Image.Image, side: int) -> tuple[int, ...]:
 
 
 def _is_served(picture: Image.Image) -> bool:
-    if picture.format == "GIF":  # TensorFlow paints what is transparent black
+    if picture.format == "GIF":  # TensorFlow paints transparent pixels black
         return "transparency" not in picture.info
     return picture.format in _SERVED_FORMATS
 
 
 def _decode_by_tensorflow(image: bytes, is_jpeg: bool, smaller: bool) -> tf.Tensor | None:
-    """Its pixels, or None where TensorFlow refuses it; a JPEG may come in an eighth of its size where that will do.
+    """The pixels, or None if TensorFlow refuses the picture; `smaller` allows an eighth of a JPEG's sides.
 
-    That refuses the same files, since all of the data is read, and takes two thirds of the time.
+    Decoding to an eighth reads all data, so it refuses the same files, and takes two thirds of the time.
     """
-    # tf.io.decode_image calls the same operations, through a wrapper that takes as long as a small picture does.
+    # tf.io.decode_image calls the same ops, but its wrapper takes as long as decoding a small picture.
     content = tf.convert_to_tensor(image)
     try:
         if is_jpeg and smaller:
@@ -153,7 +154,7 @@ def _decode_by_tensorflow(image: bytes, is_jpeg: bool, smaller: bool) -> tf.Tens
 
 
 def _contrast(pixels: np.ndarray) -> float:
-    """Standard deviation of the channel that varies most, on white; uint8 [H, W, 1 to 4], 2nd or 4th alpha."""
+    """Standard deviation, on white, of the channel that varies most; uint8 [H, W, 1 to 4], alpha in channel 2 or 4."""
     step_y, step_x = (max(1, length // _SAMPLES) for length in pixels.shape[:2])
     some = pixels[::step_y, ::step_x].astype(np.float64)
     if some.shape[-1] in (2, 4):

@@ -1,4 +1,4 @@
-"""Image-text similarity by a model that was exported before: captions that do not tell of their picture are removed."""
+"""Removes captions that do not fit their picture, by the image-text similarity of a model that was exported before."""
 
 from collections.abc import Iterator
 
@@ -34,7 +34,7 @@ class SimilaritySettings:
 
 
 class SimilarCaptions(beam.PTransform):
-    """PCollection[ImageText] -> Kept, without the captions below the rules' minimum."""
+    """PCollection[ImageText] -> Kept; removes the captions whose cosine is below the minimum."""
 
     def __init__(self, rules: SimilaritySettings) -> None:
         super().__init__()

@@ -11,12 +11,11 @@ from tfx.types import Artifact
 from tfx.utils import io_utils, path_utils
 from tfx.utils.model_paths import tf_serving_flavor
 
-from beam import writer
 from components import declaration
 from components.infra_validator.serving_check import serve_and_check
 from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import MODEL_NAME
-from models import features
+from models import features, files
 from models.inputs import tfrecords
 from models.settings import configuration
 
@@ -42,8 +41,8 @@ class Executor(declaration.Executor):
         if not blessed:
             logging.warning("InfraValidator: not blessed: %s", check["problem"])
         blessing.set_int_custom_property(_BLESSED_PROPERTY, int(blessed))
-        writer.write_text(os.path.join(blessing.uri, CHECK_FILE), json.dumps(check, indent=1))
-        writer.write_text(os.path.join(blessing.uri, _BLESSED_FILE if blessed else _NOT_BLESSED_FILE), "")
+        files.write_text(os.path.join(blessing.uri, CHECK_FILE), json.dumps(check, indent=1))
+        files.write_text(os.path.join(blessing.uri, _BLESSED_FILE if blessed else _NOT_BLESSED_FILE), "")
 
     @contextlib.contextmanager
     def _copy_for_pod(self, path: str) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """A minimal server of one SavedModel over TF Serving's gRPC protos; it imports none of this project's code.
 
+It does not use beam.exported_model, because it is a script of a clean process that does not have our code.
+
 Run as a script in a process of its own: `python -I model_server.py MODEL_NAME MODEL_DIR`. It prints one line of JSON,
 {"port": P}, then loads the model. Until the model is loaded, it answers requests with UNAVAILABLE. It replaces
 tensorflow_model_server on machines without that binary, and implements its Predict and GetModelStatus.

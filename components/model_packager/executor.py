@@ -10,13 +10,12 @@ from absl import logging
 from tfx.types import Artifact
 from tfx.utils import path_utils
 
-from beam import writer
 from beam.evaluation_sets import CLASSES_FILE, EvaluationSetSettings, EvaluationSuiteSettings
 from components import declaration
 from components.metrics import saved_model_metrics
 from components.model_packager import warm_up
 from components.model_packager.settings import LabelSetSettings, PackagingSettings
-from models import features
+from models import features, files
 from models.evaluation import metrics
 from models.inputs import tfrecords
 from models.pretrained import saved_model
@@ -63,7 +62,7 @@ class Executor(declaration.Executor):
             }
             tf.io.gfile.rmtree(exact)
             logging.warning("ModelPackager: %s", cost_text(facts))
-        writer.write_text(os.path.join(packaged.uri, PACKAGING_FILE), json.dumps(facts, indent=1))
+        files.write_text(os.path.join(packaged.uri, PACKAGING_FILE), json.dumps(facts, indent=1))
 
 
 def cost_text(facts: Mapping[str, Any]) -> str:

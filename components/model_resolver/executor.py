@@ -9,10 +9,9 @@ from tfx.proto import pusher_pb2
 from tfx.types import Artifact, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
-from beam import writer
 from components import declaration
 from components.declaration import Artifacts
-from models.pretrained.formats import newest_version
+from models import files
 
 _NONE_FILE = "NO_MODEL"
 
@@ -24,11 +23,11 @@ class Executor(declaration.Executor):
         """Writes the Model, or a file that says that there is none yet."""
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(push_destination, destination)
-        pushed = newest_version(destination.filesystem.base_directory)
+        pushed = files.newest_version(destination.filesystem.base_directory)
         if tf.io.gfile.exists(os.path.join(pushed, tf.saved_model.SAVED_MODEL_FILENAME_PB)):
             io_utils.copy_dir(pushed, path_utils.serving_model_dir(model.uri))
         else:
-            writer.write_text(os.path.join(model.uri, _NONE_FILE), f"{pushed} holds no model yet\n")
+            files.write_text(os.path.join(model.uri, _NONE_FILE), f"{pushed} holds no model yet\n")
 
 
 class Evaluator(tfx_evaluator.Executor):

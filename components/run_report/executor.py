@@ -15,7 +15,6 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from beam import writer
 from beam.build import ImageTextGenSettings
 from beam.dedupe.report import CLUSTERS_FILE
 from beam.evaluation_sets import CLASSES_FILE
@@ -26,7 +25,7 @@ from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
 from components.run_report import figures, gate, test_split
 from components.run_report.settings import ReportSettings
-from models import features
+from models import features, files
 from models.settings import configuration
 from models.training.log import LOG_FILE
 
@@ -41,8 +40,8 @@ class Executor(base_executor.BaseExecutor):
         folder = artifact_utils.get_single_uri(output_dict["report"])
         summary, page = _facts(input_dict, exec_properties)
         summary = _without_nan(summary)
-        writer.write_text(os.path.join(folder, SUMMARY_FILE), json.dumps(summary, indent=1, allow_nan=False))
-        writer.write_text(os.path.join(folder, PAGE_FILE), render(summary, page))
+        files.write_text(os.path.join(folder, SUMMARY_FILE), json.dumps(summary, indent=1, allow_nan=False))
+        files.write_text(os.path.join(folder, PAGE_FILE), render(summary, page))
 
 
 def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:

@@ -3,9 +3,9 @@
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
 from beam import thumbnails
+from beam.exported_model import ExportedModel
 from components.metrics.saved_model_metrics import evaluated
 from models import features
 from models.evaluation import metrics
@@ -48,7 +48,7 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> TestSpl
 
     The gallery shows the first `gallery` rows in the shards' order; that is hash order, so nobody has chosen them.
     """
-    model = tf.saved_model.load(model_path)
+    model = ExportedModel(model_path)
     collector = Collector()
     captions: list[str] = []
     shown_as: list[bytes] = []
@@ -59,18 +59,13 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> TestSpl
         shown_as.extend(answer["picture"])
         pictures.extend(tfrecords.parse(examples, (features.IMAGE,))[features.IMAGE].numpy()[: gallery - len(pictures)])
     measured = metrics.measure(collector.rows())
-    probability = _probability(model, pictures, captions)
+    probability = model.call("serving_default", image_bytes=pictures, labels=captions)["probability"]
     own = np.array(shown_as)
     exhibits = [
         _exhibit(picture, captions[i], captions, own == own[i], probability[i]) for i, picture in enumerate(pictures)
     ]
     chance = metrics.chance(int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES]))
     return TestSplit(len(captions), measured, chance, exhibits)
-
-
-def _probability(model: tf.Module, pictures: list[bytes], captions: list[str]) -> np.ndarray:
-    answer = model.signatures["serving_default"](image_bytes=tf.constant(pictures), labels=tf.constant(captions))
-    return answer["probability"].numpy()
 
 
 def _exhibit(picture: bytes, caption: str, captions: list[str], own: np.ndarray, probability: np.ndarray) -> Exhibit:

@@ -14,6 +14,7 @@ if __name__ == "__main__":
 from absl import app, flags
 from absl import logging as absl_logging
 
+from models import files
 from models.pretrained import formats
 from models.pretrained.checkpoint import Checkpoint
 from models.settings import configuration
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> None:
         if converts:
             formats.require_target(_TO.value, _FORMAT.value)
         start = time.monotonic()
-        path = formats.newest_version(_FROM.value)
+        path = files.newest_version(_FROM.value)
         checkpoint = formats.read(path, _VOCABULARY.value, _SIZE.value)
         if not converts:
             print(describe(checkpoint))

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from models import settings
-from models.pretrained import exchange, npz, vocabularies, whole
+from models import files, settings
+from models.pretrained import exchange, npz, vocabularies
 from models.pretrained.checkpoint import Checkpoint
-from models.pretrained.errors import PretrainedError
+from models.pretrained.errors import PretrainedError, require_absent
 from models.pretrained.layout import Shapes, shapes
 
 # (part of our names, what flax calls it), applied in this order.
@@ -112,7 +112,8 @@ def write(checkpoint: Checkpoint, path: str) -> None:
             )
     pairs = _pairs(shapes(checkpoint.config, checkpoint.vocabulary_size))
     tensors = exchange.write(pairs, checkpoint.weights)
-    with whole.file(path) as unfinished, open(unfinished, "wb") as file:
+    require_absent(path)
+    with files.WholeFile(path, f"{path}.unfinished") as unfinished, open(unfinished, "wb") as file:
         np.savez(file, **{f"params/{name}": tensor for name, tensor in tensors.items()})
 
 

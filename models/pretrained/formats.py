@@ -4,21 +4,20 @@ import os
 
 import tensorflow as tf
 
-from models import settings
-from models.pretrained import big_vision, hugging_face, restoration, saved_model, whole
+from models import files, settings
+from models.pretrained import big_vision, hugging_face, restoration, saved_model
 from models.pretrained.checkpoint import Checkpoint
-from models.pretrained.errors import PretrainedError
+from models.pretrained.errors import PretrainedError, require_absent
 
 _WRITERS = {"saved_model": saved_model.write, "hugging_face": hugging_face.write, "big_vision": big_vision.write}
 FOLDER_FORMATS = ("saved_model", "hugging_face")
 # The file that marks a folder of each format; it appears only when the folder is whole.
-_SAVED_MODEL = tf.saved_model.SAVED_MODEL_FILENAME_PB
-_HUGGING_FACE = "config.json"
+_SAVED_MODEL, _HUGGING_FACE = files.MODEL_FILES
 
 
 def load(config: settings.PretrainedSettings) -> Checkpoint:
     """Reads the checkpoint that training starts from: in a folder of pushed models, the newest. Raises as `read`."""
-    return read(newest_version(config.path))
+    return read(files.newest_version(config.path))
 
 
 def load_fitting(
@@ -47,18 +46,6 @@ def load_fitting(
     for difference in restoration.differing_inputs(checkpoint, config, chosen.parts):
         print(f"note: {difference}", flush=True)
     return checkpoint
-
-
-def newest_version(path: str) -> str:
-    """Of a folder of numbered checkpoints, as of pushed models, the newest that is whole; anything else is itself."""
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)] if tf.io.gfile.isdir(path) else []
-    versions = [os.path.join(path, name) for name in sorted(filter(str.isdigit, names), key=int)]
-    complete = [
-        one
-        for one in versions
-        if any(tf.io.gfile.exists(os.path.join(one, name)) for name in (_SAVED_MODEL, _HUGGING_FACE))
-    ]
-    return complete[-1] if complete else path
 
 
 def read(path: str, vocabulary: str | None = None, size: int | None = None) -> Checkpoint:
@@ -99,7 +86,7 @@ def require_target(path: str, folder_format: str | None = None) -> str:
     Raises:
       PretrainedError: format and path do not go together, or `path` exists.
     """
-    whole.require_absent(path)
+    require_absent(path)
     if path.endswith(".npz"):
         if folder_format:
             raise PretrainedError(f"--format={folder_format} is for folders, but --to={path} is a file; change either")

@@ -11,9 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from models import settings
-from models.pretrained import exchange, hugging_face_config, hugging_face_tokenizer, whole
+from models.files import WholeFolder
+from models.pretrained import exchange, hugging_face_config, hugging_face_tokenizer
 from models.pretrained.checkpoint import Checkpoint
-from models.pretrained.errors import PretrainedError
+from models.pretrained.errors import PretrainedError, require_absent
 from models.pretrained.exchange import Pair, flattened, same, transposed
 from models.pretrained.layout import shapes
 
@@ -69,7 +70,9 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
     """
     fields = hugging_face_config.fields(checkpoint)
     tensors = exchange.write(_pairs(checkpoint.config, checkpoint.vocabulary_size), checkpoint.weights)
-    with whole.folder(folder) as unfinished:
+    require_absent(folder.rstrip("/"))
+    with WholeFolder(folder) as unfinished:
+        os.makedirs(unfinished)
         save_file(tensors, os.path.join(unfinished, _WEIGHTS), metadata={"format": "pt"})
         files = {"config.json": fields}
         if preprocessor := hugging_face_config.preprocessor(checkpoint):

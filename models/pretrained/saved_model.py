@@ -1,7 +1,6 @@
 """Our own SavedModel, trained or converted: its variables by name, its settings and its vocabulary."""
 
 import os
-import shutil
 import tempfile
 
 import tensorflow as tf
@@ -10,9 +9,8 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from models import objectives, settings
 from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
-from models.pretrained import whole
 from models.pretrained.checkpoint import Checkpoint
-from models.pretrained.errors import PretrainedError
+from models.pretrained.errors import PretrainedError, require_absent
 from models.pretrained.restoration import restore
 from models.serving import compression, export
 from models.settings import configuration
@@ -36,7 +34,7 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
     Raises:
       PretrainedError: the vocabulary is not known or lacks the padding, or `folder` exists.
     """
-    whole.require_absent(folder)
+    require_absent(folder)
     if checkpoint.vocabulary is None:
         raise PretrainedError(
             f"{checkpoint.source} has no SentencePiece model, which a SavedModel needs; add --vocabulary=FILE"
@@ -48,11 +46,7 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
         tokenizer = Tokenizer(path, checkpoint.config.text_tower)
         objective = objectives.create(checkpoint.config, checkpoint.vocabulary_size)
         restore(objective.variables, checkpoint, config=checkpoint.config)
-        os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
-        try:
-            export.save(objective, tokenizer, configuration.to_gin(checkpoint.config), folder)
-        finally:
-            shutil.rmtree(folder.rstrip("/") + ".unfinished", ignore_errors=True)
+        export.save(objective, tokenizer, configuration.to_gin(checkpoint.config), folder)
 
 
 def rebuild(folder: str) -> tuple[Objective, Tokenizer, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from models import features
+from models.files import WholeFolder, write_text
 from models.inputs import images, tfrecords
 from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
@@ -186,14 +187,8 @@ def save(
     """
     label_sets = label_sets or {}
     served = ServedModel(objective, tokenizer, label_sets, weights)
-    unfinished = path.rstrip("/") + ".unfinished"
-    if tf.io.gfile.exists(unfinished):
-        tf.io.gfile.rmtree(unfinished)
-    tf.saved_model.save(served, unfinished, signatures=served.signatures())
     extra = {GIN_FILE: gin_text} | {f"{LABELS_FOLDER}/{name}.json": one.to_json() for name, one in label_sets.items()}
-    for name, text in extra.items():
-        file_path = os.path.join(unfinished, EXTRA, name)
-        tf.io.gfile.makedirs(os.path.dirname(file_path))
-        with tf.io.gfile.GFile(file_path, "w") as file:
-            file.write(text)
-    tf.io.gfile.rename(unfinished, path, overwrite=True)
+    with WholeFolder(path) as unfinished:
+        tf.saved_model.save(served, unfinished, signatures=served.signatures())
+        for name, text in extra.items():
+            write_text(os.path.join(unfinished, EXTRA, name), text)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from models.files import WholeFile
+
 _PROGRESS_FILE, _STATE = "progress.json", "state"
 _SCORE = "score"
 
@@ -124,10 +126,9 @@ class Checkpoints:
                     shape_and_slices=[""] * len(arrays),
                     tensors=[tf.constant(array) for array in arrays.values()],
                 )
-            unfinished = os.path.join(folder, _PROGRESS_FILE + ".unfinished")
-            with tf.io.gfile.GFile(unfinished, "w") as file:
+            path = os.path.join(folder, _PROGRESS_FILE)
+            with WholeFile(path, f"{path}.unfinished") as unfinished, tf.io.gfile.GFile(unfinished, "w") as file:
                 file.write(json.dumps(dataclasses.asdict(progress)))
-            tf.io.gfile.rename(unfinished, os.path.join(folder, _PROGRESS_FILE), overwrite=True)
             self._prune()
         except BaseException as error:  # raised again by wait(), in the thread that trains
             self._error = error

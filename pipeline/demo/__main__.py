@@ -1,4 +1,7 @@
-"""Serves the page: `python -m pipeline.demo --model_dir output/quickstart/serving --images FOLDER`."""
+"""Serves the page: `python -m pipeline.demo --model_dir output/quickstart/serving --images FOLDER`.
+
+Functions import what is slow to load, so that the command checks its flags first.
+"""
 
 import logging
 import os

@@ -12,6 +12,7 @@ import numpy as np
 from beam import thumbnails
 from beam.filters.pictures import PictureSettings
 from beam.progress import Progress
+from models import files
 from pipeline.demo.collection import BadPicture, Collection, checked
 from pipeline.demo.model import LoadedModel
 
@@ -48,10 +49,8 @@ class Index:
 
     def save(self, folder: str, fingerprint: str) -> None:
         """Writes `folder`/pictures.npz with the `fingerprint` of its inputs; the file appears whole or not at all."""
-        from beam import writer  # here, because it takes seconds to load
-
         entries = json.dumps([dataclasses.astuple(entry) for entry in self._entries]).encode()
-        with writer.WholeFile(os.path.join(folder, INDEX_FILE)) as unfinished, open(unfinished, "wb") as file:
+        with files.WholeFile(os.path.join(folder, INDEX_FILE)) as unfinished, open(unfinished, "wb") as file:
             as_bytes = np.frombuffer(entries, np.uint8)
             np.savez(file, entries=as_bytes, embeddings=self._embeddings, fingerprint=fingerprint)
 

@@ -11,6 +11,7 @@ from absl import flags
 from pipeline.console import command_line, gin_flags, terminal
 from pipeline.console.output_flag import OUTPUT
 from pipeline.kfp import errors
+from pipeline.settings.platforms import in_bucket
 
 _DATA = flags.DEFINE_string("data", None, "submit: path of the data, in place of the path of the source.")
 _STEPS = flags.DEFINE_integer("steps", None, "submit: training steps, in place of Training.steps.", lower_bound=0)
@@ -58,8 +59,6 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
 
 def _parameters(action: str) -> dict[str, Any]:
     """Returns the parameters of the specification that the flags set."""
-    from pipeline.settings.platforms import in_bucket
-
     for flag in (_DATA, _STEPS, _PUSH_TO, _CRON):
         if flag.value is not None and action != "submit":
             raise ValueError(f"--{flag.name}={flag.value} is for submit, but the action is {action}; remove it")

@@ -7,8 +7,9 @@ import os
 import shutil
 import time
 
+from models import files
+
 ORIGIN_FILE = "published.json"
-_MODEL_FILE = "saved_model.pb"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,12 @@ def read(model_dir: str) -> list[Version]:
     Raises:
       ValueError: there is no complete version.
     """
-    return [_version(os.path.join(model_dir, str(number)), number) for number in _complete(model_dir)]
+    complete = files.complete_versions(model_dir, [files.SAVED_MODEL_FILE])
+    if not complete:
+        if _is_model(model_dir):
+            raise ValueError(f"--model_dir={model_dir} is one version; name the folder above it")
+        raise _none_in(model_dir)
+    return [_version(path) for path in complete]
 
 
 def newest(model_dir: str) -> str:
@@ -47,22 +53,18 @@ def newest(model_dir: str) -> str:
     Raises:
       ValueError: there is no SavedModel.
     """
-    if os.path.isfile(os.path.join(model_dir, _MODEL_FILE)):
-        return model_dir
-    return os.path.join(model_dir, str(_complete(model_dir)[-1]))
+    path = model_dir if _is_model(model_dir) else files.newest_version(model_dir, [files.SAVED_MODEL_FILE])
+    if not _is_model(path):
+        raise _none_in(model_dir)
+    return path
 
 
-def _complete(model_dir: str) -> list[int]:
-    names = os.listdir(model_dir) if os.path.isdir(model_dir) else []
-    numbers = sorted(int(name) for name in names if name.isdigit())
-    complete = [number for number in numbers if os.path.isfile(os.path.join(model_dir, str(number), _MODEL_FILE))]
-    if not complete:
-        if os.path.isfile(os.path.join(model_dir, _MODEL_FILE)):
-            raise ValueError(f"--model_dir={model_dir} is one version; name the folder above it")
-        raise ValueError(
-            f"--model_dir={model_dir} holds no SavedModel; run `make quickstart` and take the path it prints"
-        )
-    return complete
+def _is_model(path: str) -> bool:
+    return os.path.isfile(os.path.join(path, files.SAVED_MODEL_FILE))
+
+
+def _none_in(model_dir: str) -> ValueError:
+    return ValueError(f"--model_dir={model_dir} holds no SavedModel; run `make quickstart` and take the path it prints")
 
 
 def publish(model: str, model_dir: str, origin: dict[str, object]) -> str:
@@ -79,16 +81,11 @@ def publish(model: str, model_dir: str, origin: dict[str, object]) -> str:
     numbers = [int(name) for name in os.listdir(model_dir) if name.isdigit()] if os.path.isdir(model_dir) else []
     number = max([int(time.time()), *(one + 1 for one in numbers)])
     note = {**origin, "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
-    os.makedirs(model_dir, exist_ok=True)
-    unfinished = os.path.join(model_dir, f".unfinished-{number}")  # no number: servers do not see it
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(model, unfinished)
-    extra = os.path.join(unfinished, "assets.extra")
-    os.makedirs(extra, exist_ok=True)
-    with open(os.path.join(extra, ORIGIN_FILE), "w") as file:
-        json.dump(note, file, indent=1)
     path = os.path.join(model_dir, str(number))
-    os.rename(unfinished, path)
+    hidden = os.path.join(model_dir, f".unfinished-{number}")  # servers load only folders whose name is a number
+    with files.WholeFolder(path, hidden) as unfinished:
+        shutil.copytree(model, unfinished)
+        files.write_text(os.path.join(unfinished, "assets.extra", ORIGIN_FILE), json.dumps(note, indent=1))
     return path
 
 
@@ -129,8 +126,8 @@ def roll_back(model_dir: str, to: int | None, reason: str) -> tuple[Version, Ver
     return served, target, publish(target.path, model_dir, origin)
 
 
-def _version(path: str, number: int) -> Version:
-    files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+def _version(path: str) -> Version:
+    paths = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
     extra = os.path.join(path, "assets.extra")
     labels = os.path.join(extra, "labels")
     label_sets = sorted(name.removesuffix(".json") for name in os.listdir(labels)) if os.path.isdir(labels) else []
@@ -138,7 +135,7 @@ def _version(path: str, number: int) -> Version:
     if os.path.isfile(os.path.join(extra, ORIGIN_FILE)):
         with open(os.path.join(extra, ORIGIN_FILE)) as file:
             origin = json.load(file)
-    size = sum(os.path.getsize(file) for file in files)
+    size = sum(os.path.getsize(file) for file in paths)
     at = origin.get("at")  # copytree keeps the modification times of the original
     published = datetime.datetime.fromisoformat(str(at)).timestamp() if at else os.path.getmtime(path)
-    return Version(number, path, published, size, tuple(label_sets), origin)
+    return Version(int(os.path.basename(path)), path, published, size, tuple(label_sets), origin)

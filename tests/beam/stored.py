@@ -1,4 +1,4 @@
-"""Folders of Examples, as tests write and read them."""
+"""Writes and reads folders of Examples for tests."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ LAYOUT = writer.Layout({"train": 8, "eval": 1, "test": 1}, shards=2, salt="test"
 
 
 def write(folder: pathlib.Path, rows: list[ImageText]) -> str:
-    """Writes rows as a stage of the data plane does."""
+    """Writes rows by the last step of every stage, beam.store.Store."""
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
         store_rows(pipeline | apache_beam.Create(rows), folder)
     return str(folder)
@@ -38,13 +38,13 @@ def run(stage: apache_beam.PTransform, report_folder: pathlib.Path, *flags: str)
 
 
 def read(folder: pathlib.Path, split: str = "*") -> dict[str, ImageText]:
-    """{key: row} of a split, or of all."""
+    """{key: row} of one split or of all."""
     paths = [path for path in reader.shards(str(folder)) if split == "*" or f"Split-{split}/" in path]
     return {row.key: row for path in paths for row in reader.read_shard(path)}
 
 
 def write_jsonl(path: pathlib.Path, rows: list) -> JsonlSource:
-    """Writes one line a row; a row in bytes as it is."""
+    """Writes one line for each row; bytes are written as they are."""
     path.write_bytes(b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows))
     return JsonlSource(str(path))
 
@@ -56,5 +56,5 @@ def checksums(folder: pathlib.Path, pattern: str = "*.gz") -> dict[str, str]:
 
 
 def by_split(rows: list[ImageText]) -> dict[str, list[ImageText]]:
-    """The rows by the split they will lie in."""
+    """{split: its rows}."""
     return {split: [row for row in rows if LAYOUT.split_of(row.split_key) == split] for split in LAYOUT.splits}

@@ -1,4 +1,4 @@
-"""The data plane as a whole: every row is accounted for, and the bytes depend on nothing but rows and options."""
+"""The whole build: every row is written or rejected, and the bytes depend on rows and settings only."""
 
 import base64
 import json
@@ -63,7 +63,7 @@ def test_same_rows_give_the_same_bytes_in_any_order_and_number_of_files(tmp_path
     assert stored.checksums(tmp_path / "other" / "examples", "*") != one
 
 
-def test_of_rows_that_share_a_key_the_same_one_is_kept_in_any_order(tmp_path, rows):
+def test_the_same_row_of_a_key_is_kept_in_any_order(tmp_path, rows):
     clashing = [{**row, "key": f"key-{i // 2}"} for i, row in enumerate(rows[:40])]
     for name, ordered in (("a", clashing), ("b", clashing[::-1])):
         manifest = run(write_jsonl(tmp_path / f"{name}.jsonl", ordered), tmp_path / name)
@@ -71,14 +71,14 @@ def test_of_rows_that_share_a_key_the_same_one_is_kept_in_any_order(tmp_path, ro
     assert stored.checksums(tmp_path / "a" / "examples", "*") == stored.checksums(tmp_path / "b" / "examples", "*")
 
 
-def test_a_caption_in_two_splits_stops_a_run_that_promises_there_is_none(tmp_path, rows, monkeypatch):
+def test_a_caption_in_two_splits_stops_a_run_with_unique_captions(tmp_path, rows, monkeypatch):
     same = [{**row, "caption": "a shape"} for row in rows]
     monkeypatch.setattr(build, "_corpus_filters", lambda options: [])
     with pytest.raises(Exception, match="1 captions lie in more than one split although captions are unique"):
         run(write_jsonl(tmp_path / "a.jsonl", same), tmp_path)
 
 
-def test_every_row_is_kept_or_dropped_by_name(tmp_path, rows):
+def test_every_row_is_kept_or_dropped_with_a_reason(tmp_path, rows):
     (tmp_path / "found.png").write_bytes(base64.b64decode(rows[0]["image_base64"]))
     bad = {
         "invalid_json": b"{broken\n",
@@ -138,7 +138,7 @@ class _Lose(apache_beam.PTransform):
         return rows | apache_beam.Filter(lambda row: row.caption != some) | stages.Separate()
 
 
-def test_openmoji_holds_out_captions_that_are_not_trained_on(tmp_path):
+def test_held_out_captions_of_openmoji_are_not_in_the_train_split(tmp_path):
     manifest = run(OpenMojiSource(size=32), tmp_path)
     assert manifest["written"] > 3700
     assert manifest["captions_in_several_splits"] == 0
@@ -149,7 +149,7 @@ def test_openmoji_holds_out_captions_that_are_not_trained_on(tmp_path):
         assert 0.08 < len(by_split[split]) / manifest["written"] < 0.12
 
 
-def test_shared_captions_are_counted_where_they_are_allowed(tmp_path, rows):
+def test_allowed_shared_captions_are_counted(tmp_path, rows):
     same = [{**row, "caption": "a shape"} for row in rows]
     manifest = run(write_jsonl(tmp_path / "a.jsonl", same), tmp_path, unique_captions=False)
     assert manifest["written"] == len(rows)
@@ -169,7 +169,7 @@ def test_split_is_a_function_of_key_and_salt():
 
 
 @pytest.mark.parametrize("path", ["", "missing.jsonl", "missing/*.jsonl"])
-def test_missing_input_says_what_to_set(path):
+def test_missing_input_is_reported_with_the_setting(path):
     with pytest.raises(ValueError, match=r"JsonlSource.path is .*no such file exists"):
         JsonlSource(path).fingerprint()
 

@@ -1,4 +1,4 @@
-"""Embedding pictures once: every row of every shard, in order, with its own picture's embedding."""
+"""EmbedImages writes every row of every shard, in order, with the embedding of its own picture."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ from tests.models.training.shapes import EXAMPLES, write_shards
 
 
 def _by_hash(dim: int):
-    """An embedder that tells pictures apart: D numbers drawn from the picture's bytes."""
+    """An embedder that gives each picture its own embedding: D numbers drawn from its bytes."""
 
     def embed(pictures):
         seeds = [int.from_bytes(hashlib.sha256(picture).digest()[:4], "big") for picture in pictures]
@@ -39,7 +39,7 @@ def run(paths, make_embedder, **options) -> None:
         pipeline | apache_beam.Create(paths) | EmbedImages(make_embedder, **options)
 
 
-def test_every_row_has_the_embedding_of_its_picture_and_all_else_as_before(tmp_path):
+def test_every_row_gets_the_embedding_of_its_picture_and_keeps_all_else(tmp_path):
     sources = write_shards(tmp_path / "pictures", 3)
     paths = [(path, str(tmp_path / "embedded" / os.path.basename(path))) for path in sources]
     run(paths, functools.partial(_by_hash, 5), batch_size=7)

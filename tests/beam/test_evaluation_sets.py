@@ -1,4 +1,4 @@
-"""Sets of several origins become splits whose rows name their set and have one caption each; no row is lost."""
+"""Evaluation sets become splits; each row has one caption and the name of its set, and no row is lost."""
 
 import base64
 import json
@@ -66,7 +66,7 @@ def manifest(folder, name: str) -> dict:
     return json.loads((folder / "a-report" / name / store.MANIFEST_FILE).read_text())
 
 
-def test_each_caption_is_a_row_of_the_pictures_group(written):
+def test_each_caption_becomes_a_row_in_the_group_of_its_picture(written):
     coco = rows_of(written / "a", "coco")
     assert len(coco) == 18
     assert {one.evaluation_set for one in coco} == {"coco"}
@@ -79,10 +79,10 @@ def test_each_caption_is_a_row_of_the_pictures_group(written):
     assert {one.evaluation_set for one in own} == {"eval"}
 
 
-def test_what_cannot_be_evaluated_is_counted_and_kept_by_reason(written):
+def test_rejected_rows_are_counted_and_stored_by_reason(written):
     coco = manifest(written, "coco")
     assert coco["dropped"] == {"duplicate_key": 1, "image_missing": 1, "image_undecodable": 1}
-    assert coco["read"] == coco["written"] + 3 == 21  # 9 rows, and 12 more captions of those kept
+    assert coco["read"] == coco["written"] + 3 == 21  # 9 rows, and 12 further captions of the kept ones
     named = manifest(written, "named")
     others = sum(PAIRS[i][2] != PAIRS[1][2] for i in range(6))
     assert named["dropped"]["unknown_class"] >= others
@@ -92,12 +92,12 @@ def test_what_cannot_be_evaluated_is_counted_and_kept_by_reason(written):
     assert f"'{unknown}' is not in the set's classes" in rejects
 
 
-def test_classes_are_those_named_or_those_that_occur(written):
+def test_classes_are_the_named_ones_or_those_in_the_rows(written):
     classes = json.loads((written / "a-report" / "classes.json").read_text())
     assert classes["named"] == ["zebra", PAIRS[1][2]]
     assert classes["eval"] == sorted({PAIRS[i][2] for i in range(6)})
 
 
-def test_the_same_sets_are_the_same_bytes(written):
+def test_the_same_sets_give_the_same_bytes(written):
     first, second = (reader.shards(str(written / place)) for place in ("a", "b"))
     assert [pathlib.Path(path).read_bytes() for path in first] == [pathlib.Path(path).read_bytes() for path in second]

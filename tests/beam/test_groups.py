@@ -1,4 +1,4 @@
-"""Rows of a group lie in one split: a picture's names in several languages."""
+"""Rows of a group, such as the names of a picture in several languages, lie in one split."""
 
 import base64
 import pathlib
@@ -28,7 +28,7 @@ def run(source: JsonlSource, folder: pathlib.Path) -> dict:
 
 
 def test_rows_of_a_group_lie_in_one_split_and_may_share_a_caption(tmp_path, rows):
-    """A picture's names in two languages, some the same word; another picture with that word is dropped."""
+    """A picture has names in two languages, some of them the same word; another picture with that word is dropped."""
     grouped = [
         {**row, "key": f"{i}-{language}", "group": f"{i}", "language": language, "caption": caption}
         for i, row in enumerate(rows[:40])
@@ -63,6 +63,6 @@ def test_openmoji_has_names_in_several_languages():
 
 
 @pytest.mark.parametrize("languages", [(), ("en", "xx"), ("en", "en")])
-def test_openmoji_names_the_languages_there_are(languages):
+def test_missing_unknown_or_repeated_languages_of_openmoji_are_refused(languages):
     with pytest.raises(ValueError, match=r"OpenMojiSource\.languages"):
         OpenMojiSource(languages=languages)

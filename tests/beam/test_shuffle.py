@@ -1,4 +1,4 @@
-"""Pictures move between machines once in each part of the data plane, as shards are written; on one, not at all."""
+"""Each part of the data plane shuffles pictures once, to write shards; on one machine it shuffles none."""
 
 import apache_beam
 

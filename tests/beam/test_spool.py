@@ -1,4 +1,4 @@
-"""Where one machine runs the plane, pictures wait on its disk: memory stays small, the bytes stay the same."""
+"""On one machine, pictures wait on its disk: memory stays small, and the shards stay the same."""
 
 import pathlib
 import re
@@ -22,7 +22,7 @@ def rows(size: int, count: int = _PICTURES) -> Iterator[ImageText]:
 
 
 def grown(folder: pathlib.Path, on_disk: bool) -> int:
-    """Bytes by which a process's peak grows when, after small pictures, it writes 50 MB of large ones."""
+    """Growth of a process's peak memory, in bytes, when it writes 50 MB of large pictures after small ones."""
     code = f"""
 import pathlib, re, sys
 import apache_beam
@@ -34,7 +34,7 @@ for size in (100, {_SIZE}):
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
         one = pipeline | apache_beam.Create([size])
         stored.store_rows(one | "Rows" >> apache_beam.FlatMap(test_spool.rows), pathlib.Path(sys.argv[1], str(size)))
-    # Not ru_maxrss, which starts from that of the process that started this one.
+    # Not ru_maxrss, because that starts from the value of the parent process.
     print(int(re.findall(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[0]) * 1024)
 """
     words = [sys.executable, "-c", code, str(folder)]
@@ -48,7 +48,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
     assert grown(tmp_path / "memory", on_disk=False) > 1.0 * _PICTURES * _SIZE  # control
 
 
-def test_the_same_bytes_with_and_without_and_nothing_is_left(tmp_path, monkeypatch):
+def test_the_spool_changes_no_bytes_and_leaves_no_file(tmp_path, monkeypatch):
     pairs, spooled = list(rows(1000, count=30)), []
     write = spool._Write.process
 
@@ -68,12 +68,12 @@ def test_the_same_bytes_with_and_without_and_nothing_is_left(tmp_path, monkeypat
     assert not list((tmp_path / "disk").glob(f"{spool.FOLDER}*"))
 
 
-def test_pictures_lie_on_this_machine_where_the_shards_do_not(tmp_path, monkeypatch):
+def test_pictures_of_remote_shards_are_spooled_on_this_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(spool.tempfile, "tempdir", str(tmp_path))
     assert spool.Spool("gs://bucket/examples")._folder.startswith(str(tmp_path))
 
 
-def test_a_spool_that_was_cut_is_told_and_not_stored(tmp_path):
+def test_a_cut_spool_is_reported_and_not_stored(tmp_path):
     file = tmp_path / "pictures"
     file.write_bytes(b"abcdef")
     places = [spool.Spooled(str(file), 3, 3), spool.Spooled(str(file), 0, 2)]
@@ -82,12 +82,14 @@ def test_a_spool_that_was_cut_is_told_and_not_stored(tmp_path):
         list(spool.load([spool.Spooled(str(file), 4, 3)]))
 
 
-def test_no_room_is_told_with_the_folder_and_what_to_do(tmp_path):
+def test_a_full_disk_is_reported_with_the_folder_and_the_fix(tmp_path):
     (tmp_path / "file").write_text("no folder")
     folder = str(tmp_path / "file" / "pictures")
     write = spool._Write(folder)
     write.start_bundle()
-    with pytest.raises(spool.NoRoom, match=re.escape(f"Not a directory: {folder}, where pictures wait until")):
+    with pytest.raises(
+        spool.NoRoom, match=re.escape(f"Not a directory: {folder}, where pictures wait until the filters")
+    ):
         list(write.process(("key", b"a picture")))
 
 

@@ -1,4 +1,4 @@
-"""Thumbnails show what a person would see."""
+"""Thumbnails show pictures upright."""
 
 import base64
 import io

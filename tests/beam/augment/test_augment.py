@@ -1,4 +1,4 @@
-"""The Augmenter's transform: variants are marked, stay in their split, teach no held-out caption, and repeat."""
+"""Augment: variants are marked, stay in their split, have no held-out caption, and depend on the seed only."""
 
 import dataclasses
 import io
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beam import pictures, reader, store
-from beam.augment import augment, rewrites
+from beam import reader, store
+from beam.augment import augment, rewrites, views
 from beam.records import ImageText
 from tests.beam import stored
 from tests.beam.stored import LAYOUT, by_split, read, write
@@ -40,14 +40,14 @@ def source(tmp_path_factory) -> str:
     return write(tmp_path_factory.mktemp("source"), ROWS)
 
 
-def test_rows_come_back_as_they_were_written(source):
+def test_rows_are_read_as_they_were_written(source):
     found = read(pathlib.Path(source))
     assert {key: dataclasses.replace(row, position="") for key, row in found.items()} == {
         row.key: dataclasses.replace(row, position="") for row in ROWS
     }
 
 
-def test_shards_are_of_every_split_or_of_the_named_one_and_none_is_an_error(source):
+def test_shards_of_all_splits_or_of_one_are_listed_and_a_missing_folder_is_an_error(source):
     assert {pathlib.Path(path).parent.name for path in reader.shards(source)} == {
         f"Split-{split}" for split in LAYOUT.splits
     }
@@ -75,7 +75,7 @@ def test_only_the_train_split_gets_variants_and_every_row_is_accounted_for(sourc
     assert manifest["captions_in_several_splits"] == 0
 
 
-def test_same_seed_same_bytes_with_any_workers_and_another_seed_other_variants(source, tmp_path):
+def test_variants_depend_on_the_seed_and_not_on_the_number_of_workers(source, tmp_path):
     def checksums(name: str, *flags: str) -> dict[str, str]:
         run(source, tmp_path / name, OPTIONS, *flags)
         return stored.checksums(tmp_path / name)
@@ -99,40 +99,40 @@ def test_a_variant_with_a_held_out_caption_is_dropped(tmp_path):
     assert manifest["written"] == 3
 
 
-def test_a_variant_that_is_the_row_itself_is_dropped(tmp_path):
+def test_a_variant_equal_to_its_row_is_dropped(tmp_path):
     row = dataclasses.replace(ROWS[5], caption="boat")
     source = write(tmp_path / "a", [row])
     manifest = run(source, tmp_path / "b", augment.AugmenterSettings(rewrites={"swap": 1.0}))
     assert manifest["dropped"] == {"same_as_original": 1}
 
 
-@pytest.mark.parametrize("name", sorted(pictures.VIEWS))
-def test_every_view_is_a_picture_that_differs_and_repeats(name):
+@pytest.mark.parametrize("name", sorted(views.VIEWS))
+def test_every_view_is_another_picture_and_the_same_for_the_same_seed(name):
     noise = [Image.effect_noise((40, 30), 80) for _ in range(3)]
     image = encode(Image.merge("RGB", noise), "PNG")
-    made = pictures.view(image, name, random.Random(1), 95)
-    assert made == pictures.view(image, name, random.Random(1), 95)
+    made = views.view(image, name, random.Random(1), 95)
+    assert made == views.view(image, name, random.Random(1), 95)
     with Image.open(io.BytesIO(made)) as opened:
         opened.load()
         assert opened.mode == "RGB"
         assert opened.size == (40, 30) or name == "crop"
         assert opened.size != (40, 30) or np.any(np.asarray(opened) != np.asarray(Image.open(io.BytesIO(image))))
-    assert name in ("flip", "grey") or made != pictures.view(image, name, random.Random(2), 95)
+    assert name in ("flip", "grey") or made != views.view(image, name, random.Random(2), 95)
 
 
 @pytest.mark.parametrize(
     ("was", "quality", "becomes"),
     [("JPEG", 95, "JPEG"), ("WEBP", 95, "JPEG"), ("PNG", 95, "PNG"), ("JPEG", 0, "PNG")],
 )
-def test_a_view_of_a_lossy_picture_is_a_jpeg_and_of_others_a_png(was, quality, becomes):
+def test_a_view_of_a_lossy_picture_is_a_jpeg_and_any_other_view_a_png(was, quality, becomes):
     image = encode(Image.effect_noise((40, 30), 80).convert("RGB"), was)
-    made = {better: pictures.view(image, "flip", random.Random(0), better) for better in (quality, 40)}
+    made = {better: views.view(image, "flip", random.Random(0), better) for better in (quality, 40)}
     assert Image.open(io.BytesIO(made[quality])).format == becomes
     assert (len(made[40]) < 0.7 * len(made[quality])) == (was != "PNG")
 
 
 def test_transparent_pixels_become_white():
-    made = pictures.view(encode(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG"), "flip", random.Random(0), 95)
+    made = views.view(encode(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG"), "flip", random.Random(0), 95)
     assert Image.open(io.BytesIO(made)).getpixel((3, 3)) == (255, 255, 255)
 
 
@@ -148,7 +148,7 @@ def test_rewrites():
     assert rewrites.swap(["one"], draw) == rewrites.delete(["one"], draw) == ["one"]
 
 
-def test_synonyms_are_drawn_from_wordnet_or_asked_for(monkeypatch):
+def test_synonyms_come_from_wordnet_and_a_missing_wordnet_is_reported(monkeypatch):
     monkeypatch.setattr(rewrites, "synonyms", lambda word: {"dog": ["hound"]}.get(word, []))
     assert rewrites.synonym(["a", "dog"], random.Random(0)) == ["a", "hound"]
     assert rewrites.synonym(["a", "cat"], random.Random(0)) == ["a", "cat"]

@@ -19,7 +19,7 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from beam import pictures
+from beam import image_codec
 from beam.dedupe import DeduperSettings, fingerprints, hamming
 from beam.records import ImageText
 from beam.sources import openmoji
@@ -80,7 +80,7 @@ def corpus() -> tuple[list[Image.Image], list[int], list[str]]:
     codes = sorted(openmoji._pictures())[::_EVERY]
     rows = [row for code in codes for row in openmoji._rasterise(code, _SIZE, ("en",)) if isinstance(row, ImageText)]
     for row in rows:
-        picture = pictures.on_white(row.image)
+        picture = image_codec.on_white(row.image)
         number = numbers.setdefault(picture.tobytes(), len(numbers))
         for name, transform in {"original": lambda same: same, **TRANSFORMS}.items():
             images.append(transform(picture))

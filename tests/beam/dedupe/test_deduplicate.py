@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from beam import dedupe, pictures, store
+from beam import dedupe, image_codec, store
 from beam.dedupe import fingerprints, report
 from beam.records import ImageText
 from tests.beam import stored
@@ -102,7 +102,7 @@ def test_rows_of_a_group_are_kept_or_dropped_together(run_once):
 
 def test_chains_collapse_to_one(run_once):
     """Each link is near the next one, but the first is not near the last."""
-    hashes = [int.from_bytes(fingerprints.perceptual_hash(pictures.on_white(link.image)), "big") for link in CHAIN]
+    hashes = [int.from_bytes(fingerprints.perceptual_hash(image_codec.on_white(link.image)), "big") for link in CHAIN]
     apart = [bin(one ^ other).count("1") for one, other in itertools.pairwise(hashes)]
     assert max(apart) <= SETTINGS.image_distance < bin(hashes[0] ^ hashes[-1]).count("1")
     assert len({one.key for one in CHAIN} & set(read(run_once[0] / "out"))) == 1

@@ -1,4 +1,4 @@
-"""Filters of captions: each removes what it should, and says why."""
+"""Each filter of captions removes the right ones, with the right reason."""
 
 import pytest
 

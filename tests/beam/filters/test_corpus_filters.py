@@ -1,4 +1,4 @@
-"""Filters that look at more than one row, or at pictures and captions together; each caption is accounted for."""
+"""Filters of the corpus and of image-text similarity; every removed caption is counted."""
 
 import json
 import pathlib
@@ -35,7 +35,7 @@ def run(folder: pathlib.Path, texts: list[list[str]], **options) -> dict:
     return json.loads((folder / store.MANIFEST_FILE).read_text())
 
 
-def test_boiler_plate_is_counted_over_the_corpus(tmp_path):
+def test_captions_repeated_over_the_corpus_are_removed(tmp_path):
     captions = [[caption] for _, caption, _ in SHAPES[:20]]
     plate = "click to enlarge"
     captions[:5] = [["Click to  enlarge"], [plate], ["CLICK TO ENLARGE", "a shape"], ["a"], [plate]]
@@ -50,7 +50,7 @@ def test_boiler_plate_is_counted_over_the_corpus(tmp_path):
     assert (kept["dropped"], kept["captions_removed"]) == ({}, {})
 
 
-def test_a_caption_that_breaks_a_rule_is_removed_and_its_row_lives_on_the_others(tmp_path):
+def test_a_caption_that_breaks_a_rule_is_removed_and_its_row_keeps_the_others(tmp_path):
     captions = [["IMG_0001", "a red boat", "www.boats.example"], ["IMG_0002", "IMG_0003"], ["a blue boat", "IMG_4"]]
     rules = CaptionSettings(allow_file_names=False, allow_urls=False)
     manifest = run(tmp_path, captions, captions=rules)
@@ -60,7 +60,7 @@ def test_a_caption_that_breaks_a_rule_is_removed_and_its_row_lives_on_the_others
 
 
 def save_red_model(path: str) -> None:
-    """Embeds a picture by whether it is red, and a text by whether it says so."""
+    """Saves a model whose embeddings say only whether a picture is red, or a text has the word red."""
 
     def unit(red: tf.Tensor) -> tf.Tensor:
         return tf.stack([tf.cast(red, tf.float32), 1.0 - tf.cast(red, tf.float32)], axis=-1)
@@ -83,7 +83,7 @@ def save_red_model(path: str) -> None:
     tf.saved_model.save(model, path, signatures)
 
 
-def test_captions_that_do_not_tell_of_their_picture_are_removed(tmp_path):
+def test_captions_that_do_not_fit_their_picture_are_removed(tmp_path):
     save_red_model(str(tmp_path / "model"))
     several, one = ["a red one", "a blue one", "red"], ["a red one"]
     captions = [several if colour == "red" else one for _, _, colour in SHAPES[:50]]
@@ -96,8 +96,8 @@ def test_captions_that_do_not_tell_of_their_picture_are_removed(tmp_path):
     assert set(examples(tmp_path)) == {"a red one"}
 
 
-def test_similarity_is_that_of_the_model_whatever_shares_the_batch(exported):
-    """The signatures of a model that this project has exported, against cosines computed one by one."""
+def test_similarity_does_not_depend_on_the_batch(exported):
+    """Compares the scores with cosines that the signatures of an exported model give one by one."""
     model = tf.saved_model.load(exported)
     rows = [ImageText(str(i), image, caption, f"f:{i}", "t", more_captions=("x",)) for i, (image, caption, _) in
             enumerate(SHAPES[:5])]  # fmt: skip
@@ -116,7 +116,7 @@ def test_similarity_is_that_of_the_model_whatever_shares_the_batch(exported):
         assert judged == [["low_similarity" if cosine_ < median else "" for cosine_ in pair] for pair in expected]
 
 
-def test_a_layout_refuses_what_it_cannot_write():
+def test_a_layout_refuses_an_unknown_compression_and_rounds_shards_to_hosts():
     with pytest.raises(ValueError, match="compression is 'ZIP', but must be 'GZIP' or ''"):
         writer.Layout({"train": 1}, 1, "x", compression="ZIP")
     layout = writer.Layout({"train": 1}, shards=2, salt="x", hosts=4, shard_bytes=100)

@@ -1,4 +1,4 @@
-"""The decode check: what is kept, re-encoded or dropped, and that what is stored is what a person would see."""
+"""The decode check keeps, re-encodes or drops pictures; a stored picture looks as a person would see it."""
 
 import collections
 import io
@@ -41,14 +41,14 @@ def test_a_good_picture_is_kept_byte_for_byte(red_png):
         (encode(Image.radial_gradient("L"), "JPEG")[:900], "image_too_large"),
     ],
 )
-def test_what_cannot_be_used_is_dropped_with_its_reason(image, reason):
+def test_an_unusable_picture_is_dropped_with_a_reason(image, reason):
     outcome = CHECK(row(image))
     assert isinstance(outcome, Rejected)
     assert (outcome.reason, outcome.position) == (reason, "file:1")
     assert outcome.detail
 
 
-def test_a_reject_says_the_same_in_every_run():
+def test_the_detail_of_a_reject_is_the_same_in_every_run():
     first, second = (CHECK(row(bytes(bytearray(b"not a picture")))) for _ in range(2))
     assert first == second
     assert first.detail == "13 bytes: no BMP, GIF, JPEG, PNG, PPM, TIFF or WEBP"
@@ -62,7 +62,7 @@ def test_a_truncated_picture_is_undecodable():
 
 
 def jpegs() -> Iterator[bytes]:
-    """Each way a JPEG is written, in sizes that are and are not whole blocks."""
+    """JPEGs of every encoding, with sides that are and are not multiples of a block."""
     noise = np.random.default_rng(0)
     for mode, (width, height) in itertools.product(("RGB", "L", "CMYK"), ((64, 64), (37, 53), (131, 20), (1, 5))):
         coarse = Image.fromarray(noise.integers(0, 256, (6, 8, 3), np.uint8)).resize((width, height)).convert(mode)
@@ -70,8 +70,8 @@ def jpegs() -> Iterator[bytes]:
             yield encode(coarse, "JPEG", **how)
 
 
-def test_an_eighth_of_a_jpeg_is_refused_where_all_of_it_is():
-    """Its data are read whole: cut, changed, left out, with other sides and sampling, it has the same verdict."""
+def test_decoding_an_eighth_of_a_jpeg_refuses_the_same_files():
+    """Files with bytes cut, changed or left out, or with other sides and sampling, get the same verdict both ways."""
     seeds, draw, verdicts = list(jpegs()), random.Random(0), collections.Counter()
     for number in range(2000):
         broken = bytearray(draw.choice(seeds))
@@ -111,9 +111,9 @@ def seen_by_the_model(image: bytes) -> np.ndarray:
     (encode(Image.new("RGB", (32, 32), (9, 99, 200)), "TIFF"), "PNG"),
     (encode(Image.new("RGB", (32, 32), (9, 99, 200)), "PPM"), "PNG"),
     (encode(Image.new("RGB", (32, 32), (9, 99, 200)).quantize(4), "BMP"), "PNG"),  # TensorFlow takes indices for grey
-    (encode(Image.new("RGB", (32, 32), (9, 99, 200)))[:-12], "PNG"),  # no IEND: Pillow does not mind, TensorFlow does
+    (encode(Image.new("RGB", (32, 32), (9, 99, 200)))[:-12], "PNG"),  # no IEND: Pillow opens it, TensorFlow refuses it
 ])  # fmt: skip
-def test_what_tensorflow_cannot_decode_is_stored_in_a_format_that_it_can(picture, stored_format):
+def test_a_picture_that_tensorflow_cannot_decode_is_stored_in_another_format(picture, stored_format):
     kept = CHECK(row(picture))
     assert isinstance(kept, ImageText)
     found = Image.open(io.BytesIO(kept.image))
@@ -152,7 +152,7 @@ def test_a_rotated_photo_is_stored_upright(orientation):
 
 
 def transparent() -> Image.Image:
-    """The same in RGBA, its left half see-through."""
+    """`colours` in RGBA, with a transparent left half."""
     picture = colours().convert("RGBA")
     picture.putalpha(Image.new("L", picture.size, 255))
     picture.paste((0, 0, 0, 0), (0, 0, 12, 16))
@@ -186,7 +186,7 @@ def test_the_model_sees_what_a_person_would_see(picture, formats, expected):
         assert np.abs(decoded[np.ix_([3, 12], [5, 18])] - colour).max() < 30, image_format
 
 
-def test_of_an_animation_the_first_frame_is_seen():
+def test_the_first_frame_of_an_animation_counts():
     frames = [Image.new("RGB", (32, 32), colour) for colour in ((200, 9, 9), (9, 9, 200))]
     for image_format in ("GIF", "WEBP", "PNG", "TIFF"):
         stream = io.BytesIO()
@@ -195,12 +195,12 @@ def test_of_an_animation_the_first_frame_is_seen():
         assert np.abs(seen_by_the_model(kept.image) - [200, 9, 9]).max() < 5, image_format
 
 
-def test_larger_pictures_are_shrunk_to_the_stored_side_and_smaller_ones_kept():
+def test_larger_pictures_are_shrunk_to_the_stored_side_and_smaller_ones_stay():
     photo = encode(Image.effect_noise((400, 200), 60).convert("RGB"), "JPEG")
     found = stored(photo, stored_side=100)
     assert (found.size, found.format) == ((200, 100), "JPEG")
     assert DecodeCheck(PictureSettings(stored_side=200))(row(photo)).image == photo
-    for orientation, size in ((3, (200, 100)), (4, (200, 100)), (6, (100, 200))):  # upside down is not lying
+    for orientation, size in ((3, (200, 100)), (4, (200, 100)), (6, (100, 200))):  # upside down keeps width and height
         turned = stored(with_orientation(Image.new("RGB", (400, 200)), orientation), stored_side=100)
         assert turned.size == size, orientation
     low, high = (
@@ -220,7 +220,7 @@ def test_larger_pictures_are_shrunk_to_the_stored_side_and_smaller_ones_kept():
     ({"min_contrast": 2.0}, colours(), None),
     ({"max_bytes": 10}, colours(), "image_too_large"),
 ])  # fmt: skip
-def test_rules_drop_by_name(rules, picture, reason):
+def test_each_rule_drops_with_its_reason(rules, picture, reason):
     outcome = DecodeCheck(PictureSettings(**rules))(row(encode(picture)))
     assert getattr(outcome, "reason", None) == reason
 
@@ -233,12 +233,12 @@ def test_a_bomb_is_refused_before_it_is_decoded():
     assert DecodeCheck(PictureSettings())(row(bytes(bomb))).reason == "image_too_large"
 
 
-def test_content_counts_and_not_what_the_file_is_called():
+def test_the_content_counts_and_not_the_name_of_the_file():
     gif = encode(colours(), "GIF")
     assert CHECK(ImageText("k", gif, "a", "pictures/wrong.jpg:1", "test")).image == gif
 
 
-def test_broken_metadata_is_no_broken_picture():
+def test_a_picture_with_broken_metadata_is_kept():
     photo = with_orientation(colours(), 6)
     broken = photo.replace(b"Exif\0\0MM\0*", b"Exif\0\0MM\xff\xff")
     assert broken != photo
