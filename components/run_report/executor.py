@@ -56,58 +56,32 @@ def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
     return environment.get_template("page.html.j2").render(**summary, **page)
 
 
-def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+class _Inputs:
+    """The run's artifacts by the names of RunReport's inputs."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        self.artifacts = artifacts
+
+    def uri(self, name: str) -> str:
+        """The folder of an artifact."""
+        return artifact_utils.get_single_uri(self.artifacts[name])
+
+    def read(self, name: str, file: str, otherwise: Any = None) -> Any:
+        """The content of a JSON file of an artifact; `otherwise` if the run has no such artifact."""
+        return _read_json(self.uri(name), file) if self.artifacts.get(name) else otherwise
+
+
+def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the summary for programs, and what only the page shows."""
-
-    def uri(name: str) -> str:
-        return artifact_utils.get_single_uri(input_dict[name])
-
-    def optional(name: str, file: str, otherwise: Any) -> Any:
-        return _read_json(uri(name), file) if input_dict.get(name) else otherwise
-
+    inputs = _Inputs(artifacts)
     settings = configuration.parse(exec_properties["settings"], ReportSettings)
-    source = configuration.parse(exec_properties["image_text_gen"], ImageTextGenSettings).source
-    evaluation = gate.read(uri("evaluation"))
-    model = path_utils.serving_model_path(uri("model"))
-    test = test_split.measure(
-        model,
-        artifact_utils.get_split_uri(input_dict["examples"], "test"),
-        settings.max_rows,
-        settings.gallery,
-    )
-    serving = _read_json(uri("infra_blessing"), CHECK_FILE)
-    packaging = _read_json(uri("model"), packager.PACKAGING_FILE)
-    pushed = input_dict["pushed_model"][0]
-    log = _read_lines(uri("model_run"), LOG_FILE)
-    blessed = input_dict["model_blessing"][0].get_int_custom_property("blessed") == 1
-    failures = evaluation.failures
-    if not blessed and not failures:
-        failures.append(f"the Evaluator did not bless the model; its reasons are in {uri('evaluation')}")
-    if serving["problem"]:
-        failures.append(f"the model cannot be served: {serving['problem']}")
-    summary = {
-        "title": settings.title,
-        "blessed": blessed,
-        "served": not serving["problem"],
-        "failures": failures,
-        "pushed": pushed.get_string_custom_property("pushed_destination"),
-        "model": model,
-        "gate": [{**dataclasses.asdict(line), "failures": line.failures} for line in evaluation.lines],
-        "evaluation_sets": _evaluation_sets(uri("suite_report")),
-        "packaging": packaging,
-        "confidence": dataclasses.asdict(evaluation.confidence),
-        "slices": evaluation.slices,
-        "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
-        "image_text_gen": (generated := _read_json(uri("image_text_gen_report"), MANIFEST_FILE)),
-        "ingest": generated,  # the former name, for one release
-        "dedupe": optional("dedupe_report", MANIFEST_FILE, None),
-        "clusters": optional("dedupe_report", CLUSTERS_FILE, None),
-        "augment": optional("augment_report", MANIFEST_FILE, None),
-        "anomalies": _anomalies(uri("anomalies")),
-        "serving_check": serving,
-        "training": {"steps": int(log[-1]["step"]) + 1, **log[-1]} if log else {"steps": 0},
-        "versions": installed.versions(),
-    }
+    evaluation = gate.read(inputs.uri("evaluation"))
+    split = artifact_utils.get_split_uri(artifacts["examples"], "test")
+    model = path_utils.serving_model_path(inputs.uri("model"))
+    test = test_split.measure(model, split, settings.max_rows, settings.gallery)
+    log = _read_lines(inputs.uri("model_run"), LOG_FILE)
+    summary = {"title": settings.title, "model": model, **_summary(inputs, evaluation, test, log)}
+    packaging = summary["packaging"]
     page = {
         "curves": figures.training_curves(log),
         "bars": figures.metric_bars(
@@ -115,16 +89,51 @@ def _facts(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[d
         ),
         "packaging_cost": packager.cost_text(packaging) if "cost" in packaging else "",
         "gallery": test.gallery,
-        "pairs": optional("dedupe_report", SAMPLES_FILE, []),
-        "variants": optional("augment_report", SAMPLES_FILE, []),
+        "pairs": inputs.read("dedupe_report", SAMPLES_FILE, []),
+        "variants": inputs.read("augment_report", SAMPLES_FILE, []),
         "gin": exec_properties["gin"],
         "asked_steps": exec_properties["steps"],
-        "source": str(source),
+        "source": str(configuration.parse(exec_properties["image_text_gen"], ImageTextGenSettings).source),
         "attribution": settings.attribution,
-        "timings": _timings(input_dict),
+        "timings": _timings(artifacts),
         "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return summary, page
+
+
+def _summary(
+    inputs: _Inputs, evaluation: gate.Evaluation, test: test_split.TestSplit, log: list[dict[str, float]]
+) -> dict[str, Any]:
+    """Returns the decision of the gate and what led to it, then the facts of each component."""
+    serving = inputs.read("infra_blessing", CHECK_FILE)
+    blessed = inputs.artifacts["model_blessing"][0].get_int_custom_property("blessed") == 1
+    failures = evaluation.failures
+    if not blessed and not failures:
+        failures.append(f"the Evaluator did not bless the model; its reasons are in {inputs.uri('evaluation')}")
+    if serving["problem"]:
+        failures.append(f"the model cannot be served: {serving['problem']}")
+    generated = inputs.read("image_text_gen_report", MANIFEST_FILE)
+    return {
+        "blessed": blessed,
+        "served": not serving["problem"],
+        "failures": failures,
+        "pushed": inputs.artifacts["pushed_model"][0].get_string_custom_property("pushed_destination"),
+        "gate": [{**dataclasses.asdict(line), "failures": line.failures} for line in evaluation.lines],
+        "evaluation_sets": _evaluation_sets(inputs.uri("suite_report")),
+        "packaging": inputs.read("model", packager.PACKAGING_FILE),
+        "confidence": dataclasses.asdict(evaluation.confidence),
+        "slices": evaluation.slices,
+        "test": {"rows": test.rows, "metrics": test.metrics, "chance": test.chance},
+        "image_text_gen": generated,
+        "ingest": generated,  # the former name, for one release
+        "dedupe": inputs.read("dedupe_report", MANIFEST_FILE),
+        "clusters": inputs.read("dedupe_report", CLUSTERS_FILE),
+        "augment": inputs.read("augment_report", MANIFEST_FILE),
+        "anomalies": _anomalies(inputs.uri("anomalies")),
+        "serving_check": serving,
+        "training": {"steps": int(log[-1]["step"]) + 1, **log[-1]} if log else {"steps": 0},
+        "versions": installed.versions(),
+    }
 
 
 def _evaluation_sets(folder: str) -> dict[str, dict[str, Any]]:
