@@ -10,7 +10,7 @@ from components.model_packager import executor
 
 
 class ModelPackager(Component):
-    """Makes the model that is evaluated, gated and pushed out of the trained one; nothing changes after the gate.
+    """Packages the trained model for evaluation and serving. Evaluator and Pusher take it unchanged.
 
     Output: `packaged` (Model). It has the label embeddings of every set, for the signatures classify_NAME and for the
     metrics; warm-up requests; and weights in fewer bits if asked, with their cost in packaging.json.
