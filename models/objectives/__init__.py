@@ -23,7 +23,7 @@ def register(settings_class: type[settings.ObjectiveSettings], objective_class: 
     """Makes an objective known to `create`.
 
     Args:
-      settings_class: what gin fills; decorate it with `@configurable("Name")` to make `@Name()` known to gin.
+      settings_class: what gin fills; decorate it with `@settings_class("Name")` to make `@Name()` known to gin.
       objective_class: called with an instance of `settings_class`, the size of the vocabulary, and whether
         activations are rematerialised (Runtime.remat).
 
