@@ -26,6 +26,7 @@ setup(
         "numpy",
         "pillow",
         "pyarrow",
+        "pydantic>=2",
         "requests",
         "safetensors",
         "scipy",

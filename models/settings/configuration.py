@@ -152,7 +152,7 @@ def _open(path: str) -> Iterator[IO[str]]:
 def _with_names_of_today(text: str, where: str) -> str:
     """The text with former names replaced; prints a note for each."""
     for former, today in RENAMED.items():
-        replaced = re.sub(rf"(?<![\w.'\"]){re.escape(former)}(?=[.(]|\s*=)", today, text)
+        replaced = re.sub(rf"(?<![\w.'\"]){re.escape(former)}(?=[.(:]|\s*=)", today, text)
         if replaced != text:
             print(
                 f"note: {where}: {former} is now {today}; the next release will not accept the former name",
