@@ -13,19 +13,26 @@ from models.settings.checks import require, require_at_least_zero, require_posit
 
 @settings_class("ImageTextGen", formerly={"Ingest": "ImageTextGen"})
 class ImageTextGenSettings:
-    """What ImageTextGen reads, keeps and holds out.
+    """What ImageTextGen reads, which rows it keeps, and how it splits and stores them.
 
     Attributes:
-      source: where rows come from, such as @JsonlSource() or @OpenMojiSource().
-      pictures, captions: what either must be like.
-      similarity: what they must have in common, by a model of before; None asks for nothing.
-      unique_captions: keep one row of those that share a caption, so that no held-out caption is trained on.
-      train_share, eval_share, test_share: shares of the splits, in any unit; eval feeds the gate, test only the report.
-      salt: changes which rows are held out.
-      shards: files of each split for each host, at least.
-      hosts: that read the files in training; the number of files is a multiple of it.
-      shard_bytes: what a file may hold before it is compressed; 0 for no limit, which saves a pass over the pictures.
-      compression: of the files, "GZIP" or "" for none, which suits pictures in JPEG.
+      source: source of the rows, such as @JsonlSource() or @OpenMojiSource().
+      pictures: limits of pictures, and how to store them.
+      captions: limits of captions.
+      similarity: @Similarity() removes captions that do not fit their picture. None keeps them.
+      unique_captions: keeps one row of all rows that share a caption, so that training sees no held-out caption. Switch
+        it off if captions repeat by design, such as class names.
+      train_share: size of the train split, relative to the other two shares (8, 1 and 1 are 80 %, 10 % and 10 %).
+      eval_share: size of the eval split, which the gate reads.
+      test_share: size of the test split, which only the report reads.
+      salt: any text; another text holds out other rows.
+      shards: smallest number of shards of each split for each host. Raise it if training waits for data.
+      hosts: number of hosts that train. Each split has a multiple of this number of shards, so that all read equally
+        many.
+      shard_bytes: largest size of a shard before compression (bytes, roughly). 0 sets no limit, and saves a pass over
+        the pictures. Lower it if workers run out of memory.
+      compression: compression of the shards. "GZIP" suits uncompressed or small pictures; "" compresses nothing, which
+        is faster and suits JPEG.
     """
 
     source: Source = OpenMojiSource()
@@ -44,13 +51,13 @@ class ImageTextGenSettings:
 
     def __post_init__(self) -> None:
         require_positive(self, "train_share", "eval_share", "test_share", "shards", "hosts")
-        require_at_least_zero(self, "shard_bytes", fix="set it to 0 for no limit")
+        require_at_least_zero(self, "shard_bytes", fix="use 0 for no limit")
         kinds = ("GZIP", "")
         require(self.compression in kinds, "ImageTextGen.compression", self.compression, "'GZIP' or ''", "correct it")
 
     @property
     def layout(self) -> writer.Layout:
-        """The splits and shards of the rows that are written."""
+        """The splits and shards of the rows."""
         splits = {"train": self.train_share, "eval": self.eval_share, "test": self.test_share}
         return writer.Layout(splits, self.shards, self.salt, self.hosts, self.shard_bytes, self.compression)
 
@@ -92,14 +99,14 @@ def _filter(outcomes: beam.PCollection, settings: ImageTextGenSettings) -> store
 
 def _row_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTransform]]:
     """The filters that look at one row at a time, the cheapest first."""
-    rules = settings.captions
+    captions = settings.captions
     chosen: list[tuple[str, beam.PTransform]] = [
         ("CaptionCheck", stages.Filter(CaptionCheck())),
     ]
-    if rules.languages or rules.blocked_terms:
-        chosen.append(("RowRules", stages.Filter(RowRules(rules))))
-    if rules.limit_captions:
-        chosen.append(("CaptionFilter", stages.FilterCaptions(CaptionFilter(rules))))
+    if captions.languages or captions.blocked_terms:
+        chosen.append(("RowRules", stages.Filter(RowRules(captions))))
+    if captions.limit_captions:
+        chosen.append(("CaptionFilter", stages.FilterCaptions(CaptionFilter(captions))))
     chosen.append(("DecodeCheck", stages.Filter(DecodeCheck(settings.pictures))))
     if settings.similarity:
         chosen.append(("Similarity", SimilarCaptions(settings.similarity)))

@@ -22,17 +22,20 @@ _SHARDS, _SHARD_BYTES, _SALT = 2, 128 << 20, "evaluation"
 
 @settings_class("EvaluationSet")
 class EvaluationSetSettings:
-    """A set of rows that every model is evaluated on; the metrics of each set stand by themselves.
+    """A set of rows that every model is evaluated on. Each set has metrics of its own.
 
     Attributes:
-      name: in the gate, the report and signatures; "eval" is always the pipeline's own eval split.
-      source: where rows come from, such as @TfdsSource(); or
-      examples: a folder of Examples that `python -m pipeline.build` or a pipeline has written. With neither it is the
-        eval split, asked in another way.
-      classes: what zero-shot classification chooses among, in this order; () takes the rows' class names.
-      templates: texts with {} for the class; its embedding is the mean over them.
-      all_captions: ask every caption of a picture (COCO's protocol), not its first alone.
-      retrieval: look for captions and pictures; switch it off for sets of classes.
+      name: name of the set in the gate, the report and signatures (letters, digits and _). "eval" is always the
+        pipeline's own eval split.
+      source: source of the rows, such as @TfdsSource(). None takes `examples`. If both are empty, the set is the eval
+        split, evaluated with the settings below.
+      examples: folder of Examples, written by `python -m pipeline.build` or by a pipeline, in place of a source. ""
+        takes `source`.
+      classes: classes that zero-shot classification chooses among, in this order. () takes the class names of the rows.
+      templates: texts with {} in place of the class. The embedding of a class is the mean over its templates. ("{}",)
+        is the bare class.
+      all_captions: uses every caption of a picture as a query (COCO's protocol). False uses the first only.
+      retrieval: computes retrieval metrics. Switch it off for classification sets, whose captions repeat.
     """
 
     name: str = features.OWN_SET
@@ -46,7 +49,8 @@ class EvaluationSetSettings:
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), "EvaluationSet.name", self.name, "letters, digits and _", "rename it")
         given = [name for name in ("source", "examples") if getattr(self, name)]
-        rule, fix = "one of source and examples, or none", "set one of them; the name 'eval' is for the own eval split"
+        rule = "source or examples, or neither"
+        fix = "remove one of them; a set named 'eval' is the pipeline's own eval split and needs neither"
         most = 0 if self.name == features.OWN_SET else 1
         require(len(given) <= most, f"EvaluationSet {self.name!r}", given, rule, fix)
         require_templates("EvaluationSet.templates", self.templates)
@@ -55,10 +59,10 @@ class EvaluationSetSettings:
 
 @settings_class("EvaluationSuite")
 class EvaluationSuiteSettings:
-    """All sets that a model is evaluated on.
+    """Settings of EvaluationSuite. The pipeline fills them in from Pipeline.evaluation_sets.
 
     Attributes:
-      sets: at least one, each with a name of its own.
+      sets: all sets that a model is evaluated on, with different names.
     """
 
     sets: tuple[EvaluationSetSettings, ...] = ()
@@ -109,7 +113,7 @@ class _ReadSet(beam.PTransform):
         super().__init__()
         self._set, self._shards = one, shards
 
-    @beam.typehints.no_annotations  # Flow is no PCollection, which Beam would warn about
+    @beam.typehints.no_annotations  # Beam would warn that Flow is not a PCollection
     def expand(self, pipeline: beam.Pipeline) -> store.Flow:
         name, one = self._set.name, self._set
         if one.source is None:

@@ -36,15 +36,16 @@ class Shard:
 
 @settings_class("Layout")
 class Layout:
-    """Where a row goes; a function of its key, its group and the salt only.
+    """Decides the split and the shard of a row, by its key, its group and the salt only.
 
     Attributes:
-      splits: {name: share}, whole numbers in any unit.
-      shards: files of each split for each host, at least.
-      salt: changes which rows are held out.
-      hosts: that read the files in training; the number of files is a multiple of it.
-      shard_bytes: what a file may hold before it is compressed; a split has as many files as that takes. 0: no limit.
-      compression: "GZIP", or "" for none, which suits pictures in JPEG.
+      splits: {name: share}. A share is a whole number, relative to the sum of all shares.
+      shards: smallest number of shards of each split for each host.
+      salt: any text; another text puts rows into other splits.
+      hosts: number of hosts that train; the number of shards is a multiple of it.
+      shard_bytes: largest size of a shard before compression (bytes, roughly). A split has as many shards as this
+        needs. 0 sets no limit.
+      compression: "GZIP", or "" for none, which suits JPEG pictures.
     """
 
     splits: dict[str, int]
@@ -61,7 +62,7 @@ class Layout:
         require(self.compression in ("GZIP", ""), "compression", self.compression, "'GZIP' or '' (none)", "correct it")
 
     def split_of(self, split_key: str) -> str:
-        """The split of the rows that share a split key."""
+        """The split of the rows with this split key."""
         point = salted_hash(split_key, f"{self.salt}/split") % sum(self.splits.values())
         for name, share in sorted(self.splits.items()):
             point -= share
@@ -70,20 +71,20 @@ class Layout:
         raise AssertionError("unreachable: the point lies below the sum of the shares")
 
     def count(self, split_bytes: int) -> int:
-        """The number of files of a split that has so many bytes: hosts x k, and k at least `shards`."""
+        """The number of shards of a split of `split_bytes` bytes: hosts x k, where k is at least `shards`."""
         needed = -(-split_bytes // self.shard_bytes) if self.shard_bytes else 0
         return self.hosts * max(self.shards, -(-needed // self.hosts))
 
     def shard_of(self, key: str, count: int) -> int:
-        """The shard of a key within its split of `count` files."""
+        """The number of the shard of a key, in a split of `count` shards."""
         return salted_hash(key, f"{self.salt}/shard") % count
 
     def order_of(self, key: str) -> tuple[int, str]:
-        """What rows of a shard are sorted by."""
+        """The sort key of a row within its shard."""
         return salted_hash(key, f"{self.salt}/order"), key
 
     def file_name(self, shard: int, count: int) -> str:
-        """The name of a shard's file, in TFX's style; readers tell compression by it."""
+        """The name of a shard's file, in TFX's style. Readers see the compression in it."""
         return f"data_tfrecord-{shard:05d}-of-{count:05d}{'.gz' if self.compression else ''}"
 
 
@@ -105,7 +106,7 @@ class WriteShards(beam.PTransform):
         self._folder = folder
         self._layout = layout
 
-    @beam.typehints.no_annotations  # two PCollections are none, which Beam would warn about
+    @beam.typehints.no_annotations  # Beam would warn that a pair of PCollections is not a PCollection
     def expand(self, pictured_and_rows: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
         layout, folder = self._layout, self._folder
         pictured, rows = pictured_and_rows

@@ -1,4 +1,4 @@
-"""Files that settings name, pinned as a run begins: a changed file is another run, and is never served from cache."""
+"""Pins the files that settings name when a run begins, so that no cached result of another file is used."""
 
 import dataclasses
 import hashlib
@@ -21,17 +21,17 @@ _BLOCK = 1 << 24
 
 
 def pin(run: PipelineSettings) -> PipelineSettings:
-    """Fills in what models and a vocabulary file are at this moment, and which span of the data is the newest.
+    """Fills in the newest version and hash of models and of a vocabulary file, and the newest span of the data.
 
     Raises:
-      ValueError: a file is missing, or is not the one whose hash the settings give.
+      ValueError: a file is missing, or has another hash than the settings name.
     """
     run = pin_models(run)
     return dataclasses.replace(run, image_text_gen=_pin_span(run.image_text_gen))
 
 
 def pin_models(run: PipelineSettings) -> PipelineSettings:
-    """Fills in newest version and hash of models and a vocabulary file; looks at no data. Errors are `pin`'s."""
+    """Fills in the newest version and hash of models and of a vocabulary file, like `pin`, but reads no data."""
     run = dataclasses.replace(run, image_text_gen=_pin_similarity(run.image_text_gen))
     if run.deduper:
         run = dataclasses.replace(run, deduper=pin_deduper(run.deduper))
@@ -46,7 +46,7 @@ def pin_models(run: PipelineSettings) -> PipelineSettings:
 
 
 def require_evaluation_sets(run: PipelineSettings) -> None:
-    """Looks at what is behind every evaluation set, before anything runs; raises ValueError where it is missing."""
+    """Checks, before anything runs, that the data of every evaluation set exist; raises ValueError otherwise."""
     for one in run.evaluation_sets:
         try:
             if one.source:
@@ -58,10 +58,10 @@ def require_evaluation_sets(run: PipelineSettings) -> None:
 
 
 def require_fit(run: PipelineSettings) -> None:
-    """Holds the pretrained checkpoint, which is read for it, against towers and vocabulary, before anything runs.
+    """Reads the pretrained checkpoint and checks, before anything runs, that it fits the towers and the vocabulary.
 
     Raises:
-      ValueError: training would refuse it, or its text tower would get a vocabulary of the run's own.
+      ValueError: it does not fit, or it has a text tower but the run would train its own vocabulary.
     """
     chosen, vocabulary = run.training.pretrained, run.vocabulary.path
     if chosen is None:
@@ -75,7 +75,7 @@ def require_fit(run: PipelineSettings) -> None:
 
 
 def pin_image_text_gen(settings: ImageTextGenSettings) -> ImageTextGenSettings:
-    """Fills in the newest span, and which version of a model the similarity filter uses; ValueError without them."""
+    """Fills in the newest span, and the newest model of the similarity filter; raises ValueError if one is missing."""
     return _pin_span(_pin_similarity(settings))
 
 
@@ -92,7 +92,7 @@ def _pin_similarity(settings: ImageTextGenSettings) -> ImageTextGenSettings:
 
 
 def pin_deduper(deduper: DeduperSettings) -> DeduperSettings:
-    """Fills in which version of a model the Deduper uses; raises ValueError where there is none."""
+    """Fills in the newest version and hash of the Deduper's model; raises ValueError if there is no model."""
     if not deduper.embedding_model:
         return deduper
     path = _newest_model("Deduper.embedding_model", deduper.embedding_model, ("embed_image",))
@@ -101,7 +101,7 @@ def pin_deduper(deduper: DeduperSettings) -> DeduperSettings:
 
 
 def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
-    """The newest version of an exported model that has these signatures."""
+    """Path of the newest version of an exported model; raises ValueError if it lacks one of the signatures."""
     newest = files.newest_version(path)
     file = os.path.join(newest, files.SAVED_MODEL_FILE)
     example = "name one, such as 'output/quickstart/serving'"
@@ -120,14 +120,14 @@ def _sha256(named: VocabularySettings | PretrainedSettings, path: str) -> str:
     name = type(named).__name__.removesuffix("Settings")
     if not any(_files(path)):
         raise ValueError(
-            f"{name}.path is {named.path!r}, but there is no such file (in {os.getcwd()}); name one that is there, or "
+            f"{name}.path is {named.path!r}, but there is no such file (in {os.getcwd()}); name one that exists, or "
             "make it first: `make quickstart` publishes to output/quickstart/serving"
         )
     return _pinned(f"{name}.sha256", named.sha256, path)
 
 
 def _pinned(name: str, expected: str, path: str) -> str:
-    """The hash of a file or folder; ValueError where another one is expected."""
+    """SHA-256 of a file or folder (hex); raises ValueError if `expected` is another hash and not ""."""
     digest = hashlib.sha256()
     for file in sorted(_files(path)):
         digest.update(os.path.relpath(file, path).encode() + b"\0")
@@ -137,7 +137,7 @@ def _pinned(name: str, expected: str, path: str) -> str:
     found = digest.hexdigest()
     if expected not in ("", found):
         raise ValueError(
-            f"{name} is {expected!r}, but {path} has {found!r}; name the file that the hash is of, or remove {name}"
+            f"{name} is {expected!r}, but {path} has {found!r}; name the file with that hash, or remove {name}"
         )
     return found
 

@@ -1,7 +1,7 @@
-"""The DAG: read this file from top to bottom, and you know the system.
+"""The DAG: its components, and how they are connected. Start reading the system here.
 
-`create` is the table of contents; `_data`, `_learning` and `_gate` are its chapters. They make components, and run
-nothing. platform.py has all that differs between this machine and Kubeflow Pipelines.
+`create` makes the DAG from the parts that `_data`, `_learning` and `_gate` make. All of them only make components; they
+run nothing. platform.py has everything that differs between this machine and Kubeflow Pipelines.
 """
 
 import dataclasses
@@ -31,12 +31,12 @@ from pipeline.settings.run import PipelineSettings
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What the data components write.
+    """The data components and their outputs.
 
     Attributes:
-      examples: Examples without duplicates.
-      schema: of their text features.
-      anomalies: what ExampleValidator found.
+      examples: Examples, without duplicates if there is a Deduper.
+      schema: Schema of their text features.
+      anomalies: ExampleAnomalies of ExampleValidator.
       reports: {input of RunReport: DataReport}.
       nodes: the components, in the order in which they run.
     """
@@ -50,7 +50,7 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """What the learning components write.
+    """The learning components and their outputs.
 
     Attributes:
       vocabulary: a SentencePiece vocabulary.
@@ -70,7 +70,7 @@ class Learned:
 
 
 def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
-    """Builds the DAG; nothing runs, and no file is read."""
+    """Makes the DAG. It runs nothing and reads no file."""
     outside = platform.inputs(settings)
     data = _data(settings, outside)
     learned = _learning(settings, platform, data)
@@ -100,7 +100,7 @@ def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
 
 
 def _data(settings: PipelineSettings, outside: Inputs) -> Data:
-    """From the source to Examples without duplicates, their statistics and schema."""
+    """Makes the components from the source to Examples without duplicates, with their statistics and schema."""
     generated = ImageTextGen(settings=outside.image_text_gen, input_fingerprint=outside.source_state)
     examples, reports = generated.outputs["examples"], {"image_text_gen_report": generated.outputs["report"]}
     deduper = None
@@ -112,7 +112,7 @@ def _data(settings: PipelineSettings, outside: Inputs) -> Data:
             input_fingerprint=outside.evaluation_state,
         )
         examples, reports["dedupe_report"] = deduper.outputs["processed"], deduper.outputs["report"]
-    # Statistics are of text features: the bytes of a picture have no distribution worth a page.
+    # Text features only: the distribution of the bytes of pictures tells nothing.
     text_only = tfdv.StatsOptions(feature_allowlist=list(features.TEXT))
     statistics = tfx.components.StatisticsGen(examples=examples, stats_options=text_only)
     schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
@@ -129,7 +129,7 @@ def _data(settings: PipelineSettings, outside: Inputs) -> Data:
 
 
 def _learning(settings: PipelineSettings, platform: Platform, data: Data) -> Learned:
-    """From Examples to a trained model; only training sees the rows and embeddings that are made here."""
+    """Makes the components from Examples to a trained model. Only the Trainer reads the variants and embeddings."""
     base = platform.base_model(settings)
     base_model = base.outputs["model"] if base and settings.warm_start else None
     vocabulary = VocabularyTrainer(examples=data.examples, base_model=base_model, settings=to_gin(settings.vocabulary))
@@ -167,9 +167,9 @@ def _learning(settings: PipelineSettings, platform: Platform, data: Data) -> Lea
 def _gate(
     settings: PipelineSettings, platform: Platform, outside: Inputs, data: Data, learned: Learned
 ) -> tuple[list[BaseNode], dict[str, tfx.dsl.Channel]]:
-    """From a trained model to a published one, or a reason; returns the components, and what RunReport shows of them.
+    """Makes the components from a trained model to a published one. Returns them, and the outputs that RunReport reads.
 
-    ModelPackager stands before the gate, so that the model that is evaluated is the one that is served.
+    ModelPackager comes before the gate, so that the Evaluator scores the same model that is served.
     """
     evaluated = EvaluationSuite(
         examples=data.examples, settings=to_gin(suite.read(settings)), input_fingerprint=outside.suite_state
@@ -211,7 +211,7 @@ def _gate(
 
 
 def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
-    """What ImageEmbedder needs if a locked tower's embeddings are computed once, before training."""
+    """Settings of ImageEmbedder; None unless it computes the embeddings of a locked tower before training."""
     tower = precomputed_tower(training.objective)
     if tower is None or training.pretrained is None:
         return None

@@ -1,4 +1,4 @@
-"""Where the DAG runs, and all that differs between this machine and Kubeflow Pipelines or Vertex AI."""
+"""The platforms: everything in the DAG that differs between this machine, Kubeflow Pipelines and Vertex AI."""
 
 import abc
 import dataclasses
@@ -26,12 +26,12 @@ METADATA_FILE = "metadata.sqlite"
 
 @dataclasses.dataclass(frozen=True)
 class Locations:
-    """Where a pipeline keeps things.
+    """Folders of a pipeline, and its metadata store.
 
     Attributes:
-      root: artifacts of every execution.
-      serving: pushed models, one numbered folder each.
-      checkpoints: state of training runs, one folder each.
+      root: folder of the artifacts of all executions.
+      serving: folder of pushed models, which has one numbered folder for each.
+      checkpoints: folder of the checkpoints, which has one folder for each training run.
       metadata: connection to the metadata store, or None if the platform has its own.
     """
 
@@ -43,14 +43,14 @@ class Locations:
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The input from outside the pipeline, as its components take it.
+    """The input from outside the pipeline, in the form that its components take.
 
     Attributes:
       image_text_gen: gin text of ImageTextGenSettings.
-      source_state: fingerprint of the source's files; None if a driver of the component adds it. Likewise:
-      evaluation_state: fingerprint of the evaluation sets that the Deduper keeps out of training.
-      suite_state: fingerprint of the sets of the EvaluationSuite.
-      finder: the component that finds all this as the pipeline runs, or None.
+      source_state: fingerprint of the source's files; None if the component's driver computes it.
+      evaluation_state: fingerprint of the evaluation sets that the Deduper keeps out of training; None as above.
+      suite_state: fingerprint of the sets of the EvaluationSuite; None as above.
+      finder: the component that computes these values while the pipeline runs, or None.
     """
 
     image_text_gen: str | Placeholder
@@ -61,13 +61,13 @@ class Inputs:
 
 
 class Platform(abc.ABC):
-    """What `pipeline.create` asks of the place where the DAG runs."""
+    """A place where the DAG runs; `pipeline.create` calls these methods."""
 
     locations: Locations
 
     @abc.abstractmethod
     def pipeline_name(self, settings: PipelineSettings) -> str:
-        """The name of the pipeline, as the platform spells it."""
+        """The name of the pipeline, in characters that the platform allows."""
 
     @abc.abstractmethod
     def inputs(self, settings: PipelineSettings) -> Inputs:
@@ -75,11 +75,11 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def steps(self, settings: PipelineSettings) -> int | RuntimeParameter:
-        """Training steps."""
+        """The number of training steps."""
 
     @abc.abstractmethod
     def base_model(self, settings: PipelineSettings) -> BaseNode | None:
-        """The node that finds the model of an earlier run before training, if the DAG needs it so early."""
+        """The node that finds the model of an earlier run, if it must run before training; otherwise None."""
 
     @abc.abstractmethod
     def baseline(self, candidate: tfx.dsl.Channel, base: BaseNode | None) -> BaseNode:
@@ -87,14 +87,14 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def push_destination(self) -> tfx.proto.PushDestination | RuntimeParameter:
-        """Where Pusher writes versions."""
+        """The place where Pusher writes model versions."""
 
     def trainer_executor(self) -> ExecutorSpec | None:
-        """What runs the Trainer in place of its own executor."""
+        """The executor of the Trainer; None for its own."""
         return None
 
     def evaluator_executor(self) -> ExecutorSpec | None:
-        """What runs TFX's Evaluator in place of its own executor."""
+        """The executor of TFX's Evaluator; None for its own."""
         return None
 
     def trainer_config(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Platform(abc.ABC):
 
 
 class ThisMachine(Platform):
-    """TFX's local runner, which runs drivers and resolvers."""
+    """TFX's local runner. It runs drivers and resolvers."""
 
     def __init__(self, output_dir: str) -> None:
         """Keeps everything below one folder, with an sqlite metadata store."""
@@ -136,17 +136,16 @@ class ThisMachine(Platform):
 
 @dataclasses.dataclass(frozen=True)
 class KubeflowPipelines(Platform):
-    """Kubeflow Pipelines 2 and Vertex AI, which run no drivers.
+    """Kubeflow Pipelines 2 and Vertex AI. They run no drivers.
 
     Attributes:
-      locations: folders of a bucket.
-      data: path of the data, in place of the source's own; "" leaves it. A run may be given another, as `steps` and
-        `destination`.
-      training_steps: in place of Training.steps.
-      destination: JSON of TFX's PushDestination.
-      runs_resolvers: whether TFX's resolvers run there.
+      locations: folders in a bucket.
+      data: parameter of a run: path of the data, which replaces the source's own; "" keeps it.
+      training_steps: parameter of a run: the number of training steps, which replaces Training.steps.
+      destination: parameter of a run: JSON of TFX's PushDestination.
+      runs_resolvers: whether the platform runs TFX's resolvers.
       trainer: executor of the Trainer.
-      config: what `trainer` needs to know.
+      config: entries of the Trainer's `custom_config` that `trainer` reads.
     """
 
     locations: Locations
@@ -199,11 +198,11 @@ class KubeflowPipelines(Platform):
 
 
 def folders(root: str, metadata: metadata_store_pb2.ConnectionConfig | None = None) -> Locations:
-    """The locations below one folder."""
+    """Makes the locations below one folder."""
     artifacts, serving, checkpoints = (os.path.join(root, name) for name in ("artifacts", "serving", "checkpoints"))
     return Locations(artifacts, serving, checkpoints, metadata)
 
 
 def folder_destination(serving: str) -> tfx.proto.PushDestination:
-    """Numbered versions in a folder."""
+    """Makes the destination of versions in a folder, where each version is a numbered folder."""
     return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving))

@@ -1,4 +1,4 @@
-"""Models of earlier runs: which to compare with, and which to start from."""
+"""Nodes that find the models of earlier runs: the baseline, and the model that training starts from."""
 
 from tfx import v1 as tfx
 
@@ -8,10 +8,12 @@ _ID = "LastBlessedModel"
 
 
 def compared(candidate: tfx.dsl.Channel, by_candidate: bool) -> tfx.dsl.Resolver:
-    """The model to compare the candidate with: the last blessed one, other than the candidate.
+    """Makes the node that finds the baseline, which is the last blessed model.
 
-    The compiler for Kubeflow Pipelines knows TFX's own strategies only, which may find the candidate itself: that is
-    `by_candidate` False.
+    Args:
+      candidate: the model to compare with the baseline.
+      by_candidate: whether to leave out the candidate itself. False uses TFX's own strategy, which may find the
+        candidate; the compiler for Kubeflow Pipelines knows no other.
     """
     if by_candidate:
         strategy = LatestOtherBlessedModelStrategy
@@ -20,7 +22,7 @@ def compared(candidate: tfx.dsl.Channel, by_candidate: bool) -> tfx.dsl.Resolver
 
 
 def base() -> tfx.dsl.Resolver:
-    """The model to start from: the last blessed one."""
+    """Makes the node that finds the last blessed model, for training to start from."""
     return tfx.dsl.Resolver(strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy, **_channels()).with_id(
         "BaseModel"
     )

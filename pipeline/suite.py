@@ -1,6 +1,6 @@
-"""What EvaluationSuite, ModelPackager and Evaluator each take of the evaluation sets: no more than they depend on.
+"""Reduces the evaluation sets to the settings that EvaluationSuite, ModelPackager and Evaluator each depend on.
 
-A component runs again when what it takes has changed, so that another template reads no source again.
+A component runs again if its settings change. So EvaluationSuite does not read its sources again for a new template.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from pipeline.settings.run import PipelineSettings
 
 
 def read(settings: PipelineSettings) -> EvaluationSuiteSettings:
-    """The sets as EvaluationSuite reads them, without templates."""
+    """The settings of EvaluationSuite: the sets without their templates."""
     usual = EvaluationSetSettings()
     sets = settings.all_evaluation_sets
     return EvaluationSuiteSettings(
@@ -19,7 +19,7 @@ def read(settings: PipelineSettings) -> EvaluationSuiteSettings:
 
 
 def classified(settings: PipelineSettings) -> EvaluationSuiteSettings:
-    """The sets as ModelPackager embeds their classes: names, classes and templates."""
+    """The settings that ModelPackager embeds classes by: names, classes and templates of the sets."""
     sets = settings.all_evaluation_sets
     return EvaluationSuiteSettings(
         tuple(EvaluationSetSettings(one.name, classes=one.classes, templates=one.templates) for one in sets)
@@ -27,5 +27,5 @@ def classified(settings: PipelineSettings) -> EvaluationSuiteSettings:
 
 
 def not_retrieved(settings: PipelineSettings) -> list[str]:
-    """Names of the sets that have no retrieval metrics."""
+    """Names of the sets without retrieval metrics, for the Evaluator."""
     return [one.name for one in settings.all_evaluation_sets if not one.retrieval]

@@ -1,4 +1,4 @@
-"""Augment: makes more rows for training, with views of the picture and rewrites of the caption."""
+"""Augment adds variants of rows for training, with views of the picture and rewrites of the caption."""
 
 import dataclasses
 import itertools
@@ -21,17 +21,20 @@ _SAMPLES = 8
 
 @settings_class("Augmenter")
 class AugmenterSettings:
-    """How variants are made; every draw derives from the seed and the row's key.
+    """How the Augmenter makes variants of rows. Every random draw derives from the seed and the row's key.
 
     Attributes:
-      splits: those that get variants; the others stay as they are.
-      variants: rows made of each row.
-      views: names of `views.VIEWS`, one of which is drawn for each variant; empty keeps the picture.
-      quality: of JPEG, 1 to 100, where the view is of a JPEG or WebP; others become PNG. 0: PNG always.
-      rewrites: {name of `rewrites.REWRITES`: weight}, one of which is drawn for each variant; empty keeps the words.
-      stop_word_removal: probability that stop words are removed, before the rewrite.
-      templates: texts with one {} for the caption, one of which is drawn for each variant; empty leaves it bare.
-      seed: of the draws.
+      splits: splits that get variants. Keep ("train",): held-out rows should stay as they are.
+      variants: number of variants of each row. Each adds the size of the split once more.
+      views: changes of the picture, some of "crop", "flip", "colour", "grey", "blur" and "jpeg"; each variant draws
+        one. () keeps the picture.
+      quality: JPEG quality, 1 to 100, of views of JPEG and WebP pictures. Views of other formats are PNG. 0 makes all
+        of them PNG.
+      rewrites: {change of the caption: weight}, of "synonym", "swap" and "delete"; each variant draws one. {} keeps the
+        words.
+      stop_word_removal: probability that a variant loses stop words such as "the", before its rewrite. 0 removes none.
+      templates: texts with one {} in place of the caption; each variant draws one. () uses the bare caption.
+      seed: seed of the draws; another seed makes other variants.
     """
 
     splits: tuple[str, ...] = ("train",)
@@ -51,7 +54,7 @@ class AugmenterSettings:
             (
                 "rewrites",
                 set(self.rewrites) <= set(rewrites.REWRITES) and all(weight > 0 for weight in weights),
-                f"{{name: weight above 0}} with names out of {', '.join(rewrites.REWRITES)}",
+                f"{{name: weight above 0}} with names among {', '.join(rewrites.REWRITES)}",
             ),
             ("templates", all(text.count("{}") == 1 for text in self.templates), "texts with one {} each"),
         ]
@@ -61,31 +64,31 @@ class AugmenterSettings:
         require_fraction(self, "stop_word_removal")
         if not (self.views or self.rewrites or self.stop_word_removal or self.templates):
             raise ValueError(
-                "Augmenter has nothing to do: every variant would be the row itself; set Augmenter.views, "
+                "Augmenter has nothing to do, because every variant would equal its row; set Augmenter.views, "
                 "Augmenter.rewrites, Augmenter.stop_word_removal or Augmenter.templates"
             )
 
 
-def variants_of(row: ImageText, options: AugmenterSettings) -> Iterator[ImageText]:
-    """The variants of a row: they are in its group, so in its split; `variant` says what was done."""
-    for number in range(options.variants):
-        draw = random.Random(f"{options.seed}/{row.key}/{number}")
+def variants_of(row: ImageText, settings: AugmenterSettings) -> Iterator[ImageText]:
+    """Makes the variants of a row. They are in its group, and so in its split; `variant` names the changes."""
+    for number in range(settings.variants):
+        draw = random.Random(f"{settings.seed}/{row.key}/{number}")
         image, caption, done = row.image, row.caption, []
-        if options.views:
-            name = draw.choice(options.views)
-            image = views.view(image, name, draw, options.quality)
+        if settings.views:
+            name = draw.choice(settings.views)
+            image = views.view(image, name, draw, settings.quality)
             done.append(name)
         words = caption.split()
-        if draw.random() < options.stop_word_removal:
+        if draw.random() < settings.stop_word_removal:
             words = rewrites.remove_stop_words(words, draw)
             done.append("stop words")
-        if options.rewrites:
-            (name,) = draw.choices([*options.rewrites], [*options.rewrites.values()])
+        if settings.rewrites:
+            (name,) = draw.choices([*settings.rewrites], [*settings.rewrites.values()])
             words = rewrites.REWRITES[name](words, draw)
             done.append(name)
         caption = " ".join(words)
-        if options.templates:
-            caption = draw.choice(options.templates).replace("{}", caption)
+        if settings.templates:
+            caption = draw.choice(settings.templates).replace("{}", caption)
             done.append("template")
         yield dataclasses.replace(
             row,
@@ -101,21 +104,21 @@ class Augment(beam.PTransform):
     """Pipeline -> PCollection of the manifest; reads a folder of Examples and writes another, with variants.
 
     It drops a variant with the picture and caption of its row as "same_as_original". It drops a variant whose caption a
-    row outside `options.splits` has as "held_out_caption", because training would see the answer.
+    row outside `settings.splits` has as "held_out_caption", because training would see the answer.
     """
 
-    def __init__(self, options: AugmenterSettings, layout: writer.Layout, folders: store.Folders) -> None:
+    def __init__(self, settings: AugmenterSettings, layout: writer.Layout, folders: store.Folders) -> None:
         super().__init__()
-        self._options, self._layout, self._folders = options, layout, folders
+        self._settings, self._layout, self._folders = settings, layout, folders
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        options, layout, folders = self._options, self._layout, self._folders
+        settings, layout, folders = self._settings, self._layout, self._folders
         rows = pipeline | "Read" >> reader.ReadShards(folders.source) | beam.ParDo(stages.ReportProgress("augmented"))
 
         def augmented(row: ImageText) -> bool:
-            return layout.split_of(row.split_key) in options.splits
+            return layout.split_of(row.split_key) in settings.splits
 
-        made = rows | beam.Filter(augmented) | "Variants" >> beam.FlatMap(_outcomes, options)
+        made = rows | beam.Filter(augmented) | "Variants" >> beam.FlatMap(_outcomes, settings)
         variants = made | "Same" >> stages.Separate()
         held_out = rows | "HeldOut" >> beam.Filter(lambda row: not augmented(row))
         answers = (
@@ -137,13 +140,13 @@ class Augment(beam.PTransform):
         kept = (unchanged, new.rows) | "Kept" >> beam.Flatten()
         rejected = (variants.rejected, new.rejected) | "Rejects" >> beam.Flatten()
         no_caption = pipeline | "NoCaption" >> beam.Create([])
-        samples = pipeline | "Folders" >> beam.Create([folders]) | "Samples" >> beam.Map(_write_samples, options)
+        samples = pipeline | "Folders" >> beam.Create([folders]) | "Samples" >> beam.Map(_write_samples, settings)
         flow = store.Flow(read, pictured, kept, rejected, removed=no_caption)
         return flow | "Store" >> store.Store(layout, folders.examples, folders.report, reports=samples)
 
 
-def _outcomes(row: ImageText, options: AugmenterSettings) -> Iterator[Outcome]:
-    for variant in variants_of(row, options):
+def _outcomes(row: ImageText, settings: AugmenterSettings) -> Iterator[Outcome]:
+    for variant in variants_of(row, settings):
         if (variant.image, variant.caption) == (row.image, row.caption):
             yield Rejected(variant.key, row.position, "same_as_original", f"{variant.variant}: {row.caption!r}")
         else:
@@ -159,11 +162,11 @@ def _unless_held_out(group: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Ro
             yield row
 
 
-def _write_samples(folders: store.Folders, options: AugmenterSettings) -> str:
-    """Writes the first rows, in the order of a hash, with their variants."""
-    paths = [path for path in reader.shards(folders.source) if f"/Split-{options.splits[0]}/" in path]
+def _write_samples(folders: store.Folders, settings: AugmenterSettings) -> str:
+    """Writes samples: the first rows, in the order of a hash, with their variants. Returns the path of the file."""
+    paths = [path for path in reader.shards(folders.source) if f"/Split-{settings.splits[0]}/" in path]
     rows = itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), _SAMPLES)
-    samples = [{**_shown(row), "variants": [_shown(made) for made in variants_of(row, options)]} for row in rows]
+    samples = [{**_shown(row), "variants": [_shown(made) for made in variants_of(row, settings)]} for row in rows]
     path = os.path.join(folders.report, store.SAMPLES_FILE)
     files.write_text(path, json.dumps(samples, indent=1, sort_keys=True) + "\n")
     return path

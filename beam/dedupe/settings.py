@@ -1,4 +1,4 @@
-"""What counts as the same, and what becomes of it."""
+"""Settings of the Deduper."""
 
 import dataclasses
 
@@ -6,35 +6,43 @@ from beam import reader
 from models.settings.checks import label, require, require_at_least_zero, require_fraction, settings_class
 
 EXACT = ("bytes", "pixels", "caption", "pair")
-"""What two rows may have in common to the bit: the encoded picture, its pixels, the normalised caption, or pixels and
-caption."""
+"""Contents that two duplicates share exactly: the encoded picture, its pixels, the normalised caption, or the pair of
+pixels and caption."""
 
 
 @settings_class("Deduper")
 class DeduperSettings:
-    """Two rows are alike where any of these says so.
+    """When two rows are duplicates, and how many captions of dropped rows to keep.
 
-    Clusters are closed: what is alike to one row of a cluster belongs to it.
+    Two rows are duplicates if one of the comparisons below says so. A duplicate of any row of a cluster belongs to the
+    cluster. The Deduper keeps one row of each cluster.
 
     Attributes:
-      exact: some of EXACT.
-      image_distance: bits of 64 in which the perceptual hashes of two pictures may differ; -1 does not look at them.
-      colour_tolerance: of 255, how far the mean colours of any of 4 x 4 parts of two pictures may lie apart where the
-        hashes, which see no colour, are near; 255 does not look at colours.
-      borders: compare what lies within a border of one colour, too, where hashes are compared; not for drawings that
+      exact: contents that make two rows duplicates if they are equal, some of "bytes", "pixels", "caption" and "pair"
+        (of pixels and caption). () compares none.
+      image_distance: largest number of bits, of 64, in which the perceptual hashes of near-duplicate pictures differ.
+        Raise it to find more, lower it if different pictures are dropped. -1 compares no hashes.
+      colour_tolerance: largest difference of the mean colours of any of 4 x 4 parts of two pictures with near hashes,
+        of 255. The hashes ignore colour; lower it if pictures differ only in colour. 255 ignores colours.
+      borders: also compares the hashes of pictures without their border of one colour. Switch it off for drawings that
         differ in how much of a white page they fill.
-      flips: compare each picture's mirror image, too, where hashes are compared.
-      caption_similarity: Jaccard similarity of two captions' words and word pairs, as MinHash estimates it, from
-        which on they are alike; 0 does not look at it.
-      embedding_model: folder of a SavedModel with the signature embed_image, where embeddings are compared.
-      embedding_sha256: of that model; the runner fills it in, so that a model that has changed is another run.
-      embedding_similarity: cosine of two pictures' embeddings, as 1,024 random planes estimate it (to .01 at .95), from
-        which on they are alike; 0 does not look at it.
-      keep_captions: captions of dropped rows that the row kept gets as further ones, at most.
-      evaluation_sets: {name: folder of Examples}; whatever is alike to a row of these is dropped.
-      agreeing_bands: parts of the hash that near ones must share to be compared: more of them take more shuffle and
-        less comparing; 2 is right up to some ten million pictures, 3 from there on.
-      max_bucket: pictures that one is compared with at most, of those that share these parts.
+      flips: also compares the hashes of mirrored pictures.
+      caption_similarity: smallest Jaccard similarity of the words and word pairs of two near-duplicate captions, which
+        MinHash estimates. 0 does not compare them.
+      embedding_model: folder of a SavedModel with the signature embed_image, or a folder of pushed models, whose newest
+        version counts. "" if embedding_similarity is 0.
+      embedding_sha256: hash of that model (hex). Leave it "": the runner fills it in, so a changed model starts another
+        run.
+      embedding_similarity: smallest cosine of the embeddings of two near-duplicate pictures; 1,024 random planes
+        estimate it (to .01 at .95). 0 does not compare them.
+      keep_captions: largest number of captions of dropped rows that the kept row gets as further captions. 0 keeps
+        none.
+      evaluation_sets: {name: folder of Examples}. The Deduper drops all duplicates of their rows. {} compares with
+        none.
+      agreeing_bands: number of bands of the hash that two pictures must share to be compared. More bands take more
+        shuffle and fewer comparisons: use 2 up to some ten million pictures, and 3 above.
+      max_bucket: largest number of others that a picture is compared with among those that share the bands. Raise it if
+        the counter pictures_in_buckets_cut_short is high; it takes more time.
     """
 
     exact: tuple[str, ...] = ("pixels",)
@@ -59,9 +67,13 @@ class DeduperSettings:
             (
                 "embedding_model",
                 bool(self.embedding_model) == (self.embedding_similarity > 0),
-                "a SavedModel's folder where embedding_similarity is above 0, and '' where it is not",
+                "a SavedModel's folder if embedding_similarity is above 0, and '' if it is 0",
             ),
-            ("evaluation_sets", all(name.isidentifier() for name in self.evaluation_sets), "{letters and _: folder}"),
+            (
+                "evaluation_sets",
+                all(name.isidentifier() for name in self.evaluation_sets),
+                "{name in letters, digits and _: folder}",
+            ),
             ("agreeing_bands", 1 <= self.agreeing_bands <= 3, "1, 2 or 3"),
             ("max_bucket", self.max_bucket >= 2, "a whole number of 2 or more"),
         ]
@@ -71,10 +83,10 @@ class DeduperSettings:
         require_at_least_zero(self, "keep_captions")
         similarities = self.caption_similarity or self.embedding_similarity
         if not self.exact and self.image_distance < 0 and not similarities:
-            raise ValueError("Deduper compares nothing; set Deduper.exact, image_distance or a similarity")
+            raise ValueError("Deduper compares nothing; set Deduper.exact, Deduper.image_distance or a similarity")
 
     def evaluation_shards(self) -> list[str]:
-        """Paths of the shards of all evaluation sets, set by set; raises ValueError where a set has none."""
+        """Paths of the shards of all evaluation sets, set by set; raises ValueError if a set has none."""
         try:
             return [path for _, folder in sorted(self.evaluation_sets.items()) for path in reader.shards(folder)]
         except FileNotFoundError as error:
@@ -82,5 +94,5 @@ class DeduperSettings:
 
     @property
     def compares_colours(self) -> bool:
-        """Whether near hashes are held against colours."""
+        """Whether pictures with near hashes must have similar colours too."""
         return self.image_distance >= 0 and self.colour_tolerance < 255

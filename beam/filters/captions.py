@@ -1,4 +1,4 @@
-"""Filters of captions: each caption is kept, or removed with a reason; a row without captions is dropped."""
+"""Filters of captions. They keep a caption or remove it with a reason, and drop a row that has no caption left."""
 
 import dataclasses
 import re
@@ -10,7 +10,7 @@ from beam import stages
 from beam.records import ImageText, Outcome, Rejected, Row, normalised, salted_hash
 from models.settings.checks import require, require_at_least_zero, require_fraction, settings_class
 
-# Scripts without spaces, of which one character counts as a word: Thai and Lao, Burmese, Khmer, kana, Han.
+# Scripts without spaces (Thai and Lao, Burmese, Khmer, kana, Han): each of their characters counts as a word.
 _NO_SPACES = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"[{_NO_SPACES}]|[^\W_{_NO_SPACES}]+")
 _URL = re.compile(r"\bhttps?://|\bwww\.|^\S+\.(com|net|org)\b\S*$", re.IGNORECASE)
@@ -24,19 +24,23 @@ _FILE_NAME = re.compile(
 
 @settings_class("Captions")
 class CaptionSettings:
-    """Limits of captions; every one is off by default but that a caption has a word.
+    """Limits of captions. All are off by default; only empty captions are always dropped.
 
     Attributes:
-      min_words, max_words: of a caption; else "caption_too_short", "caption_too_long". 0 allows any. A character of a
-        script without spaces counts as a word.
-      min_alphanumeric: smallest share of letters and digits among what is not space; else "caption_symbols".
-      allow_urls: else "caption_url": a caption with a web address in it.
-      allow_file_names: else "caption_file_name": a caption that is a file's name, a camera's number or a hash.
-      max_repeats: rows of the corpus that may share a caption; of one that more have, all are "caption_repeated", which
-        takes out boiler-plate ("image", "click to enlarge"). 0 allows any.
-      languages: BCP 47 tags; a row of another language is dropped as "language". "en" allows "en-GB" too; "und" allows
-        rows that name none. () allows any.
-      blocked_terms: words or phrases; a row with one in any caption is dropped as "blocked_term", whatever the case.
+      min_words: smallest number of words. 0 allows any. In scripts without spaces, each character counts as a word.
+        Reason: "caption_too_short".
+      max_words: largest number of words, counted in the same way. 0 allows any. Reason: "caption_too_long".
+      min_alphanumeric: smallest share of letters and digits among the characters that are not spaces. 0 allows any; 0.5
+        suits alt-texts of the web. Reason: "caption_symbols".
+      allow_urls: False removes captions that contain a web address. Reason: "caption_url".
+      allow_file_names: False removes captions that are the name of a file, the number of a photo or a hash. Reason:
+        "caption_file_name".
+      max_repeats: largest number of rows that may share a caption. If more rows have it, all of them lose it. 0 allows
+        any; 100 removes boiler-plate such as "click to enlarge". Reason: "caption_repeated".
+      languages: BCP 47 tags; rows of other languages are dropped. "en" allows "en-GB" too, and "und" allows rows
+        without a language. () allows any. Reason: "language".
+      blocked_terms: words or phrases, in any case; a row with one of them in any caption is dropped. () blocks none.
+        Reason: "blocked_term".
     """
 
     min_words: int = 0
@@ -59,18 +63,18 @@ class CaptionSettings:
             "raise it",
         )
         for term in self.blocked_terms:
-            require(bool(term.strip()), "Captions.blocked_terms", term, "words", "remove the empty one")
+            require(bool(term.strip()), "Captions.blocked_terms", term, "a word or phrase", "remove the empty text")
 
     @property
     def limit_captions(self) -> bool:
-        """Whether a caption may be removed by what it says."""
+        """Whether `CaptionFilter` has anything to check."""
         limits = (self.min_words, self.max_words, self.min_alphanumeric)
         return any(limits) or not (self.allow_urls and self.allow_file_names)
 
 
 @dataclasses.dataclass(frozen=True)
 class CaptionCheck:
-    """Strips the captions; drops the row if one of them is empty then."""
+    """Removes extra spaces from the captions. Drops the row if a caption is empty after that."""
 
     def __call__(self, row: ImageText) -> Outcome:
         captions = row.captions
@@ -84,9 +88,9 @@ class CaptionCheck:
 class RowRules:
     """Drops rows by language and blocked terms."""
 
-    def __init__(self, rules: CaptionSettings) -> None:
-        self._languages = {language.casefold() for language in rules.languages}
-        terms = sorted(re.escape(normalised(term)) for term in rules.blocked_terms)
+    def __init__(self, settings: CaptionSettings) -> None:
+        self._languages = {language.casefold() for language in settings.languages}
+        terms = sorted(re.escape(normalised(term)) for term in settings.blocked_terms)
         self._blocked = re.compile(rf"(?<!\w)({'|'.join(terms)})(?!\w)") if terms else None
 
     def __call__(self, row: ImageText) -> Outcome:
@@ -101,26 +105,26 @@ class RowRules:
 
 
 class CaptionFilter:
-    """ImageText -> for each caption the reason to remove it, or ""."""
+    """ImageText -> for each caption, the reason to remove it, or "" to keep it."""
 
-    def __init__(self, rules: CaptionSettings) -> None:
-        self._rules = rules
+    def __init__(self, settings: CaptionSettings) -> None:
+        self._settings = settings
 
     def __call__(self, row: ImageText) -> list[str]:
         return [self._reason(caption) for caption in row.captions]
 
     def _reason(self, caption: str) -> str:
-        rules = self._rules
-        words = len(_WORD.findall(caption)) if rules.min_words or rules.max_words else 0
-        if words < rules.min_words:
+        settings = self._settings
+        words = len(_WORD.findall(caption)) if settings.min_words or settings.max_words else 0
+        if words < settings.min_words:
             return "caption_too_short"
-        if rules.max_words and words > rules.max_words:
+        if settings.max_words and words > settings.max_words:
             return "caption_too_long"
-        if rules.min_alphanumeric and _alphanumeric_share(caption) < rules.min_alphanumeric:
+        if settings.min_alphanumeric and _alphanumeric_share(caption) < settings.min_alphanumeric:
             return "caption_symbols"
-        if not rules.allow_file_names and _FILE_NAME.search(caption):
+        if not settings.allow_file_names and _FILE_NAME.search(caption):
             return "caption_file_name"
-        if not rules.allow_urls and _URL.search(caption):
+        if not settings.allow_urls and _URL.search(caption):
             return "caption_url"
         return ""
 

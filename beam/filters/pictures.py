@@ -1,4 +1,4 @@
-"""The decode check keeps a picture as it is, encodes it anew, or drops its row with a reason; it never stops a run."""
+"""The decode check keeps a picture, encodes it again, or drops its row with a reason. It never stops a run."""
 
 import dataclasses
 import io
@@ -13,7 +13,7 @@ from beam import image_codec
 from beam.records import ImageText, Outcome, Rejected
 from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
-# Not all formats of Pillow: for some, Pillow runs other programs on the file.
+# Not all formats of Pillow, because Pillow runs other programs on files of some formats.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # TensorFlow decodes these to the same pixels as Pillow. It does not for BMP: it takes a palette's indices for grey.
 _SERVED_FORMATS = ("GIF", "JPEG", "MPO", "PNG")
@@ -24,18 +24,22 @@ _SAMPLES = 64  # contrast is measured on about this many pixels a side
 
 @settings_class("Pictures")
 class PictureSettings:
-    """Limits of pictures, and how they are stored.
+    """Limits of pictures, and how to store them. A row whose picture breaks a limit is dropped with a reason.
 
     Attributes:
-      min_side: smallest side, pixels; else "image_too_small".
-      min_pixels: smallest width x height; else "image_too_small".
-      max_pixels: largest width x height; else "image_too_large", before anything is decoded.
-      max_bytes: of the encoded picture; else "image_too_large".
-      max_aspect: longer side / shorter side; else "image_aspect". 0 allows any.
-      min_contrast: standard deviation of the channel that varies most, grey levels of 255; else "image_blank". 0 allows
-        any, 2 drops placeholders of one colour.
-      stored_side: shorter side of stored pictures, pixels; larger ones are shrunk. 0 keeps them as they are.
-      quality: of JPEG, 1 to 100, where a JPEG or WebP has to be encoded anew; other formats become PNG. 0: PNG always.
+      min_side: smallest width and height (pixels). Reason: "image_too_small".
+      min_pixels: smallest width x height (pixels). 0 sets no limit. Reason: "image_too_small".
+      max_pixels: largest width x height (pixels), checked before decoding, against decompression bombs. Reason:
+        "image_too_large".
+      max_bytes: largest size of the encoded picture (bytes). Reason: "image_too_large".
+      max_aspect: largest ratio of the longer to the shorter side. 0 allows any; 3 drops banners. Reason:
+        "image_aspect".
+      min_contrast: smallest standard deviation of the channel that varies most (grey levels, of 255). 0 allows any; 2
+        drops placeholders of one colour. Reason: "image_blank".
+      stored_side: shorter side of stored pictures (pixels). Larger pictures are shrunk to it. 0 shrinks none. Set it a
+        little above ImageTower.size, to save disk and decoding time.
+      quality: JPEG quality, 1 to 100, for JPEG and WebP pictures that must be encoded again. Other formats become PNG.
+        0 makes all of them PNG.
     """
 
     min_side: int = 16
@@ -52,12 +56,12 @@ class PictureSettings:
         require_at_least_zero(self, "min_pixels", "min_contrast", "stored_side")
         aspect = self.max_aspect
         require(aspect == 0 or aspect >= 1, "Pictures.max_aspect", aspect, "1 or more, or 0 for any", "try 3")
-        require(0 <= self.quality <= 100, "Pictures.quality", self.quality, "in [0, 100]", "try 95; 0 stores PNG")
+        require(0 <= self.quality <= 100, "Pictures.quality", self.quality, "in [0, 100]", "try 95, or 0 for PNG")
 
 
 @dataclasses.dataclass(frozen=True)
 class DecodeCheck:
-    """Keeps pictures that decode whole and keep the rules.
+    """Keeps pictures that decode completely and are within the limits.
 
     It keeps a picture byte for byte if TensorFlow decodes it to the right pixels: alpha (which the model puts on
     white), CMYK, 16 bits, palettes, the first frame. It stores other pictures as upright RGB on white: pictures with
@@ -65,7 +69,7 @@ class DecodeCheck:
     shrinks.
     """
 
-    rules: PictureSettings
+    settings: PictureSettings
 
     def __call__(self, row: ImageText) -> Outcome:
         try:
@@ -82,45 +86,45 @@ class DecodeCheck:
             return Rejected(row.key, row.position, "image_undecodable", detail)
 
     def _check(self, row: ImageText) -> Outcome:
-        rules = self.rules
+        settings = self.settings
         if not row.image:
             return Rejected(row.key, row.position, "image_empty", "the picture has 0 bytes")
-        if len(row.image) > rules.max_bytes:
-            detail = f"{len(row.image)} bytes are more than {rules.max_bytes}"
+        if len(row.image) > settings.max_bytes:
+            detail = f"{len(row.image)} bytes are more than {settings.max_bytes}"
             return Rejected(row.key, row.position, "image_too_large", detail)
         with Image.open(io.BytesIO(row.image), formats=_FORMATS) as picture:
-            broken = _broken_size(*picture.size, rules)
+            broken = _broken_size(*picture.size, settings)
             if broken:
                 return Rejected(row.key, row.position, *broken)
             turned = image_codec.orientation(picture) != 1
-            as_it_is = not turned and not _shrunk_size(picture, rules.stored_side) and _is_served(picture)
-            smaller = not rules.min_contrast and math.prod(picture.size) < _MOST_PIXELS
+            as_it_is = not turned and not _shrunk_size(picture, settings.stored_side) and _is_served(picture)
+            smaller = not settings.min_contrast and math.prod(picture.size) < _MOST_PIXELS
             pixels: tf.Tensor | np.ndarray | None = None
             if as_it_is:
                 pixels = _decode_by_tensorflow(row.image, picture.format in _JPEG, smaller)
             image = row.image
             if pixels is None:
                 upright = image_codec.upright(picture)
-                if shrunk := _shrunk_size(upright, rules.stored_side):
+                if shrunk := _shrunk_size(upright, settings.stored_side):
                     upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
-                image = image_codec.encode(upright, picture.format, rules.quality)
+                image = image_codec.encode(upright, picture.format, settings.quality)
                 pixels = np.asarray(upright)
-        if rules.min_contrast > 0 and (contrast := _contrast(np.asarray(pixels))) < rules.min_contrast:
-            detail = f"its contrast is {contrast:.2f} grey levels, below {rules.min_contrast}"
+        if settings.min_contrast > 0 and (contrast := _contrast(np.asarray(pixels))) < settings.min_contrast:
+            detail = f"its contrast is {contrast:.2f} grey levels, below {settings.min_contrast}"
             return Rejected(row.key, row.position, "image_blank", detail)
         return row if image is row.image else dataclasses.replace(row, image=image)
 
 
-def _broken_size(width: int, height: int, rules: PictureSettings) -> tuple[str, str] | None:
+def _broken_size(width: int, height: int, settings: PictureSettings) -> tuple[str, str] | None:
     size, pixels = f"{width} x {height}", width * height
-    if pixels > rules.max_pixels:
-        return "image_too_large", f"{size} is more than {rules.max_pixels} pixels"
-    if min(width, height) < rules.min_side:
-        return "image_too_small", f"{size} has a side below {rules.min_side} pixels"
-    if pixels < rules.min_pixels:
-        return "image_too_small", f"{size} is less than {rules.min_pixels} pixels"
-    if rules.max_aspect and max(width, height) > rules.max_aspect * min(width, height):
-        return "image_aspect", f"{size} has an aspect above {rules.max_aspect}"
+    if pixels > settings.max_pixels:
+        return "image_too_large", f"{size} is more than {settings.max_pixels} pixels"
+    if min(width, height) < settings.min_side:
+        return "image_too_small", f"{size} has a side below {settings.min_side} pixels"
+    if pixels < settings.min_pixels:
+        return "image_too_small", f"{size} is less than {settings.min_pixels} pixels"
+    if settings.max_aspect and max(width, height) > settings.max_aspect * min(width, height):
+        return "image_aspect", f"{size} has an aspect above {settings.max_aspect}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Removes captions that do not fit their picture, by the image-text similarity of a model that was exported before."""
+"""Removes captions that do not fit their picture, by the cosine of their embeddings in an exported model."""
 
 from collections.abc import Iterator
 
@@ -13,13 +13,15 @@ from models.settings.checks import require, require_positive, settings_class
 
 @settings_class("Similarity")
 class SimilaritySettings:
-    """What a caption must have in common with its picture.
+    """How similar a caption must be to its picture, and the model that measures it.
 
     Attributes:
-      model: folder of a SavedModel with the signatures embed_image and embed_text.
-      minimum: smallest cosine; captions below are "low_similarity".
-      batch_size: pictures and captions embedded at a time.
-      sha256: of the model; the runner fills it in, so that a model that has changed is another run.
+      model: folder of a SavedModel with the signatures embed_image and embed_text, or a folder of pushed models, whose
+        newest version counts. Required.
+      minimum: smallest cosine of a caption's and a picture's embedding, in [-1, 1]. Captions below it are removed with
+        the reason "low_similarity". Good values depend on the model.
+      batch_size: number of pictures that the model embeds at a time. Lower it if memory runs out.
+      sha256: hash of the model (hex). Leave it "": the runner fills it in, so a changed model starts another run.
     """
 
     model: str = ""
@@ -36,24 +38,24 @@ class SimilaritySettings:
 class SimilarCaptions(beam.PTransform):
     """PCollection[ImageText] -> Kept; removes the captions whose cosine is below the minimum."""
 
-    def __init__(self, rules: SimilaritySettings) -> None:
+    def __init__(self, settings: SimilaritySettings) -> None:
         super().__init__()
-        self._rules = rules
+        self._settings = settings
 
     @beam.typehints.no_annotations
     def expand(self, rows: beam.PCollection) -> stages.Kept:
-        size = self._rules.batch_size
+        size = self._settings.batch_size
         batches = rows | beam.BatchElements(min_batch_size=size, max_batch_size=size)
-        scored = batches | "Score" >> beam.ParDo(_Score(self._rules))
+        scored = batches | "Score" >> beam.ParDo(_Score(self._settings))
         return scored | stages.RemoveCaptions()
 
 
 class _Score(beam.DoFn):
-    def __init__(self, rules: SimilaritySettings) -> None:
-        self._rules = rules
+    def __init__(self, settings: SimilaritySettings) -> None:
+        self._settings = settings
 
     def setup(self) -> None:
-        self._model = ExportedModel(self._rules.model, self._rules.batch_size)
+        self._model = ExportedModel(self._settings.model, self._settings.batch_size)
         self._progress = stages.Progress("scored")
 
     def process(self, batch: list[ImageText]) -> Iterator[tuple[ImageText, list[str]]]:
@@ -63,5 +65,5 @@ class _Score(beam.DoFn):
         texts = self._model.embed_texts([one for some in captions for one in some])
         cosines = np.sum(images[of_row] * texts, axis=1)
         for number, row in enumerate(batch):
-            yield row, ["low_similarity" if one < self._rules.minimum else "" for one in cosines[of_row == number]]
+            yield row, ["low_similarity" if one < self._settings.minimum else "" for one in cosines[of_row == number]]
         self._progress.add(len(batch))

@@ -26,13 +26,15 @@ class UrlListSource:
     Attributes:
       rows: the source of the list; the default has Conceptual Captions' layout: caption, tab, URL, and no header.
       timeout: limit for one attempt (seconds).
-      retries: further attempts after a transient failure.
-      threads: threads of each worker.
-      host_connections: largest number of requests to one host at a time, over all workers.
-      host_pause: pause between two requests on one connection to a host (seconds).
+      retries: number of further attempts after a transient failure. 0 tries once.
+      threads: number of threads of each worker. Raise it if the network is idle.
+      host_connections: largest number of requests to one host at a time, over all workers. Keep it low, so that sites
+        do not block you.
+      host_pause: pause between two requests on one connection to a host (seconds). 0 does not pause.
       max_bytes: largest size of a picture (bytes).
-      user_agent: name of the client; add an address at which a site can reach you.
-      refuse: directives of X-Robots-Tag that forbid a picture; its row is dropped as "fetch_forbidden".
+      user_agent: name of the client. Add an address at which a site can reach you.
+      refuse: directives of X-Robots-Tag that forbid a picture; its row is dropped as "fetch_forbidden". () accepts all
+        pictures.
     """
 
     name: ClassVar[str] = "url_list"
@@ -52,7 +54,9 @@ class UrlListSource:
     def __post_init__(self) -> None:
         for name, least in {"retries": 0, "threads": 1, "host_connections": 1, "host_pause": 0, "max_bytes": 1}.items():
             if getattr(self, name) < least:
-                raise ValueError(f"UrlListSource.{name} is {getattr(self, name)!r}, but must be {least} or more")
+                raise ValueError(
+                    f"UrlListSource.{name} is {getattr(self, name)!r}, but must be {least} or more; raise it"
+                )
         if self.timeout <= 0:
             raise ValueError(f"UrlListSource.timeout is {self.timeout!r}, but must be above 0; try 10")
 

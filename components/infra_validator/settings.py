@@ -1,4 +1,4 @@
-"""What InfraValidator asks of a served model; pipeline/settings/run.py makes it known to gin."""
+"""Settings of InfraValidator."""
 
 import dataclasses
 
@@ -10,21 +10,24 @@ GIB = 2**30
 
 @settings_class("InfraValidator", formerly={"ServingCheck": "InfraValidator"})
 class InfraValidatorSettings:
-    """Where the model is served for the check, and what it may cost.
+    """How to serve the model for the check, and how much time and memory it may take.
 
     Attributes:
-      platform: 'process' is a clean process of this machine with tensorflow and tensorflow-text alone; 'docker' and
-        'kubernetes' run TensorFlow Serving as TFX's InfraValidator does, there in the namespace of the pipeline.
-      image: of TensorFlow Serving.
-      tag: of the image.
-      service_account: of the server's pod on Kubernetes; empty is that of the pipeline.
-      rows: pairs in a request.
-      max_load_seconds: time the server may take to start and load, and a signature to answer for the first time.
-      max_latency_seconds: what a request may take after that, the median of five.
-      max_model_bytes: size of the SavedModel's files.
-      max_memory_bytes: resident memory of the server; on Kubernetes the limit of its pod.
-      leak_requests: requests over which resident memory is watched; not on Kubernetes.
-      max_growth_bytes: how much it may grow over the last four fifths of them.
+      platform: where the server runs. 'process' is a new process on this machine that imports only tensorflow and
+        tensorflow-text. 'docker' runs TensorFlow Serving in a container, 'kubernetes' in a pod in the pipeline's
+        namespace; use them to check the server that you deploy.
+      image: container image of TensorFlow Serving; 'process' ignores it.
+      tag: tag of the image. Set it to the version that you deploy.
+      service_account: service account of the server's pod, for 'kubernetes'. "" takes the pipeline's.
+      rows: number of pairs in a request.
+      max_load_seconds: longest time until the server has loaded the model, and longest time of each request (seconds).
+        Raise it for large models.
+      max_latency_seconds: longest time of a request to a warm server (seconds), the median of five.
+      max_model_bytes: largest size of the SavedModel's files (bytes).
+      max_memory_bytes: largest resident memory of the server (bytes). For 'kubernetes' it is the memory limit of the
+        pod.
+      leak_requests: number of requests in the search for a memory leak; 10 or more. 'kubernetes' does not search.
+      max_growth_bytes: largest growth of the server's memory over the last four fifths of these requests (bytes).
     """
 
     platform: str = "process"
@@ -46,6 +49,6 @@ class InfraValidatorSettings:
         require(self.platform in PLATFORMS, "InfraValidator.platform", self.platform, rule, "correct it")
         for name in ("image", "tag"):
             value = getattr(self, name)
-            require(bool(value), f"InfraValidator.{name}", value, "not empty", "name that of TensorFlow Serving")
-        few = "growth is measured over the last four fifths of them"
+            require(bool(value), f"InfraValidator.{name}", value, "not empty", f"name the {name} of TensorFlow Serving")
+        few = "raise it: memory growth is measured over the last four fifths of the requests"
         require(self.leak_requests >= 10, "InfraValidator.leak_requests", self.leak_requests, "10 or more", few)

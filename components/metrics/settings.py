@@ -1,4 +1,4 @@
-"""What a model must reach to be blessed."""
+"""Settings of the gate."""
 
 import dataclasses
 
@@ -9,18 +9,22 @@ from models.settings.checks import require, settings_class
 
 @settings_class("Gate")
 class GateSettings:
-    """What a model must reach to be blessed and pushed.
+    """Metrics that a model must reach to be blessed and pushed.
 
-    A rule is "metric", of the eval split, "set/metric", or either with " by feature", which holds for each value of the
-    feature: 'coco/image_to_text_recall_at_1 by language'. Metrics have intervals, which the gate takes into account.
+    A rule is "metric" (of the eval split) or "set/metric". With " by KEY", the gate checks each value of the slice key
+    by itself: 'coco/image_to_text_recall_at_1 by language'. The gate uses the confidence interval of a metric.
 
     Attributes:
-      min_value: {rule: smallest value}; the whole interval must lie above it.
-      max_drop: {rule: largest fall against the last blessed model}; blocks where the whole interval of the change lies
-        below it, so where the fall is larger beyond the noise of the set.
-      slice_by: features that metrics are also reported by.
-      confidence: of the intervals, of which the gate asks about one end: at .9 chance decides 1 time in 20.
-      slice_confidence: of the change in a slice: many slices are looked at, and one of them always falls by chance.
+      min_value: {rule: smallest value, a share in [0, 1]}. The whole interval must lie above it. Set it well above
+        chance, which the report shows.
+      max_drop: {rule: largest drop from the last blessed model, a share in [0, 1]}. The gate blocks a model if the
+        whole interval of the change shows a larger drop. {} allows any drop.
+      slice_by: slice keys by which the report shows metrics too. The gate checks slices only for rules with " by KEY".
+        () adds none.
+      confidence: confidence level of the intervals. The gate uses one end of an interval, so at 0.9 chance decides 1
+        time in 20. Raise it if the gate blocks good models.
+      slice_confidence: confidence level of the change in a slice. It is higher, because one of many slices often drops
+        by chance.
     """
 
     min_value: dict[str, float] = dataclasses.field(default_factory=lambda: {"image_to_text_recall_at_1": 0.1})
@@ -36,12 +40,12 @@ class GateSettings:
                     Rule.parse(text)
                 except ValueError as error:
                     raise ValueError(f"Gate.{field}: {error}") from error
-                name, fix = f"Gate.{field}[{text!r}]", "metrics are shares, not percent"
+                name, fix = f"Gate.{field}[{text!r}]", "set a share, not a percentage"
                 require(0 <= value <= 1, name, value, "in [0, 1]", fix)
-        fix = "name at least one metric, or every model would pass"
+        fix = "name at least one metric, because every model would pass"
         require(bool(self.min_value), "Gate.min_value", self.min_value, "not empty", fix)
         for feature in self.slice_by:
             require(feature in SLICED_BY, "Gate.slice_by", feature, f"one of {', '.join(SLICED_BY)}", "correct it")
         for field in ("confidence", "slice_confidence"):
             value = getattr(self, field)
-            require(0 < value < 1, f"Gate.{field}", value, "above 0 and below 1", f"{Confidence.overall} is usual")
+            require(0 < value < 1, f"Gate.{field}", value, "above 0 and below 1", f"try {Confidence.overall}")

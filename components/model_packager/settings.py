@@ -1,4 +1,4 @@
-"""What the published model has beside its trained weights."""
+"""Settings of ModelPackager: label sets and compression of the published model."""
 
 from models.serving import compression
 from models.settings.checks import require, require_labels, require_one_of, require_templates, settings_class
@@ -6,12 +6,14 @@ from models.settings.checks import require, require_labels, require_one_of, requ
 
 @settings_class("LabelSet")
 class LabelSetSettings:
-    """Labels that the published model classifies among, by the signature classify_NAME.
+    """A set of labels. The published model has a signature classify_NAME, which classifies pictures among them.
 
     Attributes:
-      name: of the set.
-      labels: texts.
-      templates: texts with {} for the label; its embedding is the mean over them.
+      name: NAME in classify_NAME (letters, digits and _); different from all other label sets and evaluation sets.
+        Required.
+      labels: the labels, different texts. Required.
+      templates: texts with {} in place of the label. The embedding of a label is the mean over its templates. ("{}",)
+        is the bare label; more templates often raise accuracy.
     """
 
     name: str = ""
@@ -20,18 +22,20 @@ class LabelSetSettings:
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), "LabelSet.name", self.name, "letters, digits and _", "name it")
-        require(bool(self.labels), "LabelSet.labels", self.labels, "not empty", "name some")
+        require(bool(self.labels), "LabelSet.labels", self.labels, "not empty", "name at least one label")
         require_labels("LabelSet.labels", self.labels)
         require_templates("LabelSet.templates", self.templates)
 
 
 @settings_class("Packaging")
 class PackagingSettings:
-    """What the model that is evaluated and published has beside the trained weights.
+    """What ModelPackager adds to the trained model, and how it stores the weights. The gate checks the result.
 
     Attributes:
-      label_sets: (@a/LabelSet(),): beside those of the evaluation sets that have classes.
-      weights: "float32", "bfloat16" or "int8": fewer bits for the matrices, whose cost the report shows.
+      label_sets: label sets, such as (@a/LabelSet(),), in addition to those of evaluation sets with classes. () adds
+        none.
+      weights: dtype of the stored matrices, "float32", "bfloat16" or "int8". Fewer bits make the model smaller; the
+        report shows how much accuracy they cost.
     """
 
     label_sets: tuple[LabelSetSettings, ...] = ()

@@ -1,17 +1,18 @@
-"""What the run's page shows."""
+"""Settings of RunReport."""
 
 from models.settings.checks import require_positive, settings_class
 
 
 @settings_class("Report")
 class ReportSettings:
-    """The run's page.
+    """The HTML page of the run.
 
     Attributes:
-      title: its heading.
-      attribution: credit that the data's licence asks for.
-      gallery: held-out pictures shown.
-      max_rows: rows of the test split that are embedded for the headline.
+      title: heading of the page.
+      attribution: credit line, if the licence of the data asks for one. "" shows none.
+      gallery: number of pictures of the test split to show.
+      max_rows: largest number of rows of the test split to compute the headline metrics on. Raise it for narrower
+        intervals; it takes more time.
     """
 
     title: str = "siglip-tfx"

@@ -17,7 +17,7 @@ class Rule:
     Attributes:
       metric: one of metrics.SHARES.
       evaluation_set: name of the set.
-      feature: the stored feature to slice by, so that each of its values is checked by itself; "" for the whole set.
+      feature: the slice key, a stored feature. The gate checks each of its values by itself. "" checks the whole set.
     """
 
     metric: str
@@ -38,5 +38,5 @@ class Rule:
         if metric not in metrics.SHARES:
             raise ValueError(f"{metric!r} is no metric; use one of {', '.join(metrics.SHARES)}")
         if feature and feature not in SLICED_BY:
-            raise ValueError(f"{feature!r} is no feature to slice by; use one of {', '.join(SLICED_BY)}")
+            raise ValueError(f"{feature!r} is no slice key; use one of {', '.join(SLICED_BY)}")
         return cls(metric, form["set"] or features.OWN_SET, feature)

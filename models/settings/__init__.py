@@ -1,4 +1,4 @@
-"""What gin can tune about learning: frozen dataclasses, checked as they are made."""
+"""Settings of learning: frozen dataclasses that gin fills, and that check their values when they are made."""
 
 from models.settings.augmentation import AugmentationSettings
 from models.settings.objectives import (

@@ -1,23 +1,29 @@
-"""What happens to a picture at each visit."""
+"""Settings of the random changes that training makes to pictures."""
 
 from models.settings.checks import require, require_fraction, require_positive, settings_class
 
 
 @settings_class("Augmentation")
 class AugmentationSettings:
-    """Random crops, mirror images and RandAugment; all off by default.
+    """Random crops, mirroring and RandAugment in training. All are off by default.
 
-    Square crops are the one augmentation that leaves "left", colours and skin tones of a caption true. Crops are of the
-    picture as the tower would see it, already resized. SigLIP's public COCO recipe is flip and RandAugment(2, 10).
+    Training draws the changes again at each visit of a row. It crops the picture after the resize to the size of the
+    tower. Square crops are the one augmentation that keeps "left", colours and skin tones in captions true. SigLIP's
+    public COCO recipe is flip and RandAugment(2, 10).
 
     Attributes:
-      min_crop: smallest side of a square crop, as a share of the picture's; 1 switches cropping off.
-      max_crop: largest side; above 1 the picture is padded with white, which shrinks it.
-      min_area: RandomResizedCrop: smallest share of the picture's area, drawn up to 1; 1 switches it off.
-      max_aspect: RandomResizedCrop: largest ratio of the crop's longer to its shorter side.
-      flip: mirror a picture or not, at even odds; "left" and "right" of captions, and text in pictures, become wrong.
-      rand_augment_layers: operations in a row on each picture (arXiv 1909.13719); 0 switches it off.
-      rand_augment_magnitude: how strong they are, from 0 to 10.
+      min_crop: smallest side of a square crop, as a share of the picture's side. 1 cuts nothing off; lower it if the
+        model overfits.
+      max_crop: largest side of a square crop, as a share of the picture's side. Above 1, white padding shrinks the
+        picture; 1 adds none.
+      min_area: smallest area of a RandomResizedCrop, as a share of the picture's area; the largest is 1. 1 switches
+        RandomResizedCrop off. Set either this or min_crop and max_crop.
+      max_aspect: largest ratio of the longer side of a RandomResizedCrop to its shorter side. 1 crops squares.
+      flip: mirrors each visited picture with probability 1/2. Leave it off if captions say "left" or "right", or if
+        pictures show text.
+      rand_augment_layers: number of RandAugment operations on each picture (arXiv 1909.13719). 0 switches RandAugment
+        off.
+      rand_augment_magnitude: strength of these operations, from 0 to 10.
     """
 
     min_crop: float = 1.0
@@ -37,8 +43,8 @@ class AugmentationSettings:
             self.min_area == 1 or (self.min_crop, self.max_crop) == (1.0, 1.0),
             "Augmentation.min_area",
             self.min_area,
-            "1 where min_crop or max_crop is set",
-            "use square crops, or RandomResizedCrop, not both",
+            "1 if Augmentation.min_crop or max_crop is not 1",
+            "use either square crops or RandomResizedCrop",
         )
         for name, value, largest in (
             ("rand_augment_layers", self.rand_augment_layers, 16),

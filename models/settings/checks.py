@@ -1,7 +1,7 @@
-"""Declares settings: frozen dataclasses whose types and rules are checked wherever they are made.
+"""Declares settings classes: frozen dataclasses that check the types and rules of their fields when they are made.
 
-`@settings_class("Name")` is the one way to declare a class that gin can fill. This module knows no gin, so that the
-data plane can use it, too. `models.settings.configuration` reads what is declared here.
+`@settings_class("Name")` is the only way to declare a class that gin can fill. This module does not import gin, so the
+data plane can use it too. `models.settings.configuration` reads the declarations.
 """
 
 import dataclasses
@@ -17,13 +17,13 @@ from typing_extensions import dataclass_transform
 Class = TypeVar("Class", bound=type)
 
 DECLARED: dict[type, str] = {}
-"""{settings class: its name in gin}."""
+"""{settings class: its name in gin}. Base classes that gin cannot fill are not in it."""
 
 RENAMED: dict[str, str] = {}
-"""{former name in gin: name today}, such as {"Pipeline.ingest": "Pipeline.image_text_gen"}."""
+"""{former name in gin: current name}, such as {"Pipeline.ingest": "Pipeline.image_text_gen"}."""
 
 MAY_BE_UNUSED: set[type] = set()
-"""Classes that a gin file may bind although nothing in the run uses them."""
+"""Classes that a gin file may bind even if the run does not use them."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -32,21 +32,21 @@ def settings_class(
 ) -> Callable[[Class], Class]:
     """Makes a class a frozen dataclass whose instances hold only values of the annotated types.
 
-    The types are checked before the rules in the class's own `__post_init__`. Whole numbers become floats where the
-    annotation is float.
+    An instance checks the types first, and then runs the rules in the class's own `__post_init__`. It turns a whole
+    number into a float if the annotation is float.
 
     Args:
       name: the class's name in gin, as in `name.field = value`; "" for a base class that gin cannot fill.
-      formerly: {former name in gin: name today}; configuration accepts a former name for one release.
-      may_be_unused: whether a gin file may bind the class in a run that has no use for it, as gin/model/*.gin binds
-        ImageTower whatever the objective is.
+      formerly: {former name in gin: current name}; configuration accepts a former name for one release.
+      may_be_unused: whether a gin file may bind the class in a run that does not use it. For example, gin/model/*.gin
+        binds ImageTower, but an objective may have no image tower.
     """
 
     def declare(cls: Class) -> Class:
         own_rules = getattr(cls, "__post_init__", None)
 
         def check(self: Any) -> None:
-            if type(self) is cls:  # not again for each base class
+            if type(self) is cls:  # otherwise each base class would check them again
                 _require_types(self)
             if own_rules:
                 own_rules(self)
@@ -65,7 +65,7 @@ def settings_class(
 
 
 def require(condition: bool, name: str, value: Any, rule: str, fix: str) -> None:
-    """Raises ValueError("<name> is <value>, but must be <rule>; <fix>") unless `condition` holds."""
+    """Raises ValueError("<name> is <value>, but must be <rule>; <fix>") if `condition` is false."""
     if not condition:
         raise ValueError(f"{name} is {value!r}, but must be {rule}; {fix}")
 
@@ -98,15 +98,21 @@ def require_one_of(settings: Any, name: str, values: typing.Iterable[str]) -> No
 
 
 def require_templates(name: str, templates: tuple[str, ...]) -> None:
-    """Raises ValueError unless there are templates, each with {} for the label."""
-    require(bool(templates), name, templates, "not empty", "use ('{}',) for the label by itself")
+    """Raises ValueError unless there is at least one template, and each has {} for the label."""
+    require(bool(templates), name, templates, "not empty", "use ('{}',) for the bare label")
     for template in templates:
-        require("{}" in template, name, template, "a text with {} where the label goes", "correct it")
+        require("{}" in template, name, template, "a text with {} in place of the label", "correct it")
 
 
 def require_labels(name: str, labels: tuple[str, ...]) -> None:
-    """Raises ValueError unless the labels are different texts that are not empty."""
-    require(all(labels) and len(set(labels)) == len(labels), name, labels, "texts, each of them once", "correct it")
+    """Raises ValueError if a label is empty or occurs twice."""
+    require(
+        all(labels) and len(set(labels)) == len(labels),
+        name,
+        labels,
+        "different texts, none of them empty",
+        "correct it",
+    )
 
 
 def label(settings: Any, name: str) -> str:
@@ -131,6 +137,6 @@ def _require_types(settings: Any) -> None:
 
 @functools.cache
 def _adapter(hint: Any) -> pydantic.TypeAdapter:
-    """Pydantic's check of a type: strict, so that neither True is a number nor "3"."""
+    """Pydantic's check of a type. It is strict, so that it takes neither True nor "3" for a number."""
     strict = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True)
     return pydantic.TypeAdapter(hint, config=None if dataclasses.is_dataclass(hint) else strict)

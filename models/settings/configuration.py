@@ -1,8 +1,8 @@
-"""gin at the boundary: text in, checked settings out, and back to text that needs no file.
+"""Makes settings from gin files and bindings, and gin text from settings.
 
-Only this module and `models.settings.unused` call gin. gin's registry is global state, so `load` empties it before and
-after each use. Settings travel to components and other processes as `to_gin` writes them: each value spelled out, no
-includes. That text is the one codec of settings: `parse` makes equal, checked settings of it.
+Only this module and `models.settings.unused` call gin. gin's configuration is global state, so `load` clears it before
+and after each use. Components and other processes get settings as the text that `to_gin` writes: it spells out every
+value and includes no file. `parse` makes equal settings from that text, and checks them.
 """
 
 import contextlib
@@ -25,21 +25,21 @@ _registered: set[type] = set()
 
 
 class ConfigurationError(ValueError):
-    """A gin file, binding or value that cannot be used; the message names it, the reason and the fix."""
+    """A gin file, binding or value is unusable; the message names it, the reason and the fix."""
 
 
 def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -> list[Any]:
     """Reads gin files and bindings; returns one instance of each root.
 
-    An include is relative to the folder of the file that has it, then to the working directory. A field whose default
-    is another settings class is made by gin, so that bindings of that class need no `= @Class()`. A later file or
-    binding may replace the class that an earlier file refers to, such as the optimiser; `load` then ignores the
-    bindings of the replaced class.
+    gin looks for an included file in the folder of the file that includes it, and then in the working directory. If
+    the default of a field is a settings instance, gin makes the value of that field, so bindings of its class need no
+    `= @Class()`. A later file or binding may replace the class that an earlier file refers to, such as the optimiser;
+    `load` then ignores the bindings of the replaced class.
 
     Args:
       files: paths of gin files; later ones win.
-      bindings: lines of gin, which win over the files.
-      roots: settings classes.
+      bindings: lines of gin; they win over the files.
+      roots: settings classes to make.
 
     Raises:
       ConfigurationError: a file is missing, a name is unknown, a value is refused, or no root uses a binding.
@@ -56,7 +56,7 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
             gin.parse_config_file(os.path.abspath(path))
             replaceable |= unused.referenced()
         of_files = unused.bound()
-        gin.parse_config([_with_names_of_today(binding, "--gin_bindings") for binding in bindings])
+        gin.parse_config([_with_current_names(binding, "--gin_bindings") for binding in bindings])
         made = [gin.get_configurable(unused.selector(root))() for root in roots]
         unused.refuse(made, of_files, replaceable - unused.referenced())
         return made
@@ -71,12 +71,12 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
 
 
 def parse(text: str, root: type[Settings]) -> Settings:
-    """Makes one instance of `root` of the text that `to_gin` wrote; ConfigurationError as `load`."""
+    """Makes one instance of `root` from the text that `to_gin` wrote. Raises the errors of `load`."""
     return load([], [text], [root])[0]
 
 
 def to_gin(*settings: Any) -> str:
-    """Every value of the settings, nested ones included, as gin text: the operative config."""
+    """Writes every value of the settings, nested ones included, as gin text."""
     blocks: list[str] = []
     for one in settings:
         _append_block(one, blocks)
@@ -105,7 +105,7 @@ def _append_block(settings: Any, blocks: list[str], scope: str = "") -> None:
 
 
 def _register() -> None:
-    """Tells gin the classes that were declared since the last call."""
+    """Registers with gin the classes that were declared since the last call."""
     for cls, name in DECLARED.items():
         if cls not in _registered:
             gin.register(name, module=cls.__module__)(_maker(cls))
@@ -113,7 +113,7 @@ def _register() -> None:
 
 
 def _maker(cls: type) -> Callable[..., Any]:
-    """The function that makes an instance for gin; gin makes the nested defaults, too."""
+    """Returns the function by which gin makes an instance. gin makes the nested defaults too."""
     nested = {field.name: field.default for field in dataclasses.fields(cls) if type(field.default) in DECLARED}
 
     def make(**given: Any) -> Any:
@@ -126,7 +126,7 @@ def _maker(cls: type) -> Callable[..., Any]:
 
 
 def _make_default(default: Any) -> Any:
-    """An instance like `default`, but with the bindings of its class."""
+    """Makes an instance equal to `default`, except for the fields that gin binds."""
     cls = type(default)
     bound = unused.bound_now(cls)
     values = {field.name: getattr(default, field.name) for field in dataclasses.fields(cls)}
@@ -137,11 +137,11 @@ def _make_default(default: Any) -> Any:
 
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[IO[str]]:
-    """Opens a gin file; while gin reads it, includes are looked for in its folder first."""
+    """Opens a gin file. While gin reads it, gin looks for included files in its folder first."""
     usual = gin_config._LOCATION_PREFIXES
     with open(path, encoding="utf-8") as file:
-        text = io.StringIO(_with_names_of_today(file.read(), path))
-    text.name = path  # gin names it in errors
+        text = io.StringIO(_with_current_names(file.read(), path))
+    text.name = path  # gin's errors name the file by it
     gin_config._LOCATION_PREFIXES = [os.path.dirname(os.path.abspath(path)), ""]
     try:
         yield text
@@ -149,13 +149,13 @@ def _open(path: str) -> Iterator[IO[str]]:
         gin_config._LOCATION_PREFIXES = usual
 
 
-def _with_names_of_today(text: str, where: str) -> str:
-    """The text with former names replaced; prints a note for each."""
-    for former, today in RENAMED.items():
-        replaced = re.sub(rf"(?<![\w.'\"]){re.escape(former)}(?=[.(:]|\s*=)", today, text)
+def _with_current_names(text: str, where: str) -> str:
+    """Replaces former names by the current ones, and prints a note for each."""
+    for former, current in RENAMED.items():
+        replaced = re.sub(rf"(?<![\w.'\"]){re.escape(former)}(?=[.(:]|\s*=)", current, text)
         if replaced != text:
             print(
-                f"note: {where}: {former} is now {today}; the next release will not accept the former name",
+                f"note: {where}: {former} is now {current}; the next release will not accept the former name",
                 file=sys.stderr,
             )
         text = replaced

@@ -1,4 +1,4 @@
-"""What is trained: each objective has one settings class."""
+"""Settings of the objectives. An objective is the model to train, with its loss."""
 
 import abc
 from typing import Protocol, runtime_checkable
@@ -10,27 +10,27 @@ from models.settings.towers import ImageTowerSettings, TextTowerSettings
 
 @settings_class()
 class ObjectiveSettings(abc.ABC):
-    """Base class of the settings of an objective: what the rest of the system asks of any of them."""
+    """Base class of the settings of an objective. The rest of the system uses these properties only."""
 
     @property
     @abc.abstractmethod
     def image_input(self) -> ImageInput:
-        """How pictures are prepared, in training and in serving."""
+        """How training and serving prepare pictures."""
 
     @property
     @abc.abstractmethod
     def text_input(self) -> TextInput:
-        """How texts are prepared, in training and in serving."""
+        """How training and serving prepare texts."""
 
     @property
     def locked(self) -> tuple[str, ...]:
-        """Towers that never learn; their weights must come from Training.pretrained."""
+        """Names of the towers that training never changes; Training.pretrained must give their weights."""
         return ()
 
 
 @runtime_checkable
 class PrecomputesEmbeddings(Protocol):
-    """Settings of an objective that can train on image embeddings computed before training."""
+    """Settings of an objective that can train on image embeddings that are computed before training."""
 
     @property
     def precomputed_tower(self) -> ImageTowerSettings | None:
@@ -44,11 +44,11 @@ def precomputed_tower(objective: ObjectiveSettings) -> ImageTowerSettings | None
 
 @settings_class()
 class TwoTowersSettings(ObjectiveSettings):
-    """An image tower and a text tower, which a pretrained checkpoint can fill.
+    """An image tower and a text tower. A pretrained checkpoint can give the weights of either.
 
     Attributes:
-      image_tower: the Vision Transformer.
-      text_tower: the text transformer.
+      image_tower: sizes of the Vision Transformer.
+      text_tower: sizes of the text transformer.
     """
 
     image_tower: ImageTowerSettings = ImageTowerSettings()
@@ -68,8 +68,9 @@ class SiglipSettings(TwoTowersSettings):
     """Two towers and a pairwise sigmoid loss (arXiv 2303.15343).
 
     Attributes:
-      logit_scale: exp(t') at the start; the paper's value is 10.
-      logit_bias: b at the start; the paper's value is -10.
+      logit_scale: exp(t') before the first step. Keep the paper's 10; training learns it.
+      logit_bias: b before the first step. Keep the paper's -10, which makes up for the many negative pairs; training
+        learns it.
     """
 
     logit_scale: float = 10.0
@@ -83,11 +84,12 @@ class SiglipSettings(TwoTowersSettings):
 class SiglitSettings(SiglipSettings):
     """SigLIP with a locked image tower: only the text tower learns (SigLiT in arXiv 2303.15343; arXiv 2111.07991).
 
-    Training.pretrained says where the image tower comes from.
+    Training.pretrained must name a checkpoint with the image tower.
 
     Attributes:
-      precomputed: whether all training pictures are embedded once, before training, which then never runs the image
-        tower. The embeddings are of whole pictures, so that Training.augmentation must be off.
+      precomputed: computes the embeddings of all training pictures once, before training, so that no step runs the
+        image tower. This needs Training.augmentation off, because the embeddings are of whole pictures. False runs the
+        tower in every step.
     """
 
     precomputed: bool = False
@@ -106,7 +108,7 @@ class SoftmaxSettings(TwoTowersSettings):
     """Two towers and CLIP's softmax loss, the baseline of the SigLIP paper (section 3.1).
 
     Attributes:
-      logit_scale: exp(t') at the start; SigLIP starts its softmax runs at 10, CLIP at 1 / 0.07.
+      logit_scale: exp(t') before the first step. SigLIP's softmax runs use 10, CLIP uses 1 / 0.07; training learns it.
     """
 
     logit_scale: float = 10.0

@@ -1,4 +1,4 @@
-"""How weights move: one settings class an optimiser, and the schedule all share."""
+"""Settings of the optimisers, one class each, and of the schedule that all of them use."""
 
 import dataclasses
 import re
@@ -16,14 +16,17 @@ from models.settings.checks import (
 
 @settings_class("Schedule")
 class ScheduleSettings:
-    """The learning rate over the steps, as a share of its peak.
+    """The learning rate at each step, as a share of its peak (the optimiser's learning_rate).
 
     Attributes:
-      kind: what follows the warm-up: "cosine" falls along a half cosine to 0 at the last step, "rsqrt" falls with the
-        inverse square root of the step, "constant" stays.
-      warmup_steps: steps of the linear rise from 0.
-      cooldown_steps: last steps, in which the rate falls linearly to 0 (rsqrt and constant; a cosine is there already).
-      timescale: steps after which "rsqrt" has fallen to 1 / sqrt(2); big_vision uses 10,000.
+      kind: shape after the warm-up. "cosine" falls along a half cosine to 0 at the last step. "rsqrt" falls with the
+        inverse square root of the step, and "constant" stays; use these if you do not know yet how long to train.
+      warmup_steps: number of first steps, in which the rate rises linearly from 0. 0 starts at the peak. Raise it if
+        the loss explodes early.
+      cooldown_steps: number of last steps, in which the rate falls linearly to 0. 0 has no cooldown. "cosine" allows
+        only 0, because it ends at 0 anyway.
+      timescale: steps after the warm-up until "rsqrt" has fallen to 1 / sqrt(2). big_vision uses 10,000; the other
+        kinds ignore it.
     """
 
     kind: str = "cosine"
@@ -39,22 +42,24 @@ class ScheduleSettings:
             self.kind != "cosine" or not self.cooldown_steps,
             "Schedule.cooldown_steps",
             self.cooldown_steps,
-            "0 with a cosine, which ends at 0 by itself",
+            "0 for kind 'cosine', which ends at 0 by itself",
             "use kind 'rsqrt' or 'constant'",
         )
 
 
 @settings_class()
 class OptimizerSettings:
-    """What every optimiser has.
+    """Settings that all optimisers share.
 
     Attributes:
-      learning_rate: the peak of the schedule.
-      weight_decay: share of a kernel's value taken off in a step; each optimiser says what it is multiplied by.
-      clip_norm: largest global norm of the gradient, after it is summed over replicas; 0 does not clip.
-      multipliers: {regular expression: factor on the learning rate}, searched in a variable's name; the first that
-        matches counts. 0 freezes the variable: it gets no gradient and no slots.
-      no_decay: regular expressions of kernels that do not decay, such as those of a pretrained tower.
+      learning_rate: peak of the schedule. Lower it (to a tenth, say) for pretrained weights, or if the loss explodes.
+      weight_decay: share of a kernel's value that a step subtracts, times a factor that each optimiser's class names. 0
+        switches decay off. Other variables than kernels never decay.
+      clip_norm: largest global norm of the gradient, after the sum over replicas. 0 does not clip.
+      multipliers: {regular expression: factor on the learning rate}; the first expression found in a variable's name
+        counts. Factor 0 freezes the variable: it gets no gradient and no slots. {} leaves all rates alone.
+      no_decay: regular expressions; kernels with one of them in their name do not decay, such as those of a pretrained
+        tower. () exempts none.
     """
 
     learning_rate: float = 1e-3
@@ -75,11 +80,13 @@ class OptimizerSettings:
 
 @settings_class("AdamW")
 class AdamWSettings(OptimizerSettings):
-    """AdamW (arXiv 1711.05101); the decay is weight_decay x learning rate.
+    """AdamW (arXiv 1711.05101). The decay is weight_decay x learning rate.
 
     Attributes:
-      beta_1, beta_2: decay of the two moments; .95 for beta_2 is what keeps large batches stable (SigLIP, section 4.6).
-      epsilon: added to the root of the second moment.
+      beta_1: decay of the first moment.
+      beta_2: decay of the second moment. .95 keeps training with large batches stable (SigLIP, section 4.6); .999 is
+        common elsewhere.
+      epsilon: number added to the root of the second moment, against division by 0.
     """
 
     beta_1: float = 0.9
@@ -94,12 +101,12 @@ class AdamWSettings(OptimizerSettings):
 
 @settings_class("Lion")
 class LionSettings(OptimizerSettings):
-    """LION (arXiv 2302.06675); the decay is weight_decay x the schedule's share of its peak, as in big_vision.
+    """LION (arXiv 2302.06675). The decay is weight_decay x the schedule's share of its peak, as in big_vision.
 
     Attributes:
       beta_1: weight of the momentum in the update.
       beta_2: decay of the momentum.
-      momentum_dtype: "bfloat16" halves the optimiser's memory; "float32" is exact.
+      momentum_dtype: dtype of the momentum. "bfloat16" halves the optimiser's memory; "float32" is exact.
     """
 
     learning_rate: float = 1e-4
@@ -116,18 +123,18 @@ class LionSettings(OptimizerSettings):
 
 @settings_class("Adafactor")
 class AdafactorSettings(OptimizerSettings):
-    """big_vision's Adafactor (arXiv 2106.04560, section 3.3): what SigLIP trains with.
+    """big_vision's Adafactor (arXiv 2106.04560, section 3.3), the optimiser of SigLIP.
 
-    The second moment is factored, the first is kept in bfloat16 and not debiased, and the update is not clipped. The
-    decay is weight_decay x the schedule's share of its peak: 1e-4 equals AdamW's 0.1 at a learning rate of 1e-3.
+    It factors the second moment, does not debias the first, and does not clip the update. The decay is weight_decay x
+    the schedule's share of its peak: 1e-4 equals AdamW's 0.1 at a learning rate of 1e-3.
 
     Attributes:
       beta_1: decay of the first moment.
-      beta_2_cap: largest decay of the second moment, which is 1 - step^-decay_rate below it.
-      decay_rate: that exponent.
-      min_dim_to_factor: a variable is factored if its two largest dimensions are at least this large.
-      epsilon: added to the squared gradient.
-      momentum_dtype: "bfloat16" or "float32".
+      beta_2_cap: largest decay of the second moment; until it is reached, the decay is 1 - step^-decay_rate.
+      decay_rate: exponent of that formula.
+      min_dim_to_factor: the optimiser factors a variable if its two largest dimensions are at least this large.
+      epsilon: number added to the squared gradient, against division by 0.
+      momentum_dtype: dtype of the first moment. "bfloat16" takes half the memory of "float32".
     """
 
     weight_decay: float = 1e-4

@@ -1,4 +1,4 @@
-"""What pictures and texts become before any tower sees them; settings of towers are the usual ones to say so."""
+"""Protocols of the settings that say how to prepare pictures and texts. Tower settings usually implement them."""
 
 from typing import Protocol
 
@@ -8,15 +8,15 @@ class ImageInput(Protocol):
 
     @property
     def size(self) -> int:
-        """Side of the square, pixels."""
+        """Side of the square image (pixels)."""
 
     @property
     def resize(self) -> str:
-        """How a picture becomes a square: "squash", "crop" or "letterbox"."""
+        """How to make a picture square: "squash", "crop" or "letterbox"."""
 
     @property
     def interpolation(self) -> str:
-        """Of the resizing, "bilinear" or "bicubic"; antialiased always."""
+        """Interpolation of the resize: "bilinear" or "bicubic". Both antialias."""
 
 
 class TextInput(Protocol):
@@ -28,12 +28,12 @@ class TextInput(Protocol):
 
     @property
     def pad_id(self) -> int:
-        """What a text is filled up with."""
+        """Token id that pads a text to `length`."""
 
     @property
     def expected_eos_id(self) -> int | None:
-        """What the vocabulary must end sentences with; None leaves it to the vocabulary."""
+        """Token id of the end of sentence that the vocabulary must have; None accepts any."""
 
     @property
     def strip_punctuation(self) -> bool:
-        """Whether served texts lose ASCII punctuation."""
+        """Whether serving removes ASCII punctuation from texts."""

@@ -1,4 +1,4 @@
-"""Where weights come from, when they are not drawn."""
+"""Settings of the checkpoint that training starts from."""
 
 from models.settings.checks import require, settings_class
 from models.settings.towers import ImageTowerSettings
@@ -8,13 +8,15 @@ PARTS = ("image_tower", "text_tower", "scalars")
 
 @settings_class("Pretrained")
 class PretrainedSettings:
-    """A checkpoint to start from, in any format that models.pretrained reads (docs/checkpoints.md).
+    """The checkpoint to start from, in any format that models.pretrained reads (docs/checkpoints.md).
 
     Attributes:
-      path: big_vision's .npz, a Hugging Face folder, an exported SavedModel, or a folder of pushed models, of which the
-        newest is taken.
-      parts: what is taken from it: "image_tower", "text_tower" and "scalars", which are t' and b.
-      sha256: of the weights; the runner fills it in, so that a file that has changed is another run.
+      path: big_vision's .npz file, a Hugging Face folder, the folder of an exported SavedModel, or a folder of pushed
+        models, whose newest version counts. Required.
+      parts: parts to load: "image_tower", "text_tower" and "scalars" (t' and b). Training draws all other weights.
+        Leave "text_tower" out if you train with your own vocabulary.
+      sha256: hash of the weights (hex). Leave it "": the runner fills it in, so a changed file starts another run. A
+        run refuses a file with another hash than the one you set.
     """
 
     path: str = ""
@@ -30,12 +32,12 @@ class PretrainedSettings:
 
 @settings_class("Embedding")
 class EmbeddingSettings:
-    """What ImageEmbedder needs to know, and all that its result depends on.
+    """Settings of ImageEmbedder. The pipeline fills them in; its embeddings depend on nothing else but the pictures.
 
     Attributes:
-      image_tower: the locked tower.
-      pretrained: its weights.
-      compute_dtype: as Runtime.compute_dtype.
+      image_tower: sizes of the locked tower.
+      pretrained: checkpoint with its weights.
+      compute_dtype: dtype of the activations, a copy of Runtime.compute_dtype.
     """
 
     image_tower: ImageTowerSettings

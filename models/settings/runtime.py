@@ -1,4 +1,4 @@
-"""Where and how a training step runs; nothing here changes what is computed, but for rounding."""
+"""Settings of the devices. They change the speed, the memory and the rounding of a training step, not its result."""
 
 from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
@@ -7,18 +7,22 @@ STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
 
 @settings_class("Runtime")
 class RuntimeSettings:
-    """The devices of a run, and how the step is compiled for them; gin/runtime/ has one file a kind of machine.
+    """The devices of a run, and how to compile the step for them. gin/runtime/ has one file for each kind of machine.
 
     Attributes:
-      strategy: "one_device" (a CPU or one GPU), "mirrored" (all GPUs of this machine), "multi_worker" (several machines
-        with GPUs or CPUs, described by TF_CONFIG), or "tpu".
-      devices: devices of "mirrored", such as ('GPU:0', 'GPU:1'); empty takes every GPU.
-      tpu: name or grpc address of the TPU; "local" is the one attached to this machine (a TPU VM).
-      compute_dtype: "float32", or "bfloat16" for the towers' activations; weights, loss and sums stay float32.
-      remat: recompute each encoder block in the backward pass instead of keeping its activations.
-      jit_compile: compile with XLA; without it, two runs of one seed may end in slightly different weights.
-      steps_per_loop: steps run on the devices between two looks at the result.
-      peak_flops: of one device, operations per second in compute_dtype, for model FLOP utilisation; 0 where unknown.
+      strategy: "one_device" (a CPU or one GPU), "mirrored" (the GPUs of this machine), "multi_worker" (several machines
+        with GPUs or CPUs; TF_CONFIG lists them), or "tpu".
+      devices: devices of "mirrored", such as ('GPU:0', 'GPU:1'). () takes every GPU.
+      tpu: name or grpc address of the TPU. "local" is the TPU of this machine (a TPU VM).
+      compute_dtype: dtype of the towers' activations, "float32" or "bfloat16". Set "bfloat16" on GPUs and TPUs, for
+        speed and memory; weights, loss and sums stay float32.
+      remat: recomputes each encoder block in the backward pass. Switch it on if activations do not fit into memory; the
+        step becomes slower.
+      jit_compile: compiles the step with XLA. Without it, two runs with one seed may end in slightly different weights.
+      steps_per_loop: steps that the devices run before the host reads the result. Raise it on GPUs and TPUs, for speed;
+        a run that is asked to stop finishes these steps first.
+      peak_flops: peak speed of one device in compute_dtype (floating-point operations per second); the log needs it for
+        model FLOP utilisation. 0 leaves that figure out.
     """
 
     strategy: str = "one_device"
@@ -40,11 +44,11 @@ class RuntimeSettings:
             "'float32' or 'bfloat16'", "correct it",
         )  # fmt: skip
         require_positive(self, "steps_per_loop")
-        require_at_least_zero(self, "peak_flops", fix="use 0 where it is unknown")
+        require_at_least_zero(self, "peak_flops", fix="use 0 if it is unknown")
         require(
             self.jit_compile or not self.remat or self.strategy == "tpu",
             "Runtime.remat",
             self.remat,
-            "False without XLA, which would keep what is recomputed",
+            "False without XLA, because TensorFlow would keep the activations anyway",
             "set Runtime.jit_compile = True",
         )

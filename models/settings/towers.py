@@ -1,4 +1,4 @@
-"""Sizes of the two towers."""
+"""Settings of the two towers: their sizes, and how they prepare their input."""
 
 from models.settings.checks import (
     label,
@@ -18,15 +18,15 @@ TEXT_POOLINGS = ("last", "eos")
 
 @settings_class()
 class TransformerSettings:
-    """The encoder of a tower.
+    """Settings of the encoder of a tower. gin/model/ has the sizes of the published models.
 
     Attributes:
       width: channels of a token.
-      depth: encoder blocks.
-      heads: attention heads; must divide `width`.
-      mlp_dim: hidden channels of the MLP.
-      activation: of the MLP: "gelu_tanh" is SigLIP's (the tanh approximation), "gelu" the exact one, "quick_gelu"
-        x * sigmoid(1.702 x), CLIP's.
+      depth: number of encoder blocks.
+      heads: number of attention heads; it must divide `width`.
+      mlp_dim: hidden channels of the MLP; four times `width` is usual.
+      activation: activation of the MLP. "gelu_tanh" is SigLIP's (the tanh approximation), "gelu" is exact, and
+        "quick_gelu" is CLIP's x * sigmoid(1.702 x). Change it only for a checkpoint that needs another.
     """
 
     width: int = 768
@@ -49,19 +49,19 @@ class TransformerSettings:
 
 @settings_class("ImageTower", may_be_unused=True)
 class ImageTowerSettings(TransformerSettings):
-    """A Vision Transformer; its width is the embedding's dimension D.
+    """The image tower, a Vision Transformer. Its width is the dimension D of all embeddings.
 
     Attributes:
-      size: side of the square input, pixels.
-      resize: how a picture becomes a square: "squash" ignores its aspect (SigLIP), "crop" takes the middle of the
-        longer side, "letterbox" adds white to the shorter one.
-      interpolation: "bilinear", as big_vision and SigLIP 2, or "bicubic", as Hugging Face's processor of SigLIP 1;
-        antialiased always.
-      patch: side of a patch, pixels; must divide `size`, but for `cut_to_patches`.
-      pooling: how tokens become one: "map" is SigLIP's attention by a learned probe, "gap" their mean, "cls" a class
-        token before the patches, as in ViT and CLIP.
-      cut_to_patches: lets `size` be no multiple of `patch`: the last pixels of each row and column, less than a patch,
-        are not seen, as in So400m/14 at 384 px.
+      size: side of the square input (pixels). Larger shows more detail, and costs time with its square.
+      patch: side of a patch (pixels). It must divide `size`, unless `cut_to_patches` is on.
+      resize: how to make a picture square. "squash" ignores the aspect (SigLIP), "crop" takes the middle of the longer
+        side, "letterbox" adds white beside the shorter side.
+      interpolation: interpolation of the resize. big_vision and SigLIP 2 use "bilinear", Hugging Face's processor of
+        SigLIP 1 uses "bicubic". Both antialias.
+      pooling: how to make one embedding from all tokens. "map" is SigLIP's attention with a learned probe, "gap" is the
+        mean, "cls" takes a class token before the patches, as ViT and CLIP do.
+      cut_to_patches: allows a `size` that is no multiple of `patch`. The tower then ignores the last pixels of each row
+        and column, less than a patch, as So400m/14 does at 384 px.
     """
 
     size: int = 224
@@ -87,24 +87,26 @@ class ImageTowerSettings(TransformerSettings):
 
     @property
     def patches(self) -> int:
-        """Tokens of one image."""
+        """Number of patch tokens of one image."""
         return (self.size // self.patch) ** 2
 
 
 @settings_class("TextTower", may_be_unused=True)
 class TextTowerSettings(TransformerSettings):
-    """A text transformer; its head projects to the image tower's width. The defaults are SigLIP's.
+    """The text tower. Its head projects to the image tower's width. The defaults are SigLIP's.
 
     Attributes:
-      length: tokens of every text, end of sentence and padding included.
-      causal: tokens attend to earlier ones only, as in CLIP.
-      pooling: "last" takes the last position, padding or not (SigLIP), "eos" the first end of sentence (CLIP).
-      bottleneck: K, for a large multilingual vocabulary: N x K embeddings and a K x width projection (mSigLIP's
-        section, K = 96); 0 embeds in the full width.
-      strip_punctuation: served texts lose ASCII punctuation, as in SigLIP's zero-shot evaluation and Hugging Face's
-        tokenizer; texts that are trained on keep theirs.
-      pad_id: what a text is filled up with: 1 in SigLIP, 0 in SigLIP 2.
-      eos_id: the vocabulary's end of sentence, where pooling is "eos"; 0 in a VocabularyTrainer's.
+      length: tokens of every text, end of sentence and padding included. Longer texts are cut; shorter ones are padded.
+      causal: lets a token attend only to itself and earlier tokens, as CLIP does. False lets it attend to all.
+      pooling: token that gives the embedding. "last" takes the last position, even if it is padding (SigLIP); "eos"
+        takes the first end of sentence (CLIP).
+      bottleneck: K of mSigLIP, for a large multilingual vocabulary of N pieces: N x K embeddings and a K x width
+        projection (mSigLIP uses K = 96). 0 uses N x width embeddings.
+      strip_punctuation: removes ASCII punctuation from served texts, as SigLIP's zero-shot evaluation and Hugging
+        Face's tokenizer do. Training texts keep it.
+      pad_id: token id that pads a text: 1 in SigLIP, 0 in SigLIP 2.
+      eos_id: token id of the vocabulary's end of sentence; only pooling "eos" uses it. VocabularyTrainer's vocabularies
+        have 0.
     """
 
     length: int = 64
@@ -117,7 +119,7 @@ class TextTowerSettings(TransformerSettings):
 
     @property
     def expected_eos_id(self) -> int | None:
-        """Of the vocabulary: `eos_id` where the tower looks for it."""
+        """`eos_id` if the tower pools at it, and so the vocabulary must have it; otherwise None."""
         return self.eos_id if self.pooling == "eos" else None
 
     def __post_init__(self) -> None:

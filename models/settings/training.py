@@ -1,4 +1,4 @@
-"""One training run, and all that hangs on it."""
+"""Settings of a training run."""
 
 from models.settings.augmentation import AugmentationSettings
 from models.settings.checks import label, require, require_at_least_zero, require_positive, settings_class
@@ -10,11 +10,13 @@ from models.settings.runtime import RuntimeSettings
 
 @settings_class("Checkpoint")
 class CheckpointSettings:
-    """What survives when the process does not.
+    """When training saves its state, and how many checkpoints it keeps.
 
     Attributes:
-      every: steps between two checkpoints; one is also written at the end, and when the process is asked to stop.
-      keep: newest checkpoints kept, besides the one that was best on the held-out rows.
+      every: steps between two checkpoints. A killed process loses at most these steps. Training also writes one at the
+        end, and when it is asked to stop.
+      keep: number of newest checkpoints to keep, in addition to the best one on the held-out rows. Lower it if the disk
+        is small.
     """
 
     every: int = 500
@@ -26,12 +28,12 @@ class CheckpointSettings:
 
 @settings_class("Logging")
 class LoggingSettings:
-    """What is written down while training.
+    """When training logs, and when it scores the held-out rows.
 
     Attributes:
-      every: steps between two lines of the log.
-      held_out_every: steps between two looks at held-out rows; 0 never looks.
-      held_out_rows: rows of the eval split that are looked at.
+      every: steps between two rows of the log.
+      held_out_every: steps between two scorings of the held-out rows. 0 never scores them.
+      held_out_rows: number of held-out rows to score, the first of the eval split. Fewer take less time and memory.
     """
 
     every: int = 20
@@ -40,7 +42,7 @@ class LoggingSettings:
 
     def __post_init__(self) -> None:
         require_positive(self, "every", "held_out_rows")
-        require_at_least_zero(self, "held_out_every", fix="0 never looks")
+        require_at_least_zero(self, "held_out_every", fix="0 never scores the held-out rows")
 
 
 @settings_class("Training")
@@ -48,24 +50,26 @@ class TrainingSettings:
     """One training run.
 
     Attributes:
-      objective: settings of the objective to train, such as @Siglip().
-      pretrained: a checkpoint to start from, such as @Pretrained(); None draws all weights.
-      optimizer: settings of the optimiser, such as @AdamW().
-      schedule: the learning rate over the steps.
+      objective: the objective to train, such as @Siglip(), @Siglit() or @Softmax().
+      pretrained: the checkpoint to start from, @Pretrained(). None draws all weights at random.
+      optimizer: the optimiser, such as @AdamW(), @Lion() or @Adafactor().
+      schedule: the learning rate at each step.
       runtime: devices, precision and compilation.
-      augmentation: what happens to a picture at each visit.
-      checkpoint: how often the state is saved, and how much is kept.
-      logging: what is written down.
-      steps: optimiser steps; 0 exports the untrained model.
-      batch_size: pairs in a step, over all replicas (|B|).
-      micro_batches: parts that each replica's share of the batch is embedded in, one after the other, for batches whose
-        activations do not fit; the gradient is that of the whole batch.
-      shuffle_buffer: rows held to draw batches from; the whole set is best where it fits.
-      shards_at_once: shards read side by side, into that buffer.
-      cache: keep every decoded picture in memory (size x size x 3 bytes each), so that later passes decode nothing.
-      seed: of the weights, the order of the data and the augmentation.
-      max_loss: a loss above it counts as exploded and stops training.
-      profile_steps: first and last step of a TensorBoard profile; empty takes none.
+      augmentation: random changes of pictures, drawn again at each visit.
+      checkpoint: when to save the state, and how many checkpoints to keep.
+      logging: when to log, and when to score the held-out rows.
+      steps: number of optimiser steps. 0 exports the untrained model.
+      batch_size: pairs in a step, over all replicas (|B|). Larger batches have more negatives, and need more memory.
+      micro_batches: number of parts in which a replica embeds its share of the batch, one after the other. 1 does not
+        split. Raise it if activations do not fit into memory; the gradient is still that of the whole batch.
+      shuffle_buffer: rows that each reader shuffles at a time. More shuffles better and takes more memory; best is all
+        rows.
+      shards_at_once: number of shards that are read side by side into that buffer.
+      cache: keeps every decoded picture in memory (size x size x 3 bytes each), so that later passes do not decode. Set
+        it if all pictures fit.
+      seed: seed of the weights, the order of the data and the augmentation.
+      max_loss: largest loss. Training stops with an error if the loss rises above it.
+      profile_steps: first and last step of a TensorBoard profile, such as (20, 25). () profiles none.
     """
 
     objective: ObjectiveSettings = SiglipSettings()
@@ -103,14 +107,14 @@ class TrainingSettings:
             not missing,
             "Pretrained.parts",
             parts,
-            f"with {', '.join(missing)}, which {label(self.objective, '').rstrip('.')} never trains",
+            f"with {', '.join(missing)}, because {label(self.objective, '').rstrip('.')} never trains it",
             "set Training.pretrained = @Pretrained() and Pretrained.path",
         )
         require(
             precomputed_tower(self.objective) is None or self.augmentation == AugmentationSettings(),
             "Training.augmentation",
             self.augmentation,
-            "off: embeddings are of whole pictures",
+            "off, because embeddings are of whole pictures",
             f"set {label(self.objective, 'precomputed')} = False, or remove the augmentation",
         )
         ramps = self.schedule.warmup_steps + self.schedule.cooldown_steps
@@ -119,13 +123,13 @@ class TrainingSettings:
             "Schedule.warmup_steps",
             self.schedule.warmup_steps,
             f"at most Training.steps ({self.steps}) less Schedule.cooldown_steps ({self.schedule.cooldown_steps})",
-            "lower it, or train for longer: the learning rate would never reach its peak",
+            "lower it or raise Training.steps, so that the learning rate reaches its peak",
         )
         first_and_last = self.profile_steps
         require(
             not first_and_last or (len(first_and_last) == 2 and 0 <= first_and_last[0] <= first_and_last[1]),
             "Training.profile_steps",
             first_and_last,
-            "empty, or a first and a last step",
+            "() or a first and a last step",
             "use such as (20, 25)",
         )

@@ -1,4 +1,4 @@
-"""Bindings that nothing uses: `configuration.load` refuses them, with the line that would switch the class on."""
+"""Finds bindings that no settings use. `configuration.load` refuses them, and names a gin line that would use them."""
 
 import dataclasses
 import types
@@ -12,11 +12,11 @@ from gin import config as gin_config
 from models.settings.checks import DECLARED, MAY_BE_UNUSED
 
 Binding = tuple[str, str, str]
-"""Scope, selector and parameter, as gin numbers them."""
+"""(scope, selector, parameter), the parts of gin's key of a binding."""
 
 
 def bound() -> dict[Binding, Any]:
-    """All bindings at this moment, with their values."""
+    """All current bindings, with their values."""
     return {
         (scope, selector, parameter): value
         for (scope, selector), parameters in gin_config._CONFIG.items()
@@ -25,14 +25,14 @@ def bound() -> dict[Binding, Any]:
 
 
 def bound_now(cls: type) -> set[str]:
-    """Parameters of a class that are bound in gin's current scope."""
+    """Names of the fields of a class that are bound in gin's current scope."""
     scopes = gin_config.current_scope()
     prefixes = ["/".join(scopes[:end]) for end in range(len(scopes) + 1)]
     return {name for scope in prefixes for name in gin_config._CONFIG.get((scope, selector(cls)), {})}
 
 
 def referenced() -> set[tuple[str, str]]:
-    """(scope, selector) of each class that the config refers to: with @, alone or in a tuple, or by a default."""
+    """(scope, selector) of each class that a binding refers to with @, alone or in a tuple, or that is a default."""
     bindings = bound()
     single = (one for value in bindings.values() for one in (value if isinstance(value, tuple) else (value,)))
     explicit = {one.config_key for one in single if isinstance(one, gin_config.ConfigurableReference)}
@@ -46,17 +46,18 @@ def referenced() -> set[tuple[str, str]]:
 
 
 def selector(cls: type) -> str:
-    """The full name of a settings class in gin."""
+    """The full name of a settings class in gin, with its module."""
     return f"{cls.__module__}.{DECLARED[cls]}"
 
 
 def refuse(made: Iterable[Any], of_files: dict[Binding, Any], replaced: set[tuple[str, str]]) -> None:
-    """Raises ValueError where no instance in `made` has used a binding.
+    """Raises ValueError if no instance in `made` has used a binding.
 
     Args:
-      made: instances that gin has made of all bindings.
-      of_files: bindings before those of the command line; classes of MAY_BE_UNUSED may have unused ones among them.
-      replaced: (scope, selector) of classes that a later file or binding has replaced.
+      made: instances that gin has made from all bindings.
+      of_files: bindings of the gin files, without those of the command line. Among them, classes in MAY_BE_UNUSED may
+        have unused ones.
+      replaced: (scope, selector) of classes that a later file or binding has replaced; their bindings may be unused.
     """
     optional = {selector(cls) for cls in MAY_BE_UNUSED}
     for binding, value in bound().items():
@@ -83,7 +84,7 @@ def _is_used(binding: Binding) -> bool:
 
 
 def _switch_on(scope: str, unused: str, owners: Iterable[type]) -> str:
-    """The gin lines by which one of these owners would use the class of the selector `unused`."""
+    """The gin lines that would make one of `owners` use the class with the selector `unused`."""
     prefix = f"@{scope}/" if scope else "@"
     lines = []
     for cls in (one for one in DECLARED if selector(one) == unused):
@@ -97,7 +98,7 @@ def _switch_on(scope: str, unused: str, owners: Iterable[type]) -> str:
 
 
 def _reachable(roots: set[type]) -> set[type]:
-    """All declared classes that these or the classes below them can have as a field."""
+    """`roots`, and all declared classes that their fields, and the fields of those, can hold."""
     found, waiting = set(roots), list(roots)
     while waiting:
         hints = [one for _, hint in _fields(waiting.pop()) for one in _members(hint)]
@@ -113,7 +114,7 @@ def _fields(cls: type) -> list[tuple[str, Any]]:
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    """The types that a field may hold, alone or in a tuple."""
+    """The types of the values that a field with this hint can hold, alone or in a tuple."""
     return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union, tuple) else (hint,)
 
 

@@ -155,7 +155,7 @@ class Checkpoints:
     def _require_same(self, folder: str, shapes: Mapping[str, list[int]]) -> None:
         ours = {name: variable.shape.as_list() for name, variable in self._variables.items()}
         differ = [
-            f"{name} is {shapes.get(name, 'missing')} there and {ours.get(name, 'missing')} here"
+            f"{name} is {shapes.get(name, 'missing')} in the checkpoint and {ours.get(name, 'missing')} in the model"
             for name in sorted({*shapes, *ours})
             if shapes.get(name) != ours.get(name)
         ]

@@ -1,1 +1,1 @@
-"""What gin can tune about a run: frozen dataclasses, checked as they are made."""
+"""Settings of the pipeline and of its platforms: frozen dataclasses that gin fills."""

@@ -1,4 +1,4 @@
-"""Machines with TPUs or GPUs: what Google Cloud calls them, which slices they make up, and what is in them."""
+"""Google Cloud's machines with TPUs or GPUs: their names, their accelerators, and the TPU slices that they form."""
 
 import dataclasses
 import math
@@ -14,10 +14,10 @@ class TpuMachine:
     """A virtual machine with TPU chips.
 
     Attributes:
-      chips: of one machine.
-      gke: the accelerator's name in Google Kubernetes Engine, `cloud.google.com/gke-tpu-accelerator`.
-      topologies: slices that such machines make up.
-      vertex: whether Vertex AI trains on it.
+      chips: number of TPU chips in one machine.
+      gke: the accelerator's name in Google Kubernetes Engine, the label `cloud.google.com/gke-tpu-accelerator`.
+      topologies: slices that one or more of these machines form.
+      vertex: whether Vertex AI trains on this machine.
     """
 
     chips: int
@@ -26,7 +26,7 @@ class TpuMachine:
     vertex: bool = True
 
     def hosts(self, topology: str) -> int:
-        """Machines of a slice."""
+        """Number of machines that form the slice."""
         return math.prod(int(side) for side in topology.split("x")) // self.chips
 
 
@@ -47,7 +47,7 @@ def _of_sizes(family: str, gpu: str, sizes: dict[str, int]) -> dict[str, tuple[s
     return {f"{family}-{size}": (gpu, gpus) for size, gpus in sizes.items()}
 
 
-# https://cloud.google.com/compute/docs/gpus; other machines, such as n1, take GPUs of several kinds and numbers.
+# https://cloud.google.com/compute/docs/gpus. Machines of other families, such as n1, take several kinds of GPUs.
 GPU_MACHINES = {
     **_of_sizes("a2", "NVIDIA_TESLA_A100", {f"highgpu-{number}g": number for number in (1, 2, 4, 8)}),
     **_of_sizes("a2", "NVIDIA_TESLA_A100", {"megagpu-16g": 16}),
@@ -62,26 +62,27 @@ _FAMILIES = tuple(sorted({f"{name.split('-')[0]}-" for name in GPU_MACHINES}))
 
 
 def require_gpus(machine: str, gpu: str, gpus: int) -> None:
-    """Holds GPUs of Vertex AI against a machine that comes with them.
+    """Checks the GPUs of Vertex AI against the machine, if its family has a fixed kind and number of GPUs.
 
     Raises:
-      ValueError: the machine has others, or is not one of a family that is known.
+      ValueError: the machine has other GPUs, or its family has no such machine.
     """
     if not machine.startswith(_FAMILIES):
         return
     known = ", ".join(name for name in GPU_MACHINES if name.startswith(machine[:3]))
     require(machine in GPU_MACHINES, "Vertex.machine", machine, f"one of {known}", "correct it")
     kind, number = GPU_MACHINES[machine]
-    fix = "correct them, or the machine"
+    fix = "correct it, or change Vertex.machine"
     require(gpu == kind, "Vertex.gpu", gpu, f"{kind!r}, which {machine} has", fix)
     require(gpus == number, "Vertex.gpus", gpus, f"{number}, which {machine} has", fix)
 
 
 def require_slice(owner: str, machine: str, topology: str, vertex: bool) -> None:
-    """Refuses what is no slice on one machine: TensorFlow leads several hosts of a slice only where a TPU runtime runs.
+    """Requires that one machine forms the whole slice. For several hosts, TensorFlow needs a TPU runtime on each.
 
     Raises:
-      ValueError: the machine is unknown there, or does not make up the topology by itself; the message has the pairs.
+      ValueError: the platform has no such machine, or one machine does not form the topology; the message lists the
+        pairs that fit.
     """
     known = {name: tpu for name, tpu in TPU_MACHINES.items() if tpu.vertex or not vertex}
     pairs = [f"{name} {one}" for name, tpu in known.items() for one in tpu.topologies if tpu.hosts(one) == 1]
@@ -90,14 +91,14 @@ def require_slice(owner: str, machine: str, topology: str, vertex: bool) -> None
         topology in known[machine].topologies,
         f"{owner}.topology",
         topology,
-        f"one that {machine} makes up: {', '.join(known[machine].topologies)}",
-        "correct either",
+        f"a slice that {machine} forms: {', '.join(known[machine].topologies)}",
+        f"correct it, or change {owner}.machine",
     )
     hosts = known[machine].hosts(topology)
     require(
         hosts == 1,
         f"{owner}.topology",
         topology,
-        f"a slice of one {machine}, and not of {hosts}, which TensorFlow leads only where a TPU runtime runs on each",
+        f"a slice of one {machine}, and not of {hosts}, because TensorFlow then needs a TPU runtime on each",
         f"use one of {', '.join(pairs)}",
     )

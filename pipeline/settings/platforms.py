@@ -1,4 +1,4 @@
-"""Where a pipeline runs when it is not this machine: Vertex AI, or Kubeflow Pipelines on a Kubernetes cluster."""
+"""Settings of the platforms other than this machine: Vertex AI, and Kubeflow Pipelines on a Kubernetes cluster."""
 
 import dataclasses
 import re
@@ -12,32 +12,39 @@ _PREEMPTIONS = 10
 _IMAGE = re.compile(r"([a-zA-Z0-9][\w.-]*(:\d+)?/)?[a-zA-Z0-9][\w./-]*(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})")
 
 YOURS = "YOUR-"
-"""What values of gin/platform and gin/engine begin with, or hold, that wait to be filled in."""
+"""Marks the placeholders in gin/platform and gin/engine that the user must replace."""
 
 
 def in_bucket(path: str) -> bool:
-    """Whether pods see a path: Google Cloud Storage is what the images read beside their own disks."""
+    """Whether all pods can read a path. Only paths in Google Cloud Storage are shared; each pod has its own disk."""
     return bool(re.match(r"gs://[^/]", path))
 
 
 @settings_class()
 class PlatformSettings:
-    """What Vertex AI and Kubeflow Pipelines have in common.
+    """Settings that Vertex AI and Kubeflow Pipelines share.
 
     Attributes:
-      root: folder in a bucket; artifacts, checkpoints and pushed models lie in it, a folder a pipeline each.
-      image: of all components but the Trainer, with a tag or digest that no other code will ever have.
-      trainer_image: of the Trainer; "" takes `image`.
-      machine: of the Trainer, with TPUs, such as 'ct5lp-hightpu-4t', or, on Vertex AI, with GPUs; "" is for none.
-      topology: of the TPU slice, such as '2x2'.
-      gpu: kind of the Trainer's GPUs, as the platform calls it.
-      gpus: how many, on each machine.
-      spot: train where capacity is spare: cheaper, and taken away at any time; training goes on where it was.
-      cpus: {component: processors}; "" stands for all others.
-      memory_gb: {component: gigabytes}, in the same way.
-      retries: {component: further tries}, in the same way.
-      timeout_hours: {component: hours that each try may take}, in the same way; no limit where there is none.
-      uncached: components that run each time, whatever came before.
+      root: folder in a bucket. Each pipeline has a folder in it with artifacts, checkpoints and pushed models.
+        Required.
+      image: container image of all components except the Trainer, with a tag or digest. Use a new tag for each version
+        of the code, because results are cached by this name. Required.
+      trainer_image: container image of the Trainer. "" takes `image`; TPUs need one of their own (docs/operations.md).
+      machine: type of the Trainer's machine, with TPUs, such as 'ct5lp-hightpu-4t', or, on Vertex AI, with GPUs. ""
+        asks for no machine with TPUs or GPUs.
+      topology: topology of the TPU slice, such as '2x2'. "" uses no TPU.
+      gpu: kind of the Trainer's GPUs, by the platform's name. "" uses no GPU.
+      gpus: number of GPUs in each of the Trainer's machines. 0 uses none.
+      spot: trains on spare capacity. It is cheaper, but the platform may take the machine away at any time; training
+        then resumes from its last checkpoint.
+      cpus: {component: number of processors}. The key "" holds for all components without a key of their own. Raise it
+        for a component that takes too long.
+      memory_gb: {component: memory in gigabytes}, with "" as in cpus. Raise it for a component that runs out of memory.
+      retries: {component: number of further tries after a failure}, with "" as in cpus.
+      timeout_hours: {component: longest time of each try in hours}, with "" as in cpus. A component without a value has
+        no limit.
+      uncached: names of components that run each time, even if their inputs are the same. () caches all results that
+        can be cached.
     """
 
     root: str = "gs://YOUR-BUCKET/siglip"
@@ -56,7 +63,9 @@ class PlatformSettings:
 
     def __post_init__(self) -> None:
         bucket = "'gs://', a bucket and a folder"
-        require(bool(_BUCKET.fullmatch(self.root)), label(self, "root"), self.root, bucket, "name a bucket of yours")
+        require(
+            bool(_BUCKET.fullmatch(self.root)), label(self, "root"), self.root, bucket, "name a folder in your bucket"
+        )
         for name in ("image", "trainer_image"):
             value = getattr(self, name)
             rule = "an image with a tag other than latest, or a digest"
@@ -67,10 +76,10 @@ class PlatformSettings:
             bool(self.gpu) == bool(self.gpus) and self.gpus >= 0,
             label(self, "gpus"),
             self.gpus,
-            f"above 0 where {label(self, 'gpu')} names a kind, and 0 where not",
+            f"above 0 if {label(self, 'gpu')} names a kind, and otherwise 0",
             "set both",
         )
-        require(not (self.gpus and self.topology), label(self, "topology"), self.topology, "'' for GPUs", "remove it")
+        require(not (self.gpus and self.topology), label(self, "topology"), self.topology, "'' with GPUs", "remove it")
         for name in ("cpus", "memory_gb", "timeout_hours"):
             for component, value in getattr(self, name).items():
                 require(value > 0, f"{label(self, name)}[{component!r}]", value, "above 0", "correct it")
@@ -78,22 +87,22 @@ class PlatformSettings:
             require(value >= 0, f"{label(self, 'retries')}[{component!r}]", value, "0 or more", "correct it")
 
     def of(self, name: str, component: str) -> float | None:
-        """A value for a component: its own, or that of all others; None where there is neither."""
+        """The value of the setting `name` for a component: its own, or that of ""; None if there is neither."""
         values = getattr(self, name)
         return values.get(component, values.get(""))
 
     def timeout_seconds(self, component: str) -> int | None:
-        """How long a try may take; None for no limit."""
+        """Longest time of each try of a component (seconds); None for no limit."""
         hours = self.of("timeout_hours", component)
-        return max(1, round(hours * 3600)) if hours else None  # 0 would be no limit to `timeout`
+        return max(1, round(hours * 3600)) if hours else None  # the command `timeout` takes 0 for no limit
 
     @property
     def trainer_waits(self) -> bool:
-        """Whether the Trainer's task starts a job elsewhere, which has machine, image and time limit, and waits."""
+        """Whether the Trainer's task only starts a job, which has the machine, image and time limit, and waits."""
         return False
 
     def require_runtime(self, runtime: RuntimeSettings) -> None:
-        """Raises ValueError unless training expects what the machine has."""
+        """Raises ValueError unless the runtime settings fit the devices of the Trainer's machine."""
         wanted = "tpu" if self.topology else "mirrored" if self.gpus > 1 else "one_device"
         allowed = {wanted, "mirrored", "one_device"} if self.gpus == 1 else {wanted}
         require(
@@ -105,7 +114,7 @@ class PlatformSettings:
         )
 
     def placeholders(self) -> list[str]:
-        """Settings that still hold a YOUR-..., as in gin/platform."""
+        """Names of the settings that still hold a placeholder (YOURS)."""
         return [label(self, one.name) for one in dataclasses.fields(self) if YOURS in str(getattr(self, one.name))]
 
     def _devices(self) -> str:
@@ -114,15 +123,15 @@ class PlatformSettings:
 
 @settings_class("Vertex")
 class VertexSettings(PlatformSettings):
-    """Vertex AI Pipelines; where `machine` is set, the Trainer is a CustomJob.
+    """Vertex AI Pipelines. If `machine` is set, the Trainer runs as a CustomJob on it.
 
     Attributes:
-      project: of Google Cloud.
-      region: such as 'us-central1'; everything runs there.
-      service_account: that components run as; "" is the project's own for Compute Engine.
-      network: full name of a VPC network to peer with, 'projects/NUMBER/global/networks/NAME'; "" for none.
-      hosts: machines with GPUs that train together.
-      disk_gb: of each training machine.
+      project: ID of the Google Cloud project. Required.
+      region: region in which everything runs, such as 'us-central1'.
+      service_account: account that the components run as. "" takes Compute Engine's default account of the project.
+      network: full name of a VPC network to peer with, 'projects/NUMBER/global/networks/NAME'. "" peers with none.
+      hosts: number of machines with GPUs that train together. Above 1, set Runtime.strategy = 'multi_worker'.
+      disk_gb: disk of each training machine (gigabytes).
     """
 
     project: str = "YOUR-PROJECT"
@@ -137,7 +146,7 @@ class VertexSettings(PlatformSettings):
         require_positive(self, "hosts", "disk_gb")
         if self.topology or self.machine in machines.TPU_MACHINES:
             machines.require_slice("Vertex", self.machine, self.topology, vertex=True)
-        machine = "the machine that they are in, such as 'a2-highgpu-1g'"
+        machine = "a machine that has these GPUs, such as 'a2-highgpu-1g'"
         require(not self.gpus or bool(self.machine), "Vertex.machine", self.machine, machine, "name it")
         machines.require_gpus(self.machine, self.gpu, self.gpus)
         require(self.hosts == 1 or self.gpus > 0, "Vertex.hosts", self.hosts, "1 without GPUs", "set Vertex.gpu")
@@ -159,15 +168,15 @@ class VertexSettings(PlatformSettings):
 
 @settings_class("Kubeflow")
 class KubeflowSettings(PlatformSettings):
-    """Kubeflow Pipelines 2 on a cluster whose pods may read and write the bucket; TPUs and GPUs as in GKE.
+    """Kubeflow Pipelines 2 on a cluster whose pods may read and write the bucket. TPUs and GPUs need GKE's node labels.
 
-    With `spot`, the Trainer is tried ten times more, where `retries` does not name it.
+    With `spot`, the Trainer has ten further tries, unless `retries` names it.
 
     Attributes:
-      host: address of the Kubeflow Pipelines API.
-      namespace: of the runs, where several share a cluster.
-      experiment: that runs are listed under.
-      service_account: of Kubernetes, that pods run as; "" is the cluster's own for pipelines.
+      host: address of the Kubeflow Pipelines API. Required.
+      namespace: Kubernetes namespace of the runs. "" takes the API's default; set it if several users share a cluster.
+      experiment: name of the experiment that lists the runs.
+      service_account: Kubernetes service account that the pods run as. "" takes the cluster's default for pipelines.
     """
 
     host: str = "https://YOUR-HOST/pipeline"
@@ -178,7 +187,7 @@ class KubeflowSettings(PlatformSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         fix = "remove it: Kubeflow.gpu finds the nodes"
-        require(not (self.machine and self.gpus), "Kubeflow.machine", self.machine, "'' for GPUs", fix)
+        require(not (self.machine and self.gpus), "Kubeflow.machine", self.machine, "'' with GPUs", fix)
         if self.topology or self.machine:
             machines.require_slice("Kubeflow", self.machine, self.topology, vertex=False)
 

@@ -1,4 +1,4 @@
-"""What gin can tune about the pipeline: frozen dataclasses, checked as they are made."""
+"""Settings of the pipeline. Every other settings class is a field of these, or of their fields."""
 
 from beam.augment.augment import AugmenterSettings
 from beam.build import ImageTextGenSettings
@@ -22,15 +22,25 @@ _FORMERLY = {
 
 @settings_class("Pipeline", formerly=_FORMERLY)
 class PipelineSettings:
-    """The whole run, and what every other settings class hangs on.
+    """Settings of the whole run.
 
     Attributes:
-      name: of the pipeline, in metadata.
-      deduper: @Deduper(), where of rows that are alike only one is kept; None leaves it out.
-      augmenter: @Augmenter(), where rows are made of others before training; None leaves it out.
-      evaluation_sets: (@a/EvaluationSet(), @b/EvaluationSet()): what the model is evaluated on beside the eval split.
-      warm_start: start each training from the last blessed model, with its vocabulary, once there is one.
-      beam_args: flags of every Beam pipeline.
+      name: name of the pipeline, in the metadata store and in paths (letters, digits and _). Pipelines with different
+        names share no models.
+      image_text_gen: source, filters, splits and shards.
+      deduper: @Deduper() keeps one row of each cluster of duplicates. None leaves the component out.
+      vocabulary: the SentencePiece vocabulary of the text tower.
+      augmenter: @Augmenter() adds variants of rows before training. None leaves the component out.
+      training: objective, optimiser, devices and length of the training run.
+      evaluation_sets: further evaluation sets, such as (@a/EvaluationSet(), @b/EvaluationSet()). () evaluates on the
+        eval split only.
+      packaging: label sets of the published model, and the dtype of its weights.
+      gate: metrics that a model must reach to be blessed and pushed.
+      infra_validator: how to check that the model can be served.
+      report: the page of the run.
+      warm_start: starts training from the last blessed model, with its vocabulary, if there is one. Set it to keep
+        training one model on new data.
+      beam_args: flags of every Beam pipeline. gin/engine/ has those of other engines.
     """
 
     name: str = "siglip"
@@ -51,7 +61,7 @@ class PipelineSettings:
         require(self.name.isidentifier(), "Pipeline.name", self.name, "letters, digits and _", "rename it")
         names = [one.name for one in self.evaluation_sets]
         of_all = [one.name for one in self.all_evaluation_sets] + [one.name for one in self.packaging.label_sets]
-        rule, fix = "different", "set EvaluationSet.name and LabelSet.name of each, by its scope"
+        rule, fix = "different", "set EvaluationSet.name and LabelSet.name of each in its scope, as in a/LabelSet.name"
         require(len(set(of_all)) == len(of_all), "the names of evaluation and label sets", of_all, rule, fix)
         known = {features.OWN_SET, *names}
         for text in (*self.gate.min_value, *self.gate.max_drop):
@@ -62,21 +72,21 @@ class PipelineSettings:
             not self.warm_start or weights == "float32",
             "Packaging.weights",
             weights,
-            "'float32' where Pipeline.warm_start goes on from what was packaged",
-            "set either",
+            "'float32' with Pipeline.warm_start, because training continues from the packaged weights",
+            "change either",
         )
         named = self.training.pretrained is not None or bool(self.vocabulary.path)
         require(
             not (self.warm_start and named),
             "Pipeline.warm_start",
             self.warm_start,
-            "False where Training.pretrained or Vocabulary.path names what to start from",
-            "set either",
+            "False if Training.pretrained or Vocabulary.path is set, because both say where to start",
+            "change either",
         )
 
     @property
     def all_evaluation_sets(self) -> tuple[EvaluationSetSettings, ...]:
-        """Those given, and before them the eval split by its first captions, where no set is called "eval"."""
+        """The evaluation sets. If none is called "eval", the eval split with first captions only comes first."""
         given = self.evaluation_sets
         has_own = any(one.name == features.OWN_SET for one in given)
         return given if has_own else (EvaluationSetSettings(all_captions=False), *given)

@@ -50,7 +50,7 @@ def test_every_threshold_finds_its_metric_for_its_slices_only(has_baseline):
 @pytest.mark.parametrize(
     ("text", "message"),
     [("recall", "'recall' is no metric; use one of image_to_text"), ("a/b/c", "must be of the form"),
-     ("zero_shot_accuracy by caption", "'caption' is no feature to slice by; use one of source")],
+     ("zero_shot_accuracy by caption", "'caption' is no slice key; use one of source")],
 )  # fmt: skip
 def test_an_invalid_rule_is_refused(text, message):
     with pytest.raises(ValueError, match=message):

@@ -32,7 +32,7 @@ def test_newest_pushed_model_is_pinned_by_its_content(tmp_path):
     assert pinned(tmp_path / "9").sha256 != first.sha256
     (tmp_path / "10" / "variables" / "data").write_text("11")
     assert pinned(tmp_path).sha256 != first.sha256
-    with pytest.raises(ValueError, match=r"Pretrained.sha256 is .*, but .* has .*; name the file that the hash is of"):
+    with pytest.raises(ValueError, match=r"Pretrained.sha256 is .*, but .* has .*; name the file with that hash"):
         pinned(tmp_path, first.sha256)
 
 

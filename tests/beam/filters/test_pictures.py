@@ -71,7 +71,7 @@ def jpegs() -> Iterator[bytes]:
 
 
 def test_decoding_an_eighth_of_a_jpeg_refuses_the_same_files():
-    """Files with bytes cut, changed or left out, or with other sides and sampling, get the same verdict both ways."""
+    """Both ways refuse the same broken files: bytes cut off, changed or left out, and other sides and sampling."""
     seeds, draw, verdicts = list(jpegs()), random.Random(0), collections.Counter()
     for number in range(2000):
         broken = bytearray(draw.choice(seeds))
@@ -176,7 +176,7 @@ GREY = Image.fromarray(np.repeat([[0, 90], [180, 255]], 12, axis=1).repeat(8, ax
     (GREY, ("PNG", "TIFF", "PPM"), [["#000", "#5a5a5a"], ["#b4b4b4", "#fff"]]),
 ])  # fmt: skip
 def test_the_model_sees_what_a_person_would_see(picture, formats, expected):
-    """Alpha on white, ink, 16 bits, palettes and two levels, in every format that holds them."""
+    """Alpha, CMYK, 16 bits, palettes and two levels, in every format that can hold them."""
     colour = np.array([[ImageColor.getrgb(one) for one in line] for line in expected])
     for image_format in formats:
         kept = CHECK(row(encode(picture, image_format)))
@@ -203,9 +203,7 @@ def test_larger_pictures_are_shrunk_to_the_stored_side_and_smaller_ones_stay():
     for orientation, size in ((3, (200, 100)), (4, (200, 100)), (6, (100, 200))):  # upside down keeps width and height
         turned = stored(with_orientation(Image.new("RGB", (400, 200)), orientation), stored_side=100)
         assert turned.size == size, orientation
-    low, high = (
-        DecodeCheck(PictureSettings(stored_side=100, quality=quality))(row(photo)).image for quality in (20, 95)
-    )
+    low, high = (DecodeCheck(PictureSettings(stored_side=100, quality=one))(row(photo)).image for one in (20, 95))
     assert len(low) < len(high) / 2
     assert stored(photo, stored_side=100, quality=0).format == "PNG"
 
@@ -220,7 +218,7 @@ def test_larger_pictures_are_shrunk_to_the_stored_side_and_smaller_ones_stay():
     ({"min_contrast": 2.0}, colours(), None),
     ({"max_bytes": 10}, colours(), "image_too_large"),
 ])  # fmt: skip
-def test_each_rule_drops_with_its_reason(rules, picture, reason):
+def test_each_limit_drops_with_its_reason(rules, picture, reason):
     outcome = DecodeCheck(PictureSettings(**rules))(row(encode(picture)))
     assert getattr(outcome, "reason", None) == reason
 

@@ -82,7 +82,8 @@ def test_precomputed_embeddings_give_the_same_losses_as_a_tower_in_the_step():
         ({"objective": LOCKED}, r"Pretrained.parts is \(\), but must be with image_tower, which Siglit never trains"),
         (
             {"objective": dataclasses.replace(LOCKED, precomputed=True), "pretrained": PRETRAINED},
-            r"Training.augmentation is .*, but must be off: embeddings are of whole pictures; set Siglit.precomputed",
+            r"Training.augmentation is .*, but must be off, because embeddings are of whole pictures; "
+            "set Siglit.precomputed",
         ),
     ],
 )

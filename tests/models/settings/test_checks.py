@@ -1,4 +1,4 @@
-"""Types of settings are checked wherever settings are made."""
+"""Settings check the types of their values when they are made."""
 
 import pytest
 
@@ -44,7 +44,7 @@ from models.settings.checks import DECLARED, label, settings_class
         ),
     ],
 )
-def test_a_value_of_another_type_is_refused(make, message):
+def test_value_of_another_type_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

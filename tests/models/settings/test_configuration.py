@@ -1,4 +1,4 @@
-"""Gin text becomes validated settings, and settings become gin text that makes them again."""
+"""Gin text makes checked settings, and settings make gin text that makes equal settings."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ class TowerlessSettings(ObjectiveSettings):
 
 @settings_class("Today", formerly={"Former": "Today"})
 class TodaySettings:
-    """A class that had another name."""
+    """A class with a former name."""
 
     value: int = 0
     text: str = ""
@@ -33,7 +33,7 @@ class TodaySettings:
 
 @settings_class("Holder", formerly={"Holder.former": "Holder.today"})
 class HolderSettings:
-    """A class with a field that had another name."""
+    """A class whose field has a former name."""
 
     today: TodaySettings = TodaySettings()
 
@@ -55,8 +55,8 @@ def test_a_nested_default_of_a_nested_default_is_made_by_gin():
     assert load("ImageTower.size = 32").objective == SiglipSettings(image_tower=ImageTowerSettings(size=32))
 
 
-def test_a_nested_default_keeps_what_differs_from_its_class():
-    """UrlListSource reads tab-separated files; a binding of CsvSource changes what it names, and nothing else."""
+def test_a_nested_default_keeps_its_own_values():
+    """UrlListSource reads tab-separated files; a binding of CsvSource changes the bound field only."""
     (made,) = configuration.load([], ["CsvSource.header = ('caption', 'url', 'id')"], [UrlListSource])
     assert made.rows == dataclasses.replace(UrlListSource().rows, header=("caption", "url", "id"))
 
@@ -92,7 +92,7 @@ def test_bindings_make_nested_settings():
     assert made.objective == SiglipSettings(image_tower=ImageTowerSettings(size=32))
 
 
-def test_resolved_text_makes_the_same_settings_again():
+def test_resolved_text_makes_equal_settings():
     made = load("Training.objective = @Siglip()", "W = 300", "Training.steps = %W", "Siglip.logit_bias = -2.71")
     text = configuration.to_gin(made)
     assert configuration.parse(text, TrainingSettings) == made
@@ -101,7 +101,7 @@ def test_resolved_text_makes_the_same_settings_again():
     assert "Siglip.logit_bias = -2.71" in text
 
 
-def test_settings_themselves_know_nothing_of_gin():
+def test_settings_made_without_gin_ignore_its_bindings():
     load("Training.steps = 700")
     assert TrainingSettings().steps == 1000
 
@@ -122,7 +122,7 @@ def test_settings_themselves_know_nothing_of_gin():
         ("include 'no.gin'", "no.gin"),
     ],
 )
-def test_what_cannot_be_used_is_an_error(binding, message):
+def test_unusable_binding_is_an_error(binding, message):
     with pytest.raises(configuration.ConfigurationError, match=message):
         load(binding)
     assert load().steps == 1000  # and leaves nothing behind
@@ -143,8 +143,8 @@ def test_missing_file_is_named():
         load(files=("no/such.gin",))
 
 
-def test_nested_includes_are_relative_to_the_file_that_has_them(tmp_path, monkeypatch):
-    """A user's own file, outside the project, includes a file of the project, which has includes of its own."""
+def test_nested_includes_are_relative_to_the_including_file(tmp_path, monkeypatch):
+    """A user's file, outside the project, includes a file of the project, which includes others."""
     (tmp_path / "project" / "parts").mkdir(parents=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "project" / "parts" / "steps.gin").write_text("include 'seed.gin'\nTraining.steps = 500\n")
@@ -166,7 +166,7 @@ def test_an_error_names_the_included_file(tmp_path):
         load(files=(str(tmp_path / "main.gin"),))
 
 
-def test_includes_are_relative_to_the_file(tmp_path, monkeypatch):
+def test_includes_are_relative_to_the_including_file(tmp_path, monkeypatch):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "steps.gin").write_text("Training.steps = 500\n")
     (tmp_path / "main.gin").write_text("include 'parts/steps.gin'\nTraining.seed = 3\n")
@@ -175,7 +175,7 @@ def test_includes_are_relative_to_the_file(tmp_path, monkeypatch):
     assert (made.steps, made.seed) == (500, 4)
 
 
-def test_a_later_file_may_replace_what_an_earlier_one_refers_to(tmp_path):
+def test_a_later_file_may_replace_a_class_of_an_earlier_file(tmp_path):
     (tmp_path / "first.gin").write_text("Training.optimizer = @AdamW()\nAdamW.beta_2 = 0.9\n")
     (tmp_path / "second.gin").write_text("Training.optimizer = @Lion()\nLion.beta_2 = 0.8\n")
     files = tuple(str(tmp_path / f"{name}.gin") for name in ("first", "second"))

@@ -161,7 +161,9 @@ def test_a_checkpoint_of_another_model_is_refused_with_names_and_shapes(vocabula
     fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5))
     tower = dataclasses.replace(OBJECTIVE.text_tower, mlp_dim=96)
     other = dataclasses.replace(CONFIG, objective=dataclasses.replace(OBJECTIVE, text_tower=tower))
-    with pytest.raises(CheckpointError, match=r"mlp/expand/bias is \[64\] there and \[96\] here.*and \d+ more"):
+    with pytest.raises(
+        CheckpointError, match=r"mlp/expand/bias is \[64\] in the checkpoint and \[96\] in the model.*and \d+ more"
+    ):
         fit(vocabulary, shards, tmp_path, other)
 
 

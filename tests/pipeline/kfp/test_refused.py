@@ -10,13 +10,13 @@ from tests.pipeline.kfp import compiled
 
 ON_TPUS = [
     ("Vertex.machine = 'ct5lp-hightpu-9t'", r"Vertex.machine is 'ct5lp-hightpu-9t', but must be a machine with TPUs"),
-    ("Vertex.topology = '3x3'", r"Vertex.topology is '3x3', but must be one that ct5lp-hightpu-8t makes up: 2x4;"),
+    ("Vertex.topology = '3x3'", r"Vertex.topology is '3x3', but must be a slice that ct5lp-hightpu-8t forms: 2x4;"),
     ("Vertex.machine = 'ct5lp-hightpu-4t'", r"a slice of one ct5lp-hightpu-4t, and not of 2, .*use one of ct5lp-"),
     ("Vertex.machine = 'ct4p-hightpu-4t'", r"Vertex.machine is 'ct4p-hightpu-4t', but must be a machine with TPUs"),
     ("Runtime.strategy = 'mirrored'", r"Runtime.strategy is 'mirrored', but must be 'tpu' for ct5lp-hightpu-8t 2x4"),
     ("Vertex.root = '/data'", r"Vertex.root is '/data', but must be 'gs://', a bucket and a folder"),
     ("Vertex.image = 'siglip:latest'", r"Vertex.image is 'siglip:latest', but must be an image with a tag other"),
-    ("Vertex.gpus = 2", r"Vertex.gpus is 2, but must be above 0 where Vertex.gpu names a kind"),
+    ("Vertex.gpus = 2", r"Vertex.gpus is 2, but must be above 0 if Vertex.gpu names a kind"),
     ("Vocabulary.path = 'spiece.model'", r"Vocabulary.path is 'spiece.model', but must be in a bucket: pods do"),
     ("Pipeline.beam_args = ('--setup_file=./setup.py',)", r"--setup_file=./setup.py', but must be without files of"),
     ("Vertex.machine = 'n1-standard-8'", r"a machine with TPUs: ct5lp-hightpu-1t 1x1, ct5lp-hightpu-4t 2x2, ct5lp-"),
@@ -28,7 +28,7 @@ ON_TPUS = [
 ]  # fmt: skip
 ON_GPUS = [
     ("Vertex.gpu = 'NVIDIA_L4'", r"Vertex.gpu is 'NVIDIA_L4', but must be 'NVIDIA_TESLA_A100', which a2-high"),
-    ("Vertex.gpus = 7", r"Vertex.gpus is 7, but must be 2, which a2-highgpu-2g has; correct them, or the machine"),
+    ("Vertex.gpus = 7", r"gpus is 7, but must be 2, which a2-highgpu-2g has; correct it, or change Vertex.machine"),
     ("Vertex.machine = 'a2-highgpu-3g'", r"Vertex.machine is 'a2-highgpu-3g', but must be one of a2-highgpu-1g, a2-"),
     ("Vertex.machine = 'g2-standard-24'", r"Vertex.gpu is 'NVIDIA_TESLA_A100', but must be 'NVIDIA_L4', which g2-stan"),
 ]  # fmt: skip
@@ -55,7 +55,7 @@ def test_kubeflow_machine_without_tpus_is_refused():
     filled = {"root": "gs://b/s", "image": "r/i:1", "host": "http://h"}
     with pytest.raises(ValueError, match=r"Kubeflow.machine is 'n1-standard-8', but must be a machine with TPUs: ct"):
         KubeflowSettings(**filled, machine="n1-standard-8")
-    with pytest.raises(ValueError, match=r"Kubeflow.machine is 'g2-standard-24', but must be '' for GPUs; remove it"):
+    with pytest.raises(ValueError, match=r"Kubeflow.machine is 'g2-standard-24', but must be '' with GPUs; remove it"):
         KubeflowSettings(**filled, machine="g2-standard-24", gpu="nvidia-l4", gpus=2)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation sets, rules and label sets from gin, and what is refused before anything runs."""
+"""Evaluation sets, rules and label sets from gin; the pipeline refuses unusable ones before anything runs."""
 
 import pytest
 
@@ -15,12 +15,12 @@ def load(*files: str, bindings: tuple[str, ...] = ()) -> PipelineSettings:
     return configuration.load([QUICKSTART, *files], bindings, [PipelineSettings])[0]
 
 
-def test_sets_of_shipped_files_come_through_and_back_through_the_resolved_text():
+def test_resolved_text_keeps_the_sets_of_shipped_files():
     coco = load(str(ROOT / "gin/evaluation/coco.gin"))
     assert [one.name for one in coco.all_evaluation_sets] == ["eval", "coco"]
     food101 = load(str(ROOT / "gin/evaluation/food101.gin"))
     (one,) = food101.evaluation_sets
-    assert len(set(one.templates)) == 81  # CLIP's 80, and the class by itself
+    assert len(set(one.templates)) == 81  # CLIP's 80, and the bare class
     assert all(template.count("{}") == 1 for template in one.templates)
     for settings in (load(), coco, food101):
         text = configuration.to_gin(settings)
@@ -28,7 +28,7 @@ def test_sets_of_shipped_files_come_through_and_back_through_the_resolved_text()
     assert "evaluation_sets_0/EvaluationSet.name = 'all_names'" in configuration.to_gin(load())
 
 
-def test_what_is_set_for_all_scopes_is_used():
+def test_binding_without_scope_holds_for_all_scopes():
     settings = load(bindings=("EvaluationSet.retrieval = False",))
     assert not settings.evaluation_sets[0].retrieval
     with pytest.raises(
@@ -42,22 +42,25 @@ def test_what_is_set_for_all_scopes_is_used():
     [
         ("Gate.min_value = {'recall': 0.1}", "'recall' is no metric; use one of image_to_text_recall_at_1"),
         ("Gate.min_value = {'coco/zero_shot_accuracy': 0.1}", "the set is 'coco', but must be one of all_names, eval"),
-        ("Gate.max_drop = {'zero_shot_accuracy by key': 0.1}", "'key' is no feature to slice by"),
-        ("Gate.min_value = {'zero_shot_accuracy': 30}", r"is 30, but must be in \[0, 1\]; metrics are shares"),
+        ("Gate.max_drop = {'zero_shot_accuracy by key': 0.1}", "'key' is no slice key"),
+        ("Gate.min_value = {'zero_shot_accuracy': 30}", r"is 30, but must be in \[0, 1\]; set a share"),
         ("Gate.confidence = 95", "Gate.confidence is 95.0, but must be above 0 and below 1"),
-        ("all_names/EvaluationSet.name = 'eval'\nall_names/EvaluationSet.examples = 'x'", "for the own eval split"),
-        ("all_names/EvaluationSet.templates = ('photo',)", "'photo', but must be a text with {} where the label goes"),
+        (
+            "all_names/EvaluationSet.name = 'eval'\nall_names/EvaluationSet.examples = 'x'",
+            "is the pipeline's own eval split",
+        ),
+        ("all_names/EvaluationSet.templates = ('photo',)", "'photo', but must be a text with {} in place of the label"),
         ("food/LabelSet.name = 'eval'", r"names of evaluation and label sets is \['eval', 'all_names', 'eval'\]"),
-        ("food/LabelSet.labels = ('pizza', 'pizza')", "LabelSet.labels is .* but must be texts, each of them once"),
+        ("food/LabelSet.labels = ('pizza', 'pizza')", "LabelSet.labels is .* but must be different texts"),
         ("Packaging.weights = 'int4'", "'int4', but must be one of float32, bfloat16, int8"),
     ],
 )
-def test_what_means_nothing_is_refused(binding, message):
+def test_unusable_value_is_refused(binding, message):
     with pytest.raises(configuration.ConfigurationError, match=message):
         load(bindings=(binding,))
 
 
-def test_a_missing_set_is_told_before_anything_runs():
+def test_missing_set_is_reported_before_anything_runs():
     settings = load(bindings=("all_names/EvaluationSet.examples = '/nothing/here'",))
     with pytest.raises(ValueError, match="EvaluationSet 'all_names': no shard matches /nothing/here"):
         pins.require_evaluation_sets(settings)

@@ -1,4 +1,4 @@
-"""Every setting can be set through gin on top of gin/quickstart.gin, and arrives; so can all that the docs name."""
+"""Gin can set every setting, and every setting that the docs name, on top of gin/quickstart.gin."""
 
 import ast
 import dataclasses
@@ -18,7 +18,7 @@ QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 CLASSES = {name: cls for cls, name in DECLARED.items() if not cls.__module__.startswith("tests.")}
 OF_COMPONENTS = {"Layout", "EvaluationSuite", "Embedding"}
-"""Classes that carry settings to components; no user sets them."""
+"""Classes that the pipeline fills in for components; users do not set them."""
 SPANS = sorted(
     {
         span
@@ -28,7 +28,7 @@ SPANS = sorted(
     }
 )
 
-# Values of fields whose rules do not take a changed default.
+# Values for fields whose rules refuse the value that `changed` would derive from the default.
 VALUES = {
     "Pipeline.name": "'other'",
     "Pipeline.warm_start": "True",
@@ -95,7 +95,7 @@ for platform, gpu in (("Vertex", "NVIDIA_TESLA_A100"), ("Kubeflow", "nvidia-l4")
         f"{platform}.gpus": "2",
     }
 
-# Further lines without which a rule refuses the value.
+# Further bindings that a rule asks for.
 MORE = {
     "Augmenter": ["Augmenter.templates = ('a {}',)"],
     "LabelSet": ["Packaging.label_sets = (@LabelSet(),)", "LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
@@ -133,7 +133,7 @@ def load(name: str, *bindings: str) -> list:
 
 
 def switched_on(name: str, *bindings: str) -> list:
-    """Loads the bindings with the lines that the error asks for, if there is one."""
+    """Loads the bindings, and adds the lines that the errors ask for."""
     lines: list[str] = []
     while True:
         try:
@@ -188,11 +188,11 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{name}.{field.name}" for name, field in FIELDS])
-def test_each_setting_is_set_through_gin_and_arrives(name, field):
+def test_gin_sets_each_setting(name, field):
     label = f"{name}.{field.name}"
     kind = typing.get_type_hints(CLASSES[name])[field.name]
     members = [one for one in (*typing.get_args(kind), kind) if one in DECLARED or getattr(one, "_is_protocol", False)]
-    if members and label not in VALUES:  # an optional part, or a tuple of parts
+    if members and label not in VALUES:  # optional settings, or a tuple of settings
         part = "JsonlSource" if getattr(members[0], "_is_protocol", False) else DECLARED[members[0]]
         value = f"(@{part}(),)" if typing.get_origin(kind) is tuple else f"@{part}()"
         more = [*MORE.get(label, []), *MORE.get(part, [])]
@@ -214,14 +214,14 @@ def test_control_a_field_that_does_not_exist_is_refused():
         load("Checkpoint", "Checkpoint.evry = 10")
 
 
-def test_an_optional_part_that_is_not_switched_on_names_the_line():
+def test_error_of_an_unused_class_names_the_line_that_uses_it():
     bindings = ["Pipeline.deduper = None", "Deduper.image_distance = 3"]
     with pytest.raises(configuration.ConfigurationError, match=r"or add Pipeline.deduper = @Deduper\(\)"):
         configuration.load([str(ROOT / "gin" / "own_data.gin")], [bindings[1]], [PipelineSettings])
 
 
 @pytest.mark.parametrize("span", SPANS)
-def test_what_the_docs_name_exists_and_can_be_set(span):
+def test_each_setting_that_the_docs_name_can_be_set(span):
     name, field = span.split(" = ")[0].split(".")
     assert field in {one.name for one in dataclasses.fields(CLASSES[name])}, f"{name} has no field {field}"
     if " = " in span and "..." not in span and not re.search(r" = [A-Z]$", span):  # M stands for a number
