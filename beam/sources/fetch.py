@@ -30,7 +30,7 @@ class FetchError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Client:
+class HttpClient:
     """Fetches one picture at a time.
 
     Attributes:

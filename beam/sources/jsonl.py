@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from beam.sources import files
+from beam.sources import compressed
 from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
@@ -23,7 +23,7 @@ class JsonlSource(RowSource):
     spread: ClassVar[bool] = True
 
     def raw_rows(self, split: str) -> Iterator[RawRow]:
-        with files.opened(split) as file:
+        with compressed.opened(split) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield RawRow(split, number, line)

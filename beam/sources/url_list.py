@@ -99,7 +99,7 @@ def _with_host(row: RawRow | Rejected, rows: RowSource) -> tuple[str, RawRow | R
 class _FetchRows(beam.DoFn):
     def __init__(self, source: UrlListSource) -> None:
         self._source = source
-        self._client = fetch.Client(
+        self._client = fetch.HttpClient(
             source.retries, source.timeout, source.max_bytes, source.user_agent, tuple(source.refuse)
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from beam.records import Rejected
-from beam.sources import files
+from beam.sources import compressed
 from beam.sources.columns import MAX_IMAGE_BYTES, InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
@@ -32,7 +32,7 @@ class WebDatasetSource(RowSource):
 
     def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
         key, sample = "", dict[str, bytes]()
-        with files.opened(split) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+        with compressed.opened(split) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
             try:
                 for member in tar:
                     if not member.isfile():

@@ -58,7 +58,7 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkp
     Raises:
       PretrainedError: the file is damaged, holds pickles, or is not a SigLIP model; the message names the tensor.
     """
-    file = npz.Reader(path)
+    file = npz.NpzFile(path)
     prefix = "params/" if any(name.startswith("params/") for name in file.shapes) else ""
     stacked: dict[str, tuple[str, int | None]] = {}  # {name with blocks apart: (name in the file, index in the stack)}
     for name, shape in file.shapes.items():

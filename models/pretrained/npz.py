@@ -14,7 +14,7 @@ from models.pretrained.layout import Shapes
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
-class Reader:
+class NpzFile:
     """An open .npz.
 
     Attributes:
