@@ -79,7 +79,10 @@ def test_precomputed_embeddings_give_the_same_losses_as_a_tower_in_the_step():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objective": LOCKED}, r"Pretrained.parts is \(\), but must be with image_tower, which Siglit never trains"),
+        (
+            {"objective": LOCKED},
+            r"Pretrained.parts is \(\), but must be with image_tower, because Siglit never trains it",
+        ),
         (
             {"objective": dataclasses.replace(LOCKED, precomputed=True), "pretrained": PRETRAINED},
             r"Training.augmentation is .*, but must be off, because embeddings are of whole pictures; "
