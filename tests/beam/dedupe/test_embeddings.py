@@ -95,7 +95,7 @@ def test_pin_takes_the_newest_model_and_errors_name_a_missing_one(settings):
 
 @pytest.mark.parametrize("fields", [{"embedding_similarity": 0.9}, {"embedding_model": "x"}])
 def test_embedding_model_and_similarity_must_be_set_together(fields):
-    with pytest.raises(ValueError, match=r"Deduper.embedding_model is '.*', but must be a SavedModel's folder where"):
+    with pytest.raises(ValueError, match=r"Deduper.embedding_model is '.*', but must be a SavedModel's folder if"):
         dedupe.DeduperSettings(**fields)
 
 

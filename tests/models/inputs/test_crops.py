@@ -82,7 +82,10 @@ def test_shrinking_is_antialiased():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"min_area": 0.5, "min_crop": 0.5}, r"min_area is 0.5, but must be 1 where min_crop or max_crop is set"),
+        (
+            {"min_area": 0.5, "min_crop": 0.5},
+            r"min_area is 0.5, but must be 1 if Augmentation.min_crop or max_crop is not 1",
+        ),
         ({"min_area": 0.0}, "min_area"),
         ({"max_aspect": 0.5}, "max_aspect is 0.5, but must be 1 or more"),
         ({"rand_augment_magnitude": 11.0}, r"rand_augment_magnitude is 11.0, but must be in \[0, 10\]"),
