@@ -12,7 +12,9 @@ from tests.pipeline.conftest import Project
 def test_warm_start_and_another_start_exclude_each_other():
     with pytest.raises(ValueError, match=r"Pipeline.warm_start is True, but must be False if Training.pretrained"):
         PipelineSettings(warm_start=True, vocabulary=VocabularySettings(path="x.model"))
-    with pytest.raises(ValueError, match=r"Packaging.weights is .int8., but must be .float32. where"):
+    with pytest.raises(
+        ValueError, match=r"Packaging.weights is .int8., but must be .float32. with Pipeline.warm_start"
+    ):
         PipelineSettings(warm_start=True, packaging=PackagingSettings(weights="int8"))
 
 
