@@ -1,115 +1,27 @@
 """Shows a data set: `python -m pipeline.inspect output/data` prints counts and draws a contact sheet."""
 
-import hashlib
-import itertools
-import json
-import os
-import sys
-import textwrap
-from collections.abc import Iterator
-from typing import Any
-
-import tensorflow as tf
 from absl import app, flags
-from PIL import Image, ImageDraw, ImageFont
 
-from beam import reader
-from beam.image_codec import on_white
-from beam.records import ImageText
-from beam.store import MANIFEST_FILE
-from models import files
+from pipeline.console import command_line, terminal
 
 _ROWS = flags.DEFINE_integer("pictures", 40, "Pictures on the contact sheet.", lower_bound=1)
 _VERIFY = flags.DEFINE_boolean("verify", False, "Compare every shard with its checksum in the manifest.")
-SHEET_FILE = "contact_sheet.png"
-_COLUMNS, _SIDE, _LINES, _LINE, _GAP = 8, 160, 3, 15, 8
 
 
+@command_line.errors_as_lines()
 def main(argv: list[str]) -> None:
     """Prints the counts, draws the contact sheet, and prints its path."""
     if len(argv) != 2:
         raise app.UsageError(
             f"got {len(argv) - 1} arguments; name one folder that python -m pipeline.build has written"
         )
-    try:
-        print(run(argv[1], _ROWS.value, _VERIFY.value))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    terminal.quiet_terminal()
+    from pipeline.drawing import contact_sheet  # loads TensorFlow and Beam, whose warnings must not show
+
+    print(contact_sheet.run(argv[1], _ROWS.value, _VERIFY.value))
 
 
-def run(folder: str, pictures: int, verify: bool = False) -> str:
-    """Draws the contact sheet; returns the text to print.
-
-    Raises:
-      ValueError: the folder holds no data set, or a shard does not have the checksum of the manifest.
-    """
-    path = os.path.join(folder, MANIFEST_FILE)
-    if not tf.io.gfile.exists(path):
-        raise ValueError(f"{folder} has no {MANIFEST_FILE}; name a folder that python -m pipeline.build has written")
-    with tf.io.gfile.GFile(path) as file:
-        manifest = json.load(file)
-    if verify:
-        _verify(folder, manifest)
-    sheet = os.path.join(folder, SHEET_FILE)
-    drawn = _contact_sheet(_some_rows(folder, manifest, pictures))
-    with files.WholeFile(sheet) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
-        drawn.save(file, "PNG")
-    checked = "every shard has its checksum; " if verify else ""
-    return "\n".join([*_table(manifest), f"Inspected {folder}: {checked}pictures and captions are in {sheet}"])
-
-
-def _table(manifest: dict[str, Any]) -> Iterator[str]:
-    yield f"{manifest['read']:>12,}  rows read"
-    for reason, rows in sorted(manifest["dropped"].items(), key=lambda item: -item[1]):
-        yield f"{-rows:>12,}  {reason}"
-    yield f"{manifest['written']:>12,}  rows written"
-    for reason, captions in manifest["captions_removed"].items():
-        yield f"{-captions:>12,}  captions of rows that have others: {reason}"
-    for split, rows in manifest["splits"].items():
-        shards = [shard for shard in manifest["shards"] if shard["split"] == split]
-        size = sum(shard["bytes"] for shard in shards)
-        yield f"{rows:>12,}  {split}: {len(shards)} shards, {size / 1e6:,.1f} MB"
-
-
-def _verify(folder: str, manifest: dict[str, Any]) -> None:
-    for shard in manifest["shards"]:
-        path = os.path.join(folder, shard["file"])
-        with tf.io.gfile.GFile(path, "rb") as file:
-            found = hashlib.sha256(file.read()).hexdigest()
-        if found != shard["sha256"]:
-            raise ValueError(f"{path} has the checksum {found}, not {shard['sha256']}; build the data set again")
-
-
-def _some_rows(folder: str, manifest: dict[str, Any], count: int) -> Iterator[ImageText]:
-    """The first rows of the shards, which are a random sample: rows lie in the order of a hash."""
-    paths = (os.path.join(folder, shard["file"]) for shard in manifest["shards"])
-    return itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), count)
-
-
-def _contact_sheet(rows: Iterator[ImageText]) -> Image.Image:
-    cells = [_cell(row.image, row.caption) for row in rows]
-    width, height = _SIDE + _GAP, _SIDE + _LINES * _LINE + _GAP
-    lines = -(-len(cells) // _COLUMNS)
-    sheet = Image.new("RGB", (_COLUMNS * width + _GAP, max(lines, 1) * height + _GAP), "white")
-    for number, cell in enumerate(cells):
-        sheet.paste(cell, (_GAP + number % _COLUMNS * width, _GAP + number // _COLUMNS * height))
-    return sheet
-
-
-def _cell(image: bytes, caption: str) -> Image.Image:
-    cell = Image.new("RGB", (_SIDE, _SIDE + _LINES * _LINE), "white")
-    picture = on_white(image)
-    picture.thumbnail((_SIDE, _SIDE))
-    cell.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
-    wrapped = textwrap.wrap(caption, 26, max_lines=_LINES, placeholder="...")
-    ImageDraw.Draw(cell).multiline_text((0, _SIDE + 1), "\n".join(wrapped), "black", ImageFont.load_default(11))
-    return cell
-
-
-def console() -> None:
-    """Entry of the console script."""
-    app.run(main)
-
+console = command_line.script(main)
 
 if __name__ == "__main__":
     console()

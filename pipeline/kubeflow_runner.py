@@ -1,8 +1,6 @@
 """Compiles the pipeline for Kubeflow Pipelines 2 and submits it.
 
 `python -m pipeline.kubeflow_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/kubeflow.gin`
-
-Functions import what is slow to load, so that the command checks its flags first.
 """
 
 from collections.abc import Mapping

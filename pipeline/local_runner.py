@@ -1,7 +1,4 @@
-"""Runs the whole pipeline on this machine: `python -m pipeline.local_runner --gin_file=gin/quickstart.gin`.
-
-Functions import what is slow to load, so that the command checks its flags first.
-"""
+"""Runs the whole pipeline on this machine: `python -m pipeline.local_runner --gin_file=gin/quickstart.gin`."""
 
 import json
 import os

@@ -1,8 +1,6 @@
 """Compiles the pipeline for Vertex AI Pipelines and submits it.
 
 `python -m pipeline.vertex_runner compile --gin_file=gin/quickstart.gin --gin_file=gin/platform/vertex.gin`
-
-Functions import what is slow to load, so that the command checks its flags first.
 """
 
 import json

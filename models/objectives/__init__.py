@@ -1,4 +1,4 @@
-"""Training objectives: the one extension point.
+"""Training objectives.
 
 A new objective is a settings class (models/settings/objectives.py), a class that implements `Objective` (objective.py),
 and a call of `register`, below or in your own code.

@@ -17,11 +17,12 @@ from typing import IO, Any, TypeVar
 
 import gin
 from gin import config as gin_config
-from models.settings import unused
+from models.settings import messages, unused
 from models.settings.checks import DECLARED, RENAMED
 
 Settings = TypeVar("Settings")
 _registered: set[type] = set()
+_being_read: list[str] = []  # gin files, the outer one first
 
 
 class ConfigurationError(ValueError):
@@ -34,7 +35,7 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
     gin looks for an included file in the folder of the file that includes it, and then in the working directory. If
     the default of a field is a settings instance, gin makes the value of that field, so bindings of its class need no
     `= @Class()`. A later file or binding may replace the class that an earlier file refers to, such as the optimiser;
-    `load` then ignores the bindings of the replaced class.
+    `load` then ignores what files have bound of the replaced class; a binding of the command line must be used.
 
     Args:
       files: paths of gin files; later ones win.
@@ -63,8 +64,7 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
     except ConfigurationError:
         raise
     except (ValueError, TypeError, AttributeError, SyntaxError, OSError, RuntimeError) as error:
-        message = re.sub(r" \(<function \w+ at \w+>\)", "", str(error))  # of `_maker`
-        raise ConfigurationError(f"gin: {message}") from error
+        raise ConfigurationError(f"gin: {messages.readable(str(error))}") from error
     finally:
         gin_config._FILE_READERS[:] = readers
         gin.clear_config()
@@ -138,14 +138,18 @@ def _make_default(default: Any) -> Any:
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[IO[str]]:
     """Opens a gin file. While gin reads it, gin looks for included files in its folder first."""
-    usual = gin_config._LOCATION_PREFIXES
+    usual, path = gin_config._LOCATION_PREFIXES, os.path.abspath(path)
+    if path in _being_read:
+        raise ConfigurationError(f"{' includes '.join([*_being_read, path])}; remove one of these includes")
     with open(path, encoding="utf-8") as file:
         text = io.StringIO(_with_current_names(file.read(), path))
     text.name = path  # gin's errors name the file by it
-    gin_config._LOCATION_PREFIXES = [os.path.dirname(os.path.abspath(path)), ""]
+    gin_config._LOCATION_PREFIXES = [os.path.dirname(path), ""]
+    _being_read.append(path)
     try:
         yield text
     finally:
+        _being_read.pop()
         gin_config._LOCATION_PREFIXES = usual
 
 

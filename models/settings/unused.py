@@ -55,15 +55,15 @@ def refuse(made: Iterable[Any], of_files: dict[Binding, Any], replaced: set[tupl
 
     Args:
       made: instances that gin has made from all bindings.
-      of_files: bindings of the gin files, without those of the command line. Among them, classes in MAY_BE_UNUSED may
-        have unused ones.
-      replaced: (scope, selector) of classes that a later file or binding has replaced; their bindings may be unused.
+      of_files: bindings of the gin files, without those of the command line. Some of them may be unused: those of
+        classes in MAY_BE_UNUSED, and those of `replaced`.
+      replaced: (scope, selector) of classes that a later file or binding has replaced.
     """
     optional = {selector(cls) for cls in MAY_BE_UNUSED}
     for binding, value in bound().items():
         scope, name, parameter = binding
-        in_file = name in optional and binding in of_files and of_files[binding] is value
-        if in_file or (scope, name) in replaced or _is_used(binding):
+        in_file = binding in of_files and of_files[binding] is value
+        if (in_file and (name in optional or (scope, name) in replaced)) or _is_used(binding):
             continue
         short = f"{scope}/" if scope else ""
         shown = short.rstrip("/") if name == "gin.macro" else f"{short}{name.split('.')[-1]}.{parameter}"

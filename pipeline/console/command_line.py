@@ -16,6 +16,10 @@ def script(main: Callable[[list[str]], None], *required: str) -> Callable[[], No
 
 def _run(main: Callable[[list[str]], None], required: Sequence[str]) -> None:
     flags.mark_flags_as_required(required)
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        if module.startswith("pipeline."):  # --help lists these as well, not only those of the command's own file
+            for flag in defined:
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(main)
 
 

@@ -1,7 +1,4 @@
-"""Serves the page: `python -m pipeline.demo --model_dir output/quickstart/serving --images FOLDER`.
-
-Functions import what is slow to load, so that the command checks its flags first.
-"""
+"""Serves the page: `python -m pipeline.demo --model_dir output/quickstart/serving --images FOLDER`."""
 
 import logging
 import os

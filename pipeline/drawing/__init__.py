@@ -1,1 +1,1 @@
-"""The picture of the DAG: `graph` reads it from a TFX pipeline, `layout` places it, `svg` draws it."""
+"""Pictures: of the DAG (`graph` reads it, `layout` places it, `svg` draws it), and of a data set (`contact_sheet`)."""

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from beam import spool
 from models import features
 from pipeline import build as command
-from pipeline import inspect
+from pipeline.drawing import contact_sheet
 from tests.beam import stored
 from tests.beam.sources.test_sources import add
 from tests.pictures import draw_shape, encode, shape_pairs
@@ -114,7 +114,7 @@ def test_command_prints_the_counts_and_the_next_command(tmp_path):
 
     with pytest.raises(ValueError, match="holds a data set already; name another folder, or remove it"):
         command.run(TARS, [path], str(built))
-    shown = inspect.run(str(built), pictures=5, verify=True).splitlines()
+    shown = contact_sheet.run(str(built), pictures=5, verify=True).splitlines()
     assert "          61  rows written" in shown
     assert shown[-1].endswith(f"pictures and captions are in {built}/contact_sheet.png")
 
@@ -145,18 +145,18 @@ def test_inspect_draws_the_pictures_and_finds_a_changed_shard(tmp_path):
     path = write_tars(tmp_path, pairs, 1)
     built = tmp_path / "built"
     manifest = command.run(TARS, [path, NO_LIMIT], str(built))
-    inspect.run(str(built), pictures=5, verify=True)
-    sheet = Image.open(built / inspect.SHEET_FILE).convert("RGB")
+    contact_sheet.run(str(built), pictures=5, verify=True)
+    sheet = Image.open(built / contact_sheet.SHEET_FILE).convert("RGB")
     reds = sum(count for count, (red, green, blue) in sheet.getcolors(1 << 24) if red > 180 and green < 60)
-    inspect.run(str(built), pictures=10)
-    more = Image.open(built / inspect.SHEET_FILE).convert("RGB")
+    contact_sheet.run(str(built), pictures=10)
+    more = Image.open(built / contact_sheet.SHEET_FILE).convert("RGB")
     assert sum(n for n, (r, g, b) in more.getcolors(1 << 24) if r > 180 and g < 60) == 2 * reds > 0
     shard = built / manifest["shards"][0]["file"]
     shard.write_bytes(shard.read_bytes() + b"x")
     with pytest.raises(ValueError, match=r"has the checksum .* build the data set again"):
-        inspect.run(str(built), pictures=5, verify=True)
+        contact_sheet.run(str(built), pictures=5, verify=True)
     with pytest.raises(ValueError, match=r"has no manifest.json; name a folder that python -m pipeline.build has"):
-        inspect.run(str(tmp_path), pictures=5)
+        contact_sheet.run(str(tmp_path), pictures=5)
 
 
 def test_all_parts_that_gin_switches_on_run_and_finished_parts_are_kept(tmp_path, capsys):

@@ -109,8 +109,14 @@ def test_settings_made_without_gin_ignore_its_bindings():
 @pytest.mark.parametrize(
     ("binding", "message"),
     [
-        ("Training.stepz = 3", "doesn't have a parameter named 'stepz'"),
-        ("Trainer.steps = 3", "No configurable matching 'Trainer'"),
+        ("Training.stepz = 3", r"(?s)doesn't have a parameter named 'stepz'.*Did you mean steps"),
+        (
+            "Training.xyzzy = 3",
+            r"(?s)'xyzzy'.*The fields of Training that this command knows: augmentation",
+        ),
+        ("Trainer.steps = 3", r"(?s)No configurable matching 'Trainer'.*Did you mean .*Training"),
+        ("Training.optimizer = @AdamW", r"Training.optimizer is @AdamW, without \(\), but must be of type Optimizer"),
+        ("Pretrained.path = x.npz", "put a text in quotes"),
         ("Softmax.logit_scale = 3.0", r"Softmax.logit_scale is set, but .*, or add Training.objective = @Softmax\(\)"),
         ("Pretrained.path = 'x'", r"Pretrained.path is set, but .*, or add Training.pretrained = @Pretrained\(\)"),
         ("eval/Training.steps = 3", "eval/Training.steps is set, but nothing uses it"),
@@ -159,6 +165,14 @@ def test_nested_includes_are_relative_to_the_including_file(tmp_path, monkeypatc
     assert (made.steps, made.seed, made.batch_size) == (500, 5, 8)
 
 
+def test_a_cycle_of_includes_is_one_error(tmp_path):
+    (tmp_path / "a.gin").write_text("include 'b.gin'\n")
+    (tmp_path / "b.gin").write_text("include 'a.gin'\n")
+    with pytest.raises(configuration.ConfigurationError, match=r"a\.gin includes .*b\.gin includes .*a\.gin"):
+        load(files=(str(tmp_path / "a.gin"),))
+    assert load().steps == 1000
+
+
 def test_an_error_names_the_included_file(tmp_path):
     (tmp_path / "part.gin").write_text("Training.stepz = 5\n")
     (tmp_path / "main.gin").write_text("include 'part.gin'\n")
@@ -186,3 +200,5 @@ def test_a_later_file_may_replace_a_class_of_an_earlier_file(tmp_path):
         load(files=(str(tmp_path / "stray.gin"),))
     with pytest.raises(configuration.ConfigurationError, match=r"Adafactor.beta_1 is set, but nothing uses it"):
         load("Adafactor.beta_1 = 0.9", files=files)
+    with pytest.raises(configuration.ConfigurationError, match=r"AdamW.beta_2 is set, but nothing uses it"):
+        load("AdamW.beta_2 = 0.8", files=files)  # on the command line, nothing is ignored
