@@ -162,7 +162,7 @@ def test_split_is_a_function_of_key_and_salt():
     assert 0.78 < shares.count("train") / len(keys) < 0.82
     reordered = writer.Layout(dict(reversed(LAYOUT.splits.items())), LAYOUT.shards, LAYOUT.salt)
     assert [reordered.split_of(key) for key in keys] == shares
-    with pytest.raises(ValueError, match=r"train is 0\.8, but shares and shards must be whole numbers"):
+    with pytest.raises(ValueError, match=r"Layout.splits is .'train': 0.8, 'eval': 0.2., but must be of type dict"):
         writer.Layout({"train": 0.8, "eval": 0.2}, 1, "x")
     other = writer.Layout(LAYOUT.splits, LAYOUT.shards, salt="other")
     assert [other.split_of(key) for key in keys] != shares

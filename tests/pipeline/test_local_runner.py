@@ -64,7 +64,7 @@ def test_the_report_is_one_self_contained_page(project):
     assert "Siglip.logit_bias = -10.0" in page
     assert "Intervals have a confidence of 90%, and 99.9% for the change in a slice" in page
     assert "This run had 200 steps and the source <code>" in page
-    assert f"&#34;path&#34;: &#34;{project.data}&#34;" in page
+    assert f"path=&#39;{project.data}&#39;" in page
 
 
 def test_unchanged_run_comes_from_cache(project):

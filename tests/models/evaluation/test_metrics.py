@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from components.metrics import eval_config, tfma_metrics
+from components.metrics.settings import GateSettings
 from models.evaluation import calibration, metrics
 from models.evaluation.collector import Collector
 from tests.models.evaluation.outputs import random_outputs
@@ -159,7 +160,7 @@ def test_tfma_combines_candidate_and_baseline_over_bundles():
     outputs = ROWS_OF_PICTURES
     before = {**outputs, "image_embedding": outputs["image_embedding"][:, ::-1]}
     before["class_similarity"] = outputs["class_similarity"][:, ::-1]
-    config = eval_config.create(eval_config.Gate({"zero_shot_accuracy": 0.1}, {}))
+    config = eval_config.create(GateSettings({"zero_shot_accuracy": 0.1}))
     results = {}
     for model in ("candidate", "baseline"):
         (computation,) = tfma_metrics._computations("image_text", (), 0.8, 0.99, config, model)

@@ -76,8 +76,8 @@ def test_parameters_default_to_the_values_of_gin(vertex):
     assert tasks["Trainer"]["inputs"]["parameters"]["steps"] == {"componentInputParameter": "steps"}
     given = tasks["RunReport"]["inputs"]["parameters"]  # it reports the run's own parameters, not gin's
     assert given["steps"] == {"componentInputParameter": "steps"}
-    source = {"producerTask": "InputState", "outputParameterKey": "current_source"}
-    assert given["source"] == {"taskOutputParameter": source}
+    settings = {"producerTask": "InputState", "outputParameterKey": "current_image_text_gen"}
+    assert given["image_text_gen"] == {"taskOutputParameter": settings}
     assert tasks["InputState"]["inputs"]["parameters"]["data"] == {"componentInputParameter": "data"}
 
 
