@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 _COMPACT_AT = 1_000_000
-_EDGE = np.empty([0, 2], np.uint64)
+_EDGE: np.ndarray = np.empty([0, 2], np.uint64)
 
 
 def stars(edges: np.ndarray) -> np.ndarray:

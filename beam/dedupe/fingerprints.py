@@ -172,7 +172,8 @@ def without_border(picture: Image.Image) -> Image.Image:
         columns = np.flatnonzero(off[rows[0] : rows[-1] + 1].mean(axis=0) > _BORDER_NOISE) if len(rows) else rows
         if not len(columns) or 4 * np.ptp(rows) < pixels.shape[0] or 4 * np.ptp(columns) < pixels.shape[1]:
             break
-        top, bottom, left, right = top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
+        top, bottom = top + int(rows[0]), top + int(rows[-1]) + 1
+        left, right = left + int(columns[0]), left + int(columns[-1]) + 1
     if (top, bottom, left, right) == (0, pixels.shape[0], 0, pixels.shape[1]):
         return picture
     left, top, right, bottom = (int(scale * edge) for edge in (left, top, right, bottom))

@@ -160,7 +160,7 @@ def _decode_by_tensorflow(image: bytes, is_jpeg: bool, smaller: bool) -> tf.Tens
 def _contrast(pixels: np.ndarray) -> float:
     """Standard deviation, on white, of the channel that varies most; uint8 [H, W, 1 to 4], alpha in channel 2 or 4."""
     step_y, step_x = (max(1, length // _SAMPLES) for length in pixels.shape[:2])
-    some = pixels[::step_y, ::step_x].astype(np.float64)
+    some: np.ndarray = pixels[::step_y, ::step_x].astype(np.float64)
     if some.shape[-1] in (2, 4):
         alpha = some[..., -1:] / 255
         some = some[..., :-1] * alpha + 255 * (1 - alpha)

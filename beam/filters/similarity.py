@@ -60,7 +60,7 @@ class _Score(beam.DoFn):
 
     def process(self, batch: list[ImageText]) -> Iterator[tuple[ImageText, list[str]]]:
         captions = [(row.caption, *row.more_captions) for row in batch]
-        of_row = np.repeat(np.arange(len(batch)), [len(some) for some in captions])
+        of_row: np.ndarray = np.repeat(np.arange(len(batch)), [len(some) for some in captions])
         images = self._model.embed_images([row.image for row in batch])
         texts = self._model.embed_texts([one for some in captions for one in some])
         cosines = np.sum(images[of_row] * texts, axis=1)

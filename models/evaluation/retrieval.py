@@ -52,7 +52,7 @@ class Pairs:
         for start in range(0, len(self.image), size):
             stop = min(start + size, len(self.image))
             rows = by_picture[starts[start] : starts[stop]]
-            has_caption = np.zeros([stop - start, self.caption.max() + 1], bool)
+            has_caption: np.ndarray = np.zeros([stop - start, self.caption.max() + 1], bool)
             has_caption[self.picture[rows] - start, self.caption[rows]] = True
             yield slice(start, stop), self.image[start:stop] @ self.text.T, has_caption[:, self.caption]
 
@@ -72,14 +72,14 @@ class Ranks:
 
 def ranks(pairs: Pairs, counts: PairCounts | None = None, scale: float = 1.0, bias: float = 0.0) -> Ranks:
     """Ranks in both directions. Adds every pair, with the logit scale * score + bias, to `counts` if it is given."""
-    image_to_text = np.zeros(len(pairs.image), np.int64)
+    image_to_text: np.ndarray = np.zeros(len(pairs.image), np.int64)
     best_picture = np.full(len(pairs.text), -np.inf)
     for pictures, scores, right in pairs.blocks():
         image_to_text[pictures] = rank(scores, right)
         np.maximum(best_picture, np.max(np.where(right, scores, -np.inf), axis=0), out=best_picture)
         if counts is not None:
             counts.add(scale * scores + bias, right)
-    text_to_image = np.zeros(len(pairs.text), np.int64)
+    text_to_image: np.ndarray = np.zeros(len(pairs.text), np.int64)
     for _, scores, right in pairs.blocks():
         text_to_image += np.sum(~right & ~(scores < best_picture - _TIE), axis=0)
     return Ranks(image_to_text, text_to_image)

@@ -114,7 +114,8 @@ def write(checkpoint: Checkpoint, path: str) -> None:
     tensors = exchange.write(pairs, checkpoint.weights)
     require_absent(path)
     with files.WholeFile(path, f"{path}.unfinished") as unfinished, open(unfinished, "wb") as file:
-        np.savez(file, **{f"params/{name}": tensor for name, tensor in tensors.items()})
+        arrays: dict[str, Any] = {f"params/{name}": tensor for name, tensor in tensors.items()}
+        np.savez(file, **arrays)
 
 
 def _pairs(ours: Shapes) -> list[exchange.Pair]:
