@@ -66,7 +66,7 @@ def test_first_run_pushes_a_model_second_runs_from_cache_third_reads_a_new_span(
     # A new span, and fewer steps as a parameter of the run.
     Project(kubeflow.bucket / "data" / "2", shuffle_captions=True)
     third = kubeflow.run(spec, steps=20.0)
-    assert "/data/2/" in third["InputState"].parameters["current_source"]
+    assert "/data/2/" in third["InputState"].parameters["current_image_text_gen"]
     assert not third["ImageTextGen"].cached
     assert "step 20/20" in third["Trainer"].printed
     page = (_path(kubeflow, third["RunReport"].artifacts["report"]) / "report.html").read_text()
