@@ -20,6 +20,7 @@ setup(
         "docker",
         "gin-config>=0.5",
         "ImageHash",
+        "importlib_resources",  # tensorflow-datasets imports it without asking for it
         "jinja2",
         "kubernetes",
         "matplotlib",

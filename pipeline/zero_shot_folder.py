@@ -10,6 +10,7 @@ import tqdm
 
 from components.serving_clients import Client, NoAnswer, Refused
 from models import files
+from pipeline.console import terminal
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 NO_PICTURE = "not a picture in JPEG, PNG, GIF or BMP"
@@ -82,8 +83,9 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
 
 def _as_trained(image: bytes) -> bytes:
     """Returns the picture as the data plane stores it; unchanged if that rejects it: the model then names it."""
-    from beam.filters.pictures import DecodeCheck, PictureSettings  # here, because it takes seconds to load
-    from beam.records import ImageText, Rejected
+    with terminal.native_log_hidden():
+        from beam.filters.pictures import DecodeCheck, PictureSettings  # here, because it takes seconds to load
+        from beam.records import ImageText, Rejected
 
     check = DecodeCheck(PictureSettings(min_side=1))
     outcome = check(ImageText(key="", image=image, caption="", position="", source=""))

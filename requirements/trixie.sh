@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD/.trixie
 
-unmount() { for name in dev proc; do ! mountpoint -q "$root/$name" || umount "$root/$name"; done; }
+unmount() { for name in dev proc sys; do ! mountpoint -q "$root/$name" || umount "$root/$name"; done; }
 
 if [ "${1:-}" = --clean ]; then
   if [ -d "$root" ]; then unmount; rm -rf --one-file-system "$root"; fi
@@ -36,6 +36,7 @@ cp /etc/resolv.conf /etc/hosts "$root/etc/"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"  # may trust more than Debian's
 mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
+mount --bind /sys "$root/sys"   # libtpu counts the processors there
 
 # Copies the checkout without files that git ignores. The root keeps its .venv and output between runs.
 source=$root/src/siglip-tfx

@@ -56,6 +56,20 @@ def quiet_terminal() -> None:
 
 
 @contextlib.contextmanager
+def native_log_hidden() -> Iterator[None]:
+    """Hides what native code writes to standard error, as newer TensorFlow does when it is imported."""
+    sys.stderr.flush()
+    usual, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(usual, 2)
+        os.close(usual)
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
 def watch(components: list[str], log_file: str) -> Iterator[ComponentLines]:
     """Sends the whole log to `log_file` and prints a line for each component, until the context ends.
 
