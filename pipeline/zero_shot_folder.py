@@ -1,9 +1,10 @@
 """Zero-shot answers about all pictures below a folder, as JSON Lines."""
 
+import functools
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 import tqdm
@@ -83,13 +84,23 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
 
 def _as_trained(image: bytes) -> bytes:
     """Returns the picture as the data plane stores it; unchanged if that rejects it: the model then names it."""
+    return _storing()(image)
+
+
+@functools.cache
+def _storing() -> Callable[[bytes], bytes]:
+    """Loads the data plane's check of pictures, once; standard error is redirected for this alone, not per picture."""
     with terminal.native_log_hidden():
         from beam.filters.pictures import DecodeCheck, PictureSettings  # here, because it takes seconds to load
         from beam.records import ImageText, Rejected
 
     check = DecodeCheck(PictureSettings(min_side=1))
-    outcome = check(ImageText(key="", image=image, caption="", position="", source=""))
-    return image if isinstance(outcome, Rejected) else outcome.image
+
+    def stored(image: bytes) -> bytes:
+        outcome = check(ImageText(key="", image=image, caption="", position="", source=""))
+        return image if isinstance(outcome, Rejected) else outcome.image
+
+    return stored
 
 
 def _find(folder: str) -> tuple[list[str], int]:
