@@ -14,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam.records import Rejected
 from beam.sources.columns import FIELDS, InvalidRow, RawRow, to_pair
+from beam.sources.limits import Limits
 from models import features
 from models.settings.checks import settings_class
 
@@ -33,6 +34,7 @@ class RowSource:
       captions: columns with captions, each a text or a list of texts. The first caption found is the row's caption; the
         others are more captions of the same picture. Alt-text and generated captions are two columns.
       language: BCP 47 tag for rows without a language.
+      limits: limits of records and files.
     """
 
     name: ClassVar[str]
@@ -44,6 +46,7 @@ class RowSource:
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
     captions: tuple[str, ...] = ("caption", "captions")
     language: str = features.UNKNOWN_LANGUAGE
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.columns) - set(FIELDS))

@@ -1,0 +1,51 @@
+"""Limits of what a source reads: one record never takes unbounded memory or time."""
+
+from models.settings.checks import require_positive, settings_class
+
+
+@settings_class("Limits")
+class Limits:
+    """Limits of records and files. The reject of a record beyond a limit names the limit and the received value.
+
+    Attributes:
+      line_bytes: largest line of JSON Lines, and largest record of CSV (bytes). It must hold a picture in base64.
+      values: largest number of values in the JSON of one row, because small values take much memory.
+      row_bytes: largest row of Parquet, tf.Example, or sample of a tar file, all columns together (bytes).
+      members: largest number of members of one sample of a tar file.
+      member_bytes: largest member of a tar file, and largest picture file (bytes).
+      captions: largest number of captions of one row.
+      caption_bytes: largest caption in UTF-8 (bytes). A larger caption is removed.
+      header_bytes: largest header: the first line of a CSV file, or the extended headers of one tar member (bytes).
+      footer_bytes: largest footer of a Parquet file (bytes).
+      page_bytes: largest page of a Parquet file after decompression (bytes).
+      expansion: largest number of decompressed bytes for each compressed byte. The first `line_bytes` of a file are
+        always allowed.
+    """
+
+    line_bytes: int = 128 << 20
+    values: int = 1_000_000
+    row_bytes: int = 256 << 20
+    members: int = 64
+    member_bytes: int = 128 << 20
+    captions: int = 1_000
+    caption_bytes: int = 1 << 16
+    header_bytes: int = 1 << 20
+    footer_bytes: int = 64 << 20
+    page_bytes: int = 256 << 20
+    expansion: int = 200
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self,
+            "line_bytes",
+            "values",
+            "row_bytes",
+            "members",
+            "member_bytes",
+            "captions",
+            "caption_bytes",
+            "header_bytes",
+            "footer_bytes",
+            "page_bytes",
+            "expansion",
+        )
