@@ -8,12 +8,15 @@ import threading
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from beam import thumbnails
 from components.run_report import executor, fonts
 from models.evaluation import metrics
+from tests.pictures import encode
 from tests.pipeline.demo.browser import CHROMIUM, Browser, wait_for
 
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = thumbnails.data_address(encode(Image.new("RGB", (2, 2))))
 HOSTILE = [
     "<script>window.hacked = 1</script>",
     "\"><img src=x onerror='window.hacked = 1'>",
