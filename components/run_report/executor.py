@@ -133,6 +133,11 @@ def _summary(
         "image_text_gen": generated,
         "ingest": generated,  # the former name, for one release
         "dedupe": inputs.read("dedupe_report", MANIFEST_FILE),
+        "reject_folders": {
+            name: inputs.uri(f"{name}_report")
+            for name in ("image_text_gen", "dedupe", "augment")
+            if inputs.artifacts.get(f"{name}_report")
+        },
         "clusters": inputs.read("dedupe_report", CLUSTERS_FILE),
         "augment": inputs.read("augment_report", MANIFEST_FILE),
         "anomalies": _anomalies(inputs.uri("anomalies")),
