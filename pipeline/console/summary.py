@@ -53,10 +53,8 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         shown = [_number(test["metrics"][line["metric"]]) if own else "", _number(line["value"])]
         rest = [_number(line["chance"]), _number(line["min_value"])]
         lines.append(f"{name:<36}{shown[0]:>7}{shown[1]:>7}{interval:>15}{rest[0]:>8}{rest[1]:>7}".rstrip())
-    lines += [
-        "",
-        f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {_reasons(rows)}{_rejects(facts, 'image_text_gen')}.",
-    ]
+    dropped = f"{_reasons(rows)}{_rejects(facts, 'image_text_gen')}"
+    lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {dropped}."]
     if facts["dedupe"]:
         dropped = f"{_reasons(facts['dedupe'])}{_rejects(facts, 'dedupe')}"
         lines.append(f"Deduper: {facts['dedupe']['written']:,} kept, dropped: {dropped}.")
