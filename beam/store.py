@@ -191,10 +191,10 @@ def require_batch(report_folder: str, batch_size: int, variants: int) -> None:
     most = rows * (1 + variants)
     if most < batch_size:
         added = f" and at most {variants} variants of each (Augmenter.variants)" if variants else ""
+        counts = f"{manifest['read']} rows were read, {manifest['written']} kept ({manifest['splits']})"
         raise NoRows(
-            f"split train has {rows} rows{added}, but Training.batch_size is {batch_size}: {manifest['read']} rows "
-            f"were read, {manifest['written']} kept ({manifest['splits']}), dropped {manifest['dropped'] or 'none'}. Lower "
-            f"Training.batch_size to {most} or less, or bring more rows"
+            f"split train has {rows} rows{added}, but Training.batch_size is {batch_size}: {counts}, dropped "
+            f"{manifest['dropped'] or 'none'}. Lower Training.batch_size to {most} or less, or bring more rows"
         )
 
 

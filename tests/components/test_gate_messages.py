@@ -25,7 +25,8 @@ def test_too_small_set_is_reported_with_chance_and_fix(place):
     assert pictures == (
         f"{place} has 20 pictures, but the gate needs 75 or more, because an untrained model could pass: "
         "image_to_text_recall_at_1 has a chance level of 0.050 and a smallest value of 0.100; "
-        f"text_to_image_recall_at_5 has a chance level of 0.250 and a smallest value of 0.200. Bring more rows{share}, or raise Gate.min_value"
+        "text_to_image_recall_at_5 has a chance level of 0.250 and a smallest value of 0.200. "
+        f"Bring more rows{share}, or raise Gate.min_value"
     )
     assert f"{place} has 3 zero-shot classes, but the gate needs 4 or more" in classes
     assert "zero_shot_accuracy has a chance level of 0.333 and a smallest value of 0.300" in classes
