@@ -38,7 +38,7 @@ def pixels(caption: str) -> np.ndarray:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_letters_of_each_script_are_no_boxes(name):
     caption = SAMPLES[name]
-    assert captions.notes([caption]) == []
+    assert fonts.missing([caption]) == []
     drawn, boxes = pixels(caption), pixels("".join(one if one == " " else "\ue000" for one in caption))
     assert drawn.min() < 100
     assert (drawn != boxes).any()
