@@ -101,6 +101,15 @@ class TrainingSettings:
             f"a divisor of Training.batch_size ({self.batch_size})",
             "change either",
         )
+        replicas = len(self.runtime.devices) if self.runtime.strategy == "mirrored" else 0
+        require(
+            not replicas or self.batch_size % (replicas * self.micro_batches) == 0,
+            "Training.batch_size",
+            self.batch_size,
+            f"a multiple of {replicas * self.micro_batches}: {replicas} devices (Runtime.devices) x "
+            f"{self.micro_batches} micro-batches",
+            "change it",
+        )
         parts = self.pretrained.parts if self.pretrained else ()
         missing = [tower for tower in self.objective.locked if tower not in parts]
         require(
