@@ -101,14 +101,14 @@ class TrainingSettings:
             f"a divisor of Training.batch_size ({self.batch_size})",
             "change either",
         )
-        replicas = len(self.runtime.devices) if self.runtime.strategy == "mirrored" else 0
+        replicas = len(self.runtime.devices) if self.runtime.strategy == "mirrored" else 0  # 0: known when it starts
+        shares = replicas * self.micro_batches
         require(
-            not replicas or self.batch_size % (replicas * self.micro_batches) == 0,
+            not shares or self.batch_size % shares == 0,
             "Training.batch_size",
             self.batch_size,
-            f"a multiple of {replicas * self.micro_batches}: {replicas} devices (Runtime.devices) x "
-            f"{self.micro_batches} micro-batches",
-            "change it",
+            f"a multiple of {shares}: {replicas} replicas x {self.micro_batches} micro-batches",
+            f"try {max(1, self.batch_size // shares) * shares if shares else 0}",
         )
         parts = self.pretrained.parts if self.pretrained else ()
         missing = [tower for tower in self.objective.locked if tower not in parts]
