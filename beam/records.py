@@ -184,6 +184,8 @@ class Rejected:
       position: where the row was read, as "file:row".
       reason: a short name; the counter is "dropped_<reason>".
       detail: the received value and what was expected.
+
+    Texts from the input may have any length, so each is cut in the middle: rejects never repeat a large value.
     """
 
     key: str
@@ -192,14 +194,28 @@ class Rejected:
     detail: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("key", "position", "detail"):
-            object.__setattr__(self, name, mask(getattr(self, name)))
+        for name, most in (("key", 200), ("position", 1000), ("detail", 500)):
+            object.__setattr__(self, name, cut(mask(getattr(self, name)), most))
 
 
 Outcome = ImageText | Rejected
 """What a source or a filter makes of a row with its picture."""
 AnyRow = TypeVar("AnyRow", bound=Row)
 """ImageText or RowByReference; a stage gives rows of the type that it takes."""
+
+
+def cut(text: str, most: int) -> str:
+    """Returns the start and the end of a text that is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most * 2 // 3]} [{len(text)} characters] {text[-most // 4 :]}"
+
+
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold the text: it has no halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def content_key(image: bytes, caption: str) -> str:

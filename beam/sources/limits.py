@@ -14,7 +14,7 @@ class Limits:
       members: largest number of members of one sample of a tar file.
       member_bytes: largest member of a tar file, and largest picture file (bytes).
       captions: largest number of captions of one row.
-      caption_bytes: largest caption in UTF-8 (bytes). A larger caption is removed.
+      field_bytes: largest key, language, category, class name and group in UTF-8 (bytes).
       header_bytes: largest header: the first line of a CSV file, or the extended headers of one tar member (bytes).
       footer_bytes: largest footer of a Parquet file (bytes).
       page_bytes: largest page of a Parquet file after decompression (bytes).
@@ -22,15 +22,15 @@ class Limits:
         always allowed.
     """
 
-    line_bytes: int = 128 << 20
+    line_bytes: int = 64 << 20
     values: int = 1_000_000
     row_bytes: int = 256 << 20
     members: int = 64
     member_bytes: int = 128 << 20
     captions: int = 1_000
-    caption_bytes: int = 1 << 16
+    field_bytes: int = 1 << 12
     header_bytes: int = 1 << 20
-    footer_bytes: int = 64 << 20
+    footer_bytes: int = 16 << 20
     page_bytes: int = 256 << 20
     expansion: int = 200
 
@@ -43,7 +43,7 @@ class Limits:
             "members",
             "member_bytes",
             "captions",
-            "caption_bytes",
+            "field_bytes",
             "header_bytes",
             "footer_bytes",
             "page_bytes",

@@ -9,13 +9,13 @@ import apache_beam as beam
 from beam import stages
 from beam.masking import shown
 from beam.records import Rejected, salted_hash
-from beam.sources.columns import RawRow
 from beam.sources.delimited import CsvSource
 from beam.sources.fetch.addresses import AddressPolicy
 from beam.sources.fetch.client import Connections, HttpClient
 from beam.sources.fetch.errors import FetchError
 from beam.sources.fetch.lanes import in_threads
 from beam.sources.fetch.urls import parse
+from beam.sources.raw import RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
