@@ -54,7 +54,8 @@ class ParquetSource(RowSource):
             largest = max(size.uncompressed // max(rows, 1), size.dictionaries, 1)  # of a row, as far as is known
             at_a_time = max(1, min(_BATCH, _BATCH_BYTES // largest))
             number, given = first, 0
-            for batch in reader.iter_batches(at_a_time, row_groups=[group], columns=wanted):
+            for read in reader.iter_batches(at_a_time, row_groups=[group], columns=wanted):
+                batch = _plain(read)
                 given += batch.nbytes
                 if given > limits.line_bytes + limits.expansion * size.compressed:
                     detail = f"{size.compressed} bytes of the row group give {given} bytes or more"
@@ -71,6 +72,12 @@ class ParquetSource(RowSource):
         if content.get("status") == "failed_to_download":
             raise InvalidRow("image_missing", f"img2dataset: {content.get('error_message')}")
         return content
+
+
+def _plain(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """The batch without dictionaries, so that its size is that of its values."""
+    arrays = [one.dictionary_decode() if pyarrow.types.is_dictionary(one.type) else one for one in batch.columns]
+    return pyarrow.RecordBatch.from_arrays(arrays, batch.schema.names)
 
 
 def _rows(batch: pyarrow.RecordBatch, row_bytes: int) -> Iterator[dict[str, Any] | InvalidRow]:

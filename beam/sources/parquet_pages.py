@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
-from beam.sources import thrift
+from beam.sources import parquet_levels, thrift
 from beam.sources.limits import Limits
 from beam.sources.raw import InvalidRow
 
@@ -16,12 +16,14 @@ _LEAST_BYTES = {"BYTE_ARRAY": 4, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8
 
 
 class Page(NamedTuple):
-    """The header of a page; sizes in bytes."""
+    """A page: its place in the file, and what its header says; sizes in bytes."""
 
+    place: int
     kind: int
     uncompressed: int
     compressed: int
     values: int
+    details: dict[int, Any]
 
 
 class GroupSize(NamedTuple):
@@ -75,14 +77,19 @@ def require_group(file: IO[bytes], metadata: Any, group: int, wanted: list[str],
         chunk = row_group.column(number)
         if not any(chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.") for name in wanted):
             continue
-        flat = metadata.schema.column(number).max_repetition_level == 0
-        if chunk.num_values < row_group.num_rows or (flat and chunk.num_values != row_group.num_rows):
-            name = chunk.path_in_schema
-            raise EOFError(f"column {name} has {chunk.num_values} values, but {row_group.num_rows} rows")
         pages = list(_pages(file, chunk, end, limits))
-        values = sum(page.values for page in pages if page.kind in (_DATA, _DATA_V2))
-        if values != chunk.num_values:
-            raise EOFError(f"the pages of column {chunk.path_in_schema} have {values} of {chunk.num_values} values")
+        data = [page for page in pages if page.kind in (_DATA, _DATA_V2)]
+        values = rows = sum(page.values for page in data)
+        levels = metadata.schema.column(number).max_repetition_level
+        if levels and chunk.compression not in parquet_levels.CODECS:
+            rows = row_group.num_rows
+        elif levels:
+            rows = sum(_rows_of(page, file, chunk.compression, levels) for page in data)
+        if (values, rows) != (chunk.num_values, row_group.num_rows):
+            raise EOFError(
+                f"the pages of column {chunk.path_in_schema} have {values} values and {rows} rows, but the footer says "
+                f"{chunk.num_values} and {row_group.num_rows}"
+            )
         compressed += chunk.total_compressed_size
         uncompressed += sum(page.uncompressed for page in pages)
         dictionaries += sum(page.uncompressed for page in pages if page.kind == _DICTIONARY)
@@ -103,9 +110,9 @@ def _pages(file: IO[bytes], chunk: Any, file_size: int, limits: Limits) -> Itera
         raise EOFError(f"column {chunk.path_in_schema} lies at {place} to {end}, outside of the file")
     values = 0
     while place < end and values < chunk.num_values:
-        page, header = _page(_reader(file, place, end), limits)
-        place += header + page.compressed
-        if page.compressed > end - place + page.compressed or page.values > chunk.num_values:
+        page = _page(_reader(file, place, end), place, limits)
+        place = page.place + page.compressed
+        if place > end or page.values > chunk.num_values:
             raise EOFError(f"a page of column {chunk.path_in_schema} is larger than its column")
         if page.uncompressed > limits.page_bytes:
             detail = f"a page of column {chunk.path_in_schema} has {page.uncompressed} bytes, but may have"
@@ -124,8 +131,13 @@ def _reader(file: IO[bytes], place: int, end: int) -> Callable[[int], bytes]:
     return read
 
 
-def _page(read: Callable[[int], bytes], limits: Limits) -> tuple[Page, int]:
-    """Returns a page, and the length of its header."""
+def _rows_of(page: Page, file: IO[bytes], compression: str, levels: int) -> int:
+    file.seek(page.place)
+    stored = file.read(page.compressed)
+    return parquet_levels.rows_of_page(stored, page.uncompressed, compression, page.details, levels)
+
+
+def _page(read: Callable[[int], bytes], place: int, limits: Limits) -> Page:
     start = read(_START_BYTES)
     try:
         fields, length = thrift.struct_at(start)
@@ -141,7 +153,7 @@ def _page(read: Callable[[int], bytes], limits: Limits) -> tuple[Page, int]:
     levels = sum(size for size in (details.get(5, 0), details.get(6, 0)) if size) if kind == _DATA_V2 else 0
     if kind == _DATA_V2 and (min(details.get(5, 0), details.get(6, 0)) < 0 or levels > min(compressed, uncompressed)):
         raise EOFError("the levels of a page are longer than the page")
-    return Page(kind, uncompressed, compressed, values), length
+    return Page(place + length, kind, uncompressed, compressed, values, details)
 
 
 def _long_header(start: bytes) -> tuple[dict[int, Any], int]:
