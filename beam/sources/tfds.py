@@ -1,6 +1,7 @@
 """TensorFlow Datasets, by name or from a folder: with captions, or with classes that templates turn into captions."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +12,8 @@ from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from beam.sources.tfrecord import Damage
 from models.settings.checks import settings_class
+
+_SHARD = re.compile(r"(.+)\[(\d+)shard\]")
 
 
 @settings_class("TfdsSource")
@@ -73,8 +76,11 @@ class TfdsSource(RowSource):
         in_order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=True, try_autocache=False)
         still_encoded = {image: tfds.decode.SkipDecoding()}
         damage = self._damage(builder.info, split)
-        rows = builder.as_dataset(split=split, decoders=still_encoded, read_config=in_order)
-        for row in (rows.take(damage.records) if damage else rows).as_numpy_iterator():
+        if damage and not damage.records:
+            raise damage
+        whole = _first_records(builder.info, split, damage.records) if damage else split
+        rows = builder.as_dataset(split=whole, decoders=still_encoded, read_config=in_order)
+        for row in rows.as_numpy_iterator():
             place = row.pop("tfds_id").decode()
             try:
                 yield RawRow(builder.info.full_name, place, {**_flat(row), **self._of_class(row, names)})
@@ -90,8 +96,7 @@ class TfdsSource(RowSource):
         parts = info.splits[split].file_instructions
         for part in parts:
             if damage := tfrecord.damage_of(part.filename, self.limits.row_bytes):
-                whole = len(parts) == 1 and not part.skip
-                return damage if whole else Damage(str(damage), 0)
+                return damage if _SHARD.fullmatch(split) else Damage(str(damage), 0)
         return None
 
     def _of_class(self, row: dict[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
@@ -141,6 +146,13 @@ class TfdsSource(RowSource):
         if self.templates and not self._names(info):
             raise ValueError(f"TfdsSource.label is {self.label!r}, but must be a class label of {info.full_name}")
         return builder
+
+
+def _first_records(info: Any, shard: str, count: int) -> str:
+    """The split of the first records of a shard, such as train[200:210] for 10 records of train[2shard]."""
+    name, number = _SHARD.fullmatch(shard).groups()  # type: ignore[union-attr]
+    before = sum(info.splits[name].shard_lengths[: int(number)])
+    return f"{name}[{before}:{before + count}]"
 
 
 def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -148,9 +148,9 @@ FORMATS: dict[str, tuple[type[RowSource], Callable[[], list[bytes]]]] = {
 }
 
 
-def outcomes(source: RowSource) -> Iterator[tuple[RawRow | Rejected, ImageText | Rejected, list[str]]]:
+def outcomes(source: RowSource, path: str = "") -> Iterator[tuple[RawRow | Rejected, ImageText | Rejected, list[str]]]:
     """(raw row, what becomes of it, the reasons of its removed captions), as the build does it."""
-    for split in _splits(source.path, source):
+    for split in _splits(path or source.path, source):
         for raw in _raw_rows(split, source):
             row = to_pair(_decode(raw, source), source.columns, source.captions, "und", source.name, source.limits)
             if isinstance(row, ImageText):
