@@ -12,6 +12,7 @@ import tensorflow as tf
 from beam.masking import mask
 from models import features
 
+_LONGEST_MASKED = 8000  # characters; `mask` leaves out the end of a longer text
 _TEXTS = (*features.TEXT, features.MORE_CAPTIONS, features.GROUP, features.VARIANT, features.EVALUATION_SET)
 
 
@@ -195,7 +196,8 @@ class Rejected:
 
     def __post_init__(self) -> None:
         for name, most in (("key", 200), ("position", 1000), ("detail", 500)):
-            object.__setattr__(self, name, cut(mask(getattr(self, name)), most))
+            masked = mask(cut(getattr(self, name), _LONGEST_MASKED))
+            object.__setattr__(self, name, cut(masked, most))
 
 
 Outcome = ImageText | Rejected
