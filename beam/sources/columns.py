@@ -2,66 +2,44 @@
 
 import base64
 import binascii
-import urllib.request
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
+from beam.records import ImageText, Outcome, Rejected, Skipped, content_key
+from beam.sources import picture_files
+from beam.sources.limits import Limits
+from beam.sources.raw import InvalidRow, RawRow
 
-from beam.records import ImageText, Outcome, Rejected, content_key
-
-MAX_IMAGE_BYTES = 1 << 28
 _TEXT_FIELDS = ("key", "language", "category", "class_name", "group")
 FIELDS = ("image", "image_base64", *_TEXT_FIELDS)
 
 
-class RawRow(NamedTuple):
-    """A row of a file, before or after it is decoded.
-
-    Attributes:
-      file: path of the file; relative paths of pictures start from its folder.
-      place: place in the file: a line, a row or a name.
-      content: the argument of the source's `decode`, then its result: {column: value}.
-    """
-
-    file: str
-    place: int | str
-    content: Any
-
-    @property
-    def position(self) -> str:
-        """The text "file:place", for messages and for the rejects file."""
-        return f"{self.file}:{self.place}"
-
-
-class InvalidRow(ValueError):
-    """A row cannot be read; `reason` and `detail` say why it is dropped."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
-
-
 def to_pair(
-    row: RawRow | Rejected, renamed: dict[str, str], captions: tuple[str, ...], language: str, source: str
-) -> Outcome:
+    row: RawRow | Rejected | Skipped,
+    renamed: dict[str, str],
+    captions: tuple[str, ...],
+    language: str,
+    source: str,
+    limits: Limits = Limits(),
+) -> Outcome | Skipped:
     """Makes the pair of a decoded row, and reads its picture.
 
     Args:
-      row: a row whose content is {column: value}; a Rejected is returned as it is.
+      row: a row whose content is {column: value}; anything else is returned as it is.
       renamed: `RowSource.columns`.
       captions: `RowSource.captions`.
       language: `RowSource.language`.
       source: name of the source.
+      limits: `RowSource.limits`.
     """
-    if isinstance(row, Rejected):
+    if not isinstance(row, RawRow):
         return row
     columns, key = row.content, ""
     try:
         texts = {field: _text(columns, renamed.get(field, field)) for field in _TEXT_FIELDS}
         key = texts["key"]
         first, *others = _captions(columns, captions)
-        image = _image(columns, renamed, row.file)
+        image = _image(columns, renamed, row.file, limits)
     except InvalidRow as error:
         return Rejected(key, row.position, error.reason, error.detail)
     return ImageText(
@@ -118,7 +96,7 @@ def _captions(columns: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
     return list(found)
 
 
-def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str) -> bytes:
+def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str, limits: Limits) -> bytes:
     inline_column, column = (renamed.get(field, field) for field in ("image_base64", "image"))
     inline, value = columns.get(inline_column), columns.get(column)
     if isinstance(inline, str | bytes):
@@ -131,25 +109,9 @@ def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str) ->
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and value:
-        return _read_image(value, file)
+        return picture_files.read(value, file, limits)
     detail = f"the row has neither {column!r} (a picture or its path) nor {inline_column!r}; it has {_named(columns)}"
     raise InvalidRow("image_missing", detail)
-
-
-def _read_image(path: str, file: str) -> bytes:
-    if path.startswith(("http://", "https://")):
-        raise InvalidRow("image_missing", f"{path} is on the web, but this source does not fetch; use UrlListSource")
-    if path.startswith("file://"):
-        path = urllib.request.url2pathname(path.removeprefix("file://"))
-    full = path if "://" in path or path.startswith("/") else FileSystems.join(FileSystems.split(file)[0], path)
-    try:
-        with FileSystems.open(full) as opened:
-            image: bytes = opened.read(MAX_IMAGE_BYTES + 1)
-    except Exception as error:  # whatever a file system raises, one row must not stop the run
-        raise InvalidRow("image_missing", f"{type(error).__name__}: {error}") from error
-    if len(image) > MAX_IMAGE_BYTES:
-        raise InvalidRow("image_too_large", f"{full} has more than {MAX_IMAGE_BYTES} bytes")
-    return image
 
 
 def _named(columns: Mapping[str, Any]) -> str:

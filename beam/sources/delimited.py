@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from beam.records import Rejected
 from beam.sources import compressed
-from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
@@ -44,7 +44,7 @@ class CsvSource(RowSource):
     def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
         csv.field_size_limit(_MAX_FIELD)
         quoting: Any = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
-        with compressed.opened(split) as file:
+        with compressed.opened(split, self.limits) as file:
             # Bytes that are not UTF-8 become lone surrogates, so that only their own row is dropped.
             text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
             reader = csv.reader(text, delimiter=self.delimiter, quotechar=self.quote or None, quoting=quoting)

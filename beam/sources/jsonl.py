@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from beam.sources import compressed
-from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
@@ -23,7 +23,7 @@ class JsonlSource(RowSource):
     spread: ClassVar[bool] = True
 
     def raw_rows(self, split: str) -> Iterator[RawRow]:
-        with compressed.opened(split) as file:
+        with compressed.opened(split, self.limits) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield RawRow(split, number, line)

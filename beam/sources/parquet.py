@@ -7,8 +7,8 @@ import pyarrow
 from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
-from beam.sources.columns import InvalidRow, RawRow
 from beam.sources.compressed import named_damage
+from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from beam.records import Rejected
-from beam.sources.columns import FIELDS, InvalidRow, RawRow, to_pair
+from beam.records import Rejected, Skipped
+from beam.sources.columns import FIELDS, to_pair
 from beam.sources.limits import Limits
+from beam.sources.raw import InvalidRow, RawRow
 from models import features
 from models.settings.checks import settings_class
 
@@ -63,12 +64,12 @@ class RowSource:
         return _Read(self)
 
     def read_columns(self) -> beam.PTransform:
-        """Pipeline -> PCollection[RawRow | Rejected] of decoded rows, for a source that fetches pictures itself."""
+        """Pipeline -> PCollection[RawRow | Rejected | Skipped] of decoded rows, for a source that fetches pictures."""
         return _ReadColumns(self)
 
     def to_pairs(self, name: str) -> beam.PTransform:
-        """PCollection of `read_columns` -> PCollection[ImageText | Rejected]; `name` is the source of the pairs."""
-        return beam.Map(to_pair, self.columns, tuple(self.captions), self.language, name)
+        """PCollection of `read_columns` -> PCollection[ImageText | Rejected | Skipped]; `name`: the source of pairs."""
+        return beam.Map(to_pair, self.columns, tuple(self.captions), self.language, name, self.limits)
 
     def inputs(self) -> list[str]:
         """Returns the files, each an argument of `splits`; raises ValueError if there is none."""
@@ -82,7 +83,7 @@ class RowSource:
         """Returns the parts of a file that workers read, each an argument of `raw_rows`; here, the whole file."""
         return [file]
 
-    def raw_rows(self, split: Any) -> Iterator[RawRow | Rejected]:
+    def raw_rows(self, split: Any) -> Iterator[RawRow | Rejected | Skipped]:
         """Yields the rows of a split; raises one of `damage` if the rest of it cannot be read."""
         raise NotImplementedError
 
@@ -131,7 +132,7 @@ def _splits(file: str, source: RowSource) -> Iterator[Any]:
         yield _damaged(file, "", error)
 
 
-def _raw_rows(split: Any, source: RowSource) -> Iterator[RawRow | Rejected]:
+def _raw_rows(split: Any, source: RowSource) -> Iterator[RawRow | Rejected | Skipped]:
     if isinstance(split, Rejected):
         yield split
         return
@@ -149,8 +150,8 @@ def _damaged(file: str, last: str, error: Exception) -> Rejected:
     return Rejected("", f"{file}:after {last.removeprefix(file + ':') or 'the start'}", "damaged_file", detail)
 
 
-def _decode(row: RawRow | Rejected, source: RowSource) -> RawRow | Rejected:
-    if isinstance(row, Rejected):
+def _decode(row: RawRow | Rejected | Skipped, source: RowSource) -> RawRow | Rejected | Skipped:
+    if not isinstance(row, RawRow):
         return row
     try:
         return row._replace(content=source.decode(row.content))

@@ -7,7 +7,7 @@ import tensorflow as tf
 from google.protobuf import message
 
 from beam.records import Rejected
-from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 

@@ -16,10 +16,11 @@ from PIL import Image
 from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionSettings, RowRules
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Rejected
-from beam.sources.columns import RawRow, to_pair
+from beam.sources.columns import to_pair
 from beam.sources.delimited import CsvSource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.parquet import ParquetSource
+from beam.sources.raw import RawRow
 from beam.sources.rows import _decode, _raw_rows, _splits
 from beam.sources.tfrecord import TfrecordSource
 from beam.sources.webdataset import WebDatasetSource
