@@ -23,7 +23,7 @@ def test_counts_name_what_was_skipped():
         "13 rows read, 9 kept (train 9); dropped: image_missing 1; skipped: hidden_member 3"
     )
     assert "          -3  hidden_member (no rows, skipped)" in list(contact_sheet._table(MANIFEST))
-    assert summary._skipped(MANIFEST) == ", skipped: 3 hidden member"
+    assert summary._skipped(MANIFEST) == "; skipped: 3 hidden member"
 
 
 def test_counts_without_skipped_parts_are_as_before():
