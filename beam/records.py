@@ -200,8 +200,23 @@ class Rejected:
             object.__setattr__(self, name, cut(masked, most))
 
 
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """Parts of the input that are no rows, such as tar members whose name begins with a dot; they are only counted.
+
+    Attributes:
+      position: the file.
+      reason: a short name; the counter is "skipped_<reason>".
+      count: number of such parts.
+    """
+
+    position: str
+    reason: str
+    count: int
+
+
 Outcome = ImageText | Rejected
-"""What a source or a filter makes of a row with its picture."""
+"""What a source or a filter makes of a row with its picture. A source may also give Skipped."""
 AnyRow = TypeVar("AnyRow", bound=Row)
 """ImageText or RowByReference; a stage gives rows of the type that it takes."""
 

@@ -1,37 +1,33 @@
 """Makes an image-text pair from the columns of a row, and reads its picture."""
 
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
-from beam.records import ImageText, Outcome, Rejected, content_key, is_utf8
-from beam.sources import inline_images, texts
+from beam.records import ImageText, Outcome, Rejected, Skipped, content_key, is_utf8
+from beam.sources import inline_images, picture_files, texts
 from beam.sources.classes import ClassNames
 from beam.sources.limits import Limits
 from beam.sources.raw import InvalidRow, RawRow, shown
 from beam.sources.texts import listed
 
-MAX_IMAGE_BYTES = 1 << 28
 _TEXT_FIELDS = ("key", "language", "category", "class_name", "group")
 FIELDS = ("image", "image_base64", *_TEXT_FIELDS)
 _LIMITS, _NO_CLASSES = Limits(), ClassNames("", ())
 
 
 def to_pair(
-    row: RawRow | Rejected,
+    row: RawRow | Rejected | Skipped,
     renamed: Mapping[str, str],
     captions: tuple[str, ...],
     language: str,
     source: str,
     limits: Limits = _LIMITS,
     classes: ClassNames = _NO_CLASSES,
-) -> Outcome:
+) -> Outcome | Skipped:
     """Makes the pair of a decoded row, and reads its picture.
 
     Args:
-      row: a row whose content is {column: value}; a Rejected is returned as it is.
+      row: a row whose content is {column: value}; anything else is returned as it is.
       renamed: `RowSource.columns`.
       captions: `RowSource.captions`.
       language: `RowSource.language`.
@@ -39,7 +35,7 @@ def to_pair(
       limits: `RowSource.limits`.
       classes: `RowSource.class_names`.
     """
-    if isinstance(row, Rejected):
+    if not isinstance(row, RawRow):
         return row
     columns, key = row.content, ""
     try:
@@ -47,7 +43,7 @@ def to_pair(
         key = values["key"]
         class_name = classes.name_of(columns.get(renamed.get("class_name", "class_name")), values["class_name"])
         first, *others = texts.captions(columns, captions, limits)
-        image = _image(columns, renamed, row.file)
+        image = _image(columns, renamed, row.file, limits)
     except InvalidRow as error:
         return Rejected(key, row.position, error.reason, error.detail)
     return ImageText(
@@ -69,7 +65,7 @@ def _first_good(first: str, others: list[str]) -> str:
     return next((one for one in (first, *others) if one.strip() and is_utf8(one)), first)
 
 
-def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str) -> bytes:
+def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str, limits: Limits) -> bytes:
     inline_column, column = (renamed.get(field, field) for field in ("image_base64", "image"))
     inline, value = columns.get(inline_column), columns.get(column)
     if isinstance(inline, str | bytes):
@@ -81,25 +77,9 @@ def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str) ->
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and value:
-        return _read_image(value, file)
+        return picture_files.read(value, file, limits)
     if value not in (None, "", {}):
         detail = f"{column} is {shown(value)}, but must be a picture (bytes or base64) or its path"
         raise InvalidRow("image_missing", detail)
     detail = f"the row has neither {column!r} (a picture or its path) nor {inline_column!r}; it has {listed(columns)}"
     raise InvalidRow("image_missing", detail)
-
-
-def _read_image(path: str, file: str) -> bytes:
-    if path.startswith(("http://", "https://")):
-        raise InvalidRow("image_missing", f"{path} is on the web, but this source does not fetch; use UrlListSource")
-    if path.startswith("file://"):
-        path = urllib.request.url2pathname(path.removeprefix("file://"))
-    full = path if "://" in path or path.startswith("/") else FileSystems.join(FileSystems.split(file)[0], path)
-    try:
-        with FileSystems.open(full) as opened:
-            image: bytes = opened.read(MAX_IMAGE_BYTES + 1)
-    except Exception as error:  # whatever a file system raises, one row must not stop the run
-        raise InvalidRow("image_missing", f"{type(error).__name__}: {error}") from error
-    if len(image) > MAX_IMAGE_BYTES:
-        raise InvalidRow("image_too_large", f"{full} has more than {MAX_IMAGE_BYTES} bytes")
-    return image

@@ -49,7 +49,7 @@ class CsvSource(RowSource):
             raise ValueError(f"CsvSource.delimiter and CsvSource.quote are both {self.quote!r}; change one")
 
     def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
-        with compressed.opened(split) as file:
+        with compressed.opened(split, self.limits) as file:
             # Bytes that are not UTF-8 become lone surrogates, so that only their own row is dropped.
             text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
             records = Records(text, self.delimiter, self.quote, self.limits.line_bytes)

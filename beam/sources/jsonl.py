@@ -29,7 +29,7 @@ class JsonlSource(RowSource):
 
     def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
         most = self.limits.line_bytes
-        with compressed.opened(split) as file:
+        with compressed.opened(split, self.limits) as file:
             for number, line in enumerate(lines.bounded(file, most, (b"\n",)), start=1):
                 if isinstance(line, lines.LongLine):
                     detail = f"the line has {line.size} bytes, but may have at most {most} (Limits.line_bytes)"

@@ -20,6 +20,7 @@ class Limits:
       page_bytes: largest page of a Parquet file after decompression (bytes).
       expansion: largest number of decompressed bytes for each compressed byte. The first `line_bytes` of a file are
         always allowed.
+      dictionary_bytes: largest memory that an xz file may need for its dictionary (bytes).
     """
 
     line_bytes: int = 64 << 20
@@ -33,6 +34,7 @@ class Limits:
     footer_bytes: int = 16 << 20
     page_bytes: int = 256 << 20
     expansion: int = 200
+    dictionary_bytes: int = 128 << 20
 
     def __post_init__(self) -> None:
         require_positive(
@@ -48,4 +50,5 @@ class Limits:
             "footer_bytes",
             "page_bytes",
             "expansion",
+            "dictionary_bytes",
         )

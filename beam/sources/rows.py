@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import apache_beam as beam
 
-from beam.records import Rejected
+from beam.records import Rejected, Skipped
 from beam.sources import faults, paths
 from beam.sources.classes import ClassNames, load
 from beam.sources.columns import FIELDS, to_pair
@@ -69,11 +69,11 @@ class RowSource:
         return _Read(self)
 
     def read_columns(self) -> beam.PTransform:
-        """Pipeline -> PCollection[RawRow | Rejected] of decoded rows, for a source that fetches pictures itself."""
+        """Pipeline -> PCollection[RawRow | Rejected | Skipped] of decoded rows, for a source that fetches pictures."""
         return _ReadColumns(self)
 
     def to_pairs(self, name: str) -> beam.PTransform:
-        """PCollection of `read_columns` -> PCollection[ImageText | Rejected]; `name` is the source of the pairs."""
+        """PCollection of `read_columns` -> PCollection[ImageText | Rejected | Skipped]; `name`: the source of pairs."""
         return beam.Map(to_pair, self.columns, tuple(self.captions), self.language, name, self.limits, self._classes())
 
     def inputs(self) -> list[str]:
@@ -107,7 +107,7 @@ class RowSource:
         """Returns the parts of a file that workers read, each an argument of `raw_rows`; here, the whole file."""
         return [file]
 
-    def raw_rows(self, split: Any) -> Iterator[RawRow | Rejected]:
+    def raw_rows(self, split: Any) -> Iterator[RawRow | Rejected | Skipped]:
         """Yields the rows of a split.
 
         Raises:
@@ -157,7 +157,7 @@ def _splits(file: str, source: RowSource) -> Iterator[Any]:
         yield _rest(file, "the start", error)
 
 
-def _raw_rows(split: Any, source: RowSource) -> Iterator[RawRow | Rejected]:
+def _raw_rows(split: Any, source: RowSource) -> Iterator[RawRow | Rejected | Skipped]:
     if isinstance(split, Rejected):
         yield split
         return
@@ -183,8 +183,8 @@ def _rest(file: str, last: str, error: Exception) -> Rejected:
     return Rejected("", place, "damaged_file", detail)
 
 
-def _decode(row: RawRow | Rejected, source: RowSource) -> RawRow | Rejected:
-    if isinstance(row, Rejected):
+def _decode(row: RawRow | Rejected | Skipped, source: RowSource) -> RawRow | Rejected | Skipped:
+    if not isinstance(row, RawRow):
         return row
     try:
         return row._replace(content=source.decode(row.content))

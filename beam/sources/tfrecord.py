@@ -37,7 +37,7 @@ class TfrecordSource(RowSource):
     def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
         # TensorFlow's own reader crashes on some lengths, so this one checks them before it takes memory.
         most = self.limits.row_bytes
-        with compressed.opened(split) as file:
+        with compressed.opened(split, self.limits) as file:
             number = 0
             while start := _exactly(file, _LENGTH.size, may_end=True):
                 number += 1
