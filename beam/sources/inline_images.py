@@ -6,7 +6,6 @@ import re
 
 from beam.sources.raw import InvalidRow, shown
 
-_LONGEST_PATH = 4096  # characters; Linux allows no longer path
 _FIRST = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkqA", "TU0AK", "Qk")  # JPEG PNG GIF WebP TIFF TIFF BMP
 _SHORTEST = 48  # characters; no picture is smaller
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
@@ -32,10 +31,8 @@ def decode(text: str | bytes, column: str) -> bytes:
 
 
 def is_inline(value: str | bytes) -> bool:
-    """Whether a value in place of a picture or its path is base64 or a data: address."""
+    """Whether a value in place of a picture or its path is a data: address, or starts as a picture in base64 does."""
     start = value[:_SHORTEST].decode("latin-1") if isinstance(value, bytes) else value[:_SHORTEST]
     if start[:5].casefold() == "data:":
-        return True
-    if isinstance(value, str) and len(value) > _LONGEST_PATH:
         return True
     return len(value) >= _SHORTEST and start.startswith(_FIRST) and _BASE64.fullmatch(start) is not None

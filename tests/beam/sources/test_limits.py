@@ -43,7 +43,7 @@ GOOD = {"image_base64": "eA==", "caption": "a"}
 def test_long_line_of_json_lines_takes_bounded_memory(tmp_path, compress):
     good = json.dumps(GOOD).encode()
     (tmp_path / "a.jsonl").write_bytes(compress(good + b"\n" + b" " * 50_000_000 + b"\n" + good + b"\n"))
-    source = JsonlSource(str(tmp_path / "a.jsonl"), limits=Limits(line_bytes=100_000))
+    source = JsonlSource(str(tmp_path / "a.jsonl"), limits=Limits(line_bytes=100_000, expansion=10_000))
     tracemalloc.start()
     found = outcomes(source)
     peak = tracemalloc.get_traced_memory()[1]
