@@ -22,6 +22,7 @@ setup(
         "docker",
         "fonttools",
         "gin-config>=0.5",
+        "google-crc32c",
         "ImageHash",
         "importlib_resources",  # tensorflow-datasets imports it without asking for it
         "jinja2",

@@ -3,7 +3,7 @@
 import apache_beam as beam
 
 from beam import renamed, stages, store, writer
-from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionSettings, RepeatedCaptions, RowRules
+from beam.filters.captions import CaptionFilter, CaptionSettings, CheckedCaptions, RepeatedCaptions, RowRules
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.filters.similarity import SimilarCaptions, SimilaritySettings
 from beam.records import ImageText, normalised
@@ -101,7 +101,7 @@ def _row_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTransf
     """The filters that look at one row at a time, the cheapest first."""
     captions = settings.captions
     chosen: list[tuple[str, beam.PTransform]] = [
-        ("CaptionCheck", stages.Filter(CaptionCheck())),
+        ("CaptionCheck", CheckedCaptions(captions)),
     ]
     if captions.languages or captions.blocked_terms:
         chosen.append(("RowRules", stages.Filter(RowRules(captions))))

@@ -122,12 +122,12 @@ class _ReadSet(beam.PTransform):
             read = pipeline | "Source" >> one.source.read()
         outcomes = read | beam.ParDo(stages.ReportProgress(f"{name}:"))
         kept = [outcomes | "Separate" >> stages.Separate()]
-        for label, decide in (
-            ("CaptionCheck", captions.CaptionCheck()),
-            ("DecodeCheck", DecodeCheck(PictureSettings())),
-            ("ClassCheck", _ClassCheck(one.classes)),
+        for label, stage in (
+            ("CaptionCheck", captions.CheckedCaptions(captions.CaptionSettings())),
+            ("DecodeCheck", stages.Filter(DecodeCheck(PictureSettings()))),
+            ("ClassCheck", stages.Filter(_ClassCheck(one.classes))),
         ):
-            kept.append(kept[-1].rows | label >> stages.Filter(decide))
+            kept.append(kept[-1].rows | label >> stage)
         pictured = kept[-1].rows | "Pictured" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         by_reference = kept[-1].rows | "ByReference" >> beam.Map(ImageText.by_reference)
         kept.append(by_reference | "UniqueKeys" >> stages.KeepFirst(lambda row: row.key, "duplicate_key"))
@@ -135,7 +135,8 @@ class _ReadSet(beam.PTransform):
         rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
         read_rows = (outcomes, more) | "Read" >> beam.Flatten()
-        return store.Flow(read_rows, pictured, rows, rejected, removed=pipeline | "NoCaption" >> beam.Create([]))
+        removed = [stage.removed for stage in kept if stage.removed] | "Removed" >> beam.Flatten()
+        return store.Flow(read_rows, pictured, rows, rejected, removed)
 
 
 class _ClassCheck:

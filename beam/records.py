@@ -12,6 +12,7 @@ import tensorflow as tf
 from beam.masking import mask
 from models import features
 
+_LONGEST_MASKED = 8000  # characters; `mask` leaves out the end of a longer text
 _TEXTS = (*features.TEXT, features.MORE_CAPTIONS, features.GROUP, features.VARIANT, features.EVALUATION_SET)
 
 
@@ -184,6 +185,8 @@ class Rejected:
       position: where the row was read, as "file:row".
       reason: a short name; the counter is "dropped_<reason>".
       detail: the received value and what was expected.
+
+    Texts from the input may have any length, so each is cut in the middle: rejects never repeat a large value.
     """
 
     key: str
@@ -192,14 +195,44 @@ class Rejected:
     detail: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("key", "position", "detail"):
-            object.__setattr__(self, name, mask(getattr(self, name)))
+        for name, most in (("key", 200), ("position", 1000), ("detail", 500)):
+            masked = mask(cut(getattr(self, name), _LONGEST_MASKED))
+            object.__setattr__(self, name, cut(masked, most))
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """Parts of the input that are no rows, such as tar members whose name begins with a dot; they are only counted.
+
+    Attributes:
+      position: the file.
+      reason: a short name; the counter is "skipped_<reason>".
+      count: number of such parts.
+    """
+
+    position: str
+    reason: str
+    count: int
 
 
 Outcome = ImageText | Rejected
-"""What a source or a filter makes of a row with its picture."""
+"""What a source or a filter makes of a row with its picture. A source may also give Skipped."""
 AnyRow = TypeVar("AnyRow", bound=Row)
 """ImageText or RowByReference; a stage gives rows of the type that it takes."""
+
+
+def cut(text: str, most: int) -> str:
+    """Returns the start and the end of a text that is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most * 2 // 3]} [{len(text)} characters] {text[-most // 4 :]}"
+
+
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold the text: it has no halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def content_key(image: bytes, caption: str) -> str:

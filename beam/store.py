@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import tensorflow as tf
 
-from beam import writer
-from beam.records import Row
+from beam import stages, writer
+from beam.records import Row, Skipped
 from models import files
 
 MANIFEST_FILE = "manifest.json"
@@ -28,7 +28,7 @@ class Folders(NamedTuple):
 
 
 class LostRows(RuntimeError):
-    """The rows read are not the rows written plus the rows dropped: a bug of this package, not of the data."""
+    """The rows read are not the rows written, dropped and skipped: a bug of this package, not of the data."""
 
 
 class NoRows(ValueError):
@@ -39,7 +39,7 @@ class Flow(NamedTuple):
     """The results of a stage, as PCollections.
 
     Attributes:
-      read: one element of any type for each row that was read.
+      read: one element of any type for each row that was read; a Skipped counts for several.
       pictured: ImageText, every row that `rows` may refer to; only key, group and picture are used.
       rows: RowByReference, the rows that are kept.
       rejected: Rejected, the rows that are dropped.
@@ -87,12 +87,12 @@ class Store(beam.PTransform):
         reject_files = flow.rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)
 
         names = [
-            flow.read | "NameRead" >> beam.Map(lambda _: "read"),
-            flow.rejected | "NameDropped" >> beam.Map(lambda row: f"dropped_{row.reason}"),
-            flow.removed | "NameRemoved" >> beam.Map(lambda reason: f"removed_{reason}"),
-            rows | "NameShared" >> _SharedCaptions(self._layout),
+            flow.read | "NameRead" >> beam.FlatMap(_read),
+            flow.rejected | "NameDropped" >> beam.Map(lambda row: (f"dropped_{row.reason}", 1)),
+            flow.removed | "NameRemoved" >> beam.Map(lambda reason: (f"removed_{reason}", 1)),
+            rows | "NameShared" >> _SharedCaptions(self._layout) | beam.Map(lambda name: (name, 1)),
         ]
-        counts = names | "Names" >> beam.Flatten() | beam.combiners.Count.PerElement()
+        counts = names | "Names" >> beam.Flatten() | "Count" >> beam.CombinePerKey(sum)
         facts = {"counts": counts, "shards": shards, "reject_files": reject_files}
         if self._reports:
             facts["reports"] = self._reports
@@ -103,6 +103,13 @@ class Store(beam.PTransform):
             | "Facts" >> beam.CoGroupByKey()
             | "Manifest" >> beam.Map(_write_manifest, self._report_folder, self._unique_captions)
         )
+
+
+def _read(one: Any) -> Iterator[tuple[str, int]]:
+    if isinstance(one, Skipped):
+        beam.metrics.Metrics.counter(stages.COUNTERS, f"skipped_{one.reason}").inc(one.count)
+        yield f"skipped_{one.reason}", one.count
+    yield "read", one.count if isinstance(one, Skipped) else 1
 
 
 class _SharedCaptions(beam.PTransform):
@@ -145,14 +152,17 @@ def _write_manifest(
     by_name = dict(sorted(facts["counts"]))
     read = by_name.pop("read", 0)
     shared, shared_first = by_name.pop(_SHARED, 0), by_name.pop(_SHARED_FIRST, 0)
-    removed = {name: by_name.pop(name) for name in list(by_name) if name.startswith("removed_")}
+    removed, skipped = _taken(by_name, "removed_"), _taken(by_name, "skipped_")
     listed = sorted(facts["shards"], key=lambda shard: shard.file)
     splits: dict[str, int] = {}
     for shard in listed:
         splits[shard.split] = splits.get(shard.split, 0) + shard.rows
     written = sum(splits.values())
-    if read != written + sum(by_name.values()):
-        raise LostRows(f"read {read} rows, but wrote {written} and dropped {by_name}; please report this with your gin")
+    if read != written + sum(by_name.values()) + sum(skipped.values()):
+        raise LostRows(
+            f"read {read} rows, but wrote {written}, dropped {by_name} and skipped {skipped}; please report this with "
+            "your gin"
+        )
     if unique_captions and shared_first:
         raise LostRows(
             f"{shared_first} captions lie in more than one split although captions are unique; please report this"
@@ -160,8 +170,9 @@ def _write_manifest(
     manifest = {
         "read": read,
         "written": written,
-        "dropped": {name.removeprefix("dropped_"): count for name, count in by_name.items()},
-        "captions_removed": {name.removeprefix("removed_"): count for name, count in removed.items()},
+        "dropped": _taken(by_name, "dropped_"),
+        "skipped": skipped,
+        "captions_removed": removed,
         "splits": splits,
         "captions_in_several_splits": shared,
         "shards": [dataclasses.asdict(shard) for shard in listed],
@@ -169,6 +180,12 @@ def _write_manifest(
     }
     files.write_text(os.path.join(folder, MANIFEST_FILE), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest
+
+
+def _taken(by_name: dict[str, int], prefix: str) -> dict[str, int]:
+    """Removes the counts whose name has this prefix; returns them without it."""
+    names = [name for name in by_name if name.startswith(prefix)]
+    return {name.removeprefix(prefix): by_name.pop(name) for name in names}
 
 
 def require_rows(report_folder: str, source: str) -> None:
@@ -179,8 +196,8 @@ def require_rows(report_folder: str, source: str) -> None:
         rejects = _first_rejects(report_folder, manifest)
         raise NoRows(
             f"split {', '.join(empty)} has no row: {manifest['read']} read from {source}, {manifest['written']} kept, "
-            f"dropped {manifest['dropped']}. First rejects: {rejects or 'none'}. Bring more rows, or lower the limits "
-            "in gin (Pictures.*, Captions.*, Deduper.*)"
+            f"dropped {manifest['dropped']}, skipped {manifest.get('skipped', {})}. First rejects: "
+            f"{rejects or 'none'}. Bring more rows, or lower the limits in gin (Pictures.*, Captions.*, Deduper.*)"
         )
 
 

@@ -162,8 +162,14 @@ def _finished(folder: str, gin: str) -> dict[str, Any] | None:
 
 def _counts(manifest: dict[str, Any]) -> str:
     splits = ", ".join(f"{split} {rows:,}" for split, rows in sorted(manifest["splits"].items()))
-    dropped = ", ".join(f"{reason} {rows:,}" for reason, rows in manifest["dropped"].items()) or "none"
-    return f"{manifest['read']:,} rows read, {manifest['written']:,} kept ({splits}); dropped: {dropped}"
+    dropped = _reasons(manifest["dropped"]) or "none"
+    skipped = _reasons(manifest.get("skipped", {}))
+    counts = f"{manifest['read']:,} rows read, {manifest['written']:,} kept ({splits}); dropped: {dropped}"
+    return f"{counts}; skipped: {skipped}" if skipped else counts
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
 def _require_no_data_set(folder: str) -> None:

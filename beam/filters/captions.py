@@ -7,8 +7,8 @@ import unicodedata
 import apache_beam as beam
 
 from beam import stages
-from beam.records import ImageText, Outcome, Rejected, Row, normalised, salted_hash
-from models.settings.checks import require, require_at_least_zero, require_fraction, settings_class
+from beam.records import ImageText, Outcome, Rejected, Row, is_utf8, normalised, salted_hash
+from models.settings.checks import require, require_at_least_zero, require_fraction, require_positive, settings_class
 
 # Scripts without spaces (Thai and Lao, Burmese, Khmer, kana, Han): each of their characters counts as a word.
 _NO_SPACES = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
@@ -22,9 +22,18 @@ _FILE_NAME = re.compile(
 )
 
 
+_ASCII_WORD = re.compile("[A-Za-z0-9]")
+# Byte order mark, zero width, direction and soft hyphen: at the ends of a caption they mean nothing. No joiners and no
+# tags, with which emoji are written.
+_INVISIBLE = " \ufeff\u200b\u00ad\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
+_INVISIBLE += "\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb\0"
+# Letters and symbols that show nothing (fillers of Hangul, blank of Braille), and the signs of lost characters.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc\ufffd")
+
+
 @settings_class("Captions")
 class CaptionSettings:
-    """Limits of captions. All are off by default; only empty captions are always dropped.
+    """Limits of captions. All but `max_bytes` are off by default. Captions without a word are always removed.
 
     Attributes:
       min_words: smallest number of words. 0 allows any. In scripts without spaces, each character counts as a word.
@@ -41,6 +50,7 @@ class CaptionSettings:
         without a language. () allows any. Reason: "language".
       blocked_terms: words or phrases, in any case; a row with one of them in any caption is dropped. () blocks none.
         Reason: "blocked_term".
+      max_bytes: largest caption in UTF-8 (bytes). Reason: "caption_too_large".
     """
 
     min_words: int = 0
@@ -51,9 +61,11 @@ class CaptionSettings:
     max_repeats: int = 0
     languages: tuple[str, ...] = ()
     blocked_terms: tuple[str, ...] = ()
+    max_bytes: int = 1 << 16
 
     def __post_init__(self) -> None:
         require_fraction(self, "min_alphanumeric")
+        require_positive(self, "max_bytes")
         require_at_least_zero(self, "min_words", "max_words", "max_repeats")
         require(
             not self.max_words or self.max_words >= self.min_words,
@@ -72,17 +84,54 @@ class CaptionSettings:
         return any(limits) or not (self.allow_urls and self.allow_file_names)
 
 
+class CheckedCaptions(beam.PTransform):
+    """PCollection of rows -> Kept; cleans all captions, and removes those that are no text (see `CaptionCheck`)."""
+
+    def __init__(self, settings: CaptionSettings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    @beam.typehints.no_annotations
+    def expand(self, rows: beam.PCollection) -> stages.Kept:
+        return rows | "Check" >> beam.Map(CaptionCheck(self._settings)) | stages.RemoveCaptions()
+
+
 @dataclasses.dataclass(frozen=True)
 class CaptionCheck:
-    """Removes extra spaces from the captions. Drops the row if a caption is empty after that."""
+    """Row -> the row with clean captions, and for each of them the reason to remove it, or "" to keep it.
 
-    def __call__(self, row: ImageText) -> Outcome:
+    It removes extra spaces, and invisible characters at both ends. A caption without a word is "caption_empty": the
+    tokenizer would see nothing, or only punctuation. Letters, digits, emoji and other pictographs count as words.
+    """
+
+    settings: CaptionSettings = CaptionSettings()
+
+    def __call__(self, row: ImageText) -> tuple[ImageText, list[str]]:
         captions = row.captions
-        first, *more = (" ".join(caption.split()) for caption in captions)
-        if not all((first, *more)):
-            detail = f"the captions are {captions!r}" if more else f"the caption is {captions[0]!r}"
-            return Rejected(row.key, row.position, "caption_empty", detail)
-        return dataclasses.replace(row, caption=first, more_captions=tuple(more))
+        clean = [" ".join(caption.split()).strip(_INVISIBLE) for caption in captions]
+        reasons = [self._reason(caption) for caption in clean]
+        if tuple(clean) == captions:
+            return row, reasons
+        return dataclasses.replace(row, caption=clean[0], more_captions=tuple(clean[1:])), reasons
+
+    def _reason(self, caption: str) -> str:
+        most = self.settings.max_bytes
+        if len(caption) > most or (not caption.isascii() and len(caption.encode(errors="replace")) > most):
+            return "caption_too_large"
+        if not caption.isascii() and not is_utf8(caption):
+            return "invalid_utf8"
+        return "" if _has_word(caption) else "caption_empty"
+
+
+def _has_word(caption: str) -> bool:
+    """Whether a caption has a letter, a digit or a pictograph after normalisation."""
+    if _ASCII_WORD.search(caption):
+        return True
+    if caption.isascii():
+        return False
+    form = unicodedata.normalize("NFKC", caption)
+    kinds = (unicodedata.category(one) for one in form if one not in _BLANK)
+    return any(kind[0] in "LN" or kind == "So" for kind in kinds)
 
 
 class RowRules:

@@ -32,7 +32,7 @@ __all__ = [
 
 @runtime_checkable
 class Source(Protocol):
-    """Reads image-text pairs, and reports each row that it cannot use as Rejected."""
+    """Reads image-text pairs, reports each row that it cannot use as Rejected, and counts what is no row as Skipped."""
 
     name: ClassVar[str]
 
@@ -40,7 +40,7 @@ class Source(Protocol):
         """Returns text that changes when the input changes; raises ValueError if the input is missing."""
 
     def read(self) -> beam.PTransform:
-        """Returns Pipeline -> PCollection[ImageText | Rejected], with one element for each row of the input."""
+        """Returns Pipeline -> PCollection[ImageText | Rejected | Skipped], with one of the first two for each row."""
 
 
 def with_path(source: Any, path: str) -> Any:

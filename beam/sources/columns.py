@@ -1,156 +1,85 @@
 """Makes an image-text pair from the columns of a row, and reads its picture."""
 
-import base64
-import binascii
-import urllib.request
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
+from beam.records import ImageText, Outcome, Rejected, Skipped, content_key, is_utf8
+from beam.sources import inline_images, picture_files, texts
+from beam.sources.classes import ClassNames
+from beam.sources.limits import Limits
+from beam.sources.raw import InvalidRow, RawRow, shown
+from beam.sources.texts import listed
 
-from beam.records import ImageText, Outcome, Rejected, content_key
-
-MAX_IMAGE_BYTES = 1 << 28
 _TEXT_FIELDS = ("key", "language", "category", "class_name", "group")
 FIELDS = ("image", "image_base64", *_TEXT_FIELDS)
-
-
-class RawRow(NamedTuple):
-    """A row of a file, before or after it is decoded.
-
-    Attributes:
-      file: path of the file; relative paths of pictures start from its folder.
-      place: place in the file: a line, a row or a name.
-      content: the argument of the source's `decode`, then its result: {column: value}.
-    """
-
-    file: str
-    place: int | str
-    content: Any
-
-    @property
-    def position(self) -> str:
-        """The text "file:place", for messages and for the rejects file."""
-        return f"{self.file}:{self.place}"
-
-
-class InvalidRow(ValueError):
-    """A row cannot be read; `reason` and `detail` say why it is dropped."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+_LIMITS, _NO_CLASSES = Limits(), ClassNames("", ())
 
 
 def to_pair(
-    row: RawRow | Rejected, renamed: dict[str, str], captions: tuple[str, ...], language: str, source: str
-) -> Outcome:
+    row: RawRow | Rejected | Skipped,
+    renamed: Mapping[str, str],
+    captions: tuple[str, ...],
+    language: str,
+    source: str,
+    limits: Limits = _LIMITS,
+    classes: ClassNames = _NO_CLASSES,
+) -> Outcome | Skipped:
     """Makes the pair of a decoded row, and reads its picture.
 
     Args:
-      row: a row whose content is {column: value}; a Rejected is returned as it is.
+      row: a row whose content is {column: value}; anything else is returned as it is.
       renamed: `RowSource.columns`.
       captions: `RowSource.captions`.
       language: `RowSource.language`.
       source: name of the source.
+      limits: `RowSource.limits`.
+      classes: `RowSource.class_names`.
     """
-    if isinstance(row, Rejected):
+    if not isinstance(row, RawRow):
         return row
     columns, key = row.content, ""
     try:
-        texts = {field: _text(columns, renamed.get(field, field)) for field in _TEXT_FIELDS}
-        key = texts["key"]
-        first, *others = _captions(columns, captions)
-        image = _image(columns, renamed, row.file)
+        values = {field: texts.field(columns, renamed.get(field, field), limits) for field in _TEXT_FIELDS}
+        key = values["key"]
+        class_name = classes.name_of(columns.get(renamed.get("class_name", "class_name")), values["class_name"])
+        first, *others = texts.captions(columns, captions, limits)
+        image = _image(columns, renamed, row.file, limits)
     except InvalidRow as error:
         return Rejected(key, row.position, error.reason, error.detail)
     return ImageText(
-        key=key or content_key(image, first),
+        key=key or content_key(image, _first_good(first, others)),
         image=image,
         caption=first,
         position=row.position,
         source=source,
-        language=texts["language"] or language,
-        group=texts["group"],
-        category=texts["category"],
-        class_name=texts["class_name"],
+        language=values["language"] or language,
+        group=values["group"],
+        category=values["category"],
+        class_name=class_name,
         more_captions=tuple(others),
     )
 
 
-def _text(columns: Mapping[str, Any], column: str) -> str:
-    value = columns.get(column)
-    return "" if value is None else _checked(value, column, "invalid_field")
+def _first_good(first: str, others: list[str]) -> str:
+    """The first caption that CaptionCheck may keep, so that bad captions before it do not change the key."""
+    return next((one for one in (first, *others) if one.strip() and is_utf8(one)), first)
 
 
-def _checked(value: Any, column: str, reason: str) -> str:
-    if isinstance(value, bytes):
-        try:
-            value = value.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidRow("invalid_utf8", f"{column}: {error}") from error
-    if not isinstance(value, str):
-        raise InvalidRow(reason, f"{column} is {value!r}, but must be text")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRow("invalid_utf8", f"{column}: {error}") from error
-    return value
-
-
-def _captions(columns: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    """Returns all captions of a row in the order of their columns, without repeats."""
-    found: dict[str, None] = {}
-    for name in names:
-        value = columns.get(name)
-        if value is None or value == []:
-            continue
-        if isinstance(value, str | bytes):
-            found[_checked(value, name, "caption_missing")] = None
-        elif isinstance(value, list):
-            checked = (_checked(one, f"{name}[{number}]", "invalid_field") for number, one in enumerate(value))
-            found.update(dict.fromkeys(checked))
-        else:
-            reason = "invalid_field" if name.endswith("s") else "caption_missing"
-            raise InvalidRow(reason, f"{name} is {value!r}, but must be a text or a list of texts")
-    if not found:
-        raise InvalidRow("caption_missing", f"the row has no caption in {', '.join(names)}; it has {_named(columns)}")
-    return list(found)
-
-
-def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str) -> bytes:
+def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str, limits: Limits) -> bytes:
     inline_column, column = (renamed.get(field, field) for field in ("image_base64", "image"))
     inline, value = columns.get(inline_column), columns.get(column)
     if isinstance(inline, str | bytes):
-        try:
-            return base64.b64decode(inline, validate=True)
-        except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
-            raise InvalidRow("invalid_base64", f"{inline_column}: {error}") from error
+        return inline_images.decode(inline, inline_column)
     if isinstance(value, dict):  # Hugging Face's form of a picture in Parquet
-        value = value["bytes"] if value.get("bytes") is not None else value.get("path")
+        value = value.get("bytes") if value.get("bytes") is not None else value.get("path")
+    if isinstance(value, str | bytes) and inline_images.is_inline(value):
+        return inline_images.decode(value, column)
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and value:
-        return _read_image(value, file)
-    detail = f"the row has neither {column!r} (a picture or its path) nor {inline_column!r}; it has {_named(columns)}"
+        return picture_files.read(value, file, limits)
+    if value not in (None, "", {}):
+        detail = f"{column} is {shown(value)}, but must be a picture (bytes or base64) or its path"
+        raise InvalidRow("image_missing", detail)
+    detail = f"the row has neither {column!r} (a picture or its path) nor {inline_column!r}; it has {listed(columns)}"
     raise InvalidRow("image_missing", detail)
-
-
-def _read_image(path: str, file: str) -> bytes:
-    if path.startswith(("http://", "https://")):
-        raise InvalidRow("image_missing", f"{path} is on the web, but this source does not fetch; use UrlListSource")
-    if path.startswith("file://"):
-        path = urllib.request.url2pathname(path.removeprefix("file://"))
-    full = path if "://" in path or path.startswith("/") else FileSystems.join(FileSystems.split(file)[0], path)
-    try:
-        with FileSystems.open(full) as opened:
-            image: bytes = opened.read(MAX_IMAGE_BYTES + 1)
-    except Exception as error:  # whatever a file system raises, one row must not stop the run
-        raise InvalidRow("image_missing", f"{type(error).__name__}: {error}") from error
-    if len(image) > MAX_IMAGE_BYTES:
-        raise InvalidRow("image_too_large", f"{full} has more than {MAX_IMAGE_BYTES} bytes")
-    return image
-
-
-def _named(columns: Mapping[str, Any]) -> str:
-    return ", ".join(str(name) for name, value in list(columns.items())[:20] if value is not None) or "nothing"

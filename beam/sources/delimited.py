@@ -2,23 +2,28 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from beam.records import Rejected
 from beam.sources import compressed
-from beam.sources.columns import InvalidRow, RawRow
+from beam.sources.csv_records import Records
+from beam.sources.lines import LongLine
+from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
-_MAX_FIELD = 1 << 29  # characters; the csv module's default limit is smaller than many pictures
+_ENDING = re.compile(r"\.\w{1,5}$")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{40}")
 
 
 @settings_class("CsvSource")
 class CsvSource(RowSource):
     r"""Reads CSV and TSV files; see `RowSource` for columns and paths.
 
-    The first line names the columns, unless `header` does. An empty field counts as missing.
+    The first line names the columns, unless `header` does. An empty field counts as missing. A line that breaks the
+    rules of quotes is dropped alone: the source goes on with the next line, even inside the field that was open.
 
     Attributes:
       delimiter: the character between fields, such as "," or "\t".
@@ -38,34 +43,87 @@ class CsvSource(RowSource):
         super().__post_init__()
         for field, lengths in (("delimiter", (1,)), ("quote", (0, 1))):
             value = getattr(self, field)
-            if not isinstance(value, str) or len(value) not in lengths:
-                raise ValueError(f"CsvSource.{field} is {value!r}, but must be one character")
+            if not isinstance(value, str) or len(value) not in lengths or value in ("\r", "\n", "\0"):
+                raise ValueError(f"CsvSource.{field} is {value!r}, but must be one character, and no line end")
+        if self.delimiter == self.quote:
+            raise ValueError(f"CsvSource.delimiter and CsvSource.quote are both {self.quote!r}; change one")
 
     def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
-        csv.field_size_limit(_MAX_FIELD)
-        quoting: Any = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
-        with compressed.opened(split) as file:
+        with compressed.opened(split, self.limits) as file:
             # Bytes that are not UTF-8 become lone surrogates, so that only their own row is dropped.
             text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
-            reader = csv.reader(text, delimiter=self.delimiter, quotechar=self.quote or None, quoting=quoting)
-            header = list(self.header)
-            while True:
-                line = reader.line_num + 1
+            records = Records(text, self.delimiter, self.quote, self.limits.line_bytes)
+            header = list(self.header) or self._first(records)
+            if not header:
+                return  # the file is empty
+            self.require_columns(header)
+            images = [header.index(name) for name in self.image_columns() if name in header]
+            for number, line in records.starts():
                 try:
-                    fields = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield Rejected("", f"{split}:{line}", "invalid_csv", str(error))
-                    continue
-                if not header:
-                    header = fields
-                elif fields:
-                    yield RawRow(split, line, (header, fields))
+                    if fields := self._fields(records, number, line, header, images):
+                        yield RawRow(split, number, (header, fields))
+                except InvalidRow as error:
+                    yield Rejected("", f"{split}:{number}", error.reason, error.detail)
 
     def decode(self, content: tuple[list[str], list[str]]) -> dict[str, Any]:
-        header, fields = content
-        if len(fields) != len(header):
-            detail = f"{len(fields)} fields, but the header has {len(header)}: {', '.join(header)}"
-            raise InvalidRow("invalid_csv", detail)
-        return {name: value or None for name, value in zip(header, fields, strict=True)}
+        return {name: value or None for name, value in zip(*content, strict=True)}
+
+    def _first(self, records: Records) -> list[str]:
+        """The fields of the header line."""
+        most = self.limits.header_bytes
+        for number, line in records.starts():
+            if isinstance(line, LongLine) or len(line) > most:
+                size = line.size if isinstance(line, LongLine) else len(line)
+                detail = f"the header has {size} bytes, but may have {most} (Limits.header_bytes); no row is read"
+                raise InvalidRow("header_too_large", detail)
+            if line.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+                raise InvalidRow("invalid_utf8", "the file is UTF-16; convert it to UTF-8. No row of it is read")
+            try:
+                if fields := records.fields(line):
+                    return fields
+            except csv.Error as error:
+                raise InvalidRow("invalid_csv", f"line {number}, the header: {error}; no row is read") from error
+        return []
+
+    def _fields(
+        self, records: Records, number: int, line: str | LongLine, header: list[str], images: list[int]
+    ) -> list[str]:
+        """The fields of the record that starts with this line, or [] for an empty line.
+
+        Raises:
+          InvalidRow: the line is no record; the lines after it are read again, each as the start of a record.
+        """
+        if isinstance(line, LongLine):
+            most = self.limits.line_bytes
+            detail = f"the line has {line.size} characters, but may have {most} (Limits.line_bytes)"
+            raise InvalidRow("line_too_large", detail)
+        try:
+            fields = records.fields(line)
+            if fields and len(fields) != len(header):
+                raise csv.Error(f"{len(fields)} fields, but the header has {len(header)}: {', '.join(header)}")
+            if records.last > number:
+                self._require_no_row_inside(fields, images)
+        except csv.Error as error:
+            where = f" (the quote that opens in line {number} ends in line {records.last})" * (records.last > number)
+            records.back_to_second_line()
+            raise InvalidRow("invalid_csv", f"{error}{where}; line {number} is dropped") from error
+        return fields
+
+    def _require_no_row_inside(self, fields: list[str], images: list[int]) -> None:
+        """Raises csv.Error if a line inside a quoted field is itself a row: then the quote is a stray one."""
+        for field in fields:
+            for inner in field.splitlines() if "\n" in field or "\r" in field else ():
+                parts = next(csv.reader([inner], delimiter=self.delimiter, quotechar=self.quote), [])
+                if len(parts) == len(fields) and any(_alike(parts[image], fields[image]) for image in images):
+                    raise csv.Error(
+                        f"a quoted field holds {inner[:100]!r}, which is a row of its own; in a quoted field, write a "
+                        "quote twice"
+                    )
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two texts are pictures of one kind: paths or URIs with the same ending, or base64."""
+    if _BASE64.match(one) and _BASE64.match(other):
+        return True
+    ending = _ENDING.search(other)
+    return ending is not None and one.endswith(ending[0]) and (" " in other or " " not in one)

@@ -14,25 +14,27 @@ class Limits:
       members: largest number of members of one sample of a tar file.
       member_bytes: largest member of a tar file, and largest picture file (bytes).
       captions: largest number of captions of one row.
-      caption_bytes: largest caption in UTF-8 (bytes). A larger caption is removed.
+      field_bytes: largest key, language, category, class name and group in UTF-8 (bytes).
       header_bytes: largest header: the first line of a CSV file, or the extended headers of one tar member (bytes).
       footer_bytes: largest footer of a Parquet file (bytes).
       page_bytes: largest page of a Parquet file after decompression (bytes).
       expansion: largest number of decompressed bytes for each compressed byte. The first `line_bytes` of a file are
         always allowed.
+      dictionary_bytes: largest memory that an xz file may need for its dictionary (bytes).
     """
 
-    line_bytes: int = 128 << 20
+    line_bytes: int = 64 << 20
     values: int = 1_000_000
     row_bytes: int = 256 << 20
     members: int = 64
     member_bytes: int = 128 << 20
     captions: int = 1_000
-    caption_bytes: int = 1 << 16
+    field_bytes: int = 1 << 12
     header_bytes: int = 1 << 20
-    footer_bytes: int = 64 << 20
+    footer_bytes: int = 16 << 20
     page_bytes: int = 256 << 20
     expansion: int = 200
+    dictionary_bytes: int = 128 << 20
 
     def __post_init__(self) -> None:
         require_positive(
@@ -43,9 +45,10 @@ class Limits:
             "members",
             "member_bytes",
             "captions",
-            "caption_bytes",
+            "field_bytes",
             "header_bytes",
             "footer_bytes",
             "page_bytes",
             "expansion",
+            "dictionary_bytes",
         )

@@ -7,12 +7,15 @@ import pyarrow
 from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
-from beam.sources.columns import InvalidRow, RawRow
+from beam.records import Rejected
+from beam.sources import parquet_pages
 from beam.sources.compressed import named_damage
+from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
 _BATCH = 64  # rows decoded at a time
+_BATCH_BYTES = 64 << 20  # of these rows, at most, unless one row is larger
 _IMG2DATASET = {"status", "error_message"}
 
 
@@ -26,43 +29,75 @@ class ParquetSource(RowSource):
 
     name: ClassVar[str] = "parquet"
     example: ClassVar[str] = "pairs/*.parquet"
-    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, pyarrow.ArrowException)
 
     def splits(self, file: str) -> Iterator[tuple[str, int, int]]:
         """Yields (file, row group, number of its first row)."""
         with FileSystems.open(file) as opened, named_damage():
-            metadata = parquet.ParquetFile(opened).metadata
+            parquet_pages.require_footer(opened, self.limits)
+            reader = parquet.ParquetFile(opened)
+            self.require_columns(reader.schema_arrow.names)
             first = 1
-            for group in range(metadata.num_row_groups):
+            for group in range(reader.metadata.num_row_groups):
                 yield file, group, first
-                first += metadata.row_group(group).num_rows
+                first += max(reader.metadata.row_group(group).num_rows, 0)
 
-    def raw_rows(self, split: tuple[str, int, int]) -> Iterator[RawRow]:
-        file, group, number = split
+    def raw_rows(self, split: tuple[str, int, int]) -> Iterator[RawRow | Rejected]:
+        file, group, first = split
+        limits = self.limits
         with FileSystems.open(file) as opened, named_damage():
+            parquet_pages.require_footer(opened, limits)
             reader = parquet.ParquetFile(opened)
             names = self.column_names() | _IMG2DATASET
             wanted = [name for name in reader.schema_arrow.names if name in names]
-            for batch in reader.iter_batches(_BATCH, row_groups=[group], columns=wanted):
-                for row in _rows(batch):
+            size = parquet_pages.require_group(opened, reader.metadata, group, wanted, limits)
+            rows = reader.metadata.row_group(group).num_rows
+            largest = max(size.uncompressed // max(rows, 1), size.dictionaries, 1)  # of a row, as far as is known
+            at_a_time = max(1, min(_BATCH, _BATCH_BYTES // largest))
+            number, given = first, 0
+            for read in reader.iter_batches(at_a_time, row_groups=[group], columns=wanted):
+                batch = _plain(read)
+                given += batch.nbytes
+                if given > limits.line_bytes + limits.expansion * size.compressed:
+                    detail = f"{size.compressed} bytes of the row group give {given} bytes or more"
+                    raise InvalidRow("too_expanded", f"{detail}; see Limits.expansion")
+                for row in _rows(batch, limits.row_bytes):
                     yield RawRow(file, number, row)
                     number += 1
+            if number - first != rows:
+                raise EOFError(f"the row group has {number - first} rows, but announces {rows}")
 
-    def decode(self, content: dict[str, Any] | UnicodeDecodeError) -> dict[str, Any]:
-        if isinstance(content, UnicodeDecodeError):
-            raise InvalidRow("invalid_utf8", str(content))
+    def decode(self, content: dict[str, Any] | InvalidRow) -> dict[str, Any]:
+        if isinstance(content, InvalidRow):
+            raise content
         if content.get("status") == "failed_to_download":
             raise InvalidRow("image_missing", f"img2dataset: {content.get('error_message')}")
         return content
 
 
-def _rows(batch: pyarrow.RecordBatch) -> Iterator[dict[str, Any] | UnicodeDecodeError]:
+def _plain(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """The batch without dictionaries, so that its size is that of its values."""
+    arrays = [one.dictionary_decode() if pyarrow.types.is_dictionary(one.type) else one for one in batch.columns]
+    return pyarrow.RecordBatch.from_arrays(arrays, batch.schema.names)
+
+
+def _rows(batch: pyarrow.RecordBatch, row_bytes: int) -> Iterator[dict[str, Any] | InvalidRow]:
+    """The rows of a batch; InvalidRow stands for a row that is too large or not UTF-8."""
+    if batch.nbytes <= row_bytes:
+        try:
+            yield from batch.to_pylist()
+            return
+        except UnicodeDecodeError:  # raised before any row is out; so read one row at a time, and lose only the bad one
+            pass
+    for number in range(batch.num_rows):
+        yield _row(batch.slice(number, 1), row_bytes)
+
+
+def _row(batch: pyarrow.RecordBatch, row_bytes: int) -> dict[str, Any] | InvalidRow:
+    if batch.nbytes > row_bytes:
+        detail = f"the row has {batch.nbytes} bytes, but may have {row_bytes} (Limits.row_bytes)"
+        return InvalidRow("row_too_large", detail)
     try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:  # raised before any row is out; so read one row at a time, and lose only the bad one
-        for number in range(batch.num_rows):
-            try:
-                (row,) = batch.slice(number, 1).to_pylist()
-                yield row
-            except UnicodeDecodeError as error:
-                yield error
+        (row,) = batch.to_pylist()
+        return row
+    except UnicodeDecodeError as error:
+        return InvalidRow("invalid_utf8", str(error))

@@ -1,14 +1,19 @@
 """TensorFlow Datasets, by name or from a folder: with captions, or with classes that templates turn into captions."""
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-import tensorflow as tf
-
-from beam.sources.columns import RawRow
+from beam.records import Rejected
+from beam.sources import tfrecord
+from beam.sources.classes import load
+from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
+from beam.sources.tfrecord import Damage
 from models.settings.checks import settings_class
+
+_SHARD = re.compile(r"(.+)\[(\d+)shard\]")
 
 
 @settings_class("TfdsSource")
@@ -26,12 +31,11 @@ class TfdsSource(RowSource):
       split: split to read, such as "train" or "train[:10%]".
       templates: captions for a class, such as ("a photo of a {}.",); () takes captions from columns.
       label: name of the feature that holds the class.
-      class_names: names of the classes in the order of the labels, if the data set's own are not words; () takes those.
+      class_names: as in `RowSource`; with `templates`, () takes the data set's own names.
     """
 
     name: ClassVar[str] = "tfds"
     example: ClassVar[str] = "tensorflow_datasets/NAME/VERSION"
-    damage: ClassVar[tuple[type[Exception], ...]] = (EOFError, tf.errors.DataLossError)
 
     captions: tuple[str, ...] = ("captions/text", "captions", "caption")
     builder: str = ""
@@ -39,7 +43,6 @@ class TfdsSource(RowSource):
     split: str = "train"
     templates: tuple[str, ...] = ()
     label: str = "label"
-    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,42 +55,73 @@ class TfdsSource(RowSource):
     def fingerprint(self) -> str:
         info = self._builder().info
         facts = [info.full_name, *(f"{name} {split.to_proto()}" for name, split in sorted(info.splits.items()))]
+        if isinstance(self.class_names, str):
+            facts.append(str(sorted(load(self._classes()).items())))
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
     def inputs(self) -> list[str]:
+        if self.class_names:
+            load(self._classes())
         splits = self._builder().info.splits
         if self.split not in splits:
             return [self.split]  # a slice, such as train[:10%]
         return [f"{self.split}[{number}shard]" for number in range(splits[self.split].num_shards)]
 
-    def raw_rows(self, split: str) -> Iterator[RawRow]:
+    def raw_rows(self, split: str) -> Iterator[RawRow | Rejected]:
         import tensorflow_datasets as tfds  # takes seconds, which other sources should not wait for
 
         builder = self._builder()
-        names = self._class_names(builder.info) if self.templates else []
+        names = self._names(builder.info) if self.templates else {}
         image = self.columns.get("image", "image")
         in_order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=True, try_autocache=False)
         still_encoded = {image: tfds.decode.SkipDecoding()}
-        rows = builder.as_dataset(split=split, decoders=still_encoded, read_config=in_order)
+        damage = self._damage(builder.info, split)
+        if damage and not damage.records:
+            raise damage
+        whole = _first_records(builder.info, split, damage.records) if damage else split
+        rows = builder.as_dataset(split=whole, decoders=still_encoded, read_config=in_order)
         for row in rows.as_numpy_iterator():
             place = row.pop("tfds_id").decode()
-            yield RawRow(builder.info.full_name, place, {**_flat(row), **self._of_class(row, names)})
+            try:
+                yield RawRow(builder.info.full_name, place, {**_flat(row), **self._of_class(row, names)})
+            except InvalidRow as error:
+                yield Rejected("", f"{builder.info.full_name}:{place}", error.reason, error.detail)
+        if damage:
+            raise damage
 
-    def _of_class(self, row: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    def _damage(self, info: Any, split: str) -> Damage | None:
+        """Returns what is wrong with the shards, of which TensorFlow crashes at some lengths."""
+        if info.file_format.value != "tfrecord":
+            return None
+        parts = info.splits[split].file_instructions
+        for part in parts:
+            if damage := tfrecord.damage_of(part.filename, self.limits.row_bytes):
+                return damage if _SHARD.fullmatch(split) else Damage(str(damage), 0)
+        return None
+
+    def _of_class(self, row: dict[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
         if not names:
             return {}
-        class_name = names[row[self.label]].replace("_", " ")
+        number = int(row[self.label])
+        if number not in names:
+            detail = f"{self.label} is {number}, but the classes are {min(names)} to {max(names)}"
+            raise InvalidRow("unknown_class", detail)
+        class_name = names[number].replace("_", " ")
         captions = [template.replace("{}", class_name) for template in self.templates]
         return {self.captions[0]: captions, self.columns.get("class_name", "class_name"): class_name}
 
-    def _class_names(self, info: Any) -> list[str]:
+    def _names(self, info: Any) -> Mapping[int, str]:
+        """{label: name of the class}; empty if the label is no class."""
         own = getattr(info.features[self.label], "names", []) if self.label in info.features else []
-        if self.class_names and len(self.class_names) != len(own):
+        if not self.class_names:
+            return dict(enumerate(own))
+        names = load(self._classes())
+        if own and len(names) != len(own):
             raise ValueError(
-                f"TfdsSource.class_names has {len(self.class_names)} names, but {info.full_name} has {len(own)} "
+                f"TfdsSource.class_names has {len(names)} names, but {info.full_name} has {len(own)} "
                 "classes; give one for each, in the order of the labels"
             )
-        return list(self.class_names) or own
+        return names if own else {}
 
     def _builder(self) -> Any:
         import tensorflow_datasets as tfds
@@ -98,19 +132,27 @@ class TfdsSource(RowSource):
                 builder = tfds.builder_from_directory(self.path)
             else:
                 builder = tfds.builder(self.builder, data_dir=self.data_dir or None)
-        except (OSError, ValueError, tf.errors.NotFoundError) as error:
+        except Exception as error:  # a damaged dataset_info.json raises many kinds
+            problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
-                f"{what}, but there is no such data set ({str(error).splitlines()[0]}); name a folder with "
-                f"dataset_info.json (gin: TfdsSource.path = '{self.example}')"
+                f"{what}, but there is no such data set ({problem}); name a folder with dataset_info.json "
+                f"(gin: TfdsSource.path = '{self.example}')"
             ) from error
         info = builder.info
         if not info.splits:
             raise ValueError(f"{what}, but it is not prepared; run: tfds build {self.builder}")
         if self.split.split("[")[0] not in info.splits:
             raise ValueError(f"TfdsSource.split is {self.split!r}, but must be of {', '.join(info.splits)}; correct it")
-        if self.templates and not self._class_names(info):
+        if self.templates and not self._names(info):
             raise ValueError(f"TfdsSource.label is {self.label!r}, but must be a class label of {info.full_name}")
         return builder
+
+
+def _first_records(info: Any, shard: str, count: int) -> str:
+    """The split of the first records of a shard, such as train[200:210] for 10 records of train[2shard]."""
+    name, number = _SHARD.fullmatch(shard).groups()  # type: ignore[union-attr]
+    before = sum(info.splits[name].shard_lengths[: int(number)])
+    return f"{name}[{before}:{before + count}]"
 
 
 def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,14 +8,14 @@ import apache_beam as beam
 
 from beam import stages
 from beam.masking import shown
-from beam.records import Rejected, salted_hash
-from beam.sources.columns import RawRow
+from beam.records import Rejected, Skipped, salted_hash
 from beam.sources.delimited import CsvSource
 from beam.sources.fetch.addresses import AddressPolicy
 from beam.sources.fetch.client import Connections, HttpClient
 from beam.sources.fetch.errors import FetchError
 from beam.sources.fetch.lanes import in_threads
 from beam.sources.fetch.urls import parse
+from beam.sources.raw import RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
@@ -132,8 +132,8 @@ def _host(written: str) -> str:
         ) from error
 
 
-def _with_host(row: RawRow | Rejected, rows: RowSource) -> tuple[str, RawRow | Rejected]:
-    if isinstance(row, Rejected):
+def _with_host(row: RawRow | Rejected | Skipped, rows: RowSource) -> tuple[str, RawRow | Rejected | Skipped]:
+    if not isinstance(row, RawRow):
         return "", row
     column = rows.columns.get("image", "image")
     url = row.content.get(column)
@@ -153,15 +153,15 @@ class _FetchRows(beam.DoFn):
     def setup(self) -> None:
         self._progress = stages.Progress("fetched")
 
-    def process(self, group: Iterable[tuple[str, RawRow | Rejected]]) -> Iterator[Any]:
+    def process(self, group: Iterable[tuple[str, RawRow | Rejected | Skipped]]) -> Iterator[Any]:
         source = self._source
         limits = (source.threads, source.host_connections, source.host_pause)
         for outcome in in_threads(group, self._client.connect, self._fetch, *limits):
             self._progress.add(1)
             yield outcome
 
-    def _fetch(self, connections: Connections, row: RawRow | Rejected) -> RawRow | Rejected:
-        if isinstance(row, Rejected):
+    def _fetch(self, connections: Connections, row: RawRow | Rejected | Skipped) -> RawRow | Rejected | Skipped:
+        if not isinstance(row, RawRow):
             return row
         column = self._source.rows.columns.get("image", "image")
         try:

@@ -53,10 +53,10 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         shown = [_number(test["metrics"][line["metric"]]) if own else "", _number(line["value"])]
         rest = [_number(line["chance"]), _number(line["min_value"])]
         lines.append(f"{name:<36}{shown[0]:>7}{shown[1]:>7}{interval:>15}{rest[0]:>8}{rest[1]:>7}".rstrip())
-    dropped = f"{_reasons(rows)}{_rejects(facts, 'image_text_gen')}"
+    dropped = f"{_reasons(rows['dropped'])}{_rejects(facts, 'image_text_gen')}{_skipped(rows)}"
     lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {dropped}."]
     if facts["dedupe"]:
-        dropped = f"{_reasons(facts['dedupe'])}{_rejects(facts, 'dedupe')}"
+        dropped = f"{_reasons(facts['dedupe']['dropped'])}{_rejects(facts, 'dedupe')}"
         lines.append(f"Deduper: {facts['dedupe']['written']:,} kept, dropped: {dropped}.")
     if facts["augment"]:
         before = (facts["dedupe"] or rows)["written"]
@@ -85,5 +85,10 @@ def _rejects(facts: Mapping[str, Any], part: str) -> str:
     return f"; each in {facts['reject_folders'][part]}/rejects-*.jsonl" if facts[part]["dropped"] else ""
 
 
-def _reasons(manifest: Mapping[str, Any]) -> str:
-    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in manifest["dropped"].items()) or "none"
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in counts.items()) or "none"
+
+
+def _skipped(manifest: Mapping[str, Any]) -> str:
+    skipped = manifest.get("skipped")
+    return f"; skipped: {_reasons(skipped)}" if skipped else ""

@@ -52,6 +52,8 @@ def _table(manifest: dict[str, Any]) -> Iterator[str]:
     yield f"{manifest['read']:>12,}  rows read"
     for reason, rows in sorted(manifest["dropped"].items(), key=lambda item: -item[1]):
         yield f"{-rows:>12,}  {reason}"
+    for reason, parts in manifest.get("skipped", {}).items():
+        yield f"{-parts:>12,}  {reason} (no rows, skipped)"
     yield f"{manifest['written']:>12,}  rows written"
     for reason, removed in manifest["captions_removed"].items():
         yield f"{-removed:>12,}  captions of rows that have others: {reason}"

@@ -89,7 +89,7 @@ def test_every_row_is_kept_or_dropped_with_a_reason(tmp_path, rows):
         "image_missing": {"caption": "a row without an image"},
         "image_undecodable": {"image_base64": base64.b64encode(b"no picture").decode(), "caption": "broken picture"},
         "image_empty": {"image_base64": "", "caption": "no bytes"},
-        "invalid_field": {"image_base64": rows[5]["image_base64"], "caption": "number as key", "key": 7},
+        "invalid_field": {"image_base64": rows[5]["image_base64"], "caption": "truth as key", "key": True},
         "duplicate_key": rows[10],
         "duplicate_caption": {**rows[11], "image_base64": rows[12]["image_base64"]},
     }
@@ -99,7 +99,7 @@ def test_every_row_is_kept_or_dropped_with_a_reason(tmp_path, rows):
         {"image": "nosuchscheme://x.png", "caption": "x"},
         {**rows[6], "captions": 7},
         {**rows[7], "captions": ["fine", 7]},
-        {**rows[8], "captions": ["fine", " "]},
+        {"image_base64": rows[8]["image_base64"], "captions": [" ", None]},
         b'{"image_base64": "", "caption": "a lone surrogate \\ud83d"}\n',
         b"[" * 100_000 + b"\n",
     ]

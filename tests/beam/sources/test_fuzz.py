@@ -16,13 +16,15 @@ from PIL import Image
 from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionSettings, RowRules
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Rejected
-from beam.sources.columns import RawRow, to_pair
+from beam.sources.columns import to_pair
 from beam.sources.delimited import CsvSource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.parquet import ParquetSource
+from beam.sources.raw import RawRow
 from beam.sources.rows import _decode, _raw_rows, _splits
 from beam.sources.tfrecord import TfrecordSource
 from beam.sources.webdataset import WebDatasetSource
+from beam.stages import _without_captions
 from tests.beam.sources import test_sources
 from tests.pictures import encode
 
@@ -103,9 +105,10 @@ def test_any_row_becomes_a_pair_or_a_reject(columns):
     outcome = to_pair(RawRow("folder/file", 1, columns), {}, ("caption", "captions"), "und", "fuzz")
     assert outcome.position == "folder/file:1"
     if isinstance(outcome, ImageText):
-        outcome.to_example()
-        kept = CaptionCheck()(outcome)
+        checked, reasons = CaptionCheck()(outcome)
+        kept = _without_captions((checked, reasons))
         if isinstance(kept, ImageText):
+            kept.to_example()
             rules = CaptionSettings(2, 5, 0.5, False, False, 0, ("en",), ("a",))
             CaptionFilter(rules)(kept)
             RowRules(rules)(kept)
@@ -140,7 +143,7 @@ def test_broken_files_give_rows_and_rejects(tmp_path, write, kind):
             reasons[getattr(checked, "reason", "kept")] += 1
     assert reasons["kept"] > 30
     if kind is TfrecordSource:  # its checksums detect all damage
-        assert set(reasons) == {"kept", "damaged_file"}
+        assert {"kept", "damaged_file"} <= set(reasons) <= {"kept", "damaged_file", "damaged_record"}
     elif kind is ParquetSource:  # most changes break the index at the end, and without it no row is found
         assert reasons["damaged_file"] > 10
     else:
