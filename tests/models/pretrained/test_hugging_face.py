@@ -124,9 +124,9 @@ def test_no_processor_is_written_unless_pictures_are_squashed(tmp_path):
 def test_padding_and_punctuation_come_from_the_tokenizer(folder):
     edit(folder / "tokenizer_config.json", pad_token={"content": "<pad>"}, tokenizer_class="GemmaTokenizerFast")
     text = pretrained.read(str(folder)).config.text_tower
-    assert (text.pad_id, text.strip_punctuation) == (0, False)
+    assert (text.pad_id, text.punctuation) == (0, "keep")
     text = pretrained.read(str(FIXTURE)).config.text_tower
-    assert (text.pad_id, text.strip_punctuation) == (1, True)
+    assert (text.pad_id, text.punctuation) == (1, "remove")
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '"text"', "[" * 100_000, "\x00"])
@@ -155,7 +155,7 @@ def test_vocabulary_of_gemma_size_gets_the_tokenizer_of_siglip_2(tmp_path, monke
     weights = loaded.weights | {"text_tower/token_embedding/embeddings": embedding}
     monkeypatch.setattr(vocabularies, "GEMMA_PIECES", pieces)
     config = dataclasses.replace(
-        loaded.config, text_tower=dataclasses.replace(loaded.config.text_tower, pad_id=0, strip_punctuation=False)
+        loaded.config, text_tower=dataclasses.replace(loaded.config.text_tower, pad_id=0, punctuation="keep")
     )
     made = pretrained.Checkpoint(config, weights, vocabulary.getvalue(), "made up")
     pretrained.write(made, str(tmp_path / "2"), "hugging_face")
@@ -163,4 +163,4 @@ def test_vocabulary_of_gemma_size_gets_the_tokenizer_of_siglip_2(tmp_path, monke
     assert tokenizer["tokenizer_class"] == "Siglip2Tokenizer"
     assert (tokenizer["pad_token"], tokenizer["eos_token"], tokenizer["padding_side"]) == ("<pad>", "</s>", "right")
     text = pretrained.read(str(tmp_path / "2")).config.text_tower
-    assert (text.pad_id, text.strip_punctuation) == (0, False)
+    assert (text.pad_id, text.punctuation) == (0, "keep")

@@ -1,0 +1,315 @@
+"""Preprocessing comes from the checkpoint; what it leaves out is stated, and what we cannot do is refused."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+
+import pytest
+
+from models import pretrained, settings
+from models.pretrained import __main__, formats, hugging_face_tokenizer, vocabularies
+from models.pretrained.hugging_face_vocabulary import write as write_vocabulary
+from tests.models.pretrained.test_hugging_face import edit
+from tests.models.pretrained.tiny import CONFIG, FIXTURE, checkpoint, with_plain_bpe
+
+OLD, NEW = "preprocessor_config.json", "processor_config.json"
+
+
+def nest(folder: pathlib.Path) -> None:
+    """Turns the layout of transformers 4 into that of transformers 5."""
+    fields = json.loads((folder / OLD).read_text())
+    (folder / OLD).unlink()
+    (folder / NEW).write_text(json.dumps({"image_processor": fields, "processor_class": "SiglipProcessor"}))
+
+
+@pytest.mark.parametrize(("resample", "interpolation"), [(2, "bilinear"), (3, "bicubic"), ("bilinear", "bilinear")])
+@pytest.mark.parametrize("layout", [OLD, NEW])
+def test_interpolation_comes_from_either_layout(folder, tmp_path, layout, resample, interpolation):
+    edit(folder / OLD, resample=resample)
+    if layout == NEW:
+        nest(folder)
+    loaded = pretrained.read(str(folder))
+    assert loaded.config.image_tower.interpolation == interpolation
+    assert not loaded.notes
+    pretrained.write(loaded, str(tmp_path / "again"), "hugging_face")
+    again = pretrained.read(str(tmp_path / "again"))
+    assert (again.config, again.notes) == (loaded.config, ())
+
+
+def test_two_processors_that_differ_are_refused_with_both_values(folder):
+    fields = json.loads((folder / OLD).read_text())
+    (folder / NEW).write_text(json.dumps({"image_processor": fields}))
+    assert pretrained.read(str(folder)).config.image_tower.interpolation == "bicubic"
+    edit(folder / OLD, resample=2)
+    message = rf"{OLD}: resample is 2 \(bilinear\).*transformers 4.*{NEW}: image_processor: resample is 3 \(bicubic\)"
+    with pytest.raises(pretrained.PretrainedError, match=message):
+        pretrained.read(str(folder))
+
+
+def test_processor_config_without_image_processor_is_ignored_beside_the_old_file(folder):
+    (folder / NEW).write_text(json.dumps({"processor_class": "SiglipProcessor"}))
+    assert pretrained.read(str(folder)).config.image_tower.interpolation == "bicubic"
+    (folder / OLD).rename(folder / NEW)  # flat, as transformers 4 reads it
+    assert pretrained.read(str(folder)).config.image_tower.interpolation == "bicubic"
+
+
+def test_absent_processor_is_stated(folder, capsys):
+    (folder / OLD).unlink()
+    loaded = pretrained.read(str(folder))
+    assert loaded.config.image_tower.interpolation == "bilinear"
+    (note,) = loaded.notes
+    assert f"has neither {OLD} nor {NEW}; assumed: pictures are resized to a square, bilinear" in note.text
+    assert f"# {note.text}\n" in __main__.describe(loaded)
+    start = settings.PretrainedSettings(str(folder))
+    formats.load_fitting(start, loaded.config, str(FIXTURE / "spiece.model"))
+    assert f"note: {note.text}\n" in capsys.readouterr().out
+    text_only = dataclasses.replace(start, parts=("text_tower",))
+    formats.load_fitting(text_only, loaded.config, str(FIXTURE / "spiece.model"))
+    assert "resized" not in capsys.readouterr().out
+
+
+NULL = object()
+PROCESSORS = [
+    ({"image_mean": [0.48, 0.46, 0.41]}, r"image_mean is \[0.48, 0.46, 0.41\], but must be \[0.5, 0.5, 0.5\]"),
+    ({"image_std": [0.3] * 3}, r"image_std is \[0.3, 0.3, 0.3\]"),
+    ({"image_mean": NULL}, "image_mean is None"),
+    ({"rescale_factor": 1 / 127.5}, "rescale_factor is .*, but must be 1/255"),
+    ({"rescale_factor": NULL}, "rescale_factor is None, but must be 1/255"),
+    ({"do_resize": False}, "do_resize is False, but must be true"),
+    ({"do_rescale": False}, "do_rescale is False, but must be true"),
+    ({"do_normalize": NULL}, "do_normalize is None, but must be true"),
+    ({"do_center_crop": True}, "do_center_crop is True, but must be false, since our pictures get no such step"),
+    ({"do_pad": True}, "do_pad is True, but must be false"),
+    ({"size": 35}, r"size is 35, but must be {'height': 35, 'width': 35}, the image_size"),
+    ({"size": {"shortest_edge": 35}}, r"size is {'shortest_edge': 35}, but must be {'height': 35"),
+    ({"size": {"height": 35, "width": 40}}, r"size is {'height': 35, 'width': 40}"),
+    ({"size": None}, r"size is {'height': 224, 'width': 224}, but must be {'height': 35"),  # absent: the default
+    ({"resample": 1}, r"resample is 1, but must be 2 \(bilinear\) or 3 \(bicubic\)"),
+    ({"resample": True}, "resample is True, but must be 2"),
+    ({"resample": "lanczos"}, "resample is 'lanczos', but must be 2"),
+    ({"resample": NULL}, "resample is None, but must be 2"),
+    (
+        {"image_processor_type": "CLIPImageProcessor"},
+        "image_processor_type is 'CLIPImageProcessor', but must be one of",
+    ),
+    (
+        {"image_processor_type": "Siglip2ImageProcessor"},
+        "SiglipImageProcessor, since NaFlex variants are not supported",
+    ),
+    ({"image_processor_type": "Siglip2ImageProcessorFast"}, ".*since NaFlex variants are not supported"),
+    ({"auto_map": {"AutoImageProcessor": "x.Y"}}, "auto_map is .*names code that prepares pictures and that is never"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), PROCESSORS, ids=[str(fields) for fields, _ in PROCESSORS])
+def test_processor_that_our_tower_cannot_follow_is_refused_in_both_layouts(folder, fields, message, record_property):
+    edit(folder / OLD, **{name: None if value is NULL else value for name, value in fields.items()})
+    if NULL in fields.values():
+        content = json.loads((folder / OLD).read_text()) | dict.fromkeys(fields)
+        (folder / OLD).write_text(json.dumps(content))
+    with pytest.raises(pretrained.PretrainedError, match=f"{OLD}: {message}"):
+        pretrained.read(str(folder))
+    nest(folder)
+    with pytest.raises(pretrained.PretrainedError, match=f"{NEW}: image_processor: {message}"):
+        pretrained.read(str(folder))
+    record_property("rules", len(PROCESSORS))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"size": [35, 35]},
+        {"size": 35, "default_to_square": True},
+        {"size": {"height": 35, "width": 35, "shortest_edge": None}},
+        {"image_mean": 0.5, "image_std": 0.5},
+        {"image_processor_type": "SiglipImageProcessorFast", "do_center_crop": False, "crop_size": 12},
+        {"image_processor_type": "SiglipImageProcessorPil", "do_convert_rgb": False},
+        {
+            "image_mean": None,
+            "image_std": None,
+            "rescale_factor": None,
+            "do_rescale": None,
+            "image_processor_type": None,
+        },
+    ],
+    ids=str,
+)
+def test_processor_that_transformers_follows_alike_is_read(folder, fields):
+    expected = pretrained.read(str(folder)).config
+    edit(folder / OLD, **fields)
+    assert pretrained.read(str(folder)).config == expected
+    nest(folder)
+    assert pretrained.read(str(folder)).config == expected
+
+
+def test_nested_fields_in_the_old_file_are_refused(folder):
+    fields = json.loads((folder / OLD).read_text())
+    (folder / OLD).write_text(json.dumps({"image_processor": fields}))
+    with pytest.raises(pretrained.PretrainedError, match="which transformers 4 reads and transformers 5 ignores"):
+        pretrained.read(str(folder))
+    (folder / OLD).rename(folder / NEW)
+    edit(folder / NEW, image_processor=[1])
+    with pytest.raises(pretrained.PretrainedError, match=rf"{NEW}: image_processor is \[1\], but must be an object"):
+        pretrained.read(str(folder))
+
+
+def test_every_pair_of_processor_files_is_read_alike_or_refused(folder, record_property):
+    """All pairs of resample values in the two files: equal ones are read, all others are refused."""
+    fields, tried = json.loads((folder / OLD).read_text()), 0
+    for old, new in itertools.product([None, 0, 2, 3, "bilinear", "bicubic", "box"], repeat=2):
+        for name, value in ((OLD, old), (NEW, new)):
+            content = {**fields, "resample": value}
+            if value is None:
+                (folder / name).unlink(missing_ok=True)
+            else:
+                (folder / name).write_text(json.dumps({"image_processor": content} if name == NEW else content))
+        known = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "bicubic", 0: "", "box": ""}
+        wanted = {known[value] for value in (old, new) if value is not None} or {"bilinear"}
+        tried += 1
+        if len(wanted) == 1 and wanted != {""}:
+            assert pretrained.read(str(folder)).config.image_tower.interpolation == wanted.pop()
+        else:
+            with pytest.raises(pretrained.PretrainedError, match="resample is"):
+                pretrained.read(str(folder))
+    print(f"{tried} pairs of processor files")
+    record_property("pairs", tried)
+
+
+TOKENIZERS = [
+    ({"do_lower_case": False}, "do_lower_case is False, but must be true, since our tokenizer always lower-cases"),
+    ({"do_lower_case": False, "tokenizer_class": "GemmaTokenizer"}, "do_lower_case is False, but must be true"),
+    ({"tokenizer_class": "CLIPTokenizer"}, "tokenizer_class is 'CLIPTokenizer', but must be one of SiglipTokenizer"),
+    ({"padding_side": "left"}, "padding_side is 'left', but must be 'right'"),
+    ({"truncation_side": "left"}, "truncation_side is 'left', but must be 'right'"),
+    ({"sp_model_kwargs": {"enable_sampling": True}}, "sp_model_kwargs is {'enable_sampling': True}, but must be empty"),
+    ({"model_max_length": 8}, "model_max_length is 8, but must be at least 16, the max_position_embeddings"),
+    ({"auto_map": {"AutoTokenizer": ["x.Y", None]}}, "auto_map is .*names code that tokenizes and that is never run"),
+    ({"pad_token": "<none>"}, "pad_token is '<none>', but must be in the vocabulary"),
+    ({"pad_token": 7}, "pad_token is 7, but must be a piece of the vocabulary"),
+    ({"eos_token": "<pad>"}, "eos_token is '<pad>', but must be '</s>', the vocabulary's own"),
+    ({"tokenizer_class": "GemmaTokenizer", "add_bos_token": True}, "add_bos_token is True, but must be False"),
+    ({"tokenizer_class": "Siglip2Tokenizer", "add_eos_token": False}, "add_eos_token is False, but must be True"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), TOKENIZERS, ids=[str(fields) for fields, _ in TOKENIZERS])
+def test_tokenizer_that_ours_cannot_follow_is_refused(folder, fields, message):
+    edit(folder / "tokenizer_config.json", **fields)
+    with pytest.raises(pretrained.PretrainedError, match=f"tokenizer_config.json: {message}"):
+        pretrained.read(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "notes"),
+    [
+        ("SiglipTokenizer", "remove", []),
+        ("SiglipTokenizerFast", "remove", []),
+        ("Siglip2Tokenizer", "keep", []),
+        ("GemmaTokenizer", "keep", ["does not set add_bos_token and add_eos_token", "GemmaTokenizer keeps capitals"]),
+        ("T5TokenizerFast", "keep", ["T5Tokenizer keeps capitals"]),
+        (None, "remove", ["names no tokenizer_class; assumed: SiglipTokenizer, punctuation 'remove', lower-cased"]),
+    ],
+)
+def test_class_of_the_tokenizer_decides_punctuation(folder, kind, rule, notes):
+    edit(folder / "tokenizer_config.json", tokenizer_class=kind)
+    loaded = pretrained.read(str(folder))
+    assert loaded.config.text_tower.punctuation == rule
+    assert len(loaded.notes) == len(notes)
+    for note, expected in zip(loaded.notes, notes, strict=True):
+        assert expected in note.text
+
+
+def test_absent_tokenizer_is_stated(folder):
+    (folder / "tokenizer_config.json").unlink()
+    (note,) = pretrained.read(str(folder)).notes
+    assert "tokenizer_config.json is missing; assumed: SiglipTokenizer, punctuation 'remove'" in note.text
+
+
+LOWER, BLANK = {"type": "Lowercase"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+TEXT, EOS = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "single", "message"),
+    [
+        ({"type": "Sequence", "normalizers": [LOWER, BLANK]}, [TEXT, EOS], None),
+        (BLANK, [TEXT, EOS], None),
+        ({"type": "StripAccents"}, [TEXT, EOS], r"normalizer {'type': 'StripAccents'} changes texts"),
+        (
+            {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"Regex": "[,.]"}, "content": ""}]},
+            [TEXT, EOS],
+            "normalizer {'type': 'Replace'.* changes texts",
+        ),
+        (LOWER, [EOS, TEXT], r"post_processor gives \['</s>', 'Sequence'\], but must be the text and an end"),
+        (LOWER, [TEXT], r"post_processor gives \['Sequence'\], but must be the text and an end"),
+    ],
+)
+def test_steps_of_tokenizer_json_are_checked(folder, normalizer, single, message):
+    edit(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    content = {"normalizer": normalizer, "post_processor": {"type": "TemplateProcessing", "single": single}}
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    if message is None:
+        keeps_capitals = [note.text for note in pretrained.read(str(folder)).notes]
+        assert len(keeps_capitals) == (normalizer == BLANK)
+    else:
+        with pytest.raises(pretrained.PretrainedError, match=f"tokenizer.json: {message}"):
+            pretrained.read(str(folder))
+
+
+def test_siglip_2_states_its_choice_of_punctuation(tmp_path, monkeypatch):
+    made = with_plain_bpe(pretrained.read(str(FIXTURE)))
+    monkeypatch.setattr(vocabularies, "GEMMA_PIECES", made.vocabulary_size)
+    pretrained.write(made, str(tmp_path / "2"), "hugging_face")
+    pretrained.write(made, str(tmp_path / "2.npz"))
+    for path in ("2", "2.npz"):
+        loaded = pretrained.read(str(tmp_path / path), size=35 if path == "2.npz" else None)
+        assert loaded.config.text_tower.punctuation == "keep"
+        assert loaded.config.text_tower.pad_id == 0
+        assert f"# {vocabularies.SIGLIP_2_PUNCTUATION}\n" in __main__.describe(loaded)
+        assert "TextTower.punctuation = 'keep'" in __main__.describe(loaded)
+
+
+def test_npz_follows_big_vision_and_says_so(tmp_path):
+    pretrained.write(checkpoint(), str(tmp_path / "a.npz"))
+    loaded = pretrained.read(str(tmp_path / "a.npz"))
+    image, text = loaded.config.image_tower, loaded.config.text_tower
+    assert (image.resize, image.interpolation, image.antialias) == ("squash", "bilinear", False)
+    assert (text.punctuation, text.pad_id) == ("canonicalize", 1)
+    shown = __main__.describe(loaded)
+    assert "assumed: bilinear without antialiasing, as resize() of big_vision's pp/ops_image.py" in shown
+    assert "lower-cased, padded with 1, TextTower.punctuation = 'canonicalize'" in shown
+    switched = pretrained.read(str(tmp_path / "a.npz"), antialias=True)
+    assert switched.config.image_tower == dataclasses.replace(image, antialias=True)
+    assert "without antialiasing" not in __main__.describe(switched)
+    with pytest.raises(pretrained.PretrainedError, match=r"--antialias=True is for an \.npz of big_vision"):
+        pretrained.read(str(FIXTURE), antialias=True)
+
+
+def test_settings_that_a_format_cannot_hold_are_named():
+    assert formats.lost(checkpoint(), "saved_model") == []
+    assert formats.lost(checkpoint(), "hugging_face") == []
+    assert [line.split(",")[0] for line in formats.lost(checkpoint(), "big_vision")] == [
+        "image_tower's antialias is True",
+        "text_tower's punctuation is 'remove'",
+    ]
+    image = dataclasses.replace(CONFIG.image_tower, antialias=False)
+    text = dataclasses.replace(CONFIG.text_tower, punctuation="canonicalize")
+    other = checkpoint(settings.SiglipSettings(image, text))
+    assert formats.lost(other, "big_vision") == []
+    assert [line.split(",")[0] for line in formats.lost(other, "hugging_face")] == [
+        "image_tower's antialias is False",
+        "text_tower's punctuation is 'canonicalize'",
+    ]
+
+
+def test_plain_bpe_vocabulary_is_written_with_all_rules_in_tokenizer_json(tmp_path):
+    made = with_plain_bpe(pretrained.read(str(FIXTURE)))
+    config = write_vocabulary(made, made.vocabulary, str(tmp_path))["tokenizer_config.json"]
+    assert (config["tokenizer_class"], config["padding_side"]) == ("PreTrainedTokenizerFast", "right")
+    assert (config["pad_token"], config["eos_token"], config["add_bos_token"]) == ("<pad>", "<eos>", False)
+    fast = json.loads((tmp_path / hugging_face_tokenizer.FAST).read_text())
+    pieces = vocabularies.load(made.vocabulary, "made up")
+    assert fast["model"]["vocab"] == {pieces.id_to_piece(i): i for i in range(made.vocabulary_size)}
+    assert {"type": "Lowercase"} in fast["normalizer"]["normalizers"]
+    assert [one["content"] for one in fast["added_tokens"]] == ["<pad>", "<eos>", "<bos>", "<unk>", "<table>"]
