@@ -122,10 +122,10 @@ def _interpolation(where: str, given: dict[str, Any], size: int) -> str:
         raise refuse("auto_map", "absent, since it names code that prepares pictures and that is never run")
     for field in ("do_resize", "do_rescale", "do_normalize"):
         if values[field] is not True:
-            raise refuse(field, "true")
+            raise refuse(field, "True")
     for field in sorted(values):
         if field.startswith("do_") and field not in (*_DEFAULTS, *_HARMLESS) and values[field]:
-            raise refuse(field, "false, since our pictures get no such step")
+            raise refuse(field, "False, since our pictures get no such step")
     if not _is_square(values, size):
         rule = {"height": size, "width": size}
         raise refuse("size", f"{rule}, the image_size of config.json", "correct either file")

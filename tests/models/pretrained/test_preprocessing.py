@@ -5,7 +5,9 @@ import itertools
 import json
 import pathlib
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from models import pretrained, settings
 from models.pretrained import __main__, formats, hugging_face_tokenizer, vocabularies
@@ -76,11 +78,11 @@ PROCESSORS = [
     ({"image_mean": NULL}, "image_mean is None"),
     ({"rescale_factor": 1 / 127.5}, "rescale_factor is .*, but must be 1/255"),
     ({"rescale_factor": NULL}, "rescale_factor is None, but must be 1/255"),
-    ({"do_resize": False}, "do_resize is False, but must be true"),
-    ({"do_rescale": False}, "do_rescale is False, but must be true"),
-    ({"do_normalize": NULL}, "do_normalize is None, but must be true"),
-    ({"do_center_crop": True}, "do_center_crop is True, but must be false, since our pictures get no such step"),
-    ({"do_pad": True}, "do_pad is True, but must be false"),
+    ({"do_resize": False}, "do_resize is False, but must be True"),
+    ({"do_rescale": False}, "do_rescale is False, but must be True"),
+    ({"do_normalize": NULL}, "do_normalize is None, but must be True"),
+    ({"do_center_crop": True}, "do_center_crop is True, but must be False, since our pictures get no such step"),
+    ({"do_pad": True}, "do_pad is True, but must be False"),
     ({"size": 35}, r"size is 35, but must be {'height': 35, 'width': 35}, the image_size"),
     ({"size": {"shortest_edge": 35}}, r"size is {'shortest_edge': 35}, but must be {'height': 35"),
     ({"size": {"height": 35, "width": 40}}, r"size is {'height': 35, 'width': 40}"),
@@ -95,7 +97,7 @@ PROCESSORS = [
     ),
     (
         {"image_processor_type": "Siglip2ImageProcessor"},
-        "SiglipImageProcessor, since NaFlex variants are not supported",
+        ".*must be SiglipImageProcessor, since NaFlex variants are not supported",
     ),
     ({"image_processor_type": "Siglip2ImageProcessorFast"}, ".*since NaFlex variants are not supported"),
     ({"auto_map": {"AutoImageProcessor": "x.Y"}}, "auto_map is .*names code that prepares pictures and that is never"),
@@ -313,3 +315,19 @@ def test_plain_bpe_vocabulary_is_written_with_all_rules_in_tokenizer_json(tmp_pa
     assert fast["model"]["vocab"] == {pieces.id_to_piece(i): i for i in range(made.vocabulary_size)}
     assert {"type": "Lowercase"} in fast["normalizer"]["normalizers"]
     assert [one["content"] for one in fast["added_tokens"]] == ["<pad>", "<eos>", "<bos>", "<unk>", "<table>"]
+
+
+@pytest.mark.parametrize("source", ["hugging_face", "big_vision"])
+def test_served_model_follows_the_rules_of_its_checkpoint(tmp_path, source):
+    loaded = pretrained.read(str(FIXTURE))
+    if source == "big_vision":
+        pretrained.write(loaded, str(tmp_path / "a.npz"))
+        loaded = pretrained.read(str(tmp_path / "a.npz"), str(FIXTURE / "spiece.model"), size=35)
+    pretrained.write(loaded, str(tmp_path / "served"), "saved_model")
+    signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
+    labels = tf.constant(["golden_retriever", "goldenretriever", "golden retriever"])
+    given, joined, apart = signatures["embed_text"](text=labels)["text_embedding"].numpy()
+    assert np.array_equal(given, joined) == (source == "hugging_face")
+    assert np.array_equal(given, apart) == (source == "big_vision")
+    again = pretrained.read(str(tmp_path / "served"))
+    assert (again.config, again.notes) == (loaded.config, ())

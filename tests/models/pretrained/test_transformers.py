@@ -66,59 +66,65 @@ def changed(checkpoint: pretrained.Checkpoint, **image: str) -> pretrained.Check
     return dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, image_tower=tower))
 
 
-@pytest.mark.parametrize("make", CHECKPOINTS.values(), ids=CHECKPOINTS)
-def test_each_version_prepares_input_like_the_folder_we_wrote(peer, make, tmp_path, record_property):
-    _, python = peer
-    checkpoint = make()
-    pretrained.write(checkpoint, str(tmp_path / "ours"), "hugging_face")
-    found = ask(python, tmp_path)
-    assert found["length"] == checkpoint.config.text_tower.length
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a version of transformers made of a folder that we wrote.
 
-    (tmp_path / "vocabulary.model").write_bytes(checkpoint.vocabulary)
-    tokenizer = Tokenizer(str(tmp_path / "vocabulary.model"), checkpoint.config.text_tower)
+    Attributes:
+      version: the major version.
+      checkpoint: what we wrote, to folder/ours.
+      folder: it also has folder/saved, which the peer saved, and folder/vocabulary.model.
+      found: the peer's tokens, pixels and, with torch, logits.
+    """
+
+    version: str
+    checkpoint: pretrained.Checkpoint
+    folder: pathlib.Path
+    found: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module", params=CHECKPOINTS)
+def asked(request, peer, tmp_path_factory) -> Asked:
+    version, python = peer
+    checkpoint, folder = CHECKPOINTS[request.param](), tmp_path_factory.mktemp("asked")
+    pretrained.write(checkpoint, str(folder / "ours"), "hugging_face")
+    (folder / "vocabulary.model").write_bytes(checkpoint.vocabulary)
+    with np.load(FIXTURE / "answers.npz") as file:
+        (folder / "picture.png").write_bytes(file["png"].tobytes())
+    (folder / "texts.json").write_text(json.dumps(TEXTS))
+    names = ("ours", "picture.png", "texts.json", "answers.npz", "saved")
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    subprocess.run([python, PEER, *(folder / name for name in names)], check=True, env=offline)
+    with np.load(folder / "answers.npz") as file:
+        return Asked(version, checkpoint, folder, dict(file))
+
+
+def test_each_version_prepares_input_like_the_folder_we_wrote(asked, record_property):
+    checkpoint, found = asked.checkpoint, asked.found
+    assert found["length"] == checkpoint.config.text_tower.length
+    tokenizer = Tokenizer(str(asked.folder / "vocabulary.model"), checkpoint.config.text_tower)
     ids = tokenizer.served(tf.constant(TEXTS)).numpy()
     np.testing.assert_array_equal(ids, found["token_ids"])
     tower = checkpoint.config.image_tower
-    pixels = images.decode_and_resize(tf.constant((tmp_path / "picture.png").read_bytes()), tower)
+    pixels = images.decode_and_resize(tf.constant((asked.folder / "picture.png").read_bytes()), tower)
     levels = np.abs(images.to_unit_range(pixels).numpy() - found["pixels"]) * 127.5
     assert levels.max() < {"bilinear": 1.01, "bicubic": 3.01}[tower.interpolation]
     record_property("logits_compared", "logits" in found)
     if "logits" in found:
+        print(f"transformers {asked.version}: logits compared")
         mine = answers(checkpoint, found["pixels"][None], found["token_ids"])
         for name, value in mine.items():
             np.testing.assert_allclose(value, found[name], atol=1e-4 if name == "logits" else 1e-5)
 
 
-@pytest.mark.parametrize("make", CHECKPOINTS.values(), ids=CHECKPOINTS)
-def test_folder_that_each_version_saves_is_read_with_the_same_settings(peer, make, tmp_path):
-    version, python = peer
-    checkpoint = make()
-    pretrained.write(checkpoint, str(tmp_path / "ours"), "hugging_face")
-    ask(python, tmp_path)
-    saved = tmp_path / "saved"
-    nested = json.loads((saved / "processor_config.json").read_text()) if version == "5" else {}
-    assert ("image_processor" in nested, (saved / "preprocessor_config.json").exists()) == (
-        version == "5",
-        version == "4",
-    )
-    shutil.copy(tmp_path / "ours" / "model.safetensors", saved)
-    (tmp_path / "vocabulary.model").write_bytes(checkpoint.vocabulary)
-    again = pretrained.read(str(saved), str(tmp_path / "vocabulary.model"))
+def test_folder_that_each_version_saves_is_read_with_the_same_settings(asked):
+    saved, checkpoint = asked.folder / "saved", asked.checkpoint
+    assert (saved / "preprocessor_config.json").exists() == (asked.version == "4")
+    assert (saved / "processor_config.json").exists() == (asked.version == "5")
+    shutil.copy(asked.folder / "ours" / "model.safetensors", saved)
+    again = pretrained.read(str(saved), str(asked.folder / "vocabulary.model"))
     assert again.config == checkpoint.config
     assert not again.notes
-    pretrained.write(again, str(tmp_path / "twice"), "hugging_face")
-    for file in (tmp_path / "ours").iterdir():
-        assert (tmp_path / "twice" / file.name).read_bytes() == file.read_bytes(), file.name
-
-
-def ask(python: pathlib.Path, folder: pathlib.Path) -> dict[str, np.ndarray]:
-    """Runs the peer on folder/ours; it saves its processor to folder/saved."""
-    with np.load(FIXTURE / "answers.npz") as file:
-        (folder / "picture.png").write_bytes(file["png"].tobytes())
-    (folder / "texts.json").write_text(json.dumps(TEXTS))
-    names = ("ours", "picture.png", "texts.json", "answers.npz", "saved")
-    subprocess.run(
-        [python, PEER, *(folder / name for name in names)], check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
-    )
-    with np.load(folder / "answers.npz") as file:
-        return dict(file)
+    pretrained.write(again, str(asked.folder / "twice"), "hugging_face")
+    for file in (asked.folder / "ours").iterdir():
+        assert (asked.folder / "twice" / file.name).read_bytes() == file.read_bytes(), file.name
