@@ -48,8 +48,7 @@ def read(folder: str, size: int) -> tuple[str, tuple[Note, ...]]:
     if not found:
         note = (
             f"{folder} has neither {FILE} nor {_NESTED_FILE}; assumed: pictures are resized to a square, bilinear with "
-            "antialiasing, as in big_vision; most SigLIP 1 models of Hugging Face need "
-            "ImageTower.interpolation = 'bicubic'"
+            "antialiasing; most SigLIP 1 models of Hugging Face need ImageTower.interpolation = 'bicubic'"
         )
         return "bilinear", (Note("image_tower", note),)
     (where, interpolation), *others = found.items()
