@@ -1,14 +1,14 @@
 """Turns encoded pictures into pixels; training, evaluation and serving share this one path.
 
-It decodes a picture (only the first frame), composites it on white if it has alpha, and resizes it with antialiasing to
-a square of bytes: squashed, as SigLIP does (arXiv 2303.15343, section 4), cropped or letterboxed.
+It decodes a picture (only the first frame), composites it on white if it has alpha, and resizes it to a square of
+bytes: squashed, as SigLIP does (arXiv 2303.15343, section 4), cropped or letterboxed.
 """
 
 import tensorflow as tf
 
 from models import settings
 
-_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # those of tf.image.resize with antialiasing
+_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # those of tf.image.resize
 
 
 def decode_and_resize(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
@@ -18,17 +18,19 @@ def decode_and_resize(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> 
       InvalidArgumentError: the bytes cannot be decoded.
     """
     decoded = tf.io.decode_image(image_bytes, channels=0, expand_animations=False)
-    resized = _RESIZES[prepared.resize](_composite_on_white(decoded), prepared.size, prepared.interpolation)
+    resized = _RESIZES[prepared.resize](_composite_on_white(decoded), prepared)
     pixels = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
     return tf.ensure_shape(pixels, [prepared.size, prepared.size, 3])
 
 
-def _squash(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
-    return tf.image.resize(pixels, [size, size], method=interpolation, antialias=True)
+def _squash(pixels: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
+    sides = [prepared.size, prepared.size]
+    return tf.image.resize(pixels, sides, method=prepared.interpolation, antialias=prepared.antialias)
 
 
-def _crop(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
+def _crop(pixels: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
     """Scales the shorter side to `size` and keeps the middle of the longer one; computes no pixel outside of it."""
+    size = prepared.size
     sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
     scale = size / tf.reduce_min(sides)
     return tf.raw_ops.ScaleAndTranslate(
@@ -36,16 +38,17 @@ def _crop(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
         size=[size, size],
         scale=tf.fill([2], scale),
         translation=(size - sides * scale) / 2,
-        kernel_type=_KERNELS[interpolation],
-        antialias=True,
+        kernel_type=_KERNELS[prepared.interpolation],
+        antialias=prepared.antialias,
     )[0]
 
 
-def _letterbox(pixels: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
+def _letterbox(pixels: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
     """Scales the longer side to `size`, and centres the picture on white."""
+    size = prepared.size
     sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
     inner = tf.maximum(tf.cast(tf.round(sides * size / tf.reduce_max(sides)), tf.int32), 1)
-    resized = tf.image.resize(pixels, inner, method=interpolation, antialias=True)
+    resized = tf.image.resize(pixels, inner, method=prepared.interpolation, antialias=prepared.antialias)
     before = (size - inner) // 2
     margins = tf.stack([before, size - inner - before], axis=1)
     return tf.pad(resized, tf.concat([margins, [[0, 0]]], axis=0), constant_values=255.0)

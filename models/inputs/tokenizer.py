@@ -15,6 +15,7 @@ EOS_ID = 0
 UNKNOWN_ID = 2
 
 _PUNCTUATION = "[" + re.escape(string.punctuation) + "]"
+_BLANKS = r"[\s\v\x1c-\x1f\x{85}\p{Z}]+"  # what Python's re calls \s; that of TensorFlow's RE2 is ASCII's
 
 
 class Tokenizer(tf.Module):
@@ -52,11 +53,25 @@ class Tokenizer(tf.Module):
         return tf.ensure_shape(ids, [None, self.length])
 
     def served(self, text: tf.Tensor) -> tf.Tensor:
-        """Tokenizes texts and labels, in serving; `strip_punctuation` removes ASCII punctuation and extra blanks."""
-        if self.config.strip_punctuation:
-            text = tf.strings.strip(tf.strings.regex_replace(text, _PUNCTUATION, ""))
-            text = tf.strings.regex_replace(text, r"\s+", " ")
-        return self(text)
+        """Tokenizes texts and labels, in serving, after `without_punctuation`."""
+        return self(without_punctuation(text, self.config.punctuation))
+
+
+def without_punctuation(text: tf.Tensor, rule: str) -> tf.Tensor:
+    """Applies a rule for ASCII punctuation: string [N] -> string [N].
+
+    Args:
+      text: texts in UTF-8.
+      rule: "keep" changes nothing. "remove" deletes punctuation, as SiglipTokenizer.canonicalize_text of transformers
+        does. "canonicalize" first makes each underscore a blank, as canonicalize_text of big_vision does. Both make
+        one blank of several, and none at the ends.
+    """
+    if rule == "keep":
+        return text
+    if rule == "canonicalize":
+        text = tf.strings.regex_replace(text, "_", " ")
+    text = tf.strings.regex_replace(text, _PUNCTUATION, "")
+    return tf.strings.regex_replace(tf.strings.regex_replace(text, _BLANKS, " "), "^ | $", "")
 
 
 def _require_ids(path: str, model: bytes, config: settings.TextInput) -> tuple[int, int]:

@@ -33,6 +33,9 @@ _SIZE = flags.DEFINE_integer(
     "Side of the pictures in pixels, for an .npz whose size is not a multiple of its patch.",
     lower_bound=1,
 )
+_ANTIALIAS = flags.DEFINE_boolean(
+    "antialias", None, "Whether pictures are resized with antialiasing, for an .npz; big_vision's default is false."
+)
 _NEXT = {
     "saved_model": 'ask it: python -m pipeline.zero_shot --model_dir={to} --image=FILE --labels="cat,dog"',
     "hugging_face": 'load it: transformers.AutoModel.from_pretrained("{to}")',
@@ -52,12 +55,14 @@ def main(argv: list[str]) -> None:
             formats.require_target(_TO.value, _FORMAT.value)
         start = time.monotonic()
         path = files.newest_version(_FROM.value)
-        checkpoint = formats.read(path, _VOCABULARY.value, _SIZE.value)
+        checkpoint = formats.read(path, _VOCABULARY.value, _SIZE.value, _ANTIALIAS.value)
         if not converts:
             print(describe(checkpoint))
             return
         _progress(f"read {checkpoint.parameters:,} parameters of {path} in {time.monotonic() - start:.0f} s")
         written = formats.write(checkpoint, _TO.value, _FORMAT.value)
+        for line in (*(note.text for note in checkpoint.notes), *formats.lost(checkpoint, written)):
+            _progress(f"note: {line}")
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(
@@ -67,12 +72,14 @@ def main(argv: list[str]) -> None:
 
 
 def describe(checkpoint: Checkpoint) -> str:
-    """Returns gin that makes the checkpoint's towers, for any objective, under a comment with its sizes."""
+    """Returns gin that makes the checkpoint's towers, for any objective, under comments: its sizes, and the notes."""
     vocabulary = "its vocabulary" if checkpoint.vocabulary is not None else "no vocabulary"
     towers = [configuration.to_gin(tower) for tower in (checkpoint.config.image_tower, checkpoint.config.text_tower)]
     return (
         f"# {checkpoint.source}: {checkpoint.parameters:,} parameters in {len(checkpoint.weights)} variables, "
-        f"{checkpoint.vocabulary_size:,} pieces, {vocabulary}\n" + "\n".join(towers)
+        f"{checkpoint.vocabulary_size:,} pieces, {vocabulary}\n"
+        + "".join(f"# {note.text}\n" for note in checkpoint.notes)
+        + "\n".join(towers)
     )
 
 

@@ -4,6 +4,7 @@ A file holds only flax parameters by path. The reader takes sizes from the shape
 assumes SigLIP's: gelu_tanh, pooling at the last token, and the padding that belongs to the vocabulary's size.
 """
 
+import dataclasses
 import functools
 import math
 import re
@@ -13,7 +14,7 @@ import numpy as np
 
 from models import files, settings
 from models.pretrained import exchange, npz, vocabularies
-from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.checkpoint import Checkpoint, Note
 from models.pretrained.errors import PretrainedError, require_absent
 from models.pretrained.layout import Shapes, shapes
 
@@ -41,10 +42,11 @@ _NAMES = (
     (r"/gamma$", "/scale"),
     (r"/beta$", "/bias"),
 )
+_SIGLIP_2 = Note("text_tower", vocabularies.SIGLIP_2_PUNCTUATION)
 _SCANNED = re.compile(r"^(.*/encoderblock)(/.*)$")
 
 
-def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkpoint:
+def read(path: str, vocabulary: bytes | None, size: int | None = None, antialias: bool | None = None) -> Checkpoint:
     """Reads a file that holds `params/img/...` or `img/...`, with the blocks apart or stacked (scanned).
 
     The multilingual models have no head after the text tower. It becomes the identity, which changes no bit.
@@ -54,6 +56,7 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkp
       vocabulary: the SentencePiece model, which the file does not hold; None if it is not known.
       size: side of the pictures in pixels; needed if it is not a multiple of the patch, as in So400m/14 at 384, because
         the file does not hold it.
+      antialias: whether pictures are resized with antialiasing; None takes big_vision's default, which is False.
 
     Raises:
       PretrainedError: the file is damaged, holds pickles, or is not a SigLIP model; the message names the tensor.
@@ -84,9 +87,21 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None) -> Checkp
         name, block = stacked[plain]
         return file.read(name) if block is None else read_stack(name)[block]
 
-    config = settings.SiglipSettings(_image_tower(found, size, path), _text_tower(found, rows, path))
+    image, text = _image_tower(found, size, path), _text_tower(found, path)
+    config = as_read(settings.SiglipSettings(image, text), rows)
+    if antialias is not None:
+        config = dataclasses.replace(config, image_tower=dataclasses.replace(config.image_tower, antialias=antialias))
     ours = shapes(config, rows)
-    return Checkpoint(config, exchange.read(_pairs(ours), ours, found, load, path), vocabulary, path)
+    weights = exchange.read(_pairs(ours), ours, found, load, path)
+    return Checkpoint(config, weights, vocabulary, path, _notes(config, rows, path, antialias is None))
+
+
+def as_read(config: settings.SiglipSettings, rows: int) -> settings.SiglipSettings:
+    """Returns the settings with the values that `read` assumes, since the format does not hold them."""
+    image = dataclasses.replace(config.image_tower, resize="squash", interpolation="bilinear", antialias=False)
+    rule = "keep" if vocabularies.is_gemma(rows) else "canonicalize"
+    text = dataclasses.replace(config.text_tower, pad_id=vocabularies.pad_id(rows), punctuation=rule)
+    return dataclasses.replace(config, image_tower=image, text_tower=text)
 
 
 def write(checkpoint: Checkpoint, path: str) -> None:
@@ -116,6 +131,24 @@ def write(checkpoint: Checkpoint, path: str) -> None:
     with files.WholeFile(path, f"{path}.unfinished") as unfinished, open(unfinished, "wb") as file:
         arrays: dict[str, Any] = {f"params/{name}": tensor for name, tensor in tensors.items()}
         np.savez(file, **arrays)
+
+
+def _notes(config: settings.SiglipSettings, rows: int, path: str, assumed_antialias: bool) -> tuple[Note, ...]:
+    text = config.text_tower
+    antialias = " without antialiasing" if assumed_antialias else ""
+    picture = (
+        f"{path} does not say how pictures are resized; assumed: bilinear{antialias}, as resize() of big_vision's "
+        "pp/ops_image.py"
+    )
+    switch = "; ImageTower.antialias (--antialias of convert) switches antialiasing on" if assumed_antialias else ""
+    words = (
+        f"{path} does not say how texts are prepared; assumed from its {rows:,} pieces: lower-cased, padded with "
+        f"{text.pad_id}, TextTower.punctuation = {text.punctuation!r}"
+    )
+    if vocabularies.is_gemma(rows):
+        return Note("image_tower", picture + switch), Note("text_tower", words), _SIGLIP_2
+    words += ", as canonicalize_text() of big_vision's evaluators"
+    return Note("image_tower", picture + switch), Note("text_tower", words)
 
 
 def _pairs(ours: Shapes) -> list[exchange.Pair]:
@@ -155,12 +188,10 @@ def _image_tower(found: Shapes, size: int | None, path: str) -> settings.ImageTo
     )
 
 
-def _text_tower(found: Shapes, rows: int, path: str) -> settings.TextTowerSettings:
+def _text_tower(found: Shapes, path: str) -> settings.TextTowerSettings:
     return settings.TextTowerSettings(
         **_transformer(found, "txt/Encoder_0", path),
         length=_shape(found, "txt/pos_embedding", 3, path)[1],
-        pad_id=vocabularies.pad_id(rows),
-        strip_punctuation=vocabularies.strips_punctuation(rows),
     )
 
 

@@ -15,6 +15,19 @@ _LARGEST_LOG_SCALE = 20
 
 
 @dataclasses.dataclass(frozen=True)
+class Note:
+    """What a reader assumed or chose because the checkpoint's files do not say it.
+
+    Attributes:
+      part: the part that it concerns, "image_tower" or "text_tower".
+      text: one sentence, which names the file and the setting.
+    """
+
+    part: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """A SigLIP model, independent of TensorFlow and of its file format.
 
@@ -23,6 +36,7 @@ class Checkpoint:
       weights: {name of our variable: float32 array}, with the shapes of models.pretrained.layout.
       vocabulary: the SentencePiece model, with one piece for each row of the token embedding; None if it is not known.
       source: the file or folder that the model was read from, for messages.
+      notes: what the reader assumed or chose.
 
     Raises:
       PretrainedError: a weight is missing, unknown, misshapen, not float32 or not finite, or the vocabulary has more or
@@ -33,6 +47,7 @@ class Checkpoint:
     weights: dict[str, np.ndarray]
     vocabulary: bytes | None
     source: str
+    notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         expected = layout.shapes(self.config, self.vocabulary_size)

@@ -25,7 +25,8 @@ def load_fitting(
 ) -> Checkpoint:
     """Reads the checkpoint that an objective starts from, and checks that it fits the towers and the vocabulary.
 
-    Prints a line for each setting that prepares pictures or texts differently from the checkpoint's.
+    Prints a line for each value that the reader of the checkpoint assumed, and for each setting that prepares pictures
+    or texts differently from the checkpoint's.
 
     Args:
       chosen: settings that name the checkpoint and the parts to take from it.
@@ -43,18 +44,22 @@ def load_fitting(
     checkpoint = load(chosen)
     restoration.require_same_vocabulary(checkpoint, vocabulary, chosen.parts)
     restoration.require_fit(checkpoint, config, chosen.parts)
-    for difference in restoration.differing_inputs(checkpoint, config, chosen.parts):
-        print(f"note: {difference}", flush=True)
+    notes = [note.text for note in checkpoint.notes if note.part in chosen.parts]
+    for line in (*notes, *restoration.differing_inputs(checkpoint, config, chosen.parts)):
+        print(f"note: {line}", flush=True)
     return checkpoint
 
 
-def read(path: str, vocabulary: str | None = None, size: int | None = None) -> Checkpoint:
+def read(
+    path: str, vocabulary: str | None = None, size: int | None = None, antialias: bool | None = None
+) -> Checkpoint:
     """Reads a checkpoint of any format.
 
     Args:
       path: an .npz file of big_vision, a folder with config.json, or a SavedModel of ours.
       vocabulary: path of a SentencePiece model, if the checkpoint has none or another is to replace its own.
       size: side of the pictures in pixels, for an .npz whose size is not a multiple of its patch (So400m/14 at 384).
+      antialias: whether an .npz resizes pictures with antialiasing; None takes big_vision's default, which is False.
 
     Raises:
       PretrainedError: the format is unknown, the checkpoint is damaged, or it holds another model; the message says
@@ -62,10 +67,14 @@ def read(path: str, vocabulary: str | None = None, size: int | None = None) -> C
     """
     given = _vocabulary(vocabulary)
     if os.path.isfile(path) and path.endswith(".npz"):
-        return big_vision.read(path, given, size)
+        return big_vision.read(path, given, size, antialias)
     if size is not None:
         raise PretrainedError(
             f"--size={size} is for an .npz of big_vision; {path} has its own size, so leave --size out"
+        )
+    if antialias is not None:
+        raise PretrainedError(
+            f"--antialias={antialias} is for an .npz of big_vision; {path} has its own resize, so leave --antialias out"
         )
     if os.path.isfile(os.path.join(path, _HUGGING_FACE)):
         return hugging_face.read(path, given)
@@ -104,6 +113,24 @@ def write(checkpoint: Checkpoint, path: str, folder_format: str | None = None) -
     chosen = require_target(path, folder_format)
     _WRITERS[chosen](checkpoint, path)
     return chosen
+
+
+def lost(checkpoint: Checkpoint, target: str) -> list[str]:
+    """Returns a line for each setting of the input that a file of format `target` cannot hold."""
+    if target == "saved_model":
+        return []
+    there = (
+        hugging_face.as_read(checkpoint)
+        if target == "hugging_face"
+        else big_vision.as_read(checkpoint.config, checkpoint.vocabulary_size)
+    )
+    return [
+        f"{tower}'s {field} is {getattr(getattr(checkpoint.config, tower), field)!r}, which the format {target} cannot "
+        f"hold; whoever reads it prepares its input with {getattr(getattr(there, tower), field)!r}"
+        for tower, names in restoration.INPUTS.items()
+        for field in names
+        if getattr(getattr(checkpoint.config, tower), field) != getattr(getattr(there, tower), field)
+    ]
 
 
 def _vocabulary(path: str | None) -> bytes | None:

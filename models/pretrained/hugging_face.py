@@ -1,6 +1,7 @@
 """Hugging Face's folder: SigLIP, and SigLIP 2 of fixed resolution, which is also published as model_type siglip."""
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -12,10 +13,17 @@ from safetensors.numpy import save_file
 
 from models import settings
 from models.files import WholeFolder
-from models.pretrained import exchange, hugging_face_config, hugging_face_tokenizer
+from models.pretrained import (
+    exchange,
+    hugging_face_config,
+    hugging_face_processor,
+    hugging_face_tokenizer,
+    hugging_face_vocabulary,
+)
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError, require_absent
 from models.pretrained.exchange import Pair, flattened, same, transposed
+from models.pretrained.json_files import read_json
 from models.pretrained.layout import shapes
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -25,6 +33,8 @@ _POSITION_IDS = ("vision_model.embeddings.position_ids", "text_model.embeddings.
 
 def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
     """Reads config.json, model.safetensors (or its parts by model.safetensors.index.json) and the vocabulary.
+
+    preprocessor_config.json or processor_config.json says how to prepare pictures, tokenizer_config.json how texts.
 
     Args:
       folder: a folder that transformers' save_pretrained wrote, or a copy of one from the Hub.
@@ -36,8 +46,12 @@ def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
         unknown or misshapen; the message names the file and the field or tensor.
     """
     config, rows = hugging_face_config.read(folder)
+    interpolation, notes = hugging_face_processor.read(folder, config.image_tower.size)
+    config = dataclasses.replace(
+        config, image_tower=dataclasses.replace(config.image_tower, interpolation=interpolation)
+    )
     vocabulary = vocabulary or hugging_face_tokenizer.read_vocabulary(folder)
-    config = hugging_face_tokenizer.with_tokenizer(config, folder, vocabulary, rows)
+    config, more_notes = hugging_face_tokenizer.with_tokenizer(config, folder, vocabulary, rows)
     ours = shapes(config, rows)
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context(_open(os.path.join(folder, name))) for name in _parts(folder)}
@@ -57,7 +71,17 @@ def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
                     raise PretrainedError(f"{folder}: {name} does not count from 0, but must; remove it")
                 del found[name]
         weights = exchange.read(_pairs(config, rows), ours, found, load, os.path.join(folder, _WEIGHTS))
-    return Checkpoint(config, weights, vocabulary, folder)
+    return Checkpoint(config, weights, vocabulary, folder, (*notes, *more_notes))
+
+
+def as_read(checkpoint: Checkpoint) -> settings.SiglipSettings:
+    """Returns the settings with the values that a reader of the written folder gets."""
+    image = dataclasses.replace(checkpoint.config.image_tower, antialias=True)
+    if image.resize != "squash":
+        image = dataclasses.replace(image, resize="squash", interpolation="bilinear")
+    rule = hugging_face_vocabulary.punctuation(checkpoint)
+    text = dataclasses.replace(checkpoint.config.text_tower, punctuation=rule)
+    return dataclasses.replace(checkpoint.config, image_tower=image, text_tower=text)
 
 
 def write(checkpoint: Checkpoint, folder: str) -> None:
@@ -75,10 +99,10 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
         os.makedirs(unfinished)
         save_file(tensors, os.path.join(unfinished, _WEIGHTS), metadata={"format": "pt"})
         files = {"config.json": fields}
-        if preprocessor := hugging_face_config.preprocessor(checkpoint):
-            files["preprocessor_config.json"] = preprocessor
+        if processor := hugging_face_processor.fields(checkpoint):
+            files[hugging_face_processor.FILE] = processor
         if checkpoint.vocabulary is not None:
-            files |= hugging_face_tokenizer.write_vocabulary(checkpoint, checkpoint.vocabulary, unfinished)
+            files |= hugging_face_vocabulary.write(checkpoint, checkpoint.vocabulary, unfinished)
         for name, content in files.items():
             with open(os.path.join(unfinished, name), "w", encoding="utf-8") as file:
                 json.dump(content, file, indent=2, sort_keys=True)
@@ -101,7 +125,7 @@ def _parts(folder: str) -> list[str]:
 
 
 def _weight_map(folder: str) -> dict[str, str]:
-    found = hugging_face_config.read_json(folder, _INDEX).get("weight_map")
+    found = read_json(folder, _INDEX).get("weight_map")
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()) or not found:
         raise PretrainedError(f"{folder}/{_INDEX}: weight_map must name each tensor's file; get the file again")
     return found

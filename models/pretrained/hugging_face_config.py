@@ -1,12 +1,11 @@
-"""Reads and makes config.json and preprocessor_config.json of Hugging Face's SigLIP."""
+"""Reads and makes config.json of Hugging Face's SigLIP."""
 
-import json
-import os
 from typing import Any
 
 from models import settings
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError
+from models.pretrained.json_files import read_json
 from models.towers.transformer import LAYER_NORM_EPSILON
 
 # transformers' defaults for absent fields; published configs leave out every field that equals Base's.
@@ -26,8 +25,7 @@ _ACTIVATIONS = {
     "gelu": "gelu",
     "quick_gelu": "quick_gelu",
 }
-_RESAMPLE = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers
-_MEAN, _RESCALE, _LARGEST, _DEEPEST = 0.5, 1 / 255, 1 << 24, 1000
+_LARGEST, _DEEPEST = 1 << 24, 1000
 
 
 def read(folder: str) -> tuple[settings.SiglipSettings, int]:
@@ -56,7 +54,6 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
         **vision.transformer(),
         "size": size,
         "patch": patch,
-        "interpolation": _interpolation(folder, size),
         "cut_to_patches": size % patch > 0,
     }
     words = {**text.transformer(), "length": text.count("max_position_embeddings")}
@@ -105,39 +102,6 @@ def fields(checkpoint: Checkpoint) -> dict[str, Any]:
             "eos_token_id": None,
         },
     }
-
-
-def preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Returns the fields of preprocessor_config.json; {} unless `resize` is "squash", the only one it can express."""
-    tower = checkpoint.config.image_tower
-    if tower.resize != "squash":
-        return {}
-    return {
-        "image_processor_type": "SiglipImageProcessor",
-        "processor_class": "SiglipProcessor",
-        "do_resize": True,
-        "size": {"height": tower.size, "width": tower.size},
-        "resample": _RESAMPLE[tower.interpolation],
-        "do_rescale": True,
-        "rescale_factor": _RESCALE,
-        "do_normalize": True,
-        "image_mean": [_MEAN] * 3,
-        "image_std": [_MEAN] * 3,
-        "do_convert_rgb": True,
-    }
-
-
-def read_json(folder: str, name: str) -> dict[str, Any]:
-    """Returns the JSON object of a file in the folder; PretrainedError if it holds none."""
-    path = os.path.join(folder, name)
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        raise PretrainedError(f"{path} cannot be read as JSON ({error}); get the file again") from error
-    if not isinstance(content, dict):
-        raise PretrainedError(f"{path} holds no JSON object; get the file again")
-    return content
 
 
 class _Fields:
@@ -200,38 +164,3 @@ def _transformer_fields(config: settings.TransformerSettings) -> dict[str, Any]:
         "layer_norm_eps": LAYER_NORM_EPSILON,
         "attention_dropout": 0.0,
     }
-
-
-def _interpolation(folder: str, size: int) -> str:
-    """Returns the interpolation of preprocessor_config.json, or big_vision's ("bilinear") if there is no such file.
-
-    Raises:
-      PretrainedError: the processor does not squash pictures to the tower's size, or does not scale them to [-1, 1].
-    """
-    name = "preprocessor_config.json"
-    if not os.path.isfile(os.path.join(folder, name)):
-        return "bilinear"
-    given = read_json(folder, name)
-    for field, rule in {
-        "image_mean": [_MEAN] * 3,
-        "image_std": [_MEAN] * 3,
-        "size": {"height": size, "width": size},
-        "do_resize": True,
-        "do_center_crop": False,
-        "do_rescale": True,
-        "do_normalize": True,
-    }.items():
-        if given.get(field) not in (None, rule):
-            raise PretrainedError(
-                f"{folder}/{name}: {field} is {given[field]}, but must be {rule}; correct either file"
-            )
-    rescale = given.get("rescale_factor", _RESCALE)
-    if not isinstance(rescale, float) or abs(rescale - _RESCALE) > 1e-6:
-        raise PretrainedError(f"{folder}/{name}: rescale_factor is {rescale!r}, but must be 1/255; correct either file")
-    resample = given.get("resample", _RESAMPLE["bicubic"])  # transformers' own default
-    for interpolation, number in _RESAMPLE.items():
-        if resample == number:
-            return interpolation
-    raise PretrainedError(
-        f"{folder}/{name}: resample is {resample!r}, but must be 2 (bilinear) or 3 (bicubic); correct it"
-    )

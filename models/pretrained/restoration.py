@@ -21,7 +21,10 @@ _ANSWERS = {
     "text_tower": ("activation", "pooling", "causal", "pad_id"),
 }
 # Settings that change a tower's input: they may differ from the checkpoint's, and a line says so.
-_INPUTS = {"image_tower": ("interpolation", "resize", "cut_to_patches"), "text_tower": ("strip_punctuation",)}
+INPUTS = {
+    "image_tower": ("interpolation", "antialias", "resize", "cut_to_patches"),
+    "text_tower": ("punctuation",),
+}
 _POSITIONS = "image_tower/position_embedding"
 
 
@@ -37,7 +40,7 @@ def differing_inputs(checkpoint: Checkpoint, config: settings.TwoTowersSettings,
     """Returns a line for each setting that prepares pictures or texts differently from the checkpoint's."""
     return [
         f"{problem}; `python -m models.pretrained inspect --from={checkpoint.source}` prints the checkpoint's"
-        for problem in _differences(_INPUTS, config, checkpoint, parts)
+        for problem in _differences(INPUTS, config, checkpoint, parts)
     ]
 
 

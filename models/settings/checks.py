@@ -37,7 +37,8 @@ def settings_class(
 
     Args:
       name: the class's name in gin, as in `name.field = value`; "" for a base class that gin cannot fill.
-      formerly: {former name in gin: current name}; configuration accepts a former name for one release.
+      formerly: {former name in gin: current name}; configuration accepts a former name for one release. Where the
+        values changed too, {"former name = value": "current name = value"}.
       may_be_unused: whether a gin file may bind the class in a run that does not use it. For example, gin/model/*.gin
         binds ImageTower, but an objective may have no image tower.
     """

@@ -158,9 +158,11 @@ def _open(path: str) -> Iterator[IO[str]]:
 
 
 def _with_current_names(text: str, where: str) -> str:
-    """Replaces former names by the current ones, and prints a note for each."""
+    """Replaces former names, and former names with a value, by the current ones; prints a note for each."""
     for former, current in RENAMED.items():
-        replaced = re.sub(rf"(?<![\w.'\"]){re.escape(former)}(?=[.(:]|\s*=)", current, text)
+        name, _, value = former.partition(" = ")
+        after = rf"\s*=\s*{re.escape(value)}(?=[ \t]*(?:#|$))" if value else r"(?=[.(:]|\s*=)"
+        replaced = re.sub(rf"(?<![\w.'\"]){re.escape(name)}{after}", current, text, flags=re.MULTILINE)
         if replaced != text:
             print(
                 f"note: {where}: {former} is now {current}; the next release will not accept the former name",

@@ -16,7 +16,11 @@ class ImageInput(Protocol):
 
     @property
     def interpolation(self) -> str:
-        """Interpolation of the resize: "bilinear" or "bicubic". Both antialias."""
+        """Interpolation of the resize: "bilinear" or "bicubic"."""
+
+    @property
+    def antialias(self) -> bool:
+        """Whether the resize averages all pixels that fall into a smaller one."""
 
 
 class TextInput(Protocol):
@@ -35,5 +39,5 @@ class TextInput(Protocol):
         """Token id of the end of sentence that the vocabulary must have; None accepts any."""
 
     @property
-    def strip_punctuation(self) -> bool:
-        """Whether serving removes ASCII punctuation from texts."""
+    def punctuation(self) -> str:
+        """What serving does with ASCII punctuation: "keep", "remove" or "canonicalize"."""

@@ -13,6 +13,7 @@ ACTIVATIONS = ("gelu_tanh", "gelu", "quick_gelu")
 IMAGE_POOLINGS = ("map", "gap", "cls")
 RESIZES = ("squash", "crop", "letterbox")
 INTERPOLATIONS = ("bilinear", "bicubic")
+PUNCTUATIONS = ("keep", "remove", "canonicalize")
 TEXT_POOLINGS = ("last", "eos")
 
 
@@ -57,7 +58,9 @@ class ImageTowerSettings(TransformerSettings):
       resize: how to make a picture square. "squash" ignores the aspect (SigLIP), "crop" takes the middle of the longer
         side, "letterbox" adds white beside the shorter side.
       interpolation: interpolation of the resize. big_vision and SigLIP 2 use "bilinear", Hugging Face's processor of
-        SigLIP 1 uses "bicubic". Both antialias.
+        SigLIP 1 uses "bicubic".
+      antialias: averages all pixels that fall into a smaller one, as Pillow and Hugging Face do. False samples two or
+        four pixels a side, as big_vision's public code does. Set it as the weights were trained.
       pooling: how to make one embedding from all tokens. "map" is SigLIP's attention with a learned probe, "gap" is the
         mean, "cls" takes a class token before the patches, as ViT and CLIP do.
       cut_to_patches: allows a `size` that is no multiple of `patch`. The tower then ignores the last pixels of each row
@@ -68,6 +71,7 @@ class ImageTowerSettings(TransformerSettings):
     patch: int = 16
     resize: str = "squash"
     interpolation: str = "bilinear"
+    antialias: bool = True
     pooling: str = "map"
     cut_to_patches: bool = False
 
@@ -91,7 +95,13 @@ class ImageTowerSettings(TransformerSettings):
         return (self.size // self.patch) ** 2
 
 
-@settings_class("TextTower", may_be_unused=True)
+_FORMERLY = {
+    "TextTower.strip_punctuation = True": "TextTower.punctuation = 'remove'",
+    "TextTower.strip_punctuation = False": "TextTower.punctuation = 'keep'",
+}
+
+
+@settings_class("TextTower", formerly=_FORMERLY, may_be_unused=True)
 class TextTowerSettings(TransformerSettings):
     """The text tower. Its head projects to the image tower's width. The defaults are SigLIP's.
 
@@ -102,8 +112,10 @@ class TextTowerSettings(TransformerSettings):
         takes the first end of sentence (CLIP).
       bottleneck: K of mSigLIP, for a large multilingual vocabulary of N pieces: N x K embeddings and a K x width
         projection (mSigLIP uses K = 96). 0 uses N x width embeddings.
-      strip_punctuation: removes ASCII punctuation from served texts, as SigLIP's zero-shot evaluation and Hugging
-        Face's tokenizer do. Training texts keep it.
+      punctuation: what serving does with ASCII punctuation; training texts keep it. "keep" leaves it, as SigLIP 2's
+        tokenizer does. "remove" makes "goldenretriever" of "golden_retriever", as Hugging Face's SiglipTokenizer does.
+        "canonicalize" makes "golden retriever" of it, as big_vision's evaluators and open_clip do: each underscore
+        becomes a blank, and then punctuation is removed. docs/checkpoints.md names the code.
       pad_id: token id that pads a text: 1 in SigLIP, 0 in SigLIP 2.
       eos_id: token id of the vocabulary's end of sentence; only pooling "eos" uses it. VocabularyTrainer's vocabularies
         have 0.
@@ -113,7 +125,7 @@ class TextTowerSettings(TransformerSettings):
     causal: bool = False
     pooling: str = "last"
     bottleneck: int = 0
-    strip_punctuation: bool = False
+    punctuation: str = "keep"
     pad_id: int = 1
     eos_id: int = 0
 
@@ -126,4 +138,5 @@ class TextTowerSettings(TransformerSettings):
         super().__post_init__()
         require_positive(self, "length")
         require_one_of(self, "pooling", TEXT_POOLINGS)
+        require_one_of(self, "punctuation", PUNCTUATIONS)
         require_at_least_zero(self, "bottleneck", "pad_id", "eos_id", fix="correct it")

@@ -59,7 +59,7 @@ def test_an_eos_id_that_differs_from_the_vocabularys_is_refused(vocabulary):
 
 
 def test_served_texts_lose_punctuation_if_set_and_captions_keep_it(vocabulary):
-    tokenizer = Tokenizer(vocabulary, settings.TextTowerSettings(length=12, strip_punctuation=True))
+    tokenizer = Tokenizer(vocabulary, settings.TextTowerSettings(length=12, punctuation="remove"))
     plain, dotted = tokenizer.served(tf.constant(["a red ring", "  A red,   ring. "])).numpy()
     np.testing.assert_array_equal(plain, dotted)
     plain, dotted = tokenizer(tf.constant(["a red ring", "a red, ring."])).numpy()

@@ -29,9 +29,10 @@ class OneTowerSettings(settings.ObjectiveSettings):
     size: int = 24
     resize: str = "crop"
     interpolation: str = "bilinear"
+    antialias: bool = True
     length: int = 12
     pad_id: int = 1
-    strip_punctuation: bool = False
+    punctuation: str = "keep"
     expected_eos_id: int | None = None
 
     @property

@@ -1,18 +1,16 @@
 """A folder that transformers saved is read and written back; errors name the broken file or the unsupported field."""
 
 import dataclasses
-import io
 import json
 import pathlib
 
 import numpy as np
 import pytest
-import sentencepiece
 from safetensors.numpy import load_file
 
 from models import pretrained
 from models.pretrained import vocabularies
-from tests.models.pretrained.tiny import CONFIG, FIXTURE, assert_same, checkpoint
+from tests.models.pretrained.tiny import CONFIG, FIXTURE, assert_same, checkpoint, with_plain_bpe
 
 
 def edit(path: pathlib.Path, **fields: object) -> None:
@@ -48,6 +46,7 @@ def test_absent_fields_get_the_defaults_of_transformers(folder):
     config = {"model_type": "siglip", "text_config": {}, "vision_config": {}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "preprocessor_config.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
     with pytest.raises(pretrained.PretrainedError, match=r"weight is \[48, 3, 8, 8\], but must be \[768, 3, 16, 16\]"):
         pretrained.read(str(folder))
 
@@ -124,9 +123,9 @@ def test_no_processor_is_written_unless_pictures_are_squashed(tmp_path):
 def test_padding_and_punctuation_come_from_the_tokenizer(folder):
     edit(folder / "tokenizer_config.json", pad_token={"content": "<pad>"}, tokenizer_class="GemmaTokenizerFast")
     text = pretrained.read(str(folder)).config.text_tower
-    assert (text.pad_id, text.strip_punctuation) == (0, False)
+    assert (text.pad_id, text.punctuation) == (0, "keep")
     text = pretrained.read(str(FIXTURE)).config.text_tower
-    assert (text.pad_id, text.strip_punctuation) == (1, True)
+    assert (text.pad_id, text.punctuation) == (1, "remove")
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '"text"', "[" * 100_000, "\x00"])
@@ -143,24 +142,12 @@ def test_no_tokenizer_is_written_without_a_vocabulary(tmp_path):
     assert_same(pretrained.read(str(tmp_path / "model")), checkpoint())
 
 
-def test_vocabulary_of_gemma_size_gets_the_tokenizer_of_siglip_2(tmp_path, monkeypatch):
-    loaded = pretrained.read(str(FIXTURE))
-    vocabulary = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["a b c d e f"] * 9), model_writer=vocabulary, vocab_size=12, hard_vocab_limit=False,
-        pad_id=0, eos_id=1, bos_id=2, unk_id=3, minloglevel=2,
-    )  # fmt: skip
-    pieces = vocabularies.load(vocabulary.getvalue(), "made up").get_piece_size()
-    embedding = loaded.weights["text_tower/token_embedding/embeddings"][:pieces]
-    weights = loaded.weights | {"text_tower/token_embedding/embeddings": embedding}
-    monkeypatch.setattr(vocabularies, "GEMMA_PIECES", pieces)
-    config = dataclasses.replace(
-        loaded.config, text_tower=dataclasses.replace(loaded.config.text_tower, pad_id=0, strip_punctuation=False)
-    )
-    made = pretrained.Checkpoint(config, weights, vocabulary.getvalue(), "made up")
+def test_vocabulary_of_gemma_size_gets_a_tokenizer_of_both_versions(tmp_path, monkeypatch):
+    made = with_plain_bpe(pretrained.read(str(FIXTURE)))
+    monkeypatch.setattr(vocabularies, "GEMMA_PIECES", made.vocabulary_size)
     pretrained.write(made, str(tmp_path / "2"), "hugging_face")
     tokenizer = json.loads((tmp_path / "2" / "tokenizer_config.json").read_text())
-    assert tokenizer["tokenizer_class"] == "Siglip2Tokenizer"
-    assert (tokenizer["pad_token"], tokenizer["eos_token"], tokenizer["padding_side"]) == ("<pad>", "</s>", "right")
+    assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast"  # transformers 4 has no Siglip2Tokenizer
+    assert (tokenizer["pad_token"], tokenizer["eos_token"], tokenizer["padding_side"]) == ("<pad>", "<eos>", "right")
     text = pretrained.read(str(tmp_path / "2")).config.text_tower
-    assert (text.pad_id, text.strip_punctuation) == (0, False)
+    assert (text.pad_id, text.punctuation) == (0, "keep")

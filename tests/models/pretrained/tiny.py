@@ -1,18 +1,20 @@
 """Small checkpoints, and our model's outputs with them."""
 
 import dataclasses
+import io
 import pathlib
 
 import numpy as np
+import sentencepiece
 import tensorflow as tf
 
 from models import objectives, pretrained, settings
-from models.pretrained import Checkpoint, layout
+from models.pretrained import Checkpoint, layout, vocabularies
 
 FIXTURE = pathlib.Path(__file__).parents[2] / "fixtures" / "hugging_face_siglip"
 CONFIG = settings.SiglipSettings(
     settings.ImageTowerSettings(size=24, patch=8, width=24, depth=2, heads=3, mlp_dim=40),
-    settings.TextTowerSettings(length=5, width=16, depth=1, heads=2, mlp_dim=24, strip_punctuation=True),
+    settings.TextTowerSettings(length=5, width=16, depth=1, heads=2, mlp_dim=24, punctuation="remove"),
 )
 WORDS = 30
 
@@ -47,3 +49,27 @@ def answers(loaded: Checkpoint, images: np.ndarray, token_ids: np.ndarray) -> di
 def changed(loaded: Checkpoint, **weights: np.ndarray) -> Checkpoint:
     """The checkpoint with other weights, by name with "." for "/"."""
     return dataclasses.replace(loaded, weights=loaded.weights | {k.replace(".", "/"): v for k, v in weights.items()})
+
+
+def plain_bpe() -> bytes:
+    """A BPE vocabulary that changes no text, with bytes for unknown characters, as Gemma's."""
+    trained = io.BytesIO()
+    corpus = ["a photo of a cat and a dog", "two red rings, and one blue disc!", "don't stop: it is a test"] * 9
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus), model_writer=trained, vocab_size=330, hard_vocab_limit=False, minloglevel=2,
+        model_type="bpe", byte_fallback=True, add_dummy_prefix=False, remove_extra_whitespaces=False,
+        normalization_rule_name="identity", user_defined_symbols=["<table>"],
+        pad_id=0, eos_id=1, bos_id=2, unk_id=3, eos_piece="<eos>", bos_piece="<bos>",
+    )  # fmt: skip
+    return trained.getvalue()
+
+
+def with_plain_bpe(loaded: Checkpoint) -> Checkpoint:
+    """The checkpoint with the vocabulary of `plain_bpe`, random token embeddings and SigLIP 2's rules for texts."""
+    vocabulary = plain_bpe()
+    rows = vocabularies.load(vocabulary, "made up").get_piece_size()
+    text = dataclasses.replace(loaded.config.text_tower, pad_id=0, punctuation="keep")
+    embedding = np.random.default_rng(0).normal(0, 0.3, [rows, text.width]).astype(np.float32)
+    config = dataclasses.replace(loaded.config, text_tower=text)
+    weights = loaded.weights | {"text_tower/token_embedding/embeddings": embedding}
+    return Checkpoint(config, weights, vocabulary, "made up")

@@ -71,6 +71,7 @@ VALUES = {
     "TextTower.heads": "8",
     "TextTower.width": "256",
     "TextTower.pooling": "'eos'",
+    "TextTower.punctuation": "'canonicalize'",
     "ImageTower.activation": "'gelu'",
     "TextTower.activation": "'gelu'",
     "Packaging.weights": "'bfloat16'",
