@@ -23,7 +23,8 @@ from components.serving_clients import GrpcClient
 
 _CLIENTS = 2
 _TOLERANCE = {IMAGE: 1e-3, TEXT: 1e-3}
-_TOLERANCE_OF_OTHERS = 2e-2  # probabilities and logits; a logit has a cosine's error times a scale of a hundred or so
+_TOLERANCE_OF_OTHERS = 2e-2  # a logit has the error of a cosine times a scale of a hundred or so
+_SMALLEST = {"probability": 1e-4}  # the error is relative to the value, or to this if the value is smaller
 
 
 class LoadTest:
@@ -100,7 +101,7 @@ def _require_same(signature: str, answer: Answer, expected: Mapping[str, np.ndar
         right = expected[name]
         if value.shape != right.shape:
             raise NotServable(f"{signature} answered a {name} of shape {value.shape}, but must answer {right.shape}")
-        difference = np.abs(value - right) / np.maximum(1, np.abs(right))
+        difference = np.abs(value - right) / np.maximum(_SMALLEST.get(name, 1), np.abs(right))
         if difference.max(initial=0) > tolerance:
             rows = ", ".join(map(str, np.flatnonzero(difference.reshape(len(value), -1).max(axis=1) > tolerance)))
             raise NotServable(

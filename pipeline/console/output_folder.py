@@ -11,6 +11,8 @@ from pipeline.console import command_line
 
 _LOCK_FILE = ".running"
 _TEMPORARY = ".tmp"
+_LONGEST = 60  # bytes of a folder's path; the path of a socket in it has 107 at most
+_PREFIX = "siglip-tfx-"
 
 
 @contextlib.contextmanager
@@ -18,7 +20,8 @@ def alone(folder: str) -> Iterator[None]:
     """Makes the folder and locks it, so that no other run removes files of this one. A killed run holds no lock.
 
     Meanwhile, this process and its children keep temporary files in a hidden folder of it, `.tmp`, such as the code
-    that AutoGraph makes. It is removed in the end, or by the next run.
+    that AutoGraph makes. It is removed in the end, or by the next run. If its path is long, it is a link to a folder in
+    the system's temporary folder, because paths of sockets must be short.
 
     Raises:
       ValueError: another run has the folder, or no file can be written there.
@@ -35,12 +38,15 @@ def alone(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _temporary(folder: str) -> Iterator[None]:
-    folder = os.path.abspath(folder)
-    shutil.rmtree(folder, ignore_errors=True)  # of a killed run
-    os.makedirs(folder, exist_ok=True)
+def _temporary(path: str) -> Iterator[None]:
+    path = os.path.abspath(path)
+    _remove(path)  # of a killed run
+    if len(os.fsencode(path)) > _LONGEST:
+        os.symlink(tempfile.mkdtemp(prefix=_PREFIX), path)
+    else:
+        os.makedirs(path)
     before, found = os.environ.get("TMPDIR"), tempfile.tempdir
-    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    os.environ["TMPDIR"] = tempfile.tempdir = os.path.realpath(path)
     try:
         yield
     finally:
@@ -49,4 +55,14 @@ def _temporary(folder: str) -> Iterator[None]:
             del os.environ["TMPDIR"]
         else:
             os.environ["TMPDIR"] = before
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(path)
+
+
+def _remove(path: str) -> None:
+    """Removes the folder, or the link with the folder of ours that it names."""
+    if os.path.islink(path):
+        target = os.readlink(path)
+        if os.path.basename(target).startswith(_PREFIX):
+            shutil.rmtree(target, ignore_errors=True)
+        os.remove(path)
+    shutil.rmtree(path, ignore_errors=True)

@@ -18,7 +18,7 @@ from tests.served import ThreadRunner
 
 PICTURES, CAPTIONS = zip(*[(picture, caption.encode()) for picture, caption, _ in shape_pairs()[:4]], strict=True)
 SIGNATURES = ("embed_image", "embed_text", "serving_default", "classify_colours")
-CONDITIONS = (("request", 9), ("request", 2), ("row", 2), ("size", 3), ("size", 1), ("together", 0))
+CONDITIONS = (("request", 9), ("row", 2), ("size", 3), ("together", 0))
 FAULTS = [
     (signature, condition, number, wrong)
     for (signature, (condition, number)), wrong in zip(
