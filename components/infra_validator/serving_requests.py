@@ -79,7 +79,7 @@ def require_valid(signature: str, answer: Answer, rows: Rows) -> None:
     for name, value in answer.items():
         if not value.ndim or value.dtype.kind in "OSU":
             raise NotServable(f"{signature} answered a {name} of shape {value.shape} and type {value.dtype}")
-        broken = np.flatnonzero(~np.isfinite(value.reshape(len(value), -1)).all(axis=1))
+        broken = np.flatnonzero(~np.isfinite(value).all(axis=tuple(range(1, value.ndim))))
         if broken.size:
             where = ", ".join(map(str, broken))
             raise NotServable(f"{signature} answered a {name} that is NaN or infinite for rows {where} (from 0)")
