@@ -7,19 +7,17 @@ own: built, deduplicated, augmented.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import glob
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from models import files
 from models.settings import configuration
-from pipeline.console import command_line, gin_flags, terminal
+from pipeline.console import command_line, gin_flags, output_folder, terminal
 
 if TYPE_CHECKING:
     import apache_beam
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from pipeline.settings.run import PipelineSettings
 
 _GIN_FILE = "config.gin"
-_LOCK_FILE = ".running"
 
 
 @command_line.errors_as_lines()
@@ -57,9 +54,8 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
     beam_flags.print_unknown(settings.beam_args)
     parts = _parts(settings)
-    command_line.require_writable(output_dir)
     folders = [output_dir] if len(parts) == 1 else [os.path.join(output_dir, name) for name in parts]
-    with _alone(output_dir):
+    with output_folder.alone(output_dir):
         _require_no_data_set(folders[-1])
         manifest = _run_parts(parts, folders, settings)
     print(f"Built {folders[-1]} in {time.monotonic() - start:.0f} s: {_counts(manifest)}")
@@ -80,22 +76,6 @@ def _run_parts(parts: dict[str, Part], folders: list[str], settings: PipelineSet
             raise ValueError(f"no row was kept: {_counts(manifest)}; see {folder}/{manifest['reject_files'][0]}")
         print(f"      {_counts(manifest)}", flush=True)
     return manifest
-
-
-@contextlib.contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """Locks the folder, so that no other run removes unfinished files of this one. A killed run releases the lock."""
-    with open(os.path.join(folder, _LOCK_FILE), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"another run writes to --output_dir={folder}; wait for it, or name another folder"
-            ) from None
-        try:
-            yield
-        finally:
-            os.remove(lock.name)
 
 
 Part = tuple[str, Callable[[str, str], "apache_beam.PTransform"]]
@@ -184,7 +164,7 @@ def _require_no_data_set(folder: str) -> None:
         if _manifest(folder)["written"]:
             raise ValueError(f"--output_dir={folder} holds a data set already; name another folder, or remove it")
         os.remove(path)
-    for name in ("data_tfrecord-*", ".unfinished-*"):
+    for name in ("data_tfrecord-*", f"{files.UNFINISHED}*"):
         for path in glob.glob(os.path.join(glob.escape(folder), "Split-*", name)):
             os.remove(path)
     for path in glob.glob(os.path.join(glob.escape(folder), f"{spool.FOLDER}*")):

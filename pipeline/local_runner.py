@@ -1,14 +1,21 @@
 """Runs the whole pipeline on this machine: `python -m pipeline.local_runner --gin_file=gin/quickstart.gin`."""
 
+from __future__ import annotations
+
 import json
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from models.settings import configuration
-from pipeline.console import command_line, gin_flags, terminal
+from pipeline.console import command_line, gin_flags, output_folder, terminal
+
+if TYPE_CHECKING:
+    from pipeline.settings.run import PipelineSettings
+
+_LOG_FILE = "run.log"
 
 _PROFILE_STEPS = flags.DEFINE_list("profile_steps", [], "First and last step of a TensorBoard profile: 20,25.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the DAG and the resolved gin; run nothing.")
@@ -29,7 +36,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
 
     Raises:
       ConfigurationError: the gin is invalid.
-      ValueError: the output folder cannot be written, or an input is missing.
+      ValueError: the output folder cannot be written, another run has it, or an input is missing.
       ComponentFailed: a component raised an exception; the next run takes the components before it from cache.
     """
     start = time.monotonic()
@@ -42,13 +49,32 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     (settings,) = configuration.load(gin_files, gin_bindings, [PipelineSettings])
     beam_flags.print_unknown(settings.beam_args)
     output_dir = os.path.join(output_dir, settings.name)
-    if not dry_run:  # checks that fail fast, before TFX is loaded
+    if dry_run:
+        _describe(settings, output_dir)
+        return None
+    with output_folder.alone(output_dir):
         settings = pins.pin(settings)
-        command_line.require_writable(output_dir)
         settings.image_text_gen.source.fingerprint()
         pins.require_evaluation_sets(settings)
         pins.require_fit(settings)
+        facts = _run(settings, output_dir)
+    memory = terminal.peak_memory_bytes() / 1e9
+    log_file = os.path.join(output_dir, _LOG_FILE)
+    print(f"Took {time.monotonic() - start:.0f} s and {memory:.1f} GB at most. Log: {log_file}")
+    return facts
 
+
+def _describe(settings: PipelineSettings, output_dir: str) -> None:
+    """Prints the DAG and the resolved gin."""
+    from pipeline import pipeline, platform
+    from pipeline.console import summary
+
+    dag = pipeline.create(settings, platform.ThisMachine(output_dir))
+    print(summary.dag_text(dag), configuration.to_gin(settings), sep="\n\n")
+
+
+def _run(settings: PipelineSettings, output_dir: str) -> dict[str, Any]:
+    """Runs the pipeline, prints its outcome, and returns the report's summary."""
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
     from pipeline import pipeline, platform
@@ -57,10 +83,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     machine = platform.ThisMachine(output_dir)
     dag = pipeline.create(settings, machine)
     components = [component.id for component in dag.components]
-    if dry_run:
-        print(summary.dag_text(dag), configuration.to_gin(settings), sep="\n\n")
-        return None
-    log_file = os.path.join(output_dir, "run.log")
+    log_file = os.path.join(output_dir, _LOG_FILE)
     with terminal.watch(components, log_file) as lines:
         try:
             LocalDagRunner().run(dag)
@@ -74,8 +97,6 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     with open(os.path.join(report, "summary.json")) as file:
         facts: dict[str, Any] = json.load(file)
     print(summary.outcome_text(facts, report, lines.seconds))
-    memory = terminal.peak_memory_bytes() / 1e9
-    print(f"Took {time.monotonic() - start:.0f} s and {memory:.1f} GB at most. Log: {log_file}")
     return facts
 
 

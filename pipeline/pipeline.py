@@ -9,6 +9,7 @@ import dataclasses
 import tensorflow_data_validation as tfdv
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 
 from components.augmenter.component import Augmenter
 from components.batch_check.component import BatchCheck
@@ -19,6 +20,7 @@ from components.image_text_gen.component import ImageTextGen
 from components.infra_validator.component import InfraValidator
 from components.metrics import eval_config
 from components.model_packager.component import ModelPackager
+from components.pusher.executor import Executor as PushExecutor
 from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
@@ -210,6 +212,7 @@ def _gate(
         infra_blessing=infra_validator.outputs["blessing"],
         push_destination=platform.push_destination(),
     )
+    pusher.executor_spec = ExecutorClassSpec(PushExecutor)
     results = {
         "model": model,
         "evaluation": evaluator.outputs["evaluation"],

@@ -1,10 +1,11 @@
 """Zero-shot answers about all pictures below a folder, as JSON Lines."""
 
+import contextlib
 import functools
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 import tqdm
@@ -48,10 +49,8 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
         raise ValueError(f"--folder={folder} {what}; name another")
     if os.path.isdir(output):
         raise ValueError(f"--output={output} is a folder; name a file in it")
-    broken, unfinished = 0, f"{output}.unfinished"
-    file = _opened(output, unfinished)
-    bar = tqdm.tqdm(total=len(images), unit=" pictures", smoothing=0.1)
-    with files.WholeFile(output, unfinished), file, bar:
+    broken = 0
+    with _opened(output) as file, tqdm.tqdm(total=len(images), unit=" pictures", smoothing=0.1) as bar:
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             for answer in _answer(client, folder, batch, labels, _WAITS if start else ()):
@@ -65,11 +64,15 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
     )
 
 
-def _opened(output: str, unfinished: str) -> TextIO:
-    try:
-        return open(unfinished, "w")
-    except OSError as error:
-        raise ValueError(f"--output={output} cannot be written ({error.strerror}); name another") from error
+@contextlib.contextmanager
+def _opened(output: str) -> Iterator[TextIO]:
+    """Yields a file that becomes `output` if nothing is raised."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(stack.enter_context(files.WholeFile(output)), "w"))
+        except OSError as error:
+            raise ValueError(f"--output={output} cannot be written ({error.strerror}); name another") from error
+        yield file
 
 
 def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[str]) -> list[dict[str, float]]:

@@ -1,6 +1,7 @@
 """Fixtures that the tests of several packages share."""
 
 import os
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -12,6 +13,16 @@ from components.vocabulary_trainer.executor import train
 from models.serving import export
 from tests.pictures import encode, shape_pairs
 from tests.tiny_model import tiny_objective
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory):
+    """Tests and their processes keep temporary files below pytest's own folder, which pytest removes."""
+    before = os.environ.get("TMPDIR"), tempfile.tempdir
+    os.environ["TMPDIR"] = tempfile.tempdir = str(tmp_path_factory.mktemp("tmp"))
+    yield
+    tempfile.tempdir = before[1]
+    os.environ.pop("TMPDIR") if before[0] is None else os.environ.update(TMPDIR=before[0])
 
 
 @pytest.fixture(scope="session")

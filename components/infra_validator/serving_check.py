@@ -7,7 +7,8 @@ from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_clients import tensorflow_serving_client
 
 from components.infra_validator import process_runner, runners
-from components.infra_validator.serving_requests import NotServable, Rows, check_answers, median_seconds, send_mixed
+from components.infra_validator.load_test import LoadTest
+from components.infra_validator.serving_requests import NotServable, Rows, require_refusal
 from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import MODEL_NAME, GrpcClient, NoAnswer, Refused
 from models.serving import export
@@ -74,11 +75,11 @@ def _check_served(
     check["load_seconds"] = time.time() - start
 
     client = GrpcClient(runner.GetEndpoint(), timeout=settings.max_load_seconds)
-    check_answers(client, rows)
+    load = LoadTest(client, rows)
     _measure_memory(runner, settings, check)
     check["request_seconds"] = {}
-    for signature, inputs in rows.requests().items():
-        seconds = check["request_seconds"][signature] = median_seconds(client, signature, inputs, _TIMED)
+    for signature in rows.requests():
+        seconds = check["request_seconds"][signature] = load.median_seconds(signature, _TIMED)
         if seconds > settings.max_latency_seconds:
             raise NotServable(
                 f"{signature} takes {seconds:.3g} s for {len(rows.pictures)} rows (median of {_TIMED}), but "
@@ -87,10 +88,11 @@ def _check_served(
             )
 
     settled = settings.leak_requests // 5
-    send_mixed(client, rows, settled)
+    load.send_mixed(settled)
     before = _measure_memory(runner, settings, check)
-    send_mixed(client, rows, settings.leak_requests - settled)
+    load.send_mixed(settings.leak_requests - settled)
     after = _measure_memory(runner, settings, check)
+    require_refusal(client, rows)
     if before is None or after is None:
         return
     check["memory_growth_bytes"] = after.now - before.now

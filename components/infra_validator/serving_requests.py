@@ -1,9 +1,6 @@
-"""Sends real requests and checks the answers."""
+"""Real requests to a served model, and the checks of single answers."""
 
 import dataclasses
-import itertools
-import statistics
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,7 +10,9 @@ from models.serving import export
 
 UNIT_NORM_TOLERANCE = 1e-3
 NO_PICTURE = b"not a picture"
+IMAGE, TEXT, ZERO_SHOT = "embed_image", "embed_text", "serving_default"
 Inputs = Mapping[str, Sequence[bytes]]
+Answer = Mapping[str, np.ndarray]
 
 
 class NotServable(ValueError):
@@ -22,7 +21,7 @@ class NotServable(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """The rows of a request.
+    """The rows of requests.
 
     Attributes:
       pictures: encoded pictures.
@@ -37,57 +36,77 @@ class Rows:
     def requests(self) -> dict[str, Inputs]:
         """Returns {signature: inputs} for one request to each serving signature."""
         return {
-            "embed_image": {"image_bytes": self.pictures},
-            "embed_text": {"text": self.captions},
-            "serving_default": {"image_bytes": self.pictures, "labels": self.captions},
+            IMAGE: {"image_bytes": self.pictures},
+            TEXT: {"text": self.captions},
+            ZERO_SHOT: {"image_bytes": self.pictures, "labels": self.captions},
             **{export.CLASSIFY + name: {"image_bytes": self.pictures} for name in self.label_counts},
         }
 
-    def first(self) -> "Rows":
-        """Returns the first picture and the first caption only."""
-        return dataclasses.replace(self, pictures=self.pictures[:1], captions=self.captions[:1])
+    def take(self, places: Sequence[int]) -> "Rows":
+        """Returns the pictures and captions at these places, in this order."""
+        pictures = [self.pictures[place] for place in places]
+        return dataclasses.replace(self, pictures=pictures, captions=[self.captions[place] for place in places])
+
+    def labels(self, signature: str) -> int:
+        """The number of labels that a signature with probabilities answers for."""
+        return (
+            len(self.captions) if signature == ZERO_SHOT else self.label_counts[signature.removeprefix(export.CLASSIFY)]
+        )
 
 
-def check_answers(client: GrpcClient, rows: Rows) -> None:
+def first_answers(client: GrpcClient, rows: Rows) -> dict[str, Answer]:
     """Sends one valid request to each serving signature, and one request with a broken picture.
+
+    Returns:
+      {signature: its answer for all rows}.
 
     Raises:
       NotServable: a shape, norm or value breaks the contract, or no refusal names the row of the broken picture.
       serving_clients.Refused: the model refused a valid request.
       serving_clients.NoAnswer: the server failed.
     """
-    answers = {signature: client.predict(signature, inputs) for signature, inputs in rows.requests().items()}
-    for signature, outputs in answers.items():
-        for name, value in outputs.items():
-            broken = np.flatnonzero(~np.isfinite(value.reshape(len(value), -1)).all(axis=1))
-            if broken.size:
-                where = ", ".join(map(str, broken))
-                raise NotServable(f"{signature} answered a {name} that is NaN or infinite for rows {where} (from 0)")
-    pictures = len(rows.pictures)
-    _require_unit_norm("embed_image", answers["embed_image"]["image_embedding"], pictures)
-    _require_unit_norm("embed_text", answers["embed_text"]["text_embedding"], len(rows.captions))
-    labels = {"serving_default": len(rows.captions)}
-    labels |= {export.CLASSIFY + name: count for name, count in rows.label_counts.items()}
-    for signature, count in labels.items():
-        _require_probability(signature, answers[signature]["probability"], (pictures, count))
-    _require_refusal(client, [*rows.pictures, NO_PICTURE])
+    answers: dict[str, Answer] = {
+        signature: client.predict(signature, inputs) for signature, inputs in rows.requests().items()
+    }
+    for signature, answer in answers.items():
+        require_valid(signature, answer, rows)
+    require_refusal(client, rows)
+    return answers
 
 
-def median_seconds(client: GrpcClient, signature: str, inputs: Inputs, count: int) -> float:
-    """Returns the median latency of `count` requests at the client (seconds); call it after a first request."""
-    seconds = []
-    for _ in range(count):
-        start = time.monotonic()
-        client.predict(signature, inputs)
-        seconds.append(time.monotonic() - start)
-    return statistics.median(seconds)
+def require_valid(signature: str, answer: Answer, rows: Rows) -> None:
+    """Raises NotServable unless an answer has finite values, the right shapes, unit norms and probabilities."""
+    for name, value in answer.items():
+        if not value.ndim or value.dtype.kind in "OSU":
+            raise NotServable(f"{signature} answered a {name} of shape {value.shape} and type {value.dtype}")
+        broken = np.flatnonzero(~np.isfinite(value).all(axis=tuple(range(1, value.ndim))))
+        if broken.size:
+            where = ", ".join(map(str, broken))
+            raise NotServable(f"{signature} answered a {name} that is NaN or infinite for rows {where} (from 0)")
+    count = len(rows.pictures)
+    if signature in (IMAGE, TEXT):
+        name = "image_embedding" if signature == IMAGE else "text_embedding"
+        _require_unit_norm(signature, _output(signature, answer, name), count)
+    else:
+        _require_probability(signature, _output(signature, answer, "probability"), (count, rows.labels(signature)))
 
 
-def send_mixed(client: GrpcClient, rows: Rows, count: int) -> None:
-    """Sends `count` requests: to each serving signature in turn with all rows, then to each with one row."""
-    mixed = itertools.cycle([*rows.requests().items(), *rows.first().requests().items()])
-    for signature, inputs in itertools.islice(mixed, count):
-        client.predict(signature, inputs)
+def require_refusal(client: GrpcClient, rows: Rows) -> None:
+    """Raises NotServable unless the model refuses bytes that are no picture, and names their row."""
+    row = len(rows.pictures)
+    try:
+        client.predict(IMAGE, {"image_bytes": [*rows.pictures, NO_PICTURE]})
+    except Refused as error:
+        if error.rows != [row]:
+            raise NotServable(f"{IMAGE} refused a broken picture in row {row}, but named no row: {error}") from error
+    else:
+        raise NotServable(f"{IMAGE} answered a broken picture in row {row} with an embedding")
+
+
+def _output(signature: str, answer: Answer, name: str) -> np.ndarray:
+    if name not in answer:
+        raise NotServable(f"{signature} answered {', '.join(sorted(answer)) or 'nothing'}, but must answer {name}")
+    return answer[name]
 
 
 def _require_unit_norm(signature: str, embedding: np.ndarray, rows: int) -> None:
@@ -103,16 +122,3 @@ def _require_probability(signature: str, probability: np.ndarray, shape: tuple[i
         raise NotServable(f"{signature} answered shape {probability.shape}, but must answer {shape}")
     if not np.all((probability >= 0) & (probability <= 1)):
         raise NotServable(f"{signature} answered {probability}, but probabilities lie in [0, 1]")
-
-
-def _require_refusal(client: GrpcClient, pictures: Sequence[bytes]) -> None:
-    row = len(pictures) - 1
-    try:
-        client.predict("embed_image", {"image_bytes": pictures})
-    except Refused as error:
-        if error.rows != [row]:
-            raise NotServable(
-                f"embed_image refused a broken picture in row {row}, but named no row: {error}"
-            ) from error
-    else:
-        raise NotServable(f"embed_image answered a broken picture in row {row} with an embedding")

@@ -128,7 +128,7 @@ def write(checkpoint: Checkpoint, path: str) -> None:
     pairs = _pairs(shapes(checkpoint.config, checkpoint.vocabulary_size))
     tensors = exchange.write(pairs, checkpoint.weights)
     require_absent(path)
-    with files.WholeFile(path, f"{path}.unfinished") as unfinished, open(unfinished, "wb") as file:
+    with files.WholeFile(path) as unfinished, open(unfinished, "wb") as file:
         arrays: dict[str, Any] = {f"params/{name}": tensor for name, tensor in tensors.items()}
         np.savez(file, **arrays)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.files import WholeFile
+from models import files
 
 _PROGRESS_FILE, _STATE = "progress.json", "state"
 _SCORE = "score"
@@ -118,7 +118,7 @@ class Checkpoints:
     def _write(self, progress: TrainingState, arrays: Mapping[str, np.ndarray]) -> None:
         folder = self._path(progress.step)
         try:
-            tf.io.gfile.makedirs(folder)
+            files.make_folder(folder)
             with tf.device("CPU:0"):
                 tf.raw_ops.SaveV2(
                     prefix=os.path.join(folder, _STATE),
@@ -126,9 +126,9 @@ class Checkpoints:
                     shape_and_slices=[""] * len(arrays),
                     tensors=[tf.constant(array) for array in arrays.values()],
                 )
-            path = os.path.join(folder, _PROGRESS_FILE)
-            with WholeFile(path, f"{path}.unfinished") as unfinished, tf.io.gfile.GFile(unfinished, "w") as file:
-                file.write(json.dumps(dataclasses.asdict(progress)))
+            files.sync(folder)  # before progress.json, so that a power loss leaves no checkpoint that looks whole
+            text = json.dumps(dataclasses.asdict(progress))
+            files.write_text(os.path.join(folder, _PROGRESS_FILE), text)
             self._prune()
         except BaseException as error:  # raised again by wait(), in the thread that trains
             self._error = error
@@ -143,6 +143,8 @@ class Checkpoints:
             kept.add(max(scored, key=lambda step: (scored[step], step)))
         for step in self.steps:
             if step not in kept:
+                # First, so that a process that is killed here leaves an unfinished checkpoint.
+                tf.io.gfile.remove(os.path.join(self._path(step), _PROGRESS_FILE))
                 tf.io.gfile.rmtree(self._path(step))
 
     def _progress(self, step: int) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.portable.mlmd import event_lib
 from tfx.utils import path_utils
 
+from models import locks
 from pipeline import platform
 from pipeline.publishing import versions
 
 _EXECUTION = "siglip_tfx.ManualBlessing"
 _PACKAGER = "components.model_packager.component.ModelPackager"
+_LOCK_FILE = ".overriding"
 _EVENT = metadata_store_pb2.Event
 _CONTEXTS = ("pipeline", "pipeline_run")
 
@@ -29,10 +31,16 @@ def publish_blocked(pipeline_dir: str, reason: str) -> str:
 
     Raises:
       ValueError: there is no pipeline or no model, or the model is blessed already or failed InfraValidator.
+      NotPublished: a file cannot be read or written.
     """
     locations = platform.ThisMachine(pipeline_dir).locations
     if not os.path.isfile(os.path.join(pipeline_dir, platform.METADATA_FILE)):
         raise ValueError(f"--pipeline_dir={pipeline_dir} holds no {platform.METADATA_FILE}; name output/NAME of a run")
+    with locks.hold(os.path.join(pipeline_dir, _LOCK_FILE)):  # two people may override at the same time
+        return _publish(pipeline_dir, locations, reason)
+
+
+def _publish(pipeline_dir: str, locations: platform.Locations, reason: str) -> str:
     store = ml_metadata.MetadataStore(locations.metadata)
     model = _newest_model(store, pipeline_dir)
     blessings = [one for one in store.get_artifacts_by_type("ModelBlessing") if _is_of(one, model)]

@@ -4,10 +4,9 @@ import dataclasses
 import datetime
 import json
 import os
-import shutil
-import time
 
 from models import files
+from models.serving import publish as publisher
 
 ORIGIN_FILE = "published.json"
 
@@ -77,16 +76,12 @@ def publish(model: str, model_dir: str, origin: dict[str, object]) -> str:
 
     Returns:
       The folder of the new version.
+
+    Raises:
+      NotPublished: a file cannot be read or written.
     """
-    numbers = [int(name) for name in os.listdir(model_dir) if name.isdigit()] if os.path.isdir(model_dir) else []
-    number = max([int(time.time()), *(one + 1 for one in numbers)])
     note = {**origin, "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
-    path = os.path.join(model_dir, str(number))
-    hidden = os.path.join(model_dir, f".unfinished-{number}")  # servers load only folders whose name is a number
-    with files.WholeFolder(path, hidden) as unfinished:
-        shutil.copytree(model, unfinished)
-        files.write_text(os.path.join(unfinished, "assets.extra", ORIGIN_FILE), json.dumps(note, indent=1))
-    return path
+    return publisher.publish(model, model_dir, {os.path.join("assets.extra", ORIGIN_FILE): json.dumps(note, indent=1)})
 
 
 def roll_back(model_dir: str, to: int | None, reason: str) -> tuple[Version, Version, str]:
@@ -131,11 +126,22 @@ def _version(path: str) -> Version:
     extra = os.path.join(path, "assets.extra")
     labels = os.path.join(extra, "labels")
     label_sets = sorted(name.removesuffix(".json") for name in os.listdir(labels)) if os.path.isdir(labels) else []
-    origin: dict[str, object] = {}
-    if os.path.isfile(os.path.join(extra, ORIGIN_FILE)):
-        with open(os.path.join(extra, ORIGIN_FILE)) as file:
-            origin = json.load(file)
-    size = sum(os.path.getsize(file) for file in paths)
-    at = origin.get("at")  # copytree keeps the modification times of the original
+    origin = _origin(os.path.join(extra, ORIGIN_FILE))
+    size = sum(os.path.getsize(file) for file in paths if os.path.isfile(file))
+    at = origin.get("at")
     published = datetime.datetime.fromisoformat(str(at)).timestamp() if at else os.path.getmtime(path)
     return Version(int(os.path.basename(path)), path, published, size, tuple(label_sets), origin)
+
+
+def _origin(path: str) -> dict[str, object]:
+    """Reads the record that `publish` wrote; a damaged one says so."""
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            origin: dict[str, object] = json.load(file)
+        int(str(origin.get("version", 0)))
+        datetime.datetime.fromisoformat(str(origin.get("at", "2000-01-01")))
+    except (OSError, ValueError, AttributeError):
+        return {"damaged": path}
+    return origin

@@ -117,3 +117,65 @@ class BlindModel(ToyModel):
 
     def image(self, image_bytes):
         return self.unit(image_bytes)
+
+
+class FaultyModel(ToyModel):
+    """Keeps the contract, but one signature answers wrongly under one condition.
+
+    Attributes:
+      broken: the signature.
+      condition: "request": from the request `number` on; "row": in the row `number`; "size": if the request has
+        `number` rows; "together": while another request is answered.
+      wrong: "nan", or "other" for a valid answer that is another one.
+    """
+
+    def __init__(self, broken: str, condition: str, wrong: str, number: int = 0) -> None:
+        super().__init__()
+        self.broken, self.condition, self.wrong, self.number = broken, condition, wrong, number
+        self.requests, self.at_once = tf.Variable(0), tf.Variable(0)
+
+    def signatures(self) -> dict:
+        right = super().signatures()
+        answer = right[self.broken]
+
+        def zero_shot(image_bytes, labels):
+            return self.spoil(answer(image_bytes, labels), image_bytes)
+
+        def embed_text(text):
+            return self.spoil(answer(text), text)
+
+        def pictures(image_bytes):
+            return self.spoil(answer(image_bytes), image_bytes)
+
+        strings = tf.TensorSpec([None], tf.string)
+        known = {"serving_default": (zero_shot, [strings, strings]), "embed_text": (embed_text, [strings])}
+        function, inputs = known.get(self.broken, (pictures, [strings]))
+        return right | {self.broken: tf.function(function, inputs)}
+
+    def spoil(self, answer, rows):
+        count = tf.size(rows)
+        if self.condition == "row":
+            bad = tf.range(count) == self.number
+        elif self.condition == "size":
+            bad = tf.fill([count], count == self.number)
+        elif self.condition == "request":
+            bad = tf.fill([count], self.requests.assign_add(1) >= self.number)
+        else:
+            bad = tf.fill([count], self.is_together())
+        return {name: tf.where(bad[:, None], self.other(value), value) for name, value in answer.items()}
+
+    def is_together(self):
+        with tf.control_dependencies([self.at_once.assign_add(1, read_value=False)]):
+            end = tf.timestamp() + 0.05
+            waited = tf.while_loop(lambda _: tf.timestamp() < end, lambda turns: [turns + 1], [0])
+        with tf.control_dependencies(waited):
+            others = self.at_once.read_value() > 1
+        with tf.control_dependencies([others]):
+            left = self.at_once.assign_sub(1, read_value=False)
+        with tf.control_dependencies([left]):
+            return tf.identity(others)
+
+    def other(self, value):
+        if self.wrong == "nan":
+            return value * float("nan")
+        return value[:, ::-1] if self.broken.startswith("embed") else value * 0.5

@@ -1,6 +1,7 @@
 """The build command, on WebDataset tars and Parquet files that the tests write."""
 
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -17,6 +18,7 @@ from pyarrow import parquet
 from beam import spool
 from models import features
 from pipeline import build as command
+from pipeline.console import output_folder
 from pipeline.drawing import contact_sheet
 from tests.beam import stored
 from tests.beam.sources.test_sources import add
@@ -200,11 +202,12 @@ def test_second_run_into_the_same_folder_is_refused(tmp_path):
     path = write_tars(tmp_path, rows(), 1)
     folder = tmp_path / "built"
     folder.mkdir()
-    with command._alone(str(folder)), pytest.raises(ValueError, match="another run writes to --output_dir="):
+    running = rf"another run writes to --output_dir=.*: process {os.getpid()} on .*, since 20.* UTC; wait until"
+    with output_folder.alone(str(folder)), pytest.raises(ValueError, match=running):
         command.run(TARS, [path, NO_LIMIT], str(folder))
     assert command.run(TARS, [path, NO_LIMIT], str(folder))["written"] == 61  # control: after the other run has ended
     assert not (folder / ".running").exists()
-    with pytest.raises(OSError, match="failed"), command._alone(str(folder)):
+    with pytest.raises(OSError, match="failed"), output_folder.alone(str(folder)):
         raise OSError("failed")
     assert not (folder / ".running").exists()
 

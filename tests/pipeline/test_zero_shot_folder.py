@@ -129,11 +129,11 @@ def test_run_after_a_killed_run_writes_all_answers(folder, tmp_path):
     done = subprocess.run([sys.executable, "-c", script, str(folder), str(output)], cwd=ROOT, capture_output=True)
     assert done.returncode == -9, done.stderr
     assert not output.exists()
-    assert output.with_suffix(".jsonl.unfinished").exists()
+    assert list(tmp_path.glob(".unfinished-answers.jsonl-*"))
     for path in (output, expected):
         zero_shot_folder.ask(Fake(), str(folder), LABELS, str(path), 2)
     assert output.read_bytes() == expected.read_bytes()
-    assert not list(tmp_path.glob("*.unfinished"))
+    assert not list(tmp_path.glob(".unfinished-*"))
 
 
 def test_refusal_that_names_no_row_is_raised(folder, tmp_path):

@@ -1,0 +1,1 @@
+"""Pusher's executor: publishes a blessed model as a version with the highest number."""
