@@ -103,12 +103,12 @@ class DecodeCheck:
             turned = image_codec.orientation(picture) != 1
             as_it_is = structure.kept and not turned and not _shrunk_size(picture, settings.stored_side)
             seen = _seen(row.image, picture.size) if as_it_is else None
+            upright = image_codec.upright(picture) if seen is None else None
             if not structure.is_whole(picture, seen):
                 detail = f"{len(row.image)} bytes do not hold all pixels of {picture.width} x {picture.height}"
                 return Rejected(row.key, row.position, "image_undecodable", detail)
-            image, upright = row.image, None
-            if seen is None:
-                upright = image_codec.upright(picture)
+            image = row.image
+            if upright:
                 if shrunk := _shrunk_size(upright, settings.stored_side):
                     upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
                 image = image_codec.encode(upright, picture.format, settings.quality)

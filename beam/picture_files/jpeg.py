@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
+from PIL import Image
 
 from beam.picture_files import tensorflow_view
 from beam.picture_files.structure import Size, Structure
@@ -12,9 +13,10 @@ _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)  # lossless, hierarchical, arithmetic
 _SCAN, _END, _ADOBE, _MULTI_PICTURE = 0xDA, 0xD9, 0xEE, 0xE2
 _ALONE = (0x00, 0x01, *range(0xD0, 0xD9))  # markers without a payload
-_SCAN_END = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MOST_SCANS = 500  # a decoder goes over all pixels for each scan
 _MISSING = 128  # a decoder's value of all channels of a block without data
+_ROUNDING = 2  # of brightness, where a decoder smooths colours across blocks
 _PROBE = bytes(range(1, 250, 3))
 
 
@@ -40,21 +42,24 @@ def read(image: bytes) -> Structure:
         refused = f"it has {len(scans)} scans, more than {_MOST_SCANS}" if len(scans) > _MOST_SCANS else ""
         covers = _scans_cover(scans, components)
         return Structure(sizes, kept, refused, lambda _picture, _seen: covers)
-    one_scan = bool(scan) and scan[0] == components
-    return Structure(sizes, kept, is_whole=lambda _picture, seen: _blocks_cover(image, one_scan, seen))
+    one_scan = components < 4 and scan[:1] == bytes([components])  # a missing block of CMYK has another grey
+    return Structure(sizes, kept, is_whole=lambda picture, seen: _blocks_cover(image, one_scan, picture, seen))
 
 
-def _blocks_cover(image: bytes, one_scan: bool, eighth: np.ndarray | None) -> bool:
+def _blocks_cover(image: bytes, one_scan: bool, picture: Image.Image, eighth: np.ndarray | None) -> bool:
     """Whether a sequential JPEG has all its blocks: if so, more data behind its scans changes no pixel.
 
-    A decoder fills missing blocks with one grey. So a file whose last block has another colour is whole.
+    A decoder fills missing blocks with one grey. So a file whose last pixel is brighter or darker is whole.
     """
+    if one_scan:
+        if eighth is not None and (eighth[-1, -1] != _MISSING).any():
+            return True
+        if eighth is None and abs(_last_brightness(picture) - _MISSING) > _ROUNDING:
+            return True
     closed = image + b"\xff\xd9"  # a missing end marker does no harm
-    pixels = tensorflow_view.decode_eighth(closed) if eighth is None else eighth
+    pixels = tensorflow_view.decode_eighth(closed)
     if pixels is None:
         return False
-    if one_scan and (pixels[-1, -1] != _MISSING).any():
-        return True
     probed = bytearray()
     done = 0
     for end in _scan_ends(closed):
@@ -62,6 +67,11 @@ def _blocks_cover(image: bytes, one_scan: bool, eighth: np.ndarray | None) -> bo
         done = end
     changed = tensorflow_view.decode_eighth(bytes(probed) + closed[done:])
     return changed is not None and np.array_equal(pixels, changed)
+
+
+def _last_brightness(picture: Image.Image) -> int:
+    width, height = picture.size
+    return picture.crop((width - 1, height - 1, width, height)).convert("L").tobytes()[0]
 
 
 def _scans_cover(scans: list[bytes], components: int) -> bool:

@@ -24,8 +24,8 @@ class Structure:
         stored as they are.
       refused: why the picture cannot be used, or "".
       is_whole: says whether the data holds all pixels; decoders fill missing ones silently. It takes the picture,
-        opened by Pillow and not yet loaded, and what TensorFlow sees (an eighth of a JPEG), or None if that was not
-        decoded.
+        opened by Pillow, and what TensorFlow sees (an eighth of a JPEG), or None if Pillow has loaded the picture
+        instead.
     """
 
     sizes: tuple[Size, ...] = ()

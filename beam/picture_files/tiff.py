@@ -1,5 +1,6 @@
 """The directories of a TIFF file (TIFF 6.0, BigTIFF): sizes of pages and tiles. Every TIFF is encoded anew."""
 
+import math
 import struct
 
 import numpy as np
@@ -8,7 +9,8 @@ from PIL import Image, TiffImagePlugin
 from beam.picture_files.structure import Size, Structure
 
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
-_PLANAR, _SEPARATE = 284, 2
+_STRIPS, _SAMPLES, _STRIP_ROWS, _PLANAR, _TILES = 273, 277, 278, 284, 324
+_SEPARATE = 2
 _INTEGERS = {3: "H", 4: "I", 16: "Q"}
 _MOST_ENTRIES = 100_000  # of all directories, which may overlap
 
@@ -45,10 +47,15 @@ def _sizes(image: bytes, order: str, places: range, big: bool) -> list[Size]:
     return [(named[width], named[height]) for width, height in pairs if width in named and height in named]
 
 
-def _has_all_parts(picture: Image.Image, _: np.ndarray | None) -> bool:
-    """Whether the strips or tiles cover a picture that is opened and not yet loaded; libtiff reports missing ones."""
+def _has_all_parts(picture: Image.Image, _seen: np.ndarray | None) -> bool:
+    """Whether the file names all strips or tiles of its first page; Pillow leaves missing ones black."""
     assert isinstance(picture, TiffImagePlugin.TiffImageFile)
-    tiles = picture.tile
-    planes = len(picture.getbands()) if len(tiles) > 1 and picture.tag_v2.get(_PLANAR) == _SEPARATE else 1
-    covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), _, _ in tiles)
-    return covered >= picture.width * picture.height * planes
+    tags = picture.tag_v2
+    width, height = tags[_WIDTH], tags[_HEIGHT]
+    if _STRIPS in tags:
+        named, parts = tags[_STRIPS], math.ceil(height / tags.get(_STRIP_ROWS, height))
+    else:
+        named = tags[_TILES]
+        parts = math.ceil(width / tags[_TILE_WIDTH]) * math.ceil(height / tags[_TILE_HEIGHT])
+    planes = tags.get(_SAMPLES, 1) if tags.get(_PLANAR) == _SEPARATE else 1
+    return len(named) >= parts * planes
