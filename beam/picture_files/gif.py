@@ -1,13 +1,15 @@
 """The blocks of a GIF file (GIF89a): its frames, their transparency, and whether the first one is whole."""
 
 import io
+import re
 import struct
 
 from PIL import Image
 
 from beam.picture_files.structure import Size, Structure
 
-_EXTENSION, _FRAME, _CONTROL = 0x21, 0x2C, 0xF9
+_EXTENSION, _TRAILER, _CONTROL = 0x21, 0x3B, 0xF9
+_BLOCK = re.compile(rb"[!,;]")
 _HEADER = 13
 
 
@@ -18,21 +20,23 @@ def read(image: bytes) -> Structure:
     sizes: list[Size] = [screen]
     first, transparent = 0, False
     fills = False
-    while place < len(image):
+    # Pillow skips other bytes. The shortest frame has 13 bytes; a shorter rest is none.
+    while (block := _BLOCK.search(image, place)) and image[block.start()] != _TRAILER:
+        place = block.start()
         kind = image[place]
+        if place + 13 > len(image):
+            break
         if kind == _EXTENSION:
             transparent |= not first and image[place + 1] == _CONTROL and bool(image[place + 3] & 1)
             place = _after_blocks(image, place + 2)
-        elif kind == _FRAME:
+        else:
             left, top, width, height, flags = struct.unpack_from("<HHHHB", image, place + 1)
             sizes.append((left + width, top + height))
             if not first:
                 first, fills = place, (left, top, width, height) == (0, 0, *screen)
             place = _after_blocks(image, place + 11 + _palette_bytes(flags))
-        elif kind == 0:  # Pillow and giflib skip empty blocks
-            place += 1
-        else:
-            break
+    if not first:
+        return Structure(tuple(sizes))
     kept = len(sizes) == 2 and fills and not transparent
     return Structure(tuple(sizes), kept, is_whole=lambda _picture, _seen: _is_filled(image, first))
 

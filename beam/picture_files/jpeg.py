@@ -1,5 +1,6 @@
 """The markers of a JPEG file (ITU T.81): its coding, its scans and whether these hold the whole picture."""
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ _OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)  # 
 _SCAN, _END, _ADOBE, _MULTI_PICTURE = 0xDA, 0xD9, 0xEE, 0xE2
 _ALONE = (0x00, 0x01, *range(0xD0, 0xD9))  # markers without a payload
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_PICTURE = re.compile(rb"\xff\xd8\xff")
+_MOST_PICTURES, _MOST_SEGMENTS = 100, 1000
 _MOST_SCANS = 500  # a decoder goes over all pixels for each scan
 _MISSING = 128  # a decoder's value of all channels of a block without data
 _ROUNDING = 2  # of brightness, where a decoder smooths colours across blocks
@@ -87,8 +90,10 @@ def _scans_cover(scans: list[bytes], components: int) -> bool:
 def _segments(image: bytes, place: int = 2) -> Iterator[tuple[int, int, int]]:
     """Yields (marker, start and end of its payload) up to the end marker; skips the data of scans."""
     while (place := image.find(b"\xff", place)) >= 0:
-        while image[place] == 0xFF:
+        while image[place : place + 1] == b"\xff":
             place += 1
+        if place + 2 >= len(image):
+            return
         marker, start = image[place], place + 3
         place += 1
         if marker in _ALONE:
@@ -111,11 +116,9 @@ def _scan_ends(image: bytes) -> Iterator[int]:
 
 
 def _further_sizes(image: bytes) -> Iterator[Size]:
-    """Yields the sizes of the pictures behind the first one."""
-    place = 2
-    while (place := image.find(b"\xff\xd8\xff", place)) >= 0:
-        place += 2
-        for marker, start, _ in _segments(image, place):
+    """Yields the sizes of the pictures behind the first one. No decoder reads these; so a few of them are enough."""
+    for found in itertools.islice(_PICTURE.finditer(image, 2), _MOST_PICTURES):
+        for marker, start, _ in itertools.islice(_segments(image, found.start() + 2), _MOST_SEGMENTS):
             if marker in _SEQUENTIAL or marker == _PROGRESSIVE:
                 height, width = (image[at] << 8 | image[at + 1] for at in (start + 1, start + 3))
                 yield width, height

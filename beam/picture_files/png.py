@@ -34,6 +34,8 @@ def read(image: bytes) -> Structure:
         late |= b"IDAT" in found and kind in (*_METADATA, b"PLTE", b"tRNS")  # Pillow takes it, TensorFlow does not
         if kind in (b"IDAT", b"PLTE", b"tRNS", b"acTL"):
             found.append(kind)
+    if not header:
+        return Structure()
     width, height, depth, colour, _, _, interlaced = header
     refused = ""
     if transparent and colour in (_GREY, _RGB) and depth not in (1, 8):
