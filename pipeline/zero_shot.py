@@ -103,6 +103,9 @@ def ask(client: serving_clients.Client, images: list[str], labels: list[str]) ->
             raise ValueError(f"--image={image} cannot be read: {error.strerror}") from error
     try:
         probabilities = zero_shot_folder.probabilities(client, contents, labels)
+    except zero_shot_folder.Unusable as error:
+        reasons = "; ".join(f"--image={images[row]}: {reason}" for row, reason in error.reasons.items())
+        raise ValueError(f"{reasons}; convert it first") from error
     except serving_clients.Refused as error:
         broken = [images[row] for row in error.rows] or images
         raise ValueError(f"--image={' '.join(broken)}: {zero_shot_folder.NO_PICTURE}; convert it first") from error

@@ -19,6 +19,18 @@ NO_PICTURE = f"not a picture in {picture_files.FORMATS}"
 _WAITS = (1.0, 5.0, 20.0)  # seconds before each retry, for a server that has answered before
 
 
+class Unusable(ValueError):
+    """The data plane rejects some pictures.
+
+    Attributes:
+      reasons: {row of the picture, counted from 0: why it is rejected}.
+    """
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        super().__init__(f"{len(reasons)} pictures cannot be used")
+        self.reasons = reasons
+
+
 def ask(client: Client, folder: str, labels: list[str], output: str, batch_size: int) -> str:
     """Writes one line for each picture, in the order of their paths, to `output`, which appears whole or not at all.
 
@@ -79,22 +91,26 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
     """Returns {label: probability} for each picture, which is prepared as in training: upright, and RGB on white.
 
     Raises:
-      serving_clients.Refused: some of the bytes are not a picture.
+      Unusable: the data plane rejects some of the pictures, so the model is not asked.
+      serving_clients.Refused: the model refuses some of the pictures.
       serving_clients.NoAnswer: the server did not answer.
     """
     texts = [label.encode(errors="surrogateescape") for label in labels]
-    inputs = {"image_bytes": [_as_trained(one) for one in pictures], "labels": texts}
+    prepared = [_as_trained(one) for one in pictures]
+    if reasons := {row: one for row, one in enumerate(prepared) if isinstance(one, str)}:
+        raise Unusable(reasons)
+    inputs = {"image_bytes": [one for one in prepared if isinstance(one, bytes)], "labels": texts}
     rows = client.predict("serving_default", inputs)["probability"].tolist()
     return [dict(zip(labels, row, strict=True)) for row in rows]
 
 
-def _as_trained(image: bytes) -> bytes:
-    """Returns the picture as the data plane stores it; unchanged if that rejects it: the model then names it."""
+def _as_trained(image: bytes) -> bytes | str:
+    """Returns the picture as the data plane stores it, or the reason for which that rejects it."""
     return _storing()(image)
 
 
 @functools.cache
-def _storing() -> Callable[[bytes], bytes]:
+def _storing() -> Callable[[bytes], bytes | str]:
     """Loads the data plane's check of pictures, once; standard error is redirected for this alone, not per picture."""
     with terminal.native_log_hidden():
         from beam.filters.pictures import DecodeCheck, PictureSettings  # here, because it takes seconds to load
@@ -102,9 +118,11 @@ def _storing() -> Callable[[bytes], bytes]:
 
     check = DecodeCheck(PictureSettings(min_side=1))
 
-    def stored(image: bytes) -> bytes:
+    def stored(image: bytes) -> bytes | str:
         outcome = check(ImageText(key="", image=image, caption="", position="", source=""))
-        return image if isinstance(outcome, Rejected) else outcome.image
+        if not isinstance(outcome, Rejected):
+            return outcome.image
+        return NO_PICTURE if outcome.reason in ("image_empty", "image_undecodable") else outcome.detail
 
     return stored
 
@@ -124,6 +142,11 @@ def _answer(
         left = list(contents)
         try:
             found = probabilities(client, list(contents.values()), labels)
+        except Unusable as unusable:
+            for row, reason in unusable.reasons.items():  # the next request asks about the others
+                answers[left[row]] = {"error": reason}
+                del contents[left[row]]
+            continue
         except Refused as refused:
             if not refused.rows:
                 raise

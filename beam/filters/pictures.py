@@ -6,18 +6,16 @@ import math
 import warnings
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from beam import image_codec
+from beam import image_codec, picture_files
+from beam.picture_files import tensorflow_view
 from beam.records import ImageText, Outcome, Rejected
 from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
 # Not all formats of Pillow, because Pillow runs other programs on files of some formats.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-# TensorFlow decodes these to the same pixels as Pillow. It does not for BMP: it takes a palette's indices for grey.
-_SERVED_FORMATS = ("GIF", "JPEG", "MPO", "PNG")
-_JPEG = ("JPEG", "MPO")
+_JPEG = b"\xff\xd8\xff"
 _MOST_PIXELS = 1 << 27  # TensorFlow decodes fewer than 2**29 bytes, which four channels of this many pixels take
 _SAMPLES = 64  # contrast is measured on about this many pixels a side
 
@@ -29,8 +27,8 @@ class PictureSettings:
     Attributes:
       min_side: smallest width and height (pixels). Reason: "image_too_small".
       min_pixels: smallest width x height (pixels). 0 sets no limit. Reason: "image_too_small".
-      max_pixels: largest width x height (pixels), checked before decoding, against decompression bombs. Reason:
-        "image_too_large".
+      max_pixels: largest width x height (pixels) of the picture, and of every frame, page and tile of its file. It is
+        checked before decoding, against decompression bombs. Reason: "image_too_large".
       max_bytes: largest size of the encoded picture (bytes). Reason: "image_too_large".
       max_aspect: largest ratio of the longer to the shorter side. 0 allows any; 3 drops banners. Reason:
         "image_aspect".
@@ -63,10 +61,9 @@ class PictureSettings:
 class DecodeCheck:
     """Keeps pictures that decode completely and are within the limits.
 
-    It keeps a picture byte for byte if TensorFlow decodes it to the right pixels: alpha (which the model puts on
-    white), CMYK, 16 bits, palettes, the first frame. It stores other pictures as upright RGB on white: pictures with
-    an EXIF orientation, transparent GIFs, formats and files that TensorFlow refuses, and pictures that `stored_side`
-    shrinks.
+    It keeps a picture byte for byte if `picture_files` lists its kind: TensorFlow then sees what Pillow shows. It
+    stores other pictures as upright RGB on white, first frame only: pictures with an EXIF orientation, animations,
+    transparent GIFs, other formats, and pictures that `stored_side` shrinks. Training can decode all that it returns.
     """
 
     settings: PictureSettings
@@ -78,6 +75,8 @@ class DecodeCheck:
                 return self._check(row)
         except Image.DecompressionBombError as error:
             return Rejected(row.key, row.position, "image_too_large", str(error))
+        except image_codec.UnknownLook as error:
+            return Rejected(row.key, row.position, "image_unclear", str(error))
         except UnidentifiedImageError:  # its text has a memory address, which differs between runs
             detail = f"{len(row.image)} bytes: no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
             return Rejected(row.key, row.position, "image_undecodable", detail)
@@ -92,33 +91,55 @@ class DecodeCheck:
         if len(row.image) > settings.max_bytes:
             detail = f"{len(row.image)} bytes are more than {settings.max_bytes}"
             return Rejected(row.key, row.position, "image_too_large", detail)
+        structure = picture_files.read(row.image)
+        if structure.refused:
+            return Rejected(row.key, row.position, "image_unclear", structure.refused)
+        for width, height in structure.sizes:  # Pillow allocates some of them as it opens a file
+            if too_large := _too_large(width, height, settings):
+                return Rejected(row.key, row.position, *too_large)
         with Image.open(io.BytesIO(row.image), formats=_FORMATS) as picture:
-            broken = _broken_size(*picture.size, settings)
-            if broken:
+            if broken := _broken_size(*picture.size, settings):
                 return Rejected(row.key, row.position, *broken)
             turned = image_codec.orientation(picture) != 1
-            as_it_is = not turned and not _shrunk_size(picture, settings.stored_side) and _is_served(picture)
-            smaller = not settings.min_contrast and math.prod(picture.size) < _MOST_PIXELS
-            pixels: tf.Tensor | np.ndarray | None = None
-            if as_it_is:
-                pixels = _decode_by_tensorflow(row.image, picture.format in _JPEG, smaller)
+            as_it_is = structure.kept and not turned and not _shrunk_size(picture, settings.stored_side)
+            seen = _seen(row.image, picture.size) if as_it_is else None
+            upright = image_codec.upright(picture) if seen is None else None
+            if not structure.is_whole(picture, seen):
+                detail = f"{len(row.image)} bytes do not hold all pixels of {picture.width} x {picture.height}"
+                return Rejected(row.key, row.position, "image_undecodable", detail)
             image = row.image
-            if pixels is None:
-                upright = image_codec.upright(picture)
+            if upright:
                 if shrunk := _shrunk_size(upright, settings.stored_side):
                     upright = upright.resize(shrunk, Image.Resampling.LANCZOS, reducing_gap=3.0)
                 image = image_codec.encode(upright, picture.format, settings.quality)
-                pixels = np.asarray(upright)
-        if settings.min_contrast > 0 and (contrast := _contrast(np.asarray(pixels))) < settings.min_contrast:
+                if _seen(image, upright.size) is None:
+                    detail = f"TensorFlow decodes no picture of {upright.width} x {upright.height}"
+                    return Rejected(row.key, row.position, "image_too_large", detail)
+        if settings.min_contrast > 0 and (contrast := _contrast(image, upright)) < settings.min_contrast:
             detail = f"its contrast is {contrast:.2f} grey levels, below {settings.min_contrast}"
             return Rejected(row.key, row.position, "image_blank", detail)
         return row if image is row.image else dataclasses.replace(row, image=image)
 
 
+def _seen(image: bytes, size: tuple[int, int]) -> np.ndarray | None:
+    """What TensorFlow sees, an eighth of it for a JPEG; None if TensorFlow refuses the picture."""
+    if not image.startswith(_JPEG):
+        return tensorflow_view.decode(image)
+    if math.prod(size) >= _MOST_PIXELS and tensorflow_view.decode(image) is None:
+        return None
+    return tensorflow_view.decode_eighth(image)
+
+
+def _too_large(width: int, height: int, settings: PictureSettings) -> tuple[str, str] | None:
+    if width * height > settings.max_pixels:
+        return "image_too_large", f"{width} x {height} is more than {settings.max_pixels} pixels"
+    return None
+
+
 def _broken_size(width: int, height: int, settings: PictureSettings) -> tuple[str, str] | None:
+    if too_large := _too_large(width, height, settings):
+        return too_large
     size, pixels = f"{width} x {height}", width * height
-    if pixels > settings.max_pixels:
-        return "image_too_large", f"{size} is more than {settings.max_pixels} pixels"
     if min(width, height) < settings.min_side:
         return "image_too_small", f"{size} has a side below {settings.min_side} pixels"
     if pixels < settings.min_pixels:
@@ -136,29 +157,10 @@ def _shrunk_size(picture: Image.Image, side: int) -> tuple[int, ...]:
     return tuple(max(side, round(length * scale)) for length in picture.size)
 
 
-def _is_served(picture: Image.Image) -> bool:
-    if picture.format == "GIF":  # TensorFlow paints transparent pixels black
-        return "transparency" not in picture.info
-    return picture.format in _SERVED_FORMATS
-
-
-def _decode_by_tensorflow(image: bytes, is_jpeg: bool, smaller: bool) -> tf.Tensor | None:
-    """The pixels, or None if TensorFlow refuses the picture; `smaller` allows an eighth of a JPEG's sides.
-
-    Decoding to an eighth reads all data, so it refuses the same files, and takes two thirds of the time.
-    """
-    # tf.io.decode_image calls the same ops, but its wrapper takes as long as decoding a small picture.
-    content = tf.convert_to_tensor(image)
-    try:
-        if is_jpeg and smaller:
-            return tf.raw_ops.DecodeJpeg(contents=content, ratio=8)
-        return tf.raw_ops.DecodeImage(contents=content, channels=0, dtype=tf.uint8, expand_animations=False)
-    except tf.errors.OpError:
-        return None
-
-
-def _contrast(pixels: np.ndarray) -> float:
-    """Standard deviation, on white, of the channel that varies most; uint8 [H, W, 1 to 4], alpha in channel 2 or 4."""
+def _contrast(image: bytes, upright: Image.Image | None) -> float:
+    """Standard deviation, on white, of the channel that varies most; takes `upright`, or decodes the picture."""
+    pixels = np.asarray(upright) if upright else tensorflow_view.decode(image)
+    assert pixels is not None
     step_y, step_x = (max(1, length // _SAMPLES) for length in pixels.shape[:2])
     some: np.ndarray = pixels[::step_y, ::step_x].astype(np.float64)
     if some.shape[-1] in (2, 4):

@@ -17,10 +17,26 @@ def decode_and_resize(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> 
     Raises:
       InvalidArgumentError: the bytes cannot be decoded.
     """
-    decoded = tf.io.decode_image(image_bytes, channels=0, expand_animations=False)
-    resized = _RESIZES[prepared.resize](_composite_on_white(decoded), prepared)
+    resized = _RESIZES[prepared.resize](_composite_on_white(decode(image_bytes)), prepared)
     pixels = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
     return tf.ensure_shape(pixels, [prepared.size, prepared.size, 3])
+
+
+def decode(image_bytes: tf.Tensor) -> tf.Tensor:
+    """String [] (JPEG, PNG, GIF or BMP) -> uint8 [H, W, 1 to 4] of the first frame.
+
+    Raises:
+      InvalidArgumentError: the bytes cannot be decoded.
+    """
+    # TensorFlow 2.21 decodes WebP and 2.16 does not, so that a model would answer differently on the two.
+    is_webp = tf.equal(tf.strings.substr(image_bytes, 0, 4), b"RIFF")
+    image_bytes = tf.where(is_webp, b"", image_bytes)
+    return tf.cond(
+        tf.io.is_jpeg(image_bytes),
+        # decode_image takes the fast DCT, whose pixels differ by up to 80 of 255 from those of other decoders.
+        lambda: tf.io.decode_jpeg(image_bytes, channels=0, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(image_bytes, channels=0, expand_animations=False),
+    )
 
 
 def _squash(pixels: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:

@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageColor
 
-from beam.filters import pictures
 from beam.filters.pictures import DecodeCheck, PictureSettings
+from beam.picture_files import tensorflow_view
 from beam.records import ImageText, Rejected
 from models import settings
 from models.inputs import images
@@ -86,7 +86,7 @@ def test_decoding_an_eighth_of_a_jpeg_refuses_the_same_files():
                 del broken[place : place + draw.randrange(1, 20)]
             case 3:
                 broken[frame + draw.choice((5, 6, 7, 8, 11))] = draw.choice((0, 1, 0x11, 0x21, 0x31, 0x22, 0x41, 255))
-        small, full = (pictures._decode_by_tensorflow(bytes(broken), True, smaller) for smaller in (True, False))
+        small, full = (decode(bytes(broken)) for decode in (tensorflow_view.decode_eighth, tensorflow_view.decode))
         assert (small is None) == (full is None), bytes(broken)
         verdicts[full is None] += 1
         if full is not None:
