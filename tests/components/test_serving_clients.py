@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 import requests
-import tensorflow as tf
 from PIL import Image
 
 from components.serving_clients import GrpcClient, LocalClient, NoAnswer, Refused, RestClient
 from tests.pictures import encode, shape_pairs
 from tests.rest_server import rest_server
 from tests.served import process_server
-
 
 GRADIENT = Image.merge(
     "RGB", [Image.linear_gradient("L"), Image.linear_gradient("L").rotate(90), Image.new("L", (256, 256), 90)]
