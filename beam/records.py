@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from beam.masking import mask
 from models import features
 
 _TEXTS = (*features.TEXT, features.MORE_CAPTIONS, features.GROUP, features.VARIANT, features.EVALUATION_SET)
@@ -176,7 +177,7 @@ class RowByReference(Row, _WithReference):
 
 @dataclasses.dataclass(frozen=True)
 class Rejected:
-    """A row that was dropped; the reject sidecar keeps it.
+    """A row that was dropped; the reject sidecar keeps it. Secrets of URLs are masked in all its texts.
 
     Attributes:
       key: the pair's key, or "" where the row was too broken to have one.
@@ -189,6 +190,10 @@ class Rejected:
     position: str
     reason: str
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("key", "position", "detail"):
+            object.__setattr__(self, name, mask(getattr(self, name)))
 
 
 Outcome = ImageText | Rejected

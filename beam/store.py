@@ -32,7 +32,7 @@ class LostRows(RuntimeError):
 
 
 class NoRows(ValueError):
-    """A split has no row."""
+    """A split has no row, or fewer rows than training needs."""
 
 
 class Flow(NamedTuple):
@@ -173,8 +173,7 @@ def _write_manifest(
 
 def require_rows(report_folder: str, source: str) -> None:
     """Raises NoRows if a split has no row; the message counts the rows read from `source` and the rows dropped."""
-    with tf.io.gfile.GFile(os.path.join(report_folder, MANIFEST_FILE)) as file:
-        manifest = json.load(file)
+    manifest = _read_manifest(report_folder)
     empty = [split for split, rows in sorted(manifest["splits"].items()) if rows == 0]
     if empty:
         rejects = _first_rejects(report_folder, manifest)
@@ -183,6 +182,26 @@ def require_rows(report_folder: str, source: str) -> None:
             f"dropped {manifest['dropped']}. First rejects: {rejects or 'none'}. Bring more rows, or lower the limits "
             "in gin (Pictures.*, Captions.*, Deduper.*)"
         )
+
+
+def require_batch(report_folder: str, batch_size: int, variants: int) -> None:
+    """Raises NoRows if a batch is larger than the train split, with at most `variants` further rows for each row."""
+    manifest = _read_manifest(report_folder)
+    rows = manifest["splits"]["train"]
+    most = rows * (1 + variants)
+    if most < batch_size:
+        added = f" and at most {variants} variants of each (Augmenter.variants)" if variants else ""
+        counts = f"{manifest['read']} rows were read, {manifest['written']} kept ({manifest['splits']})"
+        raise NoRows(
+            f"split train has {rows} rows{added}, but Training.batch_size is {batch_size}: {counts}, dropped "
+            f"{manifest['dropped'] or 'none'}. Lower Training.batch_size to {most} or less, or bring more rows"
+        )
+
+
+def _read_manifest(folder: str) -> dict[str, Any]:
+    with tf.io.gfile.GFile(os.path.join(folder, MANIFEST_FILE)) as file:
+        manifest: dict[str, Any] = json.load(file)
+    return manifest
 
 
 def _first_rejects(folder: str, manifest: dict[str, Any], limit: int = 3) -> list[str]:

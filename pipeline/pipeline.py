@@ -11,6 +11,7 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
 from components.augmenter.component import Augmenter
+from components.batch_check.component import BatchCheck
 from components.deduper.component import Deduper
 from components.evaluation_suite.component import EvaluationSuite
 from components.image_embedder.component import ImageEmbedder
@@ -37,6 +38,7 @@ class Data:
       examples: Examples, without duplicates if there is a Deduper.
       schema: Schema of their text features.
       anomalies: ExampleAnomalies of ExampleValidator.
+      checked: the component that fails if there are too few rows; what takes long waits for it.
       reports: {input of RunReport: DataReport}.
       nodes: the components, in the order in which they run.
     """
@@ -44,6 +46,7 @@ class Data:
     examples: tfx.dsl.Channel
     schema: tfx.dsl.Channel
     anomalies: tfx.dsl.Channel
+    checked: BaseNode
     reports: dict[str, tfx.dsl.Channel]
     nodes: list[BaseNode | None]
 
@@ -112,6 +115,12 @@ def _data(settings: PipelineSettings, outside: Inputs) -> Data:
             input_fingerprint=outside.evaluation_state,
         )
         examples, reports["dedupe_report"] = deduper.outputs["processed"], deduper.outputs["report"]
+    augmenter = settings.augmenter
+    checked = BatchCheck(
+        report=(deduper or generated).outputs["report"],
+        batch_size=settings.training.batch_size,
+        variants=augmenter.variants if augmenter and "train" in augmenter.splits else 0,
+    )
     # Text features only: the distribution of the bytes of pictures tells nothing.
     text_only = tfdv.StatsOptions(feature_allowlist=list(features.TEXT))
     statistics = tfx.components.StatisticsGen(examples=examples, stats_options=text_only)
@@ -123,8 +132,9 @@ def _data(settings: PipelineSettings, outside: Inputs) -> Data:
         examples,
         schema.outputs["schema"],
         validator.outputs["anomalies"],
+        checked,
         reports,
-        nodes=[generated, deduper, statistics, schema, validator],
+        nodes=[generated, deduper, checked, statistics, schema, validator],
     )
 
 
@@ -138,6 +148,7 @@ def _learning(settings: PipelineSettings, platform: Platform, data: Data) -> Lea
     if settings.augmenter:
         layout = to_gin(settings.image_text_gen.layout)
         augmenter = Augmenter(examples=trained_on, settings=to_gin(settings.augmenter), layout=layout)
+        augmenter.add_upstream_node(data.checked)
         trained_on, reports["augment_report"] = augmenter.outputs["processed"], augmenter.outputs["report"]
     if embedding := _embedding(settings.training):
         embedder = ImageEmbedder(examples=trained_on, settings=to_gin(embedding))

@@ -1,7 +1,7 @@
 """Classifies pictures: `python -m pipeline.zero_shot --model_dir DIR --image FILE --labels "cat,dog,pizza"`.
 
 `--server HOST:PORT` (gRPC) or `--rest URL` asks TensorFlow Serving in place of `--model_dir`. `--folder DIR --output
-answers.jsonl` asks about all pictures below a folder in place of `--image`.
+answers.jsonl` asks about all pictures below a folder in place of `--image`. `--labels_file` names a file of labels.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 from absl import flags
 
 from components import serving_clients
+from pipeline import labels as asked_labels
 from pipeline import zero_shot_folder
 from pipeline.console import command_line, terminal
 from pipeline.console.output_flag import OUTPUT
@@ -27,6 +28,9 @@ _IMAGE = flags.DEFINE_multi_string("image", [], "A picture file; repeatable.")
 _FOLDER = flags.DEFINE_string("folder", None, "A folder: ask about all pictures below it, in place of --image.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures in a request, with --folder.", lower_bound=1)
 _LABELS = flags.DEFINE_string("labels", None, "Texts, separated by commas.")
+_LABELS_FILE = flags.DEFINE_string(
+    "labels_file", None, "A file with one label in each line (UTF-8), in place of --labels; a label may hold commas."
+)
 _JSON = flags.DEFINE_boolean("json", False, "Print one JSON object instead of text.")
 
 
@@ -36,14 +40,13 @@ def main(argv: list[str]) -> None:
     command_line.refuse_arguments(argv)
     terminal.quiet_terminal()
     try:
-        labels = [label.strip() for label in _LABELS.value.split(",")]
+        labels = asked_labels.read(_LABELS.value, _LABELS_FILE.value)
         client = make_client(_MODEL_DIR.value, _SERVER.value, _REST.value, _MODEL_NAME.value)
         if (_FOLDER.value is None) != (OUTPUT.value is None):
             raise ValueError("--folder and --output belong together; give both, or give --image")
         if _FOLDER.value is not None:
             if _IMAGE.value:
                 raise ValueError("--image and --folder exclude each other; give one")
-            require_labels(labels)
             print(zero_shot_folder.ask(client, _FOLDER.value, labels, OUTPUT.value, _BATCH_SIZE.value))
             return
         answers = ask(client, _IMAGE.value, labels)
@@ -79,14 +82,6 @@ def make_client(
     return serving_clients.LocalClient(versions.newest(str(model_dir)))
 
 
-def require_labels(labels: list[str]) -> None:
-    """Raises ValueError if a label is empty or occurs twice."""
-    if len({*labels}) < len(labels):
-        raise ValueError(f"--labels has a label twice: {labels}; name each once")
-    if not all(labels):
-        raise ValueError(f"--labels has an empty label: {labels}; put one comma between two texts")
-
-
 def ask(client: serving_clients.Client, images: list[str], labels: list[str]) -> dict[str, dict[str, float]]:
     """Asks about picture files; returns {picture: {label: probability}}.
 
@@ -98,7 +93,7 @@ def ask(client: serving_clients.Client, images: list[str], labels: list[str]) ->
         raise ValueError("--image is missing; add --image FILE, or --folder DIR")
     if len({*images}) < len(images):
         raise ValueError(f"--image has a picture twice: {', '.join(images)}; name each once")
-    require_labels(labels)
+    asked_labels.require(labels)
     contents = []
     for image in images:
         try:
@@ -114,7 +109,7 @@ def ask(client: serving_clients.Client, images: list[str], labels: list[str]) ->
     return dict(zip(images, probabilities, strict=True))
 
 
-console = command_line.script(main, "labels")
+console = command_line.script(main)
 
 if __name__ == "__main__":
     console()

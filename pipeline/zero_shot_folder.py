@@ -11,10 +11,10 @@ import tqdm
 
 from components.serving_clients import Client, NoAnswer, Refused
 from models import files
+from pipeline import picture_files
 from pipeline.console import terminal
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
-NO_PICTURE = "not a picture in JPEG, PNG, GIF or BMP"
+NO_PICTURE = f"not a picture in {picture_files.FORMATS}"
 _WAITS = (1.0, 5.0, 20.0)  # seconds before each retry, for a server that has answered before
 
 
@@ -27,21 +27,24 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
 
     Args:
       client: asks the model.
-      folder: is searched with all folders below it, for files with a suffix of pictures.
+      folder: is searched with all folders below it, for the files of `picture_files.find`.
       labels: the texts to classify by.
       output: path of the file.
       batch_size: pictures in a request.
 
     Returns:
-      A line that says how many pictures were answered.
+      A line that says how many pictures were answered, and how many files were left out and why.
 
     Raises:
       ValueError: the folder holds no such file, or the output cannot be written.
       serving_clients.NoAnswer: the server did not answer.
     """
-    images, others = _find(folder)
+    found = picture_files.find(folder)
+    images = found.pictures
     if not images:
-        what = f"holds no file that ends with {', '.join(SUFFIXES)}" if os.path.isdir(folder) else "is no folder"
+        what = "is no folder"
+        if os.path.isdir(folder):
+            what = f"holds no file that ends with {', '.join(picture_files.SUFFIXES)}; {found.left_out_text()}"
         raise ValueError(f"--folder={folder} {what}; name another")
     if os.path.isdir(output):
         raise ValueError(f"--output={output} is a folder; name a file in it")
@@ -57,7 +60,7 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
             bar.update(len(batch))
             bar.set_postfix(broken=broken)
     return (
-        f"{output}: {len(images) - broken:,} pictures answered, {broken:,} broken, {others:,} other files left out; "
+        f"{output}: {len(images) - broken:,} pictures answered, {broken:,} broken, {found.left_out_text()}; "
         f"errors: grep '\"error\"' {output}"
     )
 
@@ -101,15 +104,6 @@ def _storing() -> Callable[[bytes], bytes]:
         return image if isinstance(outcome, Rejected) else outcome.image
 
     return stored
-
-
-def _find(folder: str) -> tuple[list[str], int]:
-    """Returns the sorted paths of files with a suffix of pictures, below the folder, and the number of other files."""
-    found = [
-        os.path.relpath(os.path.join(parent, name), folder) for parent, _, names in os.walk(folder) for name in names
-    ]
-    images = sorted(path for path in found if path.lower().endswith(SUFFIXES))
-    return images, len(found) - len(images)
 
 
 def _answer(

@@ -7,10 +7,15 @@ from typing import Any, ClassVar
 import apache_beam as beam
 
 from beam import stages
+from beam.masking import shown
 from beam.records import Rejected, salted_hash
-from beam.sources import fetch
 from beam.sources.columns import RawRow
 from beam.sources.delimited import CsvSource
+from beam.sources.fetch.addresses import AddressPolicy
+from beam.sources.fetch.client import Connections, HttpClient
+from beam.sources.fetch.errors import FetchError
+from beam.sources.fetch.lanes import in_threads
+from beam.sources.fetch.urls import parse
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
@@ -21,11 +26,12 @@ _GROUPS = 64  # of hosts; one worker fetches a group, so that the limits of a ho
 class UrlListSource:
     """Reads rows of another source whose `image` is a URL, and fetches the pictures.
 
-    The web changes, so a later run may give other rows.
+    The web changes, so a later run may give other rows. The source connects to public addresses only, because the list
+    comes from outside. It sends no login and no cookie, and reads no proxy from the environment.
 
     Attributes:
       rows: the source of the list; the default has Conceptual Captions' layout: caption, tab, URL, and no header.
-      timeout: limit for one attempt (seconds).
+      timeout: limit for one attempt, from the lookup of the name to the last byte, redirects included (seconds).
       retries: number of further attempts after a transient failure. 0 tries once.
       threads: number of threads of each worker. Raise it if the network is idle.
       host_connections: largest number of requests to one host at a time, over all workers. Keep it low, so that sites
@@ -35,6 +41,10 @@ class UrlListSource:
       user_agent: name of the client. Add an address at which a site can reach you.
       refuse: directives of X-Robots-Tag that forbid a picture; its row is dropped as "fetch_forbidden". () accepts all
         pictures.
+      private_hosts: hosts that may have an address that is not public, such as ("pictures.intranet", "10.0.0.7"); case
+        does not count. The list, and every site in it, may then read from these hosts, at any port.
+      proxy: URL of an HTTP proxy for all requests, such as "http://proxy.intranet:3128". The proxy resolves names. So
+        the proxy must refuse names that have a private address; the source refuses only URLs with such an address.
     """
 
     name: ClassVar[str] = "url_list"
@@ -50,6 +60,8 @@ class UrlListSource:
     max_bytes: int = 1 << 25
     user_agent: str = "siglip-tfx"
     refuse: tuple[str, ...] = ("noai", "noimageai")
+    private_hosts: tuple[str, ...] = ()
+    proxy: str = ""
 
     def __post_init__(self) -> None:
         for name, least in {"retries": 0, "threads": 1, "host_connections": 1, "host_pause": 0, "max_bytes": 1}.items():
@@ -59,6 +71,28 @@ class UrlListSource:
                 )
         if self.timeout <= 0:
             raise ValueError(f"UrlListSource.timeout is {self.timeout!r}, but must be above 0; try 10")
+        for host in self.private_hosts:
+            _host(host)
+        if self.proxy:
+            try:
+                parse(self.proxy)
+            except FetchError as error:
+                raise ValueError(
+                    f"UrlListSource.proxy is {shown(self.proxy)!r}, but must be a URL without a login, such as "
+                    f"'http://proxy.intranet:3128' ({error.detail})"
+                ) from error
+
+    def client(self) -> HttpClient:
+        """Returns the client that these settings describe."""
+        return HttpClient(
+            retries=self.retries,
+            timeout=self.timeout,
+            max_bytes=self.max_bytes,
+            user_agent=self.user_agent,
+            refuse=tuple(self.refuse),
+            policy=AddressPolicy(frozenset(_host(host) for host in self.private_hosts)),
+            proxy=self.proxy,
+        )
 
     def fingerprint(self) -> str:
         return hashlib.sha256(f"{self.rows.fingerprint()} {self}".encode()).hexdigest()
@@ -83,6 +117,21 @@ class _Fetch(beam.PTransform):
         return fetched | "Pair" >> source.rows.to_pairs(source.name)
 
 
+def _host(written: str) -> str:
+    """Returns a private host in the form of `parse`; raises ValueError."""
+    try:
+        bare = written.strip("[]")
+        url = parse(f"http://[{bare}]/" if ":" in bare else f"http://{written}/")
+        if url.path != "/" or url.explicit_port is not None:
+            raise FetchError("invalid_url", "it has more than a host")
+        return url.raw_host or ""
+    except FetchError as error:
+        raise ValueError(
+            f"UrlListSource.private_hosts has {written!r}, but must have hosts without scheme, port or path, such as "
+            f"'pictures.intranet' or '10.0.0.7' ({error.detail})"
+        ) from error
+
+
 def _with_host(row: RawRow | Rejected, rows: RowSource) -> tuple[str, RawRow | Rejected]:
     if isinstance(row, Rejected):
         return "", row
@@ -90,35 +139,33 @@ def _with_host(row: RawRow | Rejected, rows: RowSource) -> tuple[str, RawRow | R
     url = row.content.get(column)
     try:
         if not isinstance(url, str):
-            raise fetch.FetchError("invalid_url", f"{column} is {url!r}, but must be a URL")
-        return fetch.host_of(url), row
-    except fetch.FetchError as error:
+            raise FetchError("invalid_url", f"{column} is {shown(url)}, but must be a URL")
+        return parse(url.strip()).raw_host or "", row
+    except FetchError as error:
         return "", Rejected("", row.position, error.reason, error.detail)
 
 
 class _FetchRows(beam.DoFn):
     def __init__(self, source: UrlListSource) -> None:
         self._source = source
-        self._client = fetch.HttpClient(
-            source.retries, source.timeout, source.max_bytes, source.user_agent, tuple(source.refuse)
-        )
+        self._client = source.client()
 
     def setup(self) -> None:
         self._progress = stages.Progress("fetched")
 
     def process(self, group: Iterable[tuple[str, RawRow | Rejected]]) -> Iterator[Any]:
         source = self._source
-        found = fetch.in_threads(group, self._fetch, source.threads, source.host_connections, source.host_pause)
-        for outcome in found:
+        limits = (source.threads, source.host_connections, source.host_pause)
+        for outcome in in_threads(group, self._client.connect, self._fetch, *limits):
             self._progress.add(1)
             yield outcome
 
-    def _fetch(self, session: Any, row: RawRow | Rejected) -> RawRow | Rejected:
+    def _fetch(self, connections: Connections, row: RawRow | Rejected) -> RawRow | Rejected:
         if isinstance(row, Rejected):
             return row
         column = self._source.rows.columns.get("image", "image")
         try:
-            image = self._client.get(session, row.content[column].strip())
-        except fetch.FetchError as error:
+            image = connections.get(row.content[column].strip())
+        except FetchError as error:
             return Rejected("", row.position, error.reason, error.detail)
         return row._replace(content={**row.content, column: image})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import html
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from components import installed
 from components.declaration import Artifacts
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
-from components.run_report import figures, gate, test_split
+from components.run_report import figures, fonts, gate, test_split
 from components.run_report.settings import ReportSettings
 from models import features, files
 from models.settings import configuration
@@ -45,7 +46,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
-    """Renders the page, which loads nothing from elsewhere."""
+    """Renders the page, which runs no script and loads nothing from elsewhere; its policy forbids both."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.run_report", "."),
         autoescape=True,
@@ -53,7 +54,12 @@ def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2").render(**summary, **page)
+    template = environment.get_template("page.html.j2")
+
+    def filled(font_faces: str) -> str:
+        return template.render(**summary, **page, font_faces=font_faces, font_family=fonts.FAMILY)
+
+    return filled(fonts.faces(html.unescape(filled(""))))
 
 
 class _Inputs:
@@ -127,6 +133,11 @@ def _summary(
         "image_text_gen": generated,
         "ingest": generated,  # the former name, for one release
         "dedupe": inputs.read("dedupe_report", MANIFEST_FILE),
+        "reject_folders": {
+            name: inputs.uri(f"{name}_report")
+            for name in ("image_text_gen", "dedupe", "augment")
+            if inputs.artifacts.get(f"{name}_report")
+        },
         "clusters": inputs.read("dedupe_report", CLUSTERS_FILE),
         "augment": inputs.read("augment_report", MANIFEST_FILE),
         "anomalies": _anomalies(inputs.uri("anomalies")),

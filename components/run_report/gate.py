@@ -97,15 +97,37 @@ def read(evaluation_path: str) -> Evaluation:
             asked = line.min_value is not None or line.max_drop is not None
             if asked or (len(key) == 1 and not math.isnan(line.value)):
                 lines.append(line)
-        for count, what in ((metrics.PICTURES, "pictures"), (metrics.CLASSES, "zero-shot classes")):
-            needed = _rule(thresholds, count, key)
-            if needed and values[count] < needed.value_threshold.lower_bound.value:
-                too_few.append(
-                    f"{_name(key)} has {values[count]:.0f} {what}, but Gate.min_value lies well above chance only with "
-                    f"{needed.value_threshold.lower_bound.value:.0f} or more; add rows, or raise Gate.min_value"
-                )
+        too_few += _too_few(key, values, by_chance, thresholds)
     named = {_name(key): values for key, values in slices.items()}
     return Evaluation(named, lines, too_few, eval_config.confidence_of(config))
+
+
+def _too_few(
+    key: _Slice,
+    values: Mapping[str, float],
+    by_chance: Mapping[str, float],
+    thresholds: Mapping[str, config_pb2.PerSliceMetricThresholds],
+) -> list[str]:
+    """Messages if a set or slice has too few pictures or classes for its smallest values."""
+    messages = []
+    counted = ((metrics.PICTURES, "pictures", "recall"), (metrics.CLASSES, "zero-shot classes", "zero_shot"))
+    for count, what, family in counted:
+        needed = _rule(thresholds, count, key)
+        if not needed or values[count] >= needed.value_threshold.lower_bound.value:
+            continue
+        rules = [
+            f"{metric} has a chance level of {by_chance[metric]:.3f} and a smallest value of "
+            f"{rule.value_threshold.lower_bound.value:.3f}"
+            for metric in metrics.SHARES
+            if family in metric and (rule := _rule(thresholds, f"{metric}_low", key))
+        ]
+        least = f"{needed.value_threshold.lower_bound.value:.0f}"
+        own = ", give the eval split a larger share (ImageTextGen.eval_share)" if _name(key) == features.OWN_SET else ""
+        messages.append(
+            f"{_name(key)} has {values[count]:.0f} {what}, but the gate needs {least} or more, because an untrained "
+            f"model could pass: {'; '.join(rules)}. Bring more rows{own}, or raise Gate.min_value"
+        )
+    return messages
 
 
 def _line(

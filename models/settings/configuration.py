@@ -23,6 +23,7 @@ from models.settings.checks import DECLARED, RENAMED
 Settings = TypeVar("Settings")
 _registered: set[type] = set()
 _being_read: list[str] = []  # gin files, the outer one first
+_texts: list[tuple[str, str]] = []  # (path, content) of the gin files that `load` has read
 
 
 class ConfigurationError(ValueError):
@@ -47,6 +48,7 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
     """
     _register()
     gin.clear_config()
+    _texts.clear()
     readers = list(gin_config._FILE_READERS)
     gin_config._FILE_READERS[:] = [(_open, os.path.isfile)]
     try:
@@ -64,7 +66,8 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
     except ConfigurationError:
         raise
     except (ValueError, TypeError, AttributeError, SyntaxError, OSError, RuntimeError) as error:
-        raise ConfigurationError(f"gin: {messages.readable(str(error))}") from error
+        message = messages.with_place(messages.readable(str(error)), _texts, bindings)
+        raise ConfigurationError(f"gin: {message}") from error
     finally:
         gin_config._FILE_READERS[:] = readers
         gin.clear_config()
@@ -143,6 +146,7 @@ def _open(path: str) -> Iterator[IO[str]]:
         raise ConfigurationError(f"{' includes '.join([*_being_read, path])}; remove one of these includes")
     with open(path, encoding="utf-8") as file:
         text = io.StringIO(_with_current_names(file.read(), path))
+    _texts.append((path, text.getvalue()))
     text.name = path  # gin's errors name the file by it
     gin_config._LOCATION_PREFIXES = [os.path.dirname(path), ""]
     _being_read.append(path)

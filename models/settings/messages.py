@@ -3,11 +3,13 @@
 import dataclasses
 import difflib
 import re
+from collections.abc import Iterator, Sequence
 
 from models.settings.checks import DECLARED
 
 _UNKNOWN_CLASS = re.compile(r"No configurable matching '(?:[\w/]+/)?(\w+)'")
 _UNKNOWN_FIELD = re.compile(r"Configurable '(\w+)' doesn't have a parameter named '(\w+)'")
+_BEGINS_WITH_FIELD = re.compile(r"((?:\w+/)*)([A-Z]\w*\.\w+)\b")
 _NO_LITERAL = re.compile(r"malformed node or string.*")
 
 
@@ -26,6 +28,39 @@ def readable(message: str) -> str:
         ]
         return f"{message.rstrip()}\n  {_nearest(unknown[2], fields, f'fields of {unknown[1]}')}"
     return message
+
+
+def with_place(message: str, texts: Sequence[tuple[str, str]], bindings: Sequence[str]) -> str:
+    """The message with the file and line that bound the field which it begins with, if a file did.
+
+    Args:
+      message: such as "Training.steps is 'x', but ...".
+      texts: (path, content) of the gin files, in the order in which gin read them.
+      bindings: lines of the command line, which win over the files.
+    """
+    named = _BEGINS_WITH_FIELD.match(message)
+    if not named:
+        return message
+    scope = re.escape(named[1]) or r"(?:\w+/)*"
+    binds = re.compile(rf"\s*{scope}(?:[\w.]+\.)?{re.escape(named[2])}\s*=")
+    if any(binds.match(line) for binding in bindings for line in binding.splitlines()):
+        return message
+    places = [f"{path}, line {number}" for path, number, line in _in_order(iter(texts)) if binds.match(line)]
+    return f"{message} ({places[-1]})" if places else message
+
+
+def _in_order(texts: Iterator[tuple[str, str]]) -> Iterator[tuple[str, int, str]]:
+    """(path, number, line) of all lines in the order in which gin reads them: an included file stands for its line."""
+    for path, text in texts:
+        yield from _lines(path, text, texts)
+
+
+def _lines(path: str, text: str, following: Iterator[tuple[str, str]]) -> Iterator[tuple[str, int, str]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        included = next(following, None) if re.match(r"\s*include\s", line) else None
+        if included:
+            yield from _lines(*included, following)
+        yield path, number, line
 
 
 def _nearest(name: str, known: list[str], what: str) -> str:

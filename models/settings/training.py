@@ -101,6 +101,15 @@ class TrainingSettings:
             f"a divisor of Training.batch_size ({self.batch_size})",
             "change either",
         )
+        replicas = len(self.runtime.devices) if self.runtime.strategy == "mirrored" else 0  # 0: known when it starts
+        shares = replicas * self.micro_batches
+        require(
+            not shares or self.batch_size % shares == 0,
+            "Training.batch_size",
+            self.batch_size,
+            f"a multiple of {shares}: {replicas} replicas x {self.micro_batches} micro-batches",
+            f"try {max(1, self.batch_size // shares) * shares if shares else 0}",
+        )
         parts = self.pretrained.parts if self.pretrained else ()
         missing = [tower for tower in self.objective.locked if tower not in parts]
         require(

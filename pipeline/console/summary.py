@@ -53,9 +53,11 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         shown = [_number(test["metrics"][line["metric"]]) if own else "", _number(line["value"])]
         rest = [_number(line["chance"]), _number(line["min_value"])]
         lines.append(f"{name:<36}{shown[0]:>7}{shown[1]:>7}{interval:>15}{rest[0]:>8}{rest[1]:>7}".rstrip())
-    lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {_reasons(rows)}."]
+    dropped = f"{_reasons(rows)}{_rejects(facts, 'image_text_gen')}"
+    lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {dropped}."]
     if facts["dedupe"]:
-        lines.append(f"Deduper: {facts['dedupe']['written']:,} kept, dropped: {_reasons(facts['dedupe'])}.")
+        dropped = f"{_reasons(facts['dedupe'])}{_rejects(facts, 'dedupe')}"
+        lines.append(f"Deduper: {facts['dedupe']['written']:,} kept, dropped: {dropped}.")
     if facts["augment"]:
         before = (facts["dedupe"] or rows)["written"]
         lines.append(f"Augmenter: {facts['augment']['written'] - before:,} variants for training.")
@@ -76,6 +78,11 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
 
 def _number(value: float | None) -> str:
     return "" if value is None else format(value, ".3f")
+
+
+def _rejects(facts: Mapping[str, Any], part: str) -> str:
+    """Where each dropped row is listed with its reason; "" if no row was dropped."""
+    return f"; each in {facts['reject_folders'][part]}/rejects-*.jsonl" if facts[part]["dropped"] else ""
 
 
 def _reasons(manifest: Mapping[str, Any]) -> str:

@@ -107,6 +107,8 @@ def _index(searched: "Collection", saved_model: str, model: "LoadedModel", rules
     start = time.monotonic()
     built, problems = index.build(searched, model, rules)
     print(f"Indexed {len(built):,} pictures of {searched.path} in {time.monotonic() - start:.0f} s", flush=True)
+    if searched.left_out:
+        print(f"  {searched.left_out}", flush=True)
     more = [f"{len(problems) - 3:,} more"] if len(problems) > 3 else []
     for problem in [*problems[:3], *more]:
         print(f"  left out: {problem}", flush=True)

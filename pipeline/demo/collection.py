@@ -8,9 +8,7 @@ import tensorflow as tf
 
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Rejected
-
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_FORMATS = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
+from pipeline import picture_files
 
 
 class BadPicture(ValueError):
@@ -31,12 +29,12 @@ def checked(name: str, image: bytes, rules: PictureSettings, caption: str = "") 
 
 def _problem(rejected: Rejected) -> str:
     if rejected.reason == "image_undecodable":  # its detail is the message of a Python exception
-        return f"this is not a complete picture in {_FORMATS}; choose another or convert it"
+        return f"this is not a complete picture in {picture_files.FORMATS}; choose another or convert it"
     return f"{rejected.detail}; choose another"
 
 
 class ImageFolder:
-    """The pictures below a folder, without files whose name starts with a dot."""
+    """The pictures below a folder, as `picture_files.find` lists them."""
 
     def __init__(self, path: str) -> None:
         """Lists the files.
@@ -48,16 +46,13 @@ class ImageFolder:
           ValueError: the folder has no picture or does not exist.
         """
         self.path = path
-        self.files = sorted(
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(path)
-            for name in names
-            if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
-        )
+        found = picture_files.find(path)
+        self.files = [os.path.join(path, picture) for picture in found.pictures]
+        self.left_out = found.left_out_text() if found.left_out else ""
         self.total = len(self.files)
         if not self.files:
-            what = "has no picture" if os.path.isdir(path) else "is not a folder"
-            raise ValueError(f"--images={path} {what}; name a folder of files in {_FORMATS}")
+            what = f"has no picture ({found.left_out_text()})" if os.path.isdir(path) else "is not a folder"
+            raise ValueError(f"--images={path} {what}; name a folder of files in {picture_files.FORMATS}")
 
     def __iter__(self) -> Iterator[tuple[str, str, bytes]]:
         """Yields (path below the folder, "", encoded picture): files have no captions."""
@@ -75,6 +70,7 @@ class StoredExamples:
     """The rows of stored shards: one split, or all splits of an Examples artifact."""
 
     total = 0  # unknown before the shards are read
+    left_out = ""
 
     def __init__(self, path: str) -> None:
         """Lists the shards.

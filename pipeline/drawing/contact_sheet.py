@@ -4,21 +4,21 @@ import hashlib
 import itertools
 import json
 import os
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from beam import reader
 from beam.image_codec import on_white
 from beam.records import ImageText
 from beam.store import MANIFEST_FILE
 from models import files
+from pipeline.drawing import captions
 
 SHEET_FILE = "contact_sheet.png"
-_COLUMNS, _SIDE, _LINES, _LINE, _GAP = 8, 160, 3, 15, 8
+_COLUMNS, _SIDE, _GAP = 8, 160, 8
 
 
 def run(folder: str, pictures: int, verify: bool = False) -> str:
@@ -39,11 +39,13 @@ def run(folder: str, pictures: int, verify: bool = False) -> str:
     if verify:
         _verify(folder, manifest)
     sheet = os.path.join(folder, SHEET_FILE)
-    drawn = _contact_sheet(_some_rows(folder, manifest, pictures))
+    rows = list(_some_rows(folder, manifest, pictures))
+    drawn = _contact_sheet(rows)
     with files.WholeFile(sheet) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
         drawn.save(file, "PNG")
     checked = "every shard has its checksum; " if verify else ""
-    return "\n".join([*_table(manifest), f"Inspected {folder}: {checked}pictures and captions are in {sheet}"])
+    lines = [*_table(manifest), f"Inspected {folder}: {checked}pictures and captions are in {sheet}"]
+    return "\n".join(lines + captions.notes([row.caption for row in rows]))
 
 
 def _table(manifest: dict[str, Any]) -> Iterator[str]:
@@ -51,8 +53,8 @@ def _table(manifest: dict[str, Any]) -> Iterator[str]:
     for reason, rows in sorted(manifest["dropped"].items(), key=lambda item: -item[1]):
         yield f"{-rows:>12,}  {reason}"
     yield f"{manifest['written']:>12,}  rows written"
-    for reason, captions in manifest["captions_removed"].items():
-        yield f"{-captions:>12,}  captions of rows that have others: {reason}"
+    for reason, removed in manifest["captions_removed"].items():
+        yield f"{-removed:>12,}  captions of rows that have others: {reason}"
     for split, rows in manifest["splits"].items():
         shards = [shard for shard in manifest["shards"] if shard["split"] == split]
         size = sum(shard["bytes"] for shard in shards)
@@ -74,21 +76,14 @@ def _some_rows(folder: str, manifest: dict[str, Any], count: int) -> Iterator[Im
     return itertools.islice(itertools.chain.from_iterable(map(reader.read_shard, paths)), count)
 
 
-def _contact_sheet(rows: Iterator[ImageText]) -> Image.Image:
-    cells = [_cell(row.image, row.caption) for row in rows]
-    width, height = _SIDE + _GAP, _SIDE + _LINES * _LINE + _GAP
-    lines = -(-len(cells) // _COLUMNS)
-    sheet = Image.new("RGB", (_COLUMNS * width + _GAP, max(lines, 1) * height + _GAP), "white")
-    for number, cell in enumerate(cells):
-        sheet.paste(cell, (_GAP + number % _COLUMNS * width, _GAP + number // _COLUMNS * height))
+def _contact_sheet(rows: list[ImageText]) -> Image.Image:
+    width, height = _SIDE + _GAP, _SIDE + captions.HEIGHT + _GAP
+    lines = max(-(-len(rows) // _COLUMNS), 1)
+    sheet = Image.new("RGB", (_COLUMNS * width + _GAP, lines * height + _GAP), "white")
+    for number, row in enumerate(rows):
+        left, top = _GAP + number % _COLUMNS * width, _GAP + number // _COLUMNS * height
+        picture = on_white(row.image)
+        picture.thumbnail((_SIDE, _SIDE))
+        sheet.paste(picture, (left + (_SIDE - picture.width) // 2, top + (_SIDE - picture.height) // 2))
+        sheet.paste(captions.draw(row.caption, _SIDE), (left, top + _SIDE))
     return sheet
-
-
-def _cell(image: bytes, caption: str) -> Image.Image:
-    cell = Image.new("RGB", (_SIDE, _SIDE + _LINES * _LINE), "white")
-    picture = on_white(image)
-    picture.thumbnail((_SIDE, _SIDE))
-    cell.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
-    wrapped = textwrap.wrap(caption, 26, max_lines=_LINES, placeholder="...")
-    ImageDraw.Draw(cell).multiline_text((0, _SIDE + 1), "\n".join(wrapped), "black", ImageFont.load_default(11))
-    return cell

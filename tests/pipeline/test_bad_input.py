@@ -82,9 +82,16 @@ def test_empty_file_stops_at_image_text_gen(tmp_path):
         project.run()
 
 
-def test_too_large_batch_size_reports_the_number_of_rows(tmp_path):
-    with pytest.raises(terminal.ComponentFailed, match=r"Trainer failed: NotEnoughRows: the train split has \d+ rows"):
-        Project(tmp_path).run("Training.batch_size = 1000")
+def test_batch_larger_than_the_train_split_stops_before_anything_is_computed(tmp_path):
+    project = Project(tmp_path)
+    message = (
+        r"BatchCheck failed: NoRows: split train has (\d+) rows, but Training.batch_size is 1000: \d+ rows were read, "
+        r"\d+ kept \(.*\), dropped .*\. Lower Training.batch_size to \1 or less, or bring more rows"
+    )
+    with pytest.raises(terminal.ComponentFailed, match=message):
+        project.run("Training.batch_size = 1000")
+    made = {path.name for path in (project.output / "artifacts").iterdir()}
+    assert made <= {"ImageTextGen", "Deduper", "BatchCheck", "EvaluationSuite"}
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tests.pictures import shape_pairs
 from tests.pipeline.conftest import Project
 
 EVERYTHING = {
-    "ImageTextGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "VocabularyTrainer", "Trainer",
+    "ImageTextGen", "BatchCheck", "StatisticsGen", "SchemaGen", "ExampleValidator", "VocabularyTrainer", "Trainer",
     "EvaluationSuite", "ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport",
 }  # fmt: skip
 

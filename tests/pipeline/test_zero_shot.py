@@ -70,7 +70,7 @@ def test_picture_is_prepared_as_in_training(exported, tmp_path):
     ("images", "labels", "message"),
     [
         (["missing.png"], ["a"], "--image=missing.png cannot be read: No such file"),
-        ([__file__], ["a"], "test_zero_shot.py: not a picture in JPEG, PNG, GIF or BMP"),
+        ([__file__], ["a"], "test_zero_shot.py: not a picture in JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"),
         (["x.png", "x.png"], ["a"], "--image has a picture twice: x.png, x.png; name each once"),
         (["x.png"], ["a", "a"], "--labels has a label twice: .*; name each once"),
         ([], ["a"], "add --image FILE"),

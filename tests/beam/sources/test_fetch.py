@@ -1,6 +1,7 @@
 """URL lists with a server on this machine: retries, limits, and X-Robots-Tag."""
 
 import collections
+import contextlib
 import http.server
 import itertools
 import pathlib
@@ -9,8 +10,8 @@ import time
 
 import pytest
 
-from beam.sources import fetch
 from beam.sources.delimited import CsvSource
+from beam.sources.fetch.lanes import in_threads
 from beam.sources.url_list import UrlListSource
 from tests.beam.sources.test_sources import read
 
@@ -23,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with server.lock:
             server.asked[self.path] += 1
             server.agents.add(self.headers["User-Agent"])
-        self.answer(self.path.strip("/"))
+        self.answer(self.path.partition("?")[0].strip("/"))
 
     def answer(self, name: str) -> None:
         tags = {"noai": "noai", "bot": "otherbot: noai, noimageai", "own": "siglip-tfx: noimageai", "index": "noindex"}
@@ -87,7 +88,9 @@ def url_list(folder: pathlib.Path, server, names: list[str], *others: str, **set
     rows = CsvSource(
         str(folder / "list.tsv"), default.columns, default.captions, delimiter="\t", quote="", header=default.header
     )
-    return UrlListSource(rows, **{"host_pause": 0.0, "timeout": 0.5, "max_bytes": 1500, **settings})
+    return UrlListSource(
+        rows, **{"private_hosts": ("127.0.0.1",), "host_pause": 0.0, "timeout": 0.5, "max_bytes": 1500, **settings}
+    )
 
 
 def test_each_url_gives_a_picture_or_a_reason(tmp_path, server):
@@ -131,14 +134,16 @@ def test_requests_to_a_host_at_a_time_are_limited(tmp_path, server, connections)
 
 def test_pause_between_two_requests_to_a_host():
     at: list[float] = []
-    list(fetch.in_threads([("h", i) for i in range(4)], lambda _, i: at.append(time.monotonic()), 8, 1, 0.05))
+    work = lambda _, i: at.append(time.monotonic())  # noqa: E731
+    list(in_threads([("h", i) for i in range(4)], contextlib.nullcontext, work, 8, 1, 0.05))
     assert len(at) == 4
     assert min(later - sooner for sooner, later in itertools.pairwise(at)) >= 0.05
 
 
 def test_results_that_are_not_taken_do_not_accumulate():
     done: list[int] = []
-    results = fetch.in_threads([(str(i), i) for i in range(500)], lambda _, i: done.append(i), 2, 1, 0.0)
+    items = [(str(i), i) for i in range(500)]
+    results = in_threads(items, contextlib.nullcontext, lambda _, i: done.append(i), 2, 1, 0.0)
     next(results)
     time.sleep(0.3)
     assert len(done) < 20
@@ -150,14 +155,34 @@ def test_error_in_a_thread_is_raised():
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        list(fetch.in_threads([("h", 1)], fail, 2, 1, 0.0))
+        list(in_threads([("h", 1)], contextlib.nullcontext, fail, 2, 1, 0.0))
 
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"threads": 0}, "UrlListSource.threads is 0, but must be 1 or more"),
     ({"timeout": 0.0}, r"UrlListSource.timeout is 0\.0, but must be above 0"),
+    ({"private_hosts": ("http://intranet/",)}, "UrlListSource.private_hosts has 'http://intranet/', but must"),
+    ({"private_hosts": ("10.0.0.7:80",)}, r"UrlListSource.private_hosts has '10\.0\.0\.7:80', but must have hosts"),
+    ({"proxy": "http://me:word@proxy:3128"}, r"UrlListSource.proxy is 'http://\*\*\*@proxy:3128', but must be a URL"),
     ({"rows": "list.tsv"}, "UrlListSource.rows is 'list.tsv', but must be of type RowSource; correct"),
 ])  # fmt: skip
 def test_errors_for_wrong_limits_say_the_fix(settings, message):
     with pytest.raises(ValueError, match=message):
         UrlListSource(**settings)
+
+
+def test_secrets_of_urls_are_masked_in_rejects(tmp_path, server):
+    base = f"http://127.0.0.1:{server.server_port}"
+    others = [
+        f"a\t{base}/gone?w=640&sig=HIDDEN", f"b\t{base}/gone?X-Amz-Signature=HIDDEN#access_token=HIDDEN",
+        f"c\t{base}/noai?%74oken=HIDDEN", f"d\t{base}/large?apikey=HIDDEN&n=1", "e\thttp://me:HIDDEN@127.0.0.1/x",
+        "f\thttp://127.0.0.1:1/x?password=HIDDEN", "g\tftp://me:HIDDEN@host/x?key=HIDDEN",
+        "h\thttp://HIDDEN@\\b/x y?sig=HIDDEN",
+        "i\thttp://192.168.0.1/x?session=HIDDEN",
+    ]  # fmt: skip
+    pairs, rejected = read(url_list(tmp_path, server, [], *others, retries=0))
+    assert not pairs
+    assert len(rejected) == 9
+    assert not [row for row in rejected if "HIDDEN" in repr(row)]
+    assert [row.detail for row in rejected if "***" not in row.detail] == []
+    assert "/gone?w=640&sig=***: HTTP 404" in rejected[0].detail

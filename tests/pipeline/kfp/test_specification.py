@@ -14,8 +14,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tests.pipeline.kfp import compiled
 
 COMPONENTS = {
-    "Augmenter", "Deduper", "EvaluationSuite", "Evaluator", "ExampleValidator", "ImageTextGen", "InfraValidator",
-    "InputState", "ModelPackager", "Pusher", "RunReport", "SchemaGen", "StatisticsGen", "Trainer", "VocabularyTrainer",
+    "Augmenter", "BatchCheck", "Deduper", "EvaluationSuite", "Evaluator", "ExampleValidator", "ImageTextGen",
+    "InfraValidator", "InputState", "ModelPackager", "Pusher", "RunReport", "SchemaGen", "StatisticsGen", "Trainer",
+    "VocabularyTrainer",
 }  # fmt: skip
 RESOLVERS = {"LastBlessedModel-model-blessing-resolver", "LastBlessedModel-model-resolver"}
 

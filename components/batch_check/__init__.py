@@ -1,0 +1,1 @@
+"""BatchCheck: compares the rows of the data with what training needs, before anything is computed from them."""
