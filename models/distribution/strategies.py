@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models import settings
+from models import compilation, settings
 from models.distribution import topology
 from models.distribution.collectives import Collectives, Mirrored, MultiWorker, OneDevice, Tpu
 
@@ -21,6 +21,7 @@ class Distribution:
       collectives: the operations across replicas that the step uses.
       compiles_step: whether XLA compiles the whole step of a replica.
       compiles_towers: whether XLA compiles only the towers, since it cannot compile merge calls between replicas.
+      compiles_parts: whether XLA compiles only the parts of the step (models/compilation.py).
       readers: the number of hosts that each read their own rows.
       process: the number of this process, from 0, among those that run the same program; one process can drive
         several hosts of a TPU.
@@ -31,6 +32,7 @@ class Distribution:
     collectives: Collectives
     compiles_step: bool = False
     compiles_towers: bool = False
+    compiles_parts: bool = False
     readers: int = 1
     process: int = 0
     processes: int = 1
@@ -41,8 +43,13 @@ class Distribution:
         return self.process == 0
 
     def replica_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Prepares a function for `strategy.run`; compiles it if `compiles_step` is set."""
-        return tf.function(function, jit_compile=True, autograph=False) if self.compiles_step else function
+        """Prepares a function for `strategy.run`; compiles it, or its parts, as this distribution does."""
+        if self.compiles_step:
+            return tf.function(function, jit_compile=True, autograph=False)
+        if not self.compiles_parts:
+            return function
+        compilation.keep_sums()
+        return compilation.in_parts()(function)
 
     def gather(self, rows: tf.Tensor) -> np.ndarray:
         """[replicas of this process, ...] -> [all replicas, ...], in order."""
@@ -77,7 +84,10 @@ def create(config: settings.RuntimeSettings) -> Distribution:
 
 
 def _one_device(config: settings.RuntimeSettings) -> Distribution:
-    return Distribution(tf.distribute.get_strategy(), OneDevice(), compiles_step=config.jit_compile)
+    # Rematerialisation needs XLA's barrier, so the whole step.
+    whole = config.jit_compile and (config.remat or bool(tf.config.list_logical_devices("GPU")))
+    parts = config.jit_compile and not whole
+    return Distribution(tf.distribute.get_strategy(), OneDevice(), compiles_step=whole, compiles_parts=parts)
 
 
 def _mirrored(config: settings.RuntimeSettings) -> Distribution:

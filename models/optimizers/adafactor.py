@@ -33,24 +33,25 @@ class Adafactor(Optimizer):
         beta_2 = 1.0 - tf.pow(tf.cast(step + 1, dtype), -self._config.decay_rate)
         return {"beta_2": tf.minimum(beta_2, self._config.beta_2_cap)}
 
-    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tf.Tensor:
+    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tuple[tf.Tensor, Slots]:
         stored, beta_1 = slots["momentum"], self._config.beta_1
-        scaled = gradient * self._scale(gradient, slots, scalars["beta_2"])
-        momentum = beta_1 * tf.cast(stored.read_value(), gradient.dtype) + (1.0 - beta_1) * scaled
-        stored.assign(tf.cast(momentum, stored.dtype))
-        return momentum
+        scale, moments = self._scale(gradient, slots, scalars["beta_2"])
+        momentum = beta_1 * tf.cast(stored, gradient.dtype) + (1.0 - beta_1) * gradient * scale
+        return momentum, {"momentum": tf.cast(momentum, stored.dtype), **moments}
 
-    def _scale(self, gradient: tf.Tensor, slots: Slots, beta_2: tf.Tensor) -> tf.Tensor:
-        """Updates the second moment; returns one over its root."""
+    def _scale(self, gradient: tf.Tensor, slots: Slots, beta_2: tf.Tensor) -> tuple[tf.Tensor, Slots]:
+        """Returns one over the root of the second moment, and the new values of its slots."""
         square = tf.square(gradient) + self._config.epsilon
         dims = self._factored(gradient.shape.as_list())
         if dims is None:
-            return tf.math.rsqrt(_average(slots["second_moment"], square, beta_2))
+            moment = _average(slots["second_moment"], square, beta_2)
+            return tf.math.rsqrt(moment), {"second_moment": moment}
         second, largest = dims
         row = _average(slots["second_moment_row"], tf.reduce_mean(square, largest), beta_2)
         column = _average(slots["second_moment_column"], tf.reduce_mean(square, second), beta_2)
         mean = tf.reduce_mean(row, second - 1 if second > largest else second, keepdims=True)
-        return tf.expand_dims(tf.math.rsqrt(row / mean), largest) * tf.expand_dims(tf.math.rsqrt(column), second)
+        scale = tf.expand_dims(tf.math.rsqrt(row / mean), largest) * tf.expand_dims(tf.math.rsqrt(column), second)
+        return scale, {"second_moment_row": row, "second_moment_column": column}
 
     def _factored(self, shape: list[int]) -> tuple[int, int] | None:
         """The second largest and the largest dimension, None if small; of equal ones, the later counts as larger."""
@@ -60,7 +61,5 @@ class Adafactor(Optimizer):
         return (second, largest) if shape[second] >= self._config.min_dim_to_factor else None
 
 
-def _average(slot: tf.Variable, value: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
-    average = decay * slot.read_value() + (1.0 - decay) * value
-    slot.assign(average)
-    return average
+def _average(average: tf.Tensor, value: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
+    return decay * average + (1.0 - decay) * value

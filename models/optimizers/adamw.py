@@ -27,13 +27,12 @@ class AdamW(Optimizer):
             "debias_2": _one_minus_power(self._config.beta_2, updates),
         }
 
-    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tf.Tensor:
+    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tuple[tf.Tensor, Slots]:
         beta_1, beta_2 = self._config.beta_1, self._config.beta_2
-        first = beta_1 * slots["first_moment"].read_value() + (1.0 - beta_1) * gradient
-        second = beta_2 * slots["second_moment"].read_value() + (1.0 - beta_2) * tf.square(gradient)
-        slots["first_moment"].assign(first)
-        slots["second_moment"].assign(second)
-        return (first / scalars["debias_1"]) / (tf.sqrt(second / scalars["debias_2"]) + self._config.epsilon)
+        first = beta_1 * slots["first_moment"] + (1.0 - beta_1) * gradient
+        second = beta_2 * slots["second_moment"] + (1.0 - beta_2) * tf.square(gradient)
+        root = tf.sqrt(second / scalars["debias_2"]) + self._config.epsilon
+        return (first / scalars["debias_1"]) / root, {"first_moment": first, "second_moment": second}
 
 
 def _one_minus_power(base: float, exponent: tf.Tensor) -> tf.Tensor:

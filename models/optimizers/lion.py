@@ -20,9 +20,9 @@ class Lion(Optimizer):
     def scalars(self, step: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:  # noqa: ARG002
         return {}
 
-    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tf.Tensor:  # noqa: ARG002
+    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tuple[tf.Tensor, Slots]:  # noqa: ARG002
         beta_1, beta_2 = self._config.beta_1, self._config.beta_2
         stored = slots["momentum"]
-        momentum = tf.cast(stored.read_value(), gradient.dtype)
-        stored.assign(tf.cast(beta_2 * momentum + (1.0 - beta_2) * gradient, stored.dtype))
-        return tf.sign(beta_1 * momentum + (1.0 - beta_1) * gradient)
+        momentum = tf.cast(stored, gradient.dtype)
+        new = tf.cast(beta_2 * momentum + (1.0 - beta_2) * gradient, stored.dtype)
+        return tf.sign(beta_1 * momentum + (1.0 - beta_1) * gradient), {"momentum": new}

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from models import settings
+from models.compilation import part
 from models.optimizers import parameters, schedules
 
 Scalars = Mapping[str, tf.Tensor]
-Slots = Mapping[str, tf.Variable]
+Slots = Mapping[str, tf.Tensor]
 
 
 class Optimizer(tf.Module):
@@ -41,6 +42,7 @@ class Optimizer(tf.Module):
         """
         super().__init__(name="optimizer")
         self._config, self._schedule, self._steps = config, schedule, steps
+        self._moved = part(self._move)
         self.targets = tuple(variables)
         names = [parameters.name(variable) for variable in variables]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -60,8 +62,8 @@ class Optimizer(tf.Module):
         """Numbers of a step that are the same for all variables of a dtype."""
         raise NotImplementedError
 
-    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tf.Tensor:
-        """Updates the slots of a variable, and returns the direction of its update, before the learning rate."""
+    def direction(self, gradient: tf.Tensor, slots: Slots, scalars: Scalars) -> tuple[tf.Tensor, Slots]:
+        """Returns the direction of a variable's update, before the learning rate, and the new values of its slots."""
         raise NotImplementedError
 
     def state(self) -> dict[str, tf.Variable]:
@@ -82,22 +84,22 @@ class Optimizer(tf.Module):
           gradients: in the order of the variables; dense, and already summed over the replicas.
 
         Returns:
-          The global norm of the gradients before clipping, float32.
+          [number of variables], the squared norm of each gradient before clipping.
         """
-        norm = _global_norm(gradients)
+        squares = square_norms(gradients)
+        norm = tf.sqrt(tf.reduce_sum(squares))
         step = self.step.read_value()
-        scalars = {dtype.name: self._all_scalars(step, dtype) for dtype in {v.dtype for v in self.targets}}
-        if self._config.clip_norm:
-            factor = self._config.clip_norm / tf.maximum(norm, self._config.clip_norm)
-            gradients = [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
+        scalars = {dtype.name: self._all_scalars(step, norm, dtype) for dtype in {v.dtype for v in self.targets}}
         tf.distribute.get_replica_context().merge_call(self._update_all, args=(tuple(gradients), scalars))
-        return tf.cast(norm, tf.float32)
+        return squares
 
-    def _all_scalars(self, step: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
+    def _all_scalars(self, step: tf.Tensor, norm: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
         share = schedules.fraction(self._schedule, self._steps, step, dtype)
         rate = self._config.learning_rate * share
         decay = self._config.weight_decay * (rate if self.decays_with_learning_rate else share)
-        return {"rate": rate, "decay": decay, **self.scalars(step, dtype)}
+        most = self._config.clip_norm
+        clip = tf.cast(most / tf.maximum(norm, most), dtype) if most else tf.ones([], dtype)
+        return {"rate": rate, "decay": decay, "clip": clip, **self.scalars(step, dtype)}
 
     def _update_all(
         self, strategy: tf.distribute.Strategy, gradients: Sequence[tf.Tensor], scalars: Mapping[str, Scalars]
@@ -117,16 +119,33 @@ class Optimizer(tf.Module):
         self,
         variable: tf.Variable,
         gradient: tf.Tensor,
-        slots: Slots,
+        slots: Mapping[str, tf.Variable],
         scalars: Scalars,
         *,
         multiplier: float,
         decays: bool,
     ) -> None:
-        change = scalars["rate"] * self.direction(gradient, slots, scalars)
+        values = {name: slot.read_value() for name, slot in slots.items()}
+        moved, new = self._moved(variable.read_value(), gradient, values, scalars, multiplier, decays)
+        for name, slot in slots.items():
+            slot.assign(new[name])
+        variable.assign(moved)
+
+    def _move(
+        self,
+        weights: tf.Tensor,
+        gradient: tf.Tensor,
+        slots: Slots,
+        scalars: Scalars,
+        multiplier: float,
+        decays: bool,
+    ) -> tuple[tf.Tensor, Slots]:
+        """The new weights and the new values of the slots."""
+        direction, new = self.direction(gradient * scalars["clip"], slots, scalars)
+        change = scalars["rate"] * direction
         if decays and self._config.weight_decay:
-            change += scalars["decay"] * variable.read_value()
-        variable.assign_sub(multiplier * change)
+            change += scalars["decay"] * weights
+        return weights - multiplier * change, new
 
 
 def _zeros(spec: tf.TensorSpec, name: str) -> tf.Variable:
@@ -138,7 +157,7 @@ def _increment(step: tf.Variable) -> None:
     step.assign_add(1)
 
 
-def _global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Computed in the widest dtype among the gradients."""
-    dtype = max((gradient.dtype for gradient in gradients), key=lambda dtype: dtype.size)
-    return tf.sqrt(tf.add_n([tf.cast(tf.reduce_sum(tf.square(gradient)), dtype) for gradient in gradients]))
+def square_norms(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The squared norm of each tensor, [number of tensors], in the widest dtype among them."""
+    dtype = max((tensor.dtype for tensor in tensors), key=lambda dtype: dtype.size)
+    return tf.stack([tf.cast(2.0 * tf.nn.l2_loss(tensor), dtype) for tensor in tensors])

@@ -18,7 +18,8 @@ class RuntimeSettings:
         speed and memory; weights, loss and sums stay float32.
       remat: recomputes each encoder block in the backward pass. Switch it on if activations do not fit into memory; the
         step becomes slower.
-      jit_compile: compiles the step with XLA. Without it, two runs with one seed may end in slightly different weights.
+      jit_compile: compiles with XLA: the whole step on a GPU, a TPU or with `remat`; on a CPU, the parts that gain.
+        Without it, two runs with one seed may end in slightly different weights.
       steps_per_loop: steps that the devices run before the host reads the result. Raise it on GPUs and TPUs, for speed;
         a run that is asked to stop finishes these steps first.
       peak_flops: peak speed of one device in compute_dtype (floating-point operations per second); the log needs it for

@@ -4,14 +4,23 @@ import tensorflow as tf
 import tf_keras as keras
 
 from models import settings
+from models.towers import operations
 from models.towers.rematerialization import rematerialize
 
 LAYER_NORM_EPSILON = 1e-6
 
 
-def layer_norm(name: str) -> keras.layers.Layer:
-    """A LayerNormalization over the last axis with the epsilon of the published checkpoints."""
-    return keras.layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name=name)
+class LayerNorm(keras.layers.Layer):
+    """LayerNorm over the last axis with the epsilon of the published checkpoints; computes in float32 at least."""
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.gamma = self.add_weight("gamma", shape=(input_shape[-1],), initializer="ones")
+        self.beta = self.add_weight("beta", shape=(input_shape[-1],), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        scale, offset = (tf.cast(one, self.variable_dtype) for one in (self.gamma, self.beta))
+        return operations.layer_norm(inputs, scale, offset, LAYER_NORM_EPSILON)
 
 
 def position_embedding(layer: keras.layers.Layer, length: int, width: int) -> tf.Variable:
@@ -24,19 +33,53 @@ def _small_normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=1e-6)
 
 
-def _gelu_tanh(inputs: tf.Tensor) -> tf.Tensor:
-    return tf.nn.gelu(inputs, approximate=True)
+_ACTIVATIONS = {"gelu_tanh": operations.gelu_tanh, "gelu": operations.gelu, "quick_gelu": operations.quick_gelu}
 
 
-def _gelu(inputs: tf.Tensor) -> tf.Tensor:
-    return tf.nn.gelu(inputs, approximate=False)
+class Attention(keras.layers.Layer):
+    """Multi-head attention (arXiv 1706.03762, section 3.2.2) of a sequence to itself or to `context`.
 
+    One product projects all that depends on one sequence. The weights are kept apart, as in the published checkpoints:
+    query, key and value are [width, heads, width / heads], the projection of the output [heads, width / heads, width].
+    """
 
-def _quick_gelu(inputs: tf.Tensor) -> tf.Tensor:
-    return inputs * tf.sigmoid(1.702 * inputs)
+    def __init__(self, width: int, heads: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.width, self.heads = width, heads
 
+    def build(self, input_shape: tf.TensorShape) -> None:
+        width, heads, dim = self.width, self.heads, self.width // self.heads
+        self.kernels, self.biases = {}, {}
+        for name in ("query", "key", "value"):
+            self.kernels[name] = self._weight(f"{name}/kernel", (width, heads, dim), "glorot_uniform")
+            self.biases[name] = self._weight(f"{name}/bias", (heads, dim), "zeros")
+        self.output_kernel = self._weight("attention_output/kernel", (heads, dim, width), "glorot_uniform")
+        self.output_bias = self._weight("attention_output/bias", (width,), "zeros")
+        super().build(input_shape)
 
-_ACTIVATIONS = {"gelu_tanh": _gelu_tanh, "gelu": _gelu, "quick_gelu": _quick_gelu}
+    def call(self, queries: tf.Tensor, context: tf.Tensor | None = None, causal: bool = False) -> tf.Tensor:
+        """[N, L, width], context [N, M, width] -> [N, L, width]."""
+        if context is None:
+            query, key, value = self._project(queries, "query", "key", "value")
+        else:
+            (query,), (key, value) = self._project(queries, "query"), self._project(context, "key", "value")
+        attended = tf.transpose(operations.attend(query, key, value, causal), [0, 2, 1, 3])
+        kernel = tf.reshape(tf.cast(self.output_kernel, queries.dtype), [self.width, self.width])
+        flat = tf.matmul(tf.reshape(attended, [-1, self.width]), kernel)
+        return tf.reshape(tf.nn.bias_add(flat, tf.cast(self.output_bias, flat.dtype)), tf.shape(queries))
+
+    def _project(self, sequence: tf.Tensor, *names: str) -> list[tf.Tensor]:
+        """[N, L, width] -> for each name, [N, heads, L, width / heads]."""
+        width, heads, length = self.width, self.heads, sequence.shape[1]
+        kernel = tf.concat([tf.reshape(self.kernels[name], [width, width]) for name in names], axis=1)
+        bias = tf.concat([tf.reshape(self.biases[name], [width]) for name in names], axis=0)
+        flat = tf.matmul(tf.reshape(sequence, [-1, width]), tf.cast(kernel, sequence.dtype))
+        flat = tf.nn.bias_add(flat, tf.cast(bias, flat.dtype))
+        parts = tf.reshape(flat, [-1, length, len(names), heads, width // heads])
+        return tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+
+    def _weight(self, name: str, shape: tuple[int, ...], initializer: str) -> tf.Variable:
+        return self.add_weight(name, shape=shape, initializer=initializer)
 
 
 class MlpBlock(keras.layers.Layer):
@@ -58,14 +101,13 @@ class EncoderBlock(keras.layers.Layer):
     def __init__(self, config: settings.TransformerSettings, causal: bool, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.causal = causal
-        self.attention_norm = layer_norm("attention_norm")
-        self.attention = keras.layers.MultiHeadAttention(config.heads, config.width // config.heads, name="attention")
-        self.mlp_norm = layer_norm("mlp_norm")
+        self.attention_norm = LayerNorm(name="attention_norm")
+        self.attention = Attention(config.width, config.heads, name="attention")
+        self.mlp_norm = LayerNorm(name="mlp_norm")
         self.mlp = MlpBlock(config.width, config.mlp_dim, config.activation, name="mlp")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        normed = self.attention_norm(inputs)
-        hidden = inputs + self.attention(normed, normed, use_causal_mask=self.causal)
+        hidden = inputs + self.attention(self.attention_norm(inputs), causal=self.causal)
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
@@ -81,7 +123,7 @@ class Encoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.remat = remat
         self.blocks = [EncoderBlock(config, causal, name=f"block_{i}") for i in range(config.depth)]
-        self.norm = layer_norm("norm")
+        self.norm = LayerNorm(name="norm")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         hidden = inputs
@@ -96,8 +138,8 @@ class MapHead(keras.layers.Layer):
     def __init__(self, config: settings.TransformerSettings, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.width = config.width
-        self.attention = keras.layers.MultiHeadAttention(config.heads, config.width // config.heads, name="attention")
-        self.norm = layer_norm("norm")
+        self.attention = Attention(config.width, config.heads, name="attention")
+        self.norm = LayerNorm(name="norm")
         self.mlp = MlpBlock(config.width, config.mlp_dim, config.activation, name="mlp")
 
     def build(self, input_shape: tf.TensorShape) -> None:

@@ -13,6 +13,7 @@ from models.inputs import crops, images
 from models.objectives import Objective
 from models.objectives.objective import Batch, Encoded, Metrics, boxes_of
 from models.optimizers import Optimizer, parameters
+from models.optimizers.optimizer import square_norms
 from models.training import gradients
 
 BAD_PART = "bad_part"
@@ -75,7 +76,8 @@ class TrainStep:
         Returns:
           Scalars of the whole batch: the objective's metrics, `loss`, `learning_rate`, `gradient_norm` (before
           clipping), `weight_norm` (after the update) and BAD_PART, int32: the first of `parts` that is not finite, or
-          -1. A loss above Training.max_loss counts as not finite.
+          -1. A loss above Training.max_loss counts as not finite, and so does a gradient whose norm is above the
+          dtype's largest number.
         """
         variables = self._optimizer.targets
         batch = {name: tf.ensure_shape(value, [self.rows, *value.shape[1:]]) for name, value in batch.items()}
@@ -86,17 +88,17 @@ class TrainStep:
             share, metrics, shares, encoded = gradients.of_micro_batches(*arguments, self._config.micro_batches)
         loss, *summed = self._collectives.all_reduce([share, *shares])
         learning_rate = self._optimizer.learning_rate()
-        gradient_norm = self._optimizer.apply(summed)
+        squares = self._optimizer.apply(summed)
         self._objective.after_update(encoded, self._collectives)
         # The norm is taken after the update, so that no checkpoint holds weights that have just overflowed.
-        weight_norm = tf.linalg.global_norm([variable.read_value() for variable in variables])
+        weight_norm = tf.sqrt(tf.reduce_sum(square_norms([variable.read_value() for variable in variables])))
         return {
             "loss": loss,
             "learning_rate": learning_rate,
-            "gradient_norm": gradient_norm,
+            "gradient_norm": tf.cast(tf.sqrt(tf.reduce_sum(squares)), tf.float32),
             "weight_norm": weight_norm,
             **metrics,
-            BAD_PART: self._bad_part(loss, summed, weight_norm),
+            BAD_PART: self._bad_part(loss, squares, weight_norm),
         }
 
     def _encode_views(self, batch: Batch) -> Encoded:
@@ -108,10 +110,9 @@ class TrainStep:
                 seen[view] = crops.crop(seen[view], seen.pop(boxes_of(view)))
         return self._objective.encode(seen)
 
-    def _bad_part(self, loss: tf.Tensor, summed: list[tf.Tensor], weight_norm: tf.Tensor) -> tf.Tensor:
-        fine = [loss <= self._config.max_loss]  # also false for NaN
-        fine += [tf.math.is_finite(tf.reduce_sum(gradient)) for gradient in summed]
-        fine.append(tf.math.is_finite(weight_norm))
-        broken = tf.logical_not(tf.stack(fine))
+    def _bad_part(self, loss: tf.Tensor, squares: tf.Tensor, weight_norm: tf.Tensor) -> tf.Tensor:
+        fine = [loss[None] <= self._config.max_loss]  # also false for NaN
+        fine += [tf.math.is_finite(squares), tf.math.is_finite(weight_norm)[None]]
+        broken = tf.logical_not(tf.concat(fine, axis=0))
         first = tf.argmax(tf.cast(broken, tf.int32), output_type=tf.int32)
         return tf.where(tf.reduce_any(broken), first, HEALTHY)

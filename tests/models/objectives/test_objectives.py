@@ -30,6 +30,16 @@ def batch() -> dict[str, tf.Tensor]:
 
 
 def step_of(config: settings.ObjectiveSettings, micro_batches: int = 1):
+    objective, optimizer, step = _step_of(config, micro_batches)
+    return objective, optimizer, tf.function(step, jit_compile=True, autograph=False)
+
+
+def untraced_step_of(config: settings.ObjectiveSettings):
+    objective, _, step = _step_of(config, micro_batches=1)
+    return objective, step
+
+
+def _step_of(config: settings.ObjectiveSettings, micro_batches: int):
     keras.utils.set_random_seed(0)
     objective = objectives.create(config, VOCABULARY)
     training = dataclasses.replace(
@@ -37,8 +47,7 @@ def step_of(config: settings.ObjectiveSettings, micro_batches: int = 1):
         batch_size=ROWS, micro_batches=micro_batches,
     )  # fmt: skip
     optimizer = optimizers.create(training.optimizer, training.schedule, 30, objective.trainable_variables)
-    step = TrainStep(objective, optimizer, collectives.OneDevice(), training)
-    return objective, optimizer, tf.function(step, jit_compile=True, autograph=False)
+    return objective, optimizer, TrainStep(objective, optimizer, collectives.OneDevice(), training)
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])

@@ -114,7 +114,8 @@ def trace(
 
     norms = []
     for step in range(STEPS):
-        norms.append(float(strategy.experimental_local_results(update(*gradients_of(step, dtype)))[0]))
+        squares = strategy.experimental_local_results(update(*gradients_of(step, dtype)))[0]
+        norms.append(math.sqrt(float(tf.reduce_sum(squares))))
     copies = [strategy.experimental_local_results(variable) for variable in variables]
     assert all(np.array_equal(copy, group[0]) for group in copies for copy in group)
     assert float(optimizer.learning_rate()) == pytest.approx(0.0, abs=1e-8)
