@@ -70,7 +70,7 @@ def test_absent_processor_is_stated(folder, capsys):
     assert "resized" not in capsys.readouterr().out
 
 
-NULL = object()
+NULL = "NULL"  # stands for null in JSON; None removes the field
 PROCESSORS = [
     ({"image_mean": [0.48, 0.46, 0.41]}, r"image_mean is \[0.48, 0.46, 0.41\], but must be \[0.5, 0.5, 0.5\]"),
     ({"image_std": [0.3] * 3}, r"image_std is \[0.3, 0.3, 0.3\]"),
