@@ -50,10 +50,10 @@ def _zeros(levels: bytes, count: int, width: int) -> int:
             size = (head >> 1) * width
             packed: np.ndarray = np.frombuffer(levels[place : place + size], np.uint8)
             bits: np.ndarray = np.unpackbits(packed, bitorder="little")
-            values: np.ndarray = bits[: len(bits) // width * width].reshape(-1, width).any(axis=1)[:count]
+            values: np.ndarray = bits[: len(bits) // width * width].reshape(-1, width)[:count]
             if not len(values):
                 raise EOFError("the repetition levels end too early")
-            zeros += int(np.count_nonzero(~values))
+            zeros += int(np.count_nonzero(~np.any(values, axis=1)))
             count -= len(values)
         else:
             run, size = min(head >> 1, count), (width + 7) // 8
