@@ -186,7 +186,7 @@ def test_reason_names_the_first_of_two_evaluation_sets_with_the_same_picture(tmp
 
 
 def test_error_names_an_evaluation_picture_that_cannot_be_decoded(tmp_path):
-    folder = write(tmp_path / "evaluation", [UNLIKE[0], dataclasses.replace(UNLIKE[1], image=b"GIF89a, it says")])
+    folder = write(tmp_path / "evaluation", [UNLIKE[0], dataclasses.replace(UNLIKE[1], image=b"this is no GIF.")])
     settings = dataclasses.replace(SETTINGS, evaluation_sets={"coco": folder})
     with pytest.raises(Exception, match=r"evaluation/Split-\w+/data_tfrecord.*:1: image_undecodable \(15 bytes: "):
         run(UNLIKE[2:20], tmp_path, settings)
