@@ -135,7 +135,7 @@ def _reader(file: IO[bytes], place: int, end: int) -> Callable[[int], bytes]:
 
 
 def _rows(pages: list[Page], file: IO[bytes], chunk: Any, levels: int, announced: int) -> tuple[int, int]:
-    """The number of rows of a list column, and the values of the longest; a mean if the pages cannot be decompressed."""
+    """The rows of a list column, and the values of the longest one; a mean if the pages cannot be decompressed."""
     if chunk.compression not in parquet_levels.CODECS:
         return announced, -(-chunk.num_values // max(announced, 1))
     lengths = parquet_levels.RowLengths()
