@@ -29,6 +29,11 @@ _INVISIBLE = " \ufeff\u200b\u00ad\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202
 _INVISIBLE += "\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb\0"
 # Letters and symbols that show nothing (fillers of Hangul, blank of Braille), and the signs of lost characters.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc\ufffd")
+# Emoji and Han of which Unicode's category says neither letter nor symbol: squares, skin tones, signs that a variation
+# selector makes emoji, and characters that are newer than Python's tables, so that each Python keeps the same captions.
+_PICTOGRAPH = re.compile(
+    "[\u25fb-\u25fe\U0001f000-\U0001faff\U00020000-\U0003fffd]|[#*\u203c\u2049\u2194\u2934\u2935\u3030]\ufe0f"
+)
 
 
 @settings_class("Captions")
@@ -129,6 +134,8 @@ def _has_word(caption: str) -> bool:
         return True
     if caption.isascii():
         return False
+    if _PICTOGRAPH.search(caption):
+        return True
     form = unicodedata.normalize("NFKC", caption)
     kinds = (unicodedata.category(one) for one in form if one not in _BLANK)
     return any(kind[0] in "LN" or kind == "So" for kind in kinds)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from beam.sources.raw import InvalidRow
 from beam.sources.texts import whole_number
 
 _RULE = 'but must be a list of names, or a JSON file of a list or of an object such as {"0": "cat", "7": "dog"}'
+_NUMBER = re.compile(r"-?\d{1,19}(\.0+)?")  # pandas writes columns with gaps as 7.0
 
 
 class ClassNames(NamedTuple):
@@ -36,17 +38,17 @@ class ClassNames(NamedTuple):
         """
         if not self.names or not text:
             return text
-        is_number = whole_number(value) is not None or (text.removeprefix("-").isdecimal() and len(text) < 20)
+        is_number = whole_number(value) is not None or _NUMBER.fullmatch(text)
         if not is_number:
             return text
-        known = load(self)
-        if int(text) not in known:
+        known, number = load(self), int(text.partition(".")[0])
+        if number not in known:
             detail = (
                 f"the class is {text}, but {self.setting} has {len(known)} names, for the classes {min(known)} to "
                 f"{max(known)}; correct the row or add the name"
             )
             raise InvalidRow("unknown_class", detail)
-        return known[int(text)]
+        return known[number]
 
 
 @functools.lru_cache(maxsize=8)

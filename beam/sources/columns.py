@@ -70,6 +70,8 @@ def _image(columns: Mapping[str, Any], renamed: Mapping[str, str], file: str, li
     inline, value = columns.get(inline_column), columns.get(column)
     if isinstance(inline, str | bytes):
         return inline_images.decode(inline, inline_column)
+    if not texts.is_missing(inline):
+        raise InvalidRow("invalid_base64", f"{inline_column} is {shown(inline)}, but must be a picture in base64")
     if isinstance(value, dict):  # Hugging Face's form of a picture in Parquet
         value = value.get("bytes") if value.get("bytes") is not None else value.get("path")
     if isinstance(value, str | bytes) and inline_images.is_inline(value):

@@ -36,6 +36,11 @@ class Records:
         """The number of the last line of the record."""
         return self._record[-1][0]
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the record, without their ends."""
+        return [line.rstrip("\r\n") for _, line in self._record if isinstance(line, str)]
+
     def starts(self) -> Iterator[tuple[int, str | LongLine]]:
         """Yields (number, text) of the first line of each record; `fields` then reads the rest of the record."""
         while (line := self._next_line()) is not None:

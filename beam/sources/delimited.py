@@ -15,7 +15,11 @@ from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
 _ENDING = re.compile(r"\.\w{1,5}$")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{40}")
+_PICTURE_KINDS = (
+    re.compile(r"[A-Za-z0-9+/]{40}"),  # base64
+    re.compile(r"https?://\S+$", re.IGNORECASE),
+    re.compile(r"\S+\.(jpe?g|png|gif|webp|bmp|tiff?)$", re.IGNORECASE),
+)
 
 
 @settings_class("CsvSource")
@@ -102,28 +106,51 @@ class CsvSource(RowSource):
             if fields and len(fields) != len(header):
                 raise csv.Error(f"{len(fields)} fields, but the header has {len(header)}: {', '.join(header)}")
             if records.last > number:
-                self._require_no_row_inside(fields, images)
+                self._require_no_row_inside(fields, records.lines, images)
         except csv.Error as error:
             where = f" (the quote that opens in line {number} ends in line {records.last})" * (records.last > number)
             records.back_to_second_line()
             raise InvalidRow("invalid_csv", f"{error}{where}; line {number} is dropped") from error
         return fields
 
-    def _require_no_row_inside(self, fields: list[str], images: list[int]) -> None:
-        """Raises csv.Error if a line inside a quoted field is itself a row: then the quote is a stray one."""
-        for field in fields:
-            for inner in field.splitlines() if "\n" in field or "\r" in field else ():
-                parts = next(csv.reader([inner], delimiter=self.delimiter, quotechar=self.quote), [])
-                if len(parts) == len(fields) and any(_alike(parts[image], fields[image]) for image in images):
-                    raise csv.Error(
-                        f"a quoted field holds {inner[:100]!r}, which is a row of its own; in a quoted field, write a "
-                        "quote twice"
-                    )
+    def _require_no_row_inside(self, fields: list[str], lines: list[str], images: list[int]) -> None:
+        """Raises csv.Error if a quoted field holds a line that is itself a row: then the quote is a stray one.
+
+        Args:
+          fields: fields of a record of several lines.
+          lines: its lines.
+          images: numbers of the columns with pictures.
+        """
+        inside = [line for field in fields if "\n" in field or "\r" in field for line in field.splitlines()]
+        rows = [(line, next(csv.reader([line], delimiter=self.delimiter, quotechar=self.quote), [])) for line in inside]
+        first, last = ([part.strip(self.quote) for part in lines[at].split(self.delimiter)] for at in (0, -1))
+        if len(first) == len(fields) and any(_alike(first[image], fields[image]) for image in images):
+            rows.append(
+                (lines[-1], last)
+            )  # the first line is a whole row without its quote, so the last one may be, too
+        for line, parts in rows:
+            if len(parts) == len(fields) and any(_alike(parts[image], fields[image]) for image in images):
+                raise csv.Error(
+                    f"a quoted field holds {line[:100]!r}, which is a row of its own; in a quoted field, write a "
+                    "quote twice"
+                )
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two texts are pictures of one kind: paths or URIs with the same ending, or base64."""
-    if _BASE64.match(one) and _BASE64.match(other):
+    """Whether two texts are pictures of one kind: base64, URLs, files of pictures, one folder, or other numbers."""
+    if any(kind.match(one) and kind.match(other) for kind in _PICTURE_KINDS):
         return True
+    if " " in one and " " not in other:
+        return False
     ending = _ENDING.search(other)
-    return ending is not None and one.endswith(ending[0]) and (" " in other or " " not in one)
+    if ending and one.endswith(ending[0]):
+        return True
+    folder = other.rpartition("/")[0]
+    return (
+        bool(folder and one.rpartition("/")[0] == folder) or _without_numbers(one) == _without_numbers(other) != other
+    )
+
+
+def _without_numbers(text: str) -> str:
+    """The text with # in place of each number: rows may name their pictures img1, img2."""
+    return re.sub(r"\d+", "#", text)

@@ -1,17 +1,14 @@
 """JSON Lines: each line is a pair; its picture is base64, or a path relative to the file."""
 
-import json
-import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from beam.records import Rejected
-from beam.sources import compressed, lines
+from beam.sources import compressed, json_object, lines
 from beam.sources.raw import InvalidRow, RawRow
 from beam.sources.rows import RowSource
 from models.settings.checks import settings_class
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -40,35 +37,4 @@ class JsonlSource(RowSource):
                     yield RawRow(split, number, line)
 
     def decode(self, content: bytes) -> dict[str, Any]:
-        self._require_few_values(content)
-        try:
-            row = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
-        except UnicodeDecodeError as error:
-            raise InvalidRow("invalid_utf8", str(error)) from error
-        except (ValueError, RecursionError) as error:
-            raise InvalidRow("invalid_json", f"{error}; a line must hold one JSON object") from error
-        if not isinstance(row, dict):
-            raise InvalidRow("invalid_json", f"a line must be a JSON object, not {type(row).__name__}")
-        return row
-
-    def _require_few_values(self, content: bytes) -> None:
-        """Raises InvalidRow if the line may hold more values than allowed: each takes some 100 bytes of memory."""
-        most = self.limits.values
-        if len(content) <= most:
-            return
-        if sum(map(content.count, (b",", b"[", b"{"))) > most:
-            bare = _STRING.sub(b"", content)
-            values = sum(map(bare.count, (b",", b"[", b"{")))
-            if values > most:
-                raise InvalidRow(
-                    "too_many_values", f"the line has {values} values, but may have {most} (Limits.values)"
-                )
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the name {repeated[:150]!r} occurs twice in an object")
-    return found
+        return json_object.parsed(content, self.limits, "the line")

@@ -9,7 +9,8 @@ class Limits:
 
     Attributes:
       line_bytes: largest line of JSON Lines, and largest record of CSV (bytes). It must hold a picture in base64.
-      values: largest number of values in the JSON of one row, because small values take much memory.
+      values: largest number of values in the JSON of one row, in a tf.Example, or in a list of one row of Parquet,
+        because small values take much memory.
       row_bytes: largest row of Parquet, tf.Example, or sample of a tar file, all columns together (bytes).
       members: largest number of members of one sample of a tar file.
       member_bytes: largest member of a tar file, and largest picture file (bytes).

@@ -1,6 +1,6 @@
 """Parquet: img2dataset's layout (columns url, caption, key, status, jpg), Hugging Face's, and plain tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import pyarrow
@@ -38,8 +38,10 @@ class ParquetSource(RowSource):
             self.require_columns(reader.schema_arrow.names)
             first = 1
             for group in range(reader.metadata.num_row_groups):
-                yield file, group, first
-                first += max(reader.metadata.row_group(group).num_rows, 0)
+                found = reader.metadata.row_group(group)
+                if found.num_rows or any(found.column(number).num_values for number in range(found.num_columns)):
+                    yield file, group, first
+                first += max(found.num_rows, 0)
 
     def raw_rows(self, split: tuple[str, int, int]) -> Iterator[RawRow | Rejected]:
         file, group, first = split
@@ -52,7 +54,7 @@ class ParquetSource(RowSource):
             size = parquet_pages.require_group(opened, reader.metadata, group, wanted, limits)
             rows = reader.metadata.row_group(group).num_rows
             largest = max(size.uncompressed // max(rows, 1), size.dictionaries, 1)  # of a row, as far as is known
-            at_a_time = max(1, min(_BATCH, _BATCH_BYTES // largest))
+            at_a_time = max(1, min(_BATCH, _BATCH_BYTES // largest, limits.values // size.longest))
             number, given = first, 0
             for read in reader.iter_batches(at_a_time, row_groups=[group], columns=wanted):
                 batch = _plain(read)
@@ -60,7 +62,7 @@ class ParquetSource(RowSource):
                 if given > limits.line_bytes + limits.expansion * size.compressed:
                     detail = f"{size.compressed} bytes of the row group give {given} bytes or more"
                     raise InvalidRow("too_expanded", f"{detail}; see Limits.expansion")
-                for row in _rows(batch, limits.row_bytes):
+                for row in _rows(batch, limits.row_bytes, self.captions):
                     yield RawRow(file, number, row)
                     number += 1
             if number - first != rows:
@@ -80,7 +82,7 @@ def _plain(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
     return pyarrow.RecordBatch.from_arrays(arrays, batch.schema.names)
 
 
-def _rows(batch: pyarrow.RecordBatch, row_bytes: int) -> Iterator[dict[str, Any] | InvalidRow]:
+def _rows(batch: pyarrow.RecordBatch, row_bytes: int, captions: Sequence[str]) -> Iterator[dict[str, Any] | InvalidRow]:
     """The rows of a batch; InvalidRow stands for a row that is too large or not UTF-8."""
     if batch.nbytes <= row_bytes:
         try:
@@ -89,15 +91,28 @@ def _rows(batch: pyarrow.RecordBatch, row_bytes: int) -> Iterator[dict[str, Any]
         except UnicodeDecodeError:  # raised before any row is out; so read one row at a time, and lose only the bad one
             pass
     for number in range(batch.num_rows):
-        yield _row(batch.slice(number, 1), row_bytes)
+        yield _row(batch.slice(number, 1), row_bytes, captions)
 
 
-def _row(batch: pyarrow.RecordBatch, row_bytes: int) -> dict[str, Any] | InvalidRow:
+def _row(batch: pyarrow.RecordBatch, row_bytes: int, captions: Sequence[str]) -> dict[str, Any] | InvalidRow:
     if batch.nbytes > row_bytes:
         detail = f"the row has {batch.nbytes} bytes, but may have {row_bytes} (Limits.row_bytes)"
         return InvalidRow("row_too_large", detail)
-    try:
-        (row,) = batch.to_pylist()
-        return row
-    except UnicodeDecodeError as error:
-        return InvalidRow("invalid_utf8", str(error))
+    values: dict[str, Any] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            (values[name],) = column.to_pylist()
+        except UnicodeDecodeError as error:
+            if name not in captions:
+                return InvalidRow("invalid_utf8", f"{name}: {error}")
+            try:  # one caption may be bad, another good
+                (values[name],) = column.cast(_as_bytes(column.type)).to_pylist()
+            except (UnicodeDecodeError, pyarrow.ArrowException):
+                return InvalidRow("invalid_utf8", f"{name}: {error}")
+    return values
+
+
+def _as_bytes(kind: pyarrow.DataType) -> pyarrow.DataType:
+    """The type of a column of captions with bytes in place of texts."""
+    is_list = pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind)
+    return pyarrow.list_(pyarrow.large_binary()) if is_list else pyarrow.large_binary()

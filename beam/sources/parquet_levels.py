@@ -1,4 +1,7 @@
-"""Counts the rows of list columns in Parquet by their repetition levels: pyarrow crashes if other columns differ."""
+"""Counts the rows of list columns in Parquet, and the values of a row, by the repetition levels.
+
+pyarrow crashes if columns differ in rows, and a row of nulls takes no bytes in the file but much memory.
+"""
 
 from typing import Any
 
@@ -8,61 +11,97 @@ import pyarrow
 CODECS = ("UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "ZSTD")
 """Compressions that can be checked; LZ4 has several forms of one name."""
 _RLE = 3  # the encoding of levels
+_PIECE = 1 << 16  # groups of 8 levels that are unpacked at a time
 
 
-def rows_of_page(stored: bytes, uncompressed: int, compression: str, details: dict[int, Any], most: int) -> int:
-    """Returns the number of rows that start in a data page of a list column.
+def levels_of_page(stored: bytes, uncompressed: int, compression: str, details: dict[int, Any]) -> bytes:
+    """Returns the encoded repetition levels of a data page of a list column.
 
     Args:
       stored: the page, as it lies in the file.
       uncompressed: its size after decompression, by its header (bytes).
       compression: name of the codec.
       details: Thrift fields of its header: DataPageHeader, or DataPageHeaderV2, which has field 6.
-      most: largest repetition level of the column.
 
     Raises:
       EOFError: the levels are damaged.
       pyarrow.ArrowException, OSError: the page cannot be decompressed.
     """
     if 6 in details:
-        levels = stored[: details[6]]
-    elif details.get(4, _RLE) != _RLE:
+        return stored[: details[6]]
+    if details.get(4, _RLE) != _RLE:
         raise EOFError("the repetition levels have an encoding that is not supported")
-    else:
-        page = stored if compression == "UNCOMPRESSED" else _decompressed(stored, uncompressed, compression)
-        size = int.from_bytes(page[:4], "little")
-        if size > len(page) - 4:
-            raise EOFError("the repetition levels are longer than their page")
-        levels = page[4 : 4 + size]
-    return _zeros(levels, details[1], most.bit_length())
+    page = stored if compression == "UNCOMPRESSED" else _decompressed(stored, uncompressed, compression)
+    size = int.from_bytes(page[:4], "little")
+    if size > len(page) - 4:
+        raise EOFError("the repetition levels are longer than their page")
+    return page[4 : 4 + size]
 
 
 def _decompressed(stored: bytes, size: int, compression: str) -> bytes:
     return pyarrow.Codec(compression.lower()).decompress(stored, size, asbytes=True)
 
 
-def _zeros(levels: bytes, count: int, width: int) -> int:
-    """The number of zeros among `count` values of `width` bits, in Parquet's hybrid of runs and packed bits."""
-    zeros = place = 0
-    while count > 0:
-        head, place = _varint(levels, place)
-        if head & 1:
-            size = (head >> 1) * width
-            packed: np.ndarray = np.frombuffer(levels[place : place + size], np.uint8)
-            bits: np.ndarray = np.unpackbits(packed, bitorder="little")
-            values: np.ndarray = bits[: len(bits) // width * width].reshape(-1, width)[:count]
-            if not len(values):
-                raise EOFError("the repetition levels end too early")
-            zeros += int(np.count_nonzero(~np.any(values, axis=1)))
-            count -= len(values)
-        else:
-            run, size = min(head >> 1, count), (width + 7) // 8
-            if not run or place + size > len(levels):
-                raise EOFError("the repetition levels end too early")
-            zeros += run if not any(levels[place : place + size]) else 0
-            count -= run
-        place += size
-    return zeros
+class RowLengths:
+    """Counts the rows of a list column, page by page, and the values of its longest row.
+
+    Attributes:
+      rows: number of rows so far.
+      longest: number of values of the longest row so far.
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.longest = 0
+        self._current = 0  # values of the last row so far
+
+    def add(self, levels: bytes, count: int, most: int) -> None:
+        """Adds the levels of a page, in Parquet's hybrid of runs and packed bits; a level of 0 starts a row.
+
+        Args:
+          levels: the levels, encoded.
+          count: number of levels.
+          most: largest level of the column.
+
+        Raises:
+          EOFError: there are fewer levels.
+        """
+        place, width = 0, most.bit_length()
+        while count > 0:
+            head, place = _varint(levels, place)
+            if head & 1:
+                size = (head >> 1) * width
+                packed = self._add_packed(memoryview(levels)[place : place + size], count, width)
+                if not packed:
+                    raise EOFError("the repetition levels end too early")
+                count -= packed
+            else:
+                run, size = min(head >> 1, count), (width + 7) // 8
+                if not run or place + size > len(levels):
+                    raise EOFError("the repetition levels end too early")
+                self._add_run(run, any(levels[place : place + size]))
+                count -= run
+            place += size
+
+    def _add_run(self, run: int, inside: bool) -> None:
+        self.rows += 0 if inside else run
+        self._current = self._current + run if inside else 1
+        self.longest = max(self.longest, self._current)
+
+    def _add_packed(self, packed: memoryview, count: int, width: int) -> int:
+        """Adds up to `count` levels of `width` bits each, in pieces; returns the number of levels."""
+        added = 0
+        for start in range(0, len(packed), _PIECE * width):
+            piece: np.ndarray = np.frombuffer(packed[start : start + _PIECE * width], np.uint8)
+            bits: np.ndarray = np.unpackbits(piece, bitorder="little")
+            levels: np.ndarray = bits[: len(bits) // width * width].reshape(-1, width)[: count - added]
+            inside: np.ndarray = np.any(levels, axis=1)
+            starts: np.ndarray = np.flatnonzero(~inside)
+            ends = [-self._current, *starts.tolist(), len(inside)]
+            self.rows += len(starts)
+            self.longest = max(self.longest, int(np.diff(ends).max()))
+            self._current = ends[-1] - ends[-2]
+            added += len(inside)
+        return added
 
 
 def _varint(content: bytes, place: int) -> tuple[int, int]:

@@ -27,11 +27,12 @@ class Page(NamedTuple):
 
 
 class GroupSize(NamedTuple):
-    """What the wanted columns of a row group take, as their pages say (bytes)."""
+    """What the wanted columns of a row group take, as their pages say (bytes), and the values of the longest row."""
 
     compressed: int
     uncompressed: int
     dictionaries: int
+    longest: int
 
 
 def require_footer(file: IO[bytes], limits: Limits) -> None:
@@ -73,6 +74,7 @@ def require_group(file: IO[bytes], metadata: Any, group: int, wanted: list[str],
     end = file.seek(0, 2)
     row_group = metadata.row_group(group)
     compressed = uncompressed = dictionaries = 0
+    longest = 1
     for number in range(row_group.num_columns):
         chunk = row_group.column(number)
         if not any(chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.") for name in wanted):
@@ -80,16 +82,17 @@ def require_group(file: IO[bytes], metadata: Any, group: int, wanted: list[str],
         pages = list(_pages(file, chunk, end, limits))
         data = [page for page in pages if page.kind in (_DATA, _DATA_V2)]
         values = rows = sum(page.values for page in data)
-        levels = metadata.schema.column(number).max_repetition_level
-        if levels and chunk.compression not in parquet_levels.CODECS:
-            rows = row_group.num_rows
-        elif levels:
-            rows = sum(_rows_of(page, file, chunk.compression, levels) for page in data)
+        if levels := metadata.schema.column(number).max_repetition_level:
+            rows, length = _rows(data, file, chunk, levels, row_group.num_rows)
+            longest = max(longest, length)
         if (values, rows) != (chunk.num_values, row_group.num_rows):
             raise EOFError(
                 f"the pages of column {chunk.path_in_schema} have {values} values and {rows} rows, but the footer says "
                 f"{chunk.num_values} and {row_group.num_rows}"
             )
+        if longest > limits.values:
+            detail = f"a row has {longest} values in column {chunk.path_in_schema}, but may have {limits.values}"
+            raise InvalidRow("too_many_values", f"{detail} (Limits.values); no row of the group is read")
         compressed += chunk.total_compressed_size
         uncompressed += sum(page.uncompressed for page in pages)
         dictionaries += sum(page.uncompressed for page in pages if page.kind == _DICTIONARY)
@@ -98,7 +101,7 @@ def require_group(file: IO[bytes], metadata: Any, group: int, wanted: list[str],
         detail = f"the row group has {row_group.num_rows} rows in {compressed} bytes, but may have {most} of that size"
         raise InvalidRow("too_expanded", f"{detail} (Limits.expansion); no row of the group is read")
     file.seek(0)
-    return GroupSize(compressed, uncompressed, dictionaries)
+    return GroupSize(compressed, uncompressed, dictionaries, longest)
 
 
 def _pages(file: IO[bytes], chunk: Any, file_size: int, limits: Limits) -> Iterator[Page]:
@@ -131,18 +134,25 @@ def _reader(file: IO[bytes], place: int, end: int) -> Callable[[int], bytes]:
     return read
 
 
-def _rows_of(page: Page, file: IO[bytes], compression: str, levels: int) -> int:
-    file.seek(page.place)
-    stored = file.read(page.compressed)
-    return parquet_levels.rows_of_page(stored, page.uncompressed, compression, page.details, levels)
+def _rows(pages: list[Page], file: IO[bytes], chunk: Any, levels: int, announced: int) -> tuple[int, int]:
+    """The rows of a list column, and the values of the longest one; a mean if the pages cannot be decompressed."""
+    if chunk.compression not in parquet_levels.CODECS:
+        return announced, -(-chunk.num_values // max(announced, 1))
+    lengths = parquet_levels.RowLengths()
+    for page in pages:
+        file.seek(page.place)
+        stored = file.read(page.compressed)
+        encoded = parquet_levels.levels_of_page(stored, page.uncompressed, chunk.compression, page.details)
+        lengths.add(encoded, page.values, levels)
+    return lengths.rows, lengths.longest
 
 
 def _page(read: Callable[[int], bytes], place: int, limits: Limits) -> Page:
-    start = read(_START_BYTES)
+    start = read(min(_START_BYTES, limits.header_bytes))
     try:
         fields, length = thrift.struct_at(start)
     except IndexError:  # long statistics
-        fields, length = _long_header(read(limits.header_bytes))
+        fields, length = _long_header(read(limits.header_bytes), limits)
     kind, uncompressed, compressed = (fields.get(number, -1) for number in (1, 2, 3))
     details = fields.get({_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}.get(kind, 0), {})
     values = details.get(1, -1) if isinstance(details, dict) else -1
@@ -156,8 +166,9 @@ def _page(read: Callable[[int], bytes], place: int, limits: Limits) -> Page:
     return Page(place + length, kind, uncompressed, compressed, values, details)
 
 
-def _long_header(start: bytes) -> tuple[dict[int, Any], int]:
+def _long_header(start: bytes, limits: Limits) -> tuple[dict[int, Any], int]:
     try:
         return thrift.struct_at(start)
     except IndexError as error:
-        raise EOFError("the header of a page is damaged, or larger than Limits.header_bytes") from error
+        detail = f"the header of a page is damaged, or larger than Limits.header_bytes, which is {limits.header_bytes}"
+        raise EOFError(detail) from error

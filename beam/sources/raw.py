@@ -1,5 +1,6 @@
 """Rows of files before they are pairs, and the error of a row that cannot be read."""
 
+import reprlib
 from typing import Any, NamedTuple
 
 
@@ -30,11 +31,30 @@ class InvalidRow(ValueError):
         self.reason, self.detail = reason, detail
 
 
+_SHOWN = 150
+
+
+class _Short(reprlib.Repr):
+    """Cuts texts and bytes inside of lists and objects, too, before it makes text of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxother = _SHOWN
+
+    def repr_str(self, value: str, _: int) -> str:
+        return shown(value)
+
+    def repr_bytes(self, value: bytes, _: int) -> str:
+        return shown(value)
+
+
+_short = _Short()
+
+
 def shown(value: Any) -> str:
     """Returns a value as a message quotes it: its start, and its size if it is large."""
-    if isinstance(value, str | bytes | bytearray | list | tuple) and len(value) > _SHOWN:
+    if isinstance(value, str | bytes | bytearray) and len(value) > _SHOWN:
         return f"{value[:_SHOWN]!r}... ({len(value)} in all)"
+    if isinstance(value, list | tuple | dict):
+        return _short.repr(value)
     return repr(value)
-
-
-_SHOWN = 150

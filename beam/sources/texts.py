@@ -22,6 +22,8 @@ def field(columns: Mapping[str, Any], column: str, limits: Limits) -> str:
     if value is None or is_missing(value):
         return ""
     number = whole_number(value)
+    if number is None and not isinstance(value, str | bytes):
+        raise InvalidRow("invalid_field", f"{column} is {shown(value)}, but must be text or a whole number")
     text = str(number) if number is not None else decoded(value, column)
     require_text(text, column)
     if len(text) > limits.field_bytes or len(text.encode()) > limits.field_bytes:
@@ -106,6 +108,7 @@ def require_text(text: str, column: str) -> None:
 
 def listed(columns: Mapping[str, Any]) -> str:
     """Returns the names of columns for a message: those with a value, then the empty ones."""
-    full = [repr(name) for name, value in list(columns.items())[:100] if value is not None]
-    empty = [repr(name) for name, value in list(columns.items())[:100] if value is None]
+    some = list(columns.items())[:100]
+    empty = [shown(name) for name, value in some if value in (None, "", b"")]
+    full = [shown(name) for name, value in some if value not in (None, "", b"")]
     return (", ".join(full) or "nothing") + (f" (and without a value: {', '.join(empty)})" if empty else "")

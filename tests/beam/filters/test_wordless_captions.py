@@ -27,6 +27,13 @@ WORDLESS = ["", " ", "\u200b", "\ufeff", "\u00ad", "\u202e", "!!!", "...", "\u03
             "\u3164", "\u2800", "\ufffd\ufffd",
             "—", "\ufe70", "\u0000", "‼", "+", "\ue000", "\U000e0041", "、。"]  # fmt: skip
 WORDS = [
+    "#\ufe0f\u20e3",
+    "\u25fe",
+    "\U0001f3fd",
+    "\u203c\ufe0f",
+    "\u2194\ufe0f",
+    "\U0001fae8",  # of Unicode 15, which Python 3.10 does not know
+    "\U0002ebf0",
     "a",
     "7",
     "é",

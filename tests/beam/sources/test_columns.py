@@ -4,6 +4,7 @@ import base64
 import decimal
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pyarrow
@@ -18,7 +19,7 @@ from beam.sources.columns import to_pair
 from beam.sources.delimited import CsvSource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.parquet import ParquetSource
-from beam.sources.raw import RawRow
+from beam.sources.raw import RawRow, shown
 from beam.sources.tfrecord import TfrecordSource
 from beam.sources.webdataset import WebDatasetSource
 from tests.beam.sources.mutated_files import outcomes
@@ -172,3 +173,23 @@ def test_folder_or_file_of_other_sources_is_reported(tmp_path):
     (tmp_path / "dataset_info.json").write_text("{")
     with pytest.raises(ValueError, match=r"TfdsSource.path is '.*', but there is no such data set"):
         TfdsSource(str(tmp_path)).fingerprint()
+
+
+@pytest.mark.parametrize(("text", "name"), [("1.0", "dog"), ("0.00", "cat"), ("1.5", "1.5"), ("1.", "1."), ("-", "-")])
+def test_class_number_as_pandas_writes_it_into_csv_becomes_its_name(text, name):
+    assert pair({"class_name": text}, ("cat", "dog")).class_name == name
+
+
+@pytest.mark.parametrize("value", [1, True, [], {}, ["aGk="]], ids=repr)
+def test_base64_that_is_no_text_is_rejected_by_its_value(value):
+    rejected = to_pair(RawRow("f", 1, {"image_base64": value, "caption": "a"}), {}, ("caption",), "und", "t")
+    assert (rejected.reason, f"image_base64 is {value!r}" in rejected.detail) == ("invalid_base64", True)
+
+
+@pytest.mark.parametrize("value", [["x" * 10**8], [{"bytes": b"x" * 10**8}], {"a": {"b": [b"x" * 10**8]}}], ids=type)
+def test_large_value_inside_of_a_list_is_cut_before_it_is_quoted(value):
+    tracemalloc.start()
+    text = shown(value)
+    assert len(text) < 500
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()

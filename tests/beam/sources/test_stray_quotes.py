@@ -125,3 +125,42 @@ def test_header_that_no_row_can_use_is_one_reject(tmp_path, content, reason, det
     (rejected,) = raw(tmp_path / "a.csv", limits=Limits(header_bytes=4000))
     assert rejected.reason == reason
     assert detail in rejected.detail
+
+
+_PICTURES = {
+    "names without ending": "img{}",
+    "addresses": "http://a.org/get?id={}",
+    "addresses with a query": "http://a.org/{}.jpg?w=3",
+    "names without number": "photos/{}",
+    "endings that differ": "pics/{}.{}",
+}
+
+
+@pytest.mark.parametrize("form", _PICTURES.values(), ids=_PICTURES)
+@pytest.mark.parametrize("columns", ["{},{}", "{},{},en", "en,{},{}", "{1},{0}", "{1},en,{0}", "en,{1},{0}"])
+@pytest.mark.parametrize("distance", [1, 2, 5])
+def test_quote_that_closes_later_swallows_no_row(tmp_path, form, columns, distance):
+    """90 files, each with two stray quotes, the first of which may take the second for its end."""
+    words = ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st"]
+    names = [form.format(word if "photos" in form else number, ["jpg", "png"][number % 2])
+             for number, word in enumerate(words)]  # fmt: skip
+    texts = [f"caption {number}" for number in range(10)]
+    texts[2], texts[2 + distance] = '"17 inch', '18"'
+    header = columns.replace("en", "language").format("image", "caption")
+    rows = [columns.format(*both) for both in zip(names, texts, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join([header, *rows]) + "\n")
+    kept, rejected = kept_and_rejected(raw(tmp_path / "a.csv"))
+    assert len(kept) + len(rejected) == 10
+    assert [one.position.rpartition(":")[2] for one in rejected] == ["4"]
+
+
+@pytest.mark.parametrize("content", [
+    'image,caption\na.jpg,"Roses, red\nViolets, blue"\nb.jpg,x\n',
+    'caption,image\n"x, a\nb",a.jpg\nx,b.jpg\n',
+    'image,caption,language\na.jpg,"Hello, you\nand, me",en\nb.jpg,x,en\n',
+    'caption,image\n"Hello\nsee b, c",img1\nx,img2\n',
+])  # fmt: skip
+def test_caption_of_several_lines_is_no_stray_quote(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content)
+    kept, rejected = kept_and_rejected(raw(tmp_path / "a.csv"))
+    assert (len(kept), rejected) == (2, [])
