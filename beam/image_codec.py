@@ -9,6 +9,7 @@ from PIL import Image, TiffImagePlugin
 
 _LOSSY = ("JPEG", "MPO", "WEBP")
 _ORIENTATION = 0x0112
+_METADATA = frozenset(["exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"])  # where `getexif` finds it
 _BITS, _COMPRESSION, _LOOK = 258, 259, 262  # tags of TIFF
 _WHITE_IS_ZERO, _YCBCR, _UNCOMPRESSED = 0, 6, 1
 _UPRIGHT = {
@@ -71,7 +72,7 @@ def _deep_grey(picture: Image.Image, tags: Mapping[int, Any]) -> np.ndarray:
 
 def orientation(picture: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 (upright) if the picture has none or it cannot be read."""
-    if "exif" not in picture.info and "xmp" not in picture.info:
+    if _METADATA.isdisjoint(picture.info):
         return 1  # getexif would decode a PNG
     try:
         orientation = picture.getexif().get(_ORIENTATION, 1)

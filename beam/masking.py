@@ -1,15 +1,18 @@
 """Masks secrets of URLs in messages: logins, signatures, tokens and keys must not reach rejects, logs or pages."""
 
 import re
+import unicodedata
 import urllib.parse
 
 _MASK = "***"
 _SHOWN = 200  # characters of a URL in a message
 _LONGEST = 10_000  # characters that are looked at; the rest of a longer text is left out
 _ENCODED = r"%(?:25)*"  # a percent sign, which may itself be encoded, as in a URL within a URL
+_ODD_LOGIN = r"[^/?#@:\s]{1,500}:(?!\d{0,5}[/?#])[^@\s]{0,4000}@"  # its password has a slash, or another end of hosts
 _LOGIN = re.compile(
-    r"(:[/\\]+|[/\\]{2}|https?:)(?:[^/?#\s]{1,500}@|[^/?#@:\s]{1,500}:(?!\d{0,5}[/?#])[^@\s]{0,500}@)", re.IGNORECASE
+    rf"(:[/\\]+|[/\\]{{2}}|https?:)(?:[^/?#\s]{{1,4000}}@(?:{_ODD_LOGIN})?|{_ODD_LOGIN})", re.IGNORECASE
 )
+_LOGIN_OF_NO_SCHEME = re.compile(r"[^/?#@:\s]{0,500}:(?![/\\])[^@\s]{1,4000}@")  # user:password@host/picture.jpg
 _ENCODED_LOGIN = re.compile(
     rf"({_ENCODED}3a(?:{_ENCODED}2f){{2}})(?:(?!{_ENCODED}(?:2f|3f|23))[^/?#&\s]){{1,500}}{_ENCODED}40", re.IGNORECASE
 )
@@ -18,7 +21,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(r"[^&#\s]*?(?=['\")\]}>,]{0,4}(?:[&#\s]|$))")
-_VALUE = re.compile(r"[^&;#\s'\"]*")
+_VALUE = re.compile(r"[^&;#\s'\"]{0,500}")
 _LOOKS_RANDOM = re.compile(r"eyJ[\w-]+\.|(?=[^\d]*\d)(?=[^a-zA-Z]*[a-zA-Z])[\w+/=%~-]{32,}$")
 _WORDS_OF_NAME = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*")
 _SECRET_WORDS = frozenset([
@@ -26,7 +29,7 @@ _SECRET_WORDS = frozenset([
     "authorization", "bearer", "jwt", "pass", "passwd", "password", "passphrase", "passcode", "pwd", "pw", "pin",
     "otp", "cred", "creds", "credential", "credentials", "session", "sessionid", "sess", "sid", "code", "policy",
     "hmac", "mac", "md5", "sha1", "sha256", "hash", "digest", "ticket", "nonce", "assertion", "saml", "sas",
-    "login", "hdnts", "hdnea", "hdntl", "gda", "oh",
+    "login", "hdnts", "hdnea", "hdntl", "gda", "oh", "ak", "sk", "csrf", "xsrf",
 ])  # fmt: skip
 _SECRET_PARTS = (
     "signature", "token", "secret", "passw", "passphrase", "credential", "session", "sessid", "authoriz", "oauth",
@@ -62,7 +65,10 @@ def mask(text: str) -> str:
 def shown(url: object) -> str:
     """Returns a URL, or the value in its place, for a message: without secrets, on one line, at most 200 characters."""
     text = url if isinstance(url, str) else repr(url)
-    masked = mask("".join(one if one.isprintable() and one != " " else _escaped(one) for one in text[:_LONGEST]))
+    line = "".join(one if one.isprintable() and one != " " else _escaped(one) for one in text[:_LONGEST])
+    if login := _LOGIN_OF_NO_SCHEME.match(line):
+        line = f"{_MASK}@{line[login.end() :]}"
+    masked = mask(line)
     return masked if len(masked) <= _SHOWN else f"{masked[:_SHOWN]}..."
 
 
@@ -71,8 +77,9 @@ def _escaped(character: str) -> str:
 
 
 def _is_secret(name: str) -> bool:
-    for _ in range(3):
+    for _ in range(3 if "%" in name or "+" in name else 0):
         name = urllib.parse.unquote_plus(name)
+    name = unicodedata.normalize("NFKC", name)
     words = {word.casefold() for word in _WORDS_OF_NAME.findall(name)}
     words |= {word.rstrip("0123456789") for word in words}
     squashed = re.sub(r"[\W_]", "", name).casefold()

@@ -2,9 +2,11 @@
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import os
 import socket
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -27,7 +29,7 @@ def hold(path: str, when_busy: Callable[[str], object] = logging.info) -> Iterat
         lock. If it raises an exception, `hold` gives up. If it returns, `hold` waits.
 
     Raises:
-      OSError: the file cannot be written.
+      OSError: the file cannot be written, or is a link or another file that is not regular.
     """
     file = _locked(path, when_busy)
     try:
@@ -95,7 +97,7 @@ def _is_at(file: int, path: str) -> bool:
 
 def _locked(path: str, when_busy: Callable[[str], object]) -> BinaryIO:
     while True:
-        file = open(path, "a+b", buffering=0)  # noqa: SIM115 (the caller closes it)
+        file = _opened(path)
         try:
             try:
                 is_held = not _take(file.fileno(), wait=False)
@@ -111,6 +113,20 @@ def _locked(path: str, when_busy: Callable[[str], object]) -> BinaryIO:
         if _is_at(file.fileno(), path):  # else its holder has removed the file after it was opened here
             return file
         file.close()
+
+
+def _opened(path: str) -> BinaryIO:
+    """Opens or makes a regular file. It follows no link, because the holder overwrites the file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "r+b", buffering=0)
+        os.close(descriptor)
+    raise OSError(errno.EINVAL, "a lock must be a regular file; remove it", path)
 
 
 def _this_process() -> str:

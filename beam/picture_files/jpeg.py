@@ -15,16 +15,22 @@ _OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)  # 
 _SCAN, _END, _ADOBE, _MULTI_PICTURE = 0xDA, 0xD9, 0xEE, 0xE2
 _ALONE = (0x00, 0x01, *range(0xD0, 0xD9))  # markers without a payload
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _PICTURE = re.compile(rb"\xff\xd8\xff")
 _MOST_PICTURES, _MOST_SEGMENTS = 100, 1000
 _MOST_SCANS = 500  # a decoder goes over all pixels for each scan
 _MISSING = 128  # a decoder's value of all channels of a block without data
 _ROUNDING = 2  # of brightness, where a decoder smooths colours across blocks
-_PROBE = bytes(range(1, 250, 3))
+_PROBE = bytes(range(1, 250, 3))  # data of some blocks
+_STARTS = b"\xb6\x5a\xd4\x2d\xe9\x6b\x93\x4c"  # of probes: a block's grey changes only if its first code says so
 
 
 def read(image: bytes) -> Structure:
-    """Returns the structure. A progressive file is whole if its scans give all bits of all coefficients."""
+    """Returns the structure.
+
+    A progressive file is whole if its scans give all bits of all coefficients, and all scans but the last, which only
+    refines, have all blocks.
+    """
     frame, scan, components, adobe, several = 0, b"", 0, False, False
     for marker, start, end in _segments(image):
         if marker in _SEQUENTIAL or marker == _PROGRESSIVE:
@@ -40,21 +46,28 @@ def read(image: bytes) -> Structure:
             break
     kept = components in (1, 3) or (components == 4 and adobe)
     sizes = tuple(_further_sizes(image)) if several else ()
+    refused, probed = "", None
     if frame == _PROGRESSIVE:
+        probed = -1
         scans = [image[start:end] for marker, start, end in _segments(image) if marker == _SCAN]
         refused = f"it has {len(scans)} scans, more than {_MOST_SCANS}" if len(scans) > _MOST_SCANS else ""
-        covers = _scans_cover(scans, components)
-        return Structure(sizes, kept, refused, lambda _picture, _seen: covers)
+        if not _scans_cover(scans, components):
+            return Structure(sizes, kept, refused, lambda _picture, _seen: False)
     one_scan = components < 4 and scan[:1] == bytes([components])  # a missing block of CMYK has another grey
-    return Structure(sizes, kept, is_whole=lambda picture, seen: _blocks_cover(image, one_scan, picture, seen))
+    return Structure(
+        sizes, kept, refused, lambda picture, seen: _blocks_cover(image, one_scan, slice(probed), picture, seen)
+    )
 
 
-def _blocks_cover(image: bytes, one_scan: bool, picture: Image.Image, eighth: np.ndarray | None) -> bool:
-    """Whether a sequential JPEG has all its blocks: if so, more data behind its scans changes no pixel.
+def _blocks_cover(
+    image: bytes, first_has_all: bool, probed: slice, picture: Image.Image, eighth: np.ndarray | None
+) -> bool:
+    """Whether the `probed` scans have all their blocks: if so, more data behind them changes no pixel.
 
-    A decoder fills missing blocks with one grey. So a file whose last pixel is brighter or darker is whole.
+    A decoder fills missing blocks with one grey. So if the first scan has all components, and the last pixel is
+    brighter or darker, no block is missing at the end.
     """
-    if one_scan:
+    if first_has_all:
         if eighth is not None and (eighth[-1, -1] != _MISSING).any():
             return True
         if eighth is None and abs(_last_brightness(picture) - _MISSING) > _ROUNDING:
@@ -63,13 +76,20 @@ def _blocks_cover(image: bytes, one_scan: bool, picture: Image.Image, eighth: np
     pixels = tensorflow_view.decode_eighth(closed)
     if pixels is None:
         return False
-    probed = bytearray()
-    done = 0
-    for end in _scan_ends(closed):
-        probed += closed[done:end] + _PROBE
-        done = end
-    changed = tensorflow_view.decode_eighth(bytes(probed) + closed[done:])
+    changed = tensorflow_view.decode_eighth(_with_more_data(closed, probed))
     return changed is not None and np.array_equal(pixels, changed)
+
+
+def _with_more_data(image: bytes, scans: slice) -> bytes:
+    """Adds data before each restart marker of these scans, and further restart intervals behind them."""
+    made, done = bytearray(), 0
+    for start, end in list(_scan_places(image))[scans]:
+        data, intervals = _RESTART.subn(lambda marker: _STARTS[:1] + _PROBE + marker[0], image[start:end])
+        made += image[done:start] + data + _STARTS[:1] + _PROBE
+        for number, first in enumerate(_STARTS, intervals):
+            made += bytes((0xFF, 0xD0 + number % 8, first)) + _PROBE
+        done = end
+    return bytes(made) + image[done:]
 
 
 def _last_brightness(picture: Image.Image) -> int:
@@ -109,10 +129,11 @@ def _segments(image: bytes, place: int = 2) -> Iterator[tuple[int, int, int]]:
             place = found.start()
 
 
-def _scan_ends(image: bytes) -> Iterator[int]:
+def _scan_places(image: bytes) -> Iterator[tuple[int, int]]:
+    """Yields the start and the end of the data of each scan."""
     for marker, _, end in _segments(image):
         if marker == _SCAN and (found := _SCAN_END.search(image, end)):
-            yield found.start()
+            yield end, found.start()
 
 
 def _further_sizes(image: bytes) -> Iterator[Size]:

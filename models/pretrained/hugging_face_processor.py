@@ -47,8 +47,8 @@ def read(folder: str, size: int) -> tuple[str, tuple[Note, ...]]:
     found = {where: _interpolation(where, fields, size) for where, fields in _sections(folder).items()}
     if not found:
         note = (
-            f"{folder} has neither {FILE} nor {_NESTED_FILE}; assumed: pictures are resized to a square, bilinear with "
-            "antialiasing; most SigLIP 1 models of Hugging Face need ImageTower.interpolation = 'bicubic'"
+            f"{folder} has no {FILE}, and no {_NESTED} in {_NESTED_FILE}; assumed: pictures are resized to a square, "
+            "bilinear with antialiasing; most SigLIP 1 models of Hugging Face need ImageTower.interpolation = 'bicubic'"
         )
         return "bilinear", (Note("image_tower", note),)
     (where, interpolation), *others = found.items()
@@ -96,7 +96,9 @@ def _sections(folder: str) -> dict[str, dict[str, Any]]:
     if _NESTED in content:
         nested = content[_NESTED]
         if not isinstance(nested, dict):
-            raise PretrainedError(f"{folder}/{_NESTED_FILE}: {_NESTED} is {nested!r}, but must be an object")
+            raise PretrainedError(
+                f"{folder}/{_NESTED_FILE}: {_NESTED} is {repr(nested)[:200]}, but must be an object; get the file again"
+            )
         found[f"{folder}/{_NESTED_FILE}: {_NESTED}"] = nested
     elif _DEFAULTS.keys() & content.keys() and not found:  # only transformers 4 reads it
         found[f"{folder}/{_NESTED_FILE}"] = content

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
@@ -57,10 +58,8 @@ def require_writable(folder: str, flag: str = "output_dir") -> None:
     """
     try:
         os.makedirs(folder, exist_ok=True)
-        probe = os.path.join(folder, ".writable")
-        with open(probe, "w"):
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-"):
             pass
-        os.remove(probe)
     except OSError as error:
         raise ValueError(
             f"--{flag}={folder} cannot be written ({error.strerror}); name a folder of your own"

@@ -33,7 +33,12 @@ def alone(folder: str) -> Iterator[None]:
         )
 
     command_line.require_writable(folder)
-    with locks.hold(os.path.join(folder, _LOCK_FILE), refuse), _temporary(os.path.join(folder, _TEMPORARY)):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.hold(os.path.join(folder, _LOCK_FILE), refuse))
+        except OSError as error:
+            raise ValueError(f"--output_dir={folder} cannot be locked: {error.filename}: {error.strerror}") from error
+        stack.enter_context(_temporary(os.path.join(folder, _TEMPORARY)))
         yield
 
 

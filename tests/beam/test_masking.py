@@ -9,6 +9,11 @@ from beam.masking import mask, shown
 from beam.records import Rejected
 
 NAMES = [
+    "ak",
+    "q-ak",
+    "sk",
+    "_csrf",
+    "\uff54\uff4f\uff4b\uff45\uff4e",
     "sig",
     "signature",
     "Signature",
@@ -147,11 +152,17 @@ def test_other_values_stay(name):
     "http://me:HIDDEN@h/x", "http://HIDDEN@h/x", "https://me:SEC/HIDDEN@h", "//me:HIDDEN@h",
     "http://HIDDEN\\@INTERNAL/x",
     "http:\\\\me:HIDDEN@h", "http:me:HIDDEN@h", "ftp://me:HIDDEN@h/x and s3://HIDDEN@b/k", "http://a:HIDDEN@b@h/x",
+    "http://a@b:HIDDEN/x@c", f"http://me:{'x' * 600}HIDDEN{'x' * 600}@h",
     "http://h/?u=http%3A%2F%2Fme%3AHIDDEN%40h%2Fx", "http://h/?u=http%253A%252F%252Fme%253AHIDDEN%2540h",
 ])  # fmt: skip
 def test_logins_are_masked(text):
     assert "HIDDEN" not in mask(text)
     assert "***" in mask(text)
+
+
+@pytest.mark.parametrize("text", ["me:HIDDEN@h/x", ":HIDDEN@h", "me:HID DEN@h", "me:a/HIDDEN@h", "me:8080HIDDEN@h/x"])
+def test_login_of_a_url_without_a_scheme_is_masked(text):
+    assert "DEN" not in shown(text)
 
 
 @pytest.mark.parametrize("text", [

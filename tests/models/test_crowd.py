@@ -49,6 +49,21 @@ def test_lock_names_its_holder_and_ends_with_a_killed_process(tmp_path):
     assert not os.path.exists(path)
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "FIFO"])
+def test_lock_of_another_kind_of_file_is_refused_and_stays(tmp_path, kind):
+    """A lock that follows a link would overwrite the file that the link names."""
+    path, target = tmp_path / "lock", tmp_path / "target"
+    if kind == "link":
+        target.write_text("precious")
+    make = {"folder": path.mkdir, "FIFO": lambda: os.mkfifo(path)}
+    make.get(kind, lambda: path.symlink_to(target))()
+    with pytest.raises(OSError, match="a lock must be a regular file; remove it"), locks.hold(str(path)):
+        pass
+    assert os.path.lexists(path)
+    assert target.exists() == (kind == "link")
+    assert kind != "link" or target.read_text() == "precious"
+
+
 def test_lock_lets_one_of_eight_threads_in_at_a_time(tmp_path):
     inside, most, entered = [], [], []
 

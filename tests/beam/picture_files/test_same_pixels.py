@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Rejected
@@ -101,3 +101,24 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     for name, counts in compare(seed=2, count=10_000).items():
         print(f"{name:12} {dict(counts)}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Raw profile type exif", "\nexif\n 26\n4d4d002a00000008\n000101120003000000010006\n000000000000\n"),
+        ("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>'),
+    ],
+    ids=["exif", "xmp"],
+)
+def test_png_that_names_its_orientation_in_text_is_turned(name, text):
+    """ImageMagick writes EXIF as text into PNG; Pillow and viewers turn the picture."""
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text(name, text)
+    image = io.BytesIO()
+    Image.linear_gradient("L").resize((20, 30)).save(image, "PNG", pnginfo=notes)
+    outcome = checked(image.getvalue())
+    assert isinstance(outcome, ImageText), outcome
+    expected, found = shown_by_pillow(image.getvalue()), seen_by_the_model(outcome.image)
+    assert found.shape == (20, 30, 3)
+    assert np.abs(found - expected).max() <= 1.01

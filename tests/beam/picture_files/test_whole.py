@@ -84,6 +84,43 @@ def test_control_whole_picture_with_harmless_oddities_is_kept_byte_for_byte(imag
     assert outcome.image == image
 
 
+def taller(jpeg: bytes, rows: int) -> bytes:
+    """The header claims more rows than the scans have."""
+    place = next(found for marker in (b"\xff\xc0", b"\xff\xc2") if (found := jpeg.find(marker)) > 0) + 5
+    height = int.from_bytes(jpeg[place : place + 2], "big")
+    return jpeg[:place] + struct.pack(">H", height + rows) + jpeg[place + 2 :]
+
+
+def test_no_jpeg_with_restart_markers_lacks_blocks(record_property):
+    """A decoder skips data until the next restart marker, and fills the blocks before it with grey."""
+    draw, count = np.random.default_rng(0), 0
+    for number in range(60):
+        mode = ("L", "RGB", "CMYK")[number % 3]
+        options = {"restart_marker_blocks": int(draw.integers(1, 6)), "subsampling": int(draw.integers(0, 3))}
+        image = encode(photo(48, number).convert(mode), "JPEG", quality=90, **options)
+        outcome = checked(image)
+        assert isinstance(outcome, ImageText), (number, outcome)
+        assert outcome.image == image, number
+        scan = image.index(b"\xff\xda") + 20
+        place = int(draw.integers(scan, len(image) * 3 // 4))
+        marker = image.find(b"\xff", place)
+        broken = {
+            "cut": image[:place] + END,
+            "cut at a marker": image[:marker] + END,
+            "taller": taller(image, 40),
+        }
+        for what, one in broken.items():
+            assert isinstance(checked(one), Rejected), (number, what, mode, options)
+            count += 1
+    record_property("pictures", count)
+
+
+def test_progressive_jpeg_that_lacks_rows_in_all_scans_is_rejected():
+    image = encode(photo(), "JPEG", progressive=True)
+    assert isinstance(checked(image), ImageText)
+    assert isinstance(checked(taller(image, 40)), Rejected)
+
+
 def closed_after(image: bytes, image_format: str, place: int) -> bytes:
     ends = {"JPEG": END, "PNG": writers.png_chunk(b"IEND", b""), "GIF": b"\0;", "WEBP": b"", "TIFF": b"", "BMP": b""}
     return image[:place] + ends[image_format]

@@ -55,12 +55,18 @@ def test_processor_config_without_image_processor_is_ignored_beside_the_old_file
     assert pretrained.read(str(folder)).config.image_tower.interpolation == "bicubic"
 
 
-def test_absent_processor_is_stated(folder, capsys):
+@pytest.mark.parametrize("other", [None, {"processor_class": "SiglipProcessor"}])
+def test_absent_processor_is_stated(folder, capsys, other):
     (folder / OLD).unlink()
+    if other:
+        (folder / NEW).write_text(json.dumps(other))
     loaded = pretrained.read(str(folder))
     assert loaded.config.image_tower.interpolation == "bilinear"
     (note,) = loaded.notes
-    assert f"has neither {OLD} nor {NEW}; assumed: pictures are resized to a square, bilinear" in note.text
+    assert (
+        f"has no {OLD}, and no image_processor in {NEW}; assumed: pictures are resized to a square, bilinear"
+        in note.text
+    )
     assert f"# {note.text}\n" in __main__.describe(loaded)
     start = settings.PretrainedSettings(str(folder))
     formats.load_fitting(start, loaded.config, str(FIXTURE / "spiece.model"))

@@ -104,3 +104,14 @@ def test_link_to_a_foreign_folder_is_removed_without_its_files(tmp_path):
     with output_folder.alone(str(tmp_path)):
         pass
     assert os.listdir(tmp_path / "foreign") == ["a"]
+
+
+def test_lock_that_is_a_link_is_refused_in_one_line(tmp_path):
+    target = tmp_path / "target"
+    target.write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".running").symlink_to(target)
+    message = r"cannot be locked: .*running: a lock must be a regular file; remove it"
+    with pytest.raises(ValueError, match=message), output_folder.alone(str(tmp_path / "out")):
+        pass
+    assert target.read_text() == "precious"
