@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from beam.records import ImageText, Rejected, Skipped
 from beam.sources import WebDatasetSource
-from beam.sources.columns import to_pair
-from beam.sources.rows import RowSource, _decode, _raw_rows, _splits
+from beam.sources.rows.columns import to_pair
+from beam.sources.rows.source import RowSource, _decode, _raw_rows, _splits
 from tests.pictures import shape_pairs
 
 PICTURE = shape_pairs()[0][0]
