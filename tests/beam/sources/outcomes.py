@@ -111,3 +111,8 @@ def memory_bytes() -> int:
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
     raise AssertionError("no VmHWM")
+
+
+def details(outcomes: list) -> str:
+    """The details of all rejects."""
+    return " ".join(row.detail for row in outcomes if isinstance(row, Rejected))

@@ -5,13 +5,13 @@ import tarfile
 
 import pytest
 
-from beam.records import Rejected
 from beam.sources import WebDatasetSource
 from beam.sources.limits import Limits
 from tests.beam.sources.outcomes import (
     BLOCK,
     PICTURE,
     captions,
+    details,
     header,
     member,
     of_tar,
@@ -23,10 +23,6 @@ from tests.beam.sources.outcomes import (
     tar,
     watchdog,
 )  # fmt: skip
-
-
-def details(outcomes: list) -> str:
-    return " ".join(row.detail for row in outcomes if isinstance(row, Rejected))
 
 
 def test_hidden_members_of_macos_are_skipped_and_counted(tmp_path):

@@ -10,6 +10,7 @@ from tests.beam.sources.outcomes import (
     BLOCK,
     PICTURE,
     captions,
+    details,
     header,
     member,
     of_tar,
