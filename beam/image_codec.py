@@ -97,7 +97,7 @@ def encode(picture: Image.Image, was: str | None, quality: int) -> bytes:
     """
     encoded = io.BytesIO()
     if quality and was in _LOSSY:
-        picture.save(encoded, "JPEG", quality=quality)
+        picture.save(encoded, "JPEG", quality=quality, subsampling=0)  # halved colours would change edges
     else:
         picture.save(encoded, "PNG")
     return encoded.getvalue()

@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from beam import image_codec, picture_files
-from beam.picture_files import tensorflow_view
+from beam import image_codec, image_formats
+from beam.image_formats import tensorflow_view
 from beam.records import ImageText, Outcome, Rejected
 from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
@@ -61,7 +61,7 @@ class PictureSettings:
 class DecodeCheck:
     """Keeps pictures that decode completely and are within the limits.
 
-    It keeps a picture byte for byte if `picture_files` lists its kind: TensorFlow then sees what Pillow shows. It
+    It keeps a picture byte for byte if `image_formats` lists its kind: TensorFlow then sees what Pillow shows. It
     stores other pictures as upright RGB on white, first frame only: pictures with an EXIF orientation, animations,
     transparent GIFs, other formats, and pictures that `stored_side` shrinks. Training can decode all that it returns.
     """
@@ -91,7 +91,7 @@ class DecodeCheck:
         if len(row.image) > settings.max_bytes:
             detail = f"{len(row.image)} bytes are more than {settings.max_bytes}"
             return Rejected(row.key, row.position, "image_too_large", detail)
-        structure = picture_files.read(row.image)
+        structure = image_formats.read(row.image)
         if structure.refused:
             return Rejected(row.key, row.position, "image_unclear", structure.refused)
         for width, height in structure.sizes:  # Pillow allocates some of them as it opens a file

@@ -5,15 +5,15 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import apache_beam as beam
 
-from beam.sources import spans
-from beam.sources.delimited import CsvSource
+from beam.sources.delimited.source import CsvSource
+from beam.sources.files import spans
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
-from beam.sources.parquet import ParquetSource
+from beam.sources.parquet.source import ParquetSource
 from beam.sources.tfds import TfdsSource
-from beam.sources.tfrecord import TfrecordSource
+from beam.sources.tfrecord.source import TfrecordSource
 from beam.sources.url_list import UrlListSource
-from beam.sources.webdataset import WebDatasetSource
+from beam.sources.webdataset.source import WebDatasetSource
 
 __all__ = [
     "CsvSource",

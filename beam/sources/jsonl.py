@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from beam.records import Rejected
-from beam.sources import compressed, json_object, lines
-from beam.sources.raw import InvalidRow, RawRow
-from beam.sources.rows import RowSource
+from beam.sources.files import compressed, lines
+from beam.sources.rows import json_object
+from beam.sources.rows.raw import InvalidRow, RawRow
+from beam.sources.rows.source import RowSource
 from models.settings.checks import settings_class
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")

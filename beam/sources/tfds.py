@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from beam.records import Rejected
-from beam.sources import tfrecord
-from beam.sources.classes import load
-from beam.sources.raw import InvalidRow, RawRow
-from beam.sources.rows import RowSource
-from beam.sources.tfrecord import Damage
+from beam.sources.rows.classes import load
+from beam.sources.rows.raw import InvalidRow, RawRow
+from beam.sources.rows.source import RowSource
+from beam.sources.tfrecord import source as tfrecord
+from beam.sources.tfrecord.source import Damage
 from models.settings.checks import settings_class
 
 _SHARD = re.compile(r"(.+)\[(\d+)shard\]")

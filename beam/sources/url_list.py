@@ -9,14 +9,14 @@ import apache_beam as beam
 from beam import stages
 from beam.masking import shown
 from beam.records import Rejected, Skipped, salted_hash
-from beam.sources.delimited import CsvSource
+from beam.sources.delimited.source import CsvSource
 from beam.sources.fetch.addresses import AddressPolicy
 from beam.sources.fetch.client import Connections, HttpClient
 from beam.sources.fetch.errors import FetchError
 from beam.sources.fetch.lanes import in_threads
 from beam.sources.fetch.urls import parse
-from beam.sources.raw import RawRow
-from beam.sources.rows import RowSource
+from beam.sources.rows.raw import RawRow
+from beam.sources.rows.source import RowSource
 from models.settings.checks import settings_class
 
 _GROUPS = 64  # of hosts; one worker fetches a group, so that the limits of a host hold over all workers

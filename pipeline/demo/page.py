@@ -77,9 +77,7 @@ def _typed() -> Mapping[str, str]:
 
 
 def _labels(typed: str) -> list[str]:
-    lines = re.split(r"[\r\n]+", typed.strip())
-    texts = lines if len(lines) > 1 else typed.split(",")  # one label in each line may hold commas
-    labels = list(dict.fromkeys(text.strip(" \t,") for text in texts if text.strip(" \t,")))
+    labels = list(dict.fromkeys(label.strip() for label in re.split(r"[,\r\n]", typed) if label.strip()))
     if not labels:
         raise BadRequest("Type at least one label, such as: cat, dog.")
     if len(labels) > _MAX_LABELS:

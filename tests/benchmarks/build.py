@@ -62,7 +62,7 @@ def build(tar_path: pathlib.Path, target: pathlib.Path, *flags: str) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from beam.build import Build, ImageTextGenSettings
-    from beam.sources.webdataset import WebDatasetSource
+    from beam.sources.webdataset.source import WebDatasetSource
 
     settings = ImageTextGenSettings(WebDatasetSource(str(tar_path)), shards=1, salt="bench", compression="")
     with apache_beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *flags])) as pipeline:

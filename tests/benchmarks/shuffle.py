@@ -15,7 +15,7 @@ from beam import build, reader, spool, store
 from beam.augment import augment
 from beam.dedupe.deduplicate import Deduplicate
 from beam.dedupe.settings import DeduperSettings
-from beam.sources.webdataset import WebDatasetSource
+from beam.sources.webdataset.source import WebDatasetSource
 from tests.benchmarks.build import write_tar
 
 _ROWS = 1000

@@ -14,7 +14,7 @@ from beam import build, store, writer
 from beam.filters.captions import CaptionSettings
 from beam.filters.similarity import SimilaritySettings, _Score
 from beam.records import ImageText
-from beam.sources.parquet import ParquetSource
+from beam.sources.parquet.source import ParquetSource
 from models.settings import configuration
 from tests.beam.test_build import LAYOUT
 from tests.pictures import shape_pairs

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image, ImageColor
 
 from beam.filters.pictures import DecodeCheck, PictureSettings
-from beam.picture_files import tensorflow_view
+from beam.image_formats import tensorflow_view
 from beam.records import ImageText, Rejected
 from models import settings
 from models.inputs import images

@@ -14,10 +14,10 @@ from beam import build, evaluation_sets
 from beam.filters.captions import CaptionCheck, CaptionSettings
 from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
-from beam.sources.columns import to_pair
-from beam.sources.parquet import ParquetSource
-from beam.sources.raw import RawRow
-from beam.sources.tfrecord import TfrecordSource
+from beam.sources.parquet.source import ParquetSource
+from beam.sources.rows.columns import to_pair
+from beam.sources.rows.raw import RawRow
+from beam.sources.tfrecord.source import TfrecordSource
 from tests.beam import stored
 from tests.beam.sources.mutated_files import framed, outcomes
 from tests.beam.sources.test_limits import example

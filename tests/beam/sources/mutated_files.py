@@ -24,13 +24,13 @@ from pyarrow import parquet
 
 from beam.filters.captions import CaptionCheck
 from beam.records import ImageText, Rejected
-from beam.sources.columns import to_pair
-from beam.sources.delimited import CsvSource
+from beam.sources.delimited.source import CsvSource
 from beam.sources.jsonl import JsonlSource
-from beam.sources.parquet import ParquetSource
-from beam.sources.raw import RawRow
-from beam.sources.rows import RowSource, _decode, _raw_rows, _splits
-from beam.sources.tfrecord import TfrecordSource
+from beam.sources.parquet.source import ParquetSource
+from beam.sources.rows.columns import to_pair
+from beam.sources.rows.raw import RawRow
+from beam.sources.rows.source import RowSource, _decode, _raw_rows, _splits
+from beam.sources.tfrecord.source import TfrecordSource
 from beam.stages import _removed, _without_captions
 
 SECONDS = 20  # for one file

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from beam.records import ImageText, Rejected, Skipped
 from beam.sources import WebDatasetSource
-from beam.sources.columns import to_pair
-from beam.sources.rows import RowSource, _decode, _raw_rows, _splits
+from beam.sources.rows.columns import to_pair
+from beam.sources.rows.source import RowSource, _decode, _raw_rows, _splits
 from tests.pictures import shape_pairs
 
 PICTURE = shape_pairs()[0][0]
@@ -111,3 +111,8 @@ def memory_bytes() -> int:
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
     raise AssertionError("no VmHWM")
+
+
+def details(outcomes: list) -> str:
+    """The details of all rejects."""
+    return " ".join(row.detail for row in outcomes if isinstance(row, Rejected))

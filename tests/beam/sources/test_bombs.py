@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from beam.sources import JsonlSource, WebDatasetSource, compressed
+from beam.sources import JsonlSource, WebDatasetSource
+from beam.sources.files import compressed
 from beam.sources.limits import Limits
 from tests.beam.sources.outcomes import (
     all_of,

@@ -13,15 +13,16 @@ from PIL import Image
 from pyarrow import parquet
 
 from beam.records import ImageText, Rejected, cut
-from beam.sources import TfdsSource, UrlListSource, classes
-from beam.sources.classes import ClassNames
-from beam.sources.columns import to_pair
-from beam.sources.delimited import CsvSource
+from beam.sources import TfdsSource, UrlListSource
+from beam.sources.delimited.source import CsvSource
 from beam.sources.jsonl import JsonlSource
-from beam.sources.parquet import ParquetSource
-from beam.sources.raw import RawRow, shown
-from beam.sources.tfrecord import TfrecordSource
-from beam.sources.webdataset import WebDatasetSource
+from beam.sources.parquet.source import ParquetSource
+from beam.sources.rows import classes
+from beam.sources.rows.classes import ClassNames
+from beam.sources.rows.columns import to_pair
+from beam.sources.rows.raw import RawRow, shown
+from beam.sources.tfrecord.source import TfrecordSource
+from beam.sources.webdataset.source import WebDatasetSource
 from tests.beam.sources.mutated_files import outcomes
 from tests.beam.sources.test_sources import read
 from tests.pictures import encode

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from beam.sources.delimited import CsvSource
+from beam.sources.delimited.source import CsvSource
 from beam.sources.fetch.lanes import in_threads
 from beam.sources.url_list import UrlListSource
 from tests.beam.sources.test_sources import read

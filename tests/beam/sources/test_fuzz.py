@@ -16,14 +16,14 @@ from PIL import Image
 from beam.filters.captions import CaptionCheck, CaptionFilter, CaptionSettings, RowRules
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import ImageText, Rejected
-from beam.sources.columns import to_pair
-from beam.sources.delimited import CsvSource
+from beam.sources.delimited.source import CsvSource
 from beam.sources.jsonl import JsonlSource
-from beam.sources.parquet import ParquetSource
-from beam.sources.raw import RawRow
-from beam.sources.rows import _decode, _raw_rows, _splits
-from beam.sources.tfrecord import TfrecordSource
-from beam.sources.webdataset import WebDatasetSource
+from beam.sources.parquet.source import ParquetSource
+from beam.sources.rows.columns import to_pair
+from beam.sources.rows.raw import RawRow
+from beam.sources.rows.source import _decode, _raw_rows, _splits
+from beam.sources.tfrecord.source import TfrecordSource
+from beam.sources.webdataset.source import WebDatasetSource
 from beam.stages import _without_captions
 from tests.beam.sources import test_sources
 from tests.pictures import encode

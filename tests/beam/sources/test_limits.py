@@ -12,13 +12,13 @@ import tensorflow as tf
 from pyarrow import parquet
 
 from beam.records import ImageText, Rejected
-from beam.sources.columns import to_pair
-from beam.sources.delimited import CsvSource
+from beam.sources.delimited.source import CsvSource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.limits import Limits
-from beam.sources.parquet import ParquetSource
-from beam.sources.rows import RowSource, _decode, _raw_rows, _splits
-from beam.sources.tfrecord import TfrecordSource
+from beam.sources.parquet.source import ParquetSource
+from beam.sources.rows.columns import to_pair
+from beam.sources.rows.source import RowSource, _decode, _raw_rows, _splits
+from beam.sources.tfrecord.source import TfrecordSource
 from tests.beam.sources.mutated_files import framed
 
 

@@ -8,10 +8,10 @@ import socket
 import pytest
 
 from beam.records import ImageText, Rejected
-from beam.sources import picture_files
-from beam.sources.columns import to_pair
 from beam.sources.limits import Limits
-from beam.sources.raw import InvalidRow, RawRow
+from beam.sources.rows import picture_files
+from beam.sources.rows.columns import to_pair
+from beam.sources.rows.raw import InvalidRow, RawRow
 from tests.beam.sources.outcomes import PICTURE, gzip_of_zeros, memory_bytes, watchdog
 
 
@@ -95,7 +95,7 @@ def test_file_that_becomes_a_fifo_is_refused(tmp_path, monkeypatch):
     """The check comes before the opening, and again after it."""
     os.mkfifo(tmp_path / "fifo")
     real = os.stat(__file__)
-    monkeypatch.setattr("beam.sources.local_files.os.stat", lambda _: real)
+    monkeypatch.setattr("beam.sources.files.local_files.os.stat", lambda _: real)
     with watchdog(), pytest.raises(InvalidRow, match="is a FIFO"):
         picture_files.read("fifo", str(tmp_path / "rows.jsonl"), Limits())
 

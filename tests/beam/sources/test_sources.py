@@ -17,12 +17,12 @@ from pyarrow import parquet
 from beam import sources
 from beam.build import ImageTextGenSettings
 from beam.records import ImageText, Rejected
-from beam.sources.delimited import CsvSource
+from beam.sources.delimited.source import CsvSource
 from beam.sources.jsonl import JsonlSource
-from beam.sources.parquet import ParquetSource
+from beam.sources.parquet.source import ParquetSource
 from beam.sources.tfds import TfdsSource
-from beam.sources.tfrecord import TfrecordSource
-from beam.sources.webdataset import WebDatasetSource
+from beam.sources.tfrecord.source import TfrecordSource
+from beam.sources.webdataset.source import WebDatasetSource
 from models.settings import configuration
 from tests.pictures import shape_pairs
 

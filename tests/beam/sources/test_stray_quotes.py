@@ -7,9 +7,9 @@ import random
 import pytest
 
 from beam.records import Rejected
-from beam.sources.delimited import CsvSource
+from beam.sources.delimited.source import CsvSource
 from beam.sources.limits import Limits
-from beam.sources.rows import _raw_rows, _splits
+from beam.sources.rows.source import _raw_rows, _splits
 from tests.beam.sources.mutated_files import require_all_lines
 from tests.beam.sources.test_sources import read
 

@@ -24,7 +24,7 @@ ON_TPUS = [
     ("Vertex.uncached = ('LastBlessedModel',)", r"Vertex.uncached is 'LastBlessedModel', but must be one of Augmenter"),
     ("Pipeline.name = '_x'", r"Pipeline.name is '_x', but must be at most 128 ASCII letters, digits and _, a "),
     ("Pipeline.name = 'größe'", r"Pipeline.name is 'größe', but must be at most 128 ASCII letters"),
-    ("Vertex.retries = {'Traner': 1}", r"Vertex.retries is 'Traner', but must be one of Augmenter, Deduper"),
+    ("Vertex.retries = {'Traner': 1}", r"retries is .Traner., but must be one of Augmenter, BatchCheck, Deduper"),
 ]  # fmt: skip
 ON_GPUS = [
     ("Vertex.gpu = 'NVIDIA_L4'", r"Vertex.gpu is 'NVIDIA_L4', but must be 'NVIDIA_TESLA_A100', which a2-high"),

@@ -84,6 +84,8 @@ VALUES = {
     "TfdsSource.templates": "('a {}',)",
     "CsvSource.delimiter": "';'",
     "CsvSource.quote": "''",
+    "UrlListSource.proxy": "'http://proxy.intranet:3128'",
+    "WebDatasetSource.key_ends_at": "'last_dot'",
 }
 for platform, gpu in (("Vertex", "NVIDIA_TESLA_A100"), ("Kubeflow", "nvidia-l4")):
     VALUES |= {

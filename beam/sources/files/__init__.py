@@ -1,0 +1,1 @@
+"""Files of sources: finding, opening and decompressing them, within limits."""

@@ -1,0 +1,1 @@
+"""Parquet: `ParquetSource`, and checks of the stated sizes before pyarrow reads."""

@@ -1,0 +1,1 @@
+"""TFRecord: `TfrecordSource`, and checks of an Example before protobuf parses it."""

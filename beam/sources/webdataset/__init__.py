@@ -1,0 +1,1 @@
+"""WebDataset: `WebDatasetSource`, and a bounded reader of tar files."""
