@@ -1,5 +1,9 @@
 """A step in parts adds three and more tensors in one order, and each shape of a part is compiled once."""
 
+import contextlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -72,3 +76,32 @@ def test_calls_of_one_shape_share_a_program():
     with compilation.in_parts():
         np.testing.assert_array_equal(run(tf.ones([3])), 32.0 * np.ones(3))
     assert len(made) == 1
+
+
+@pytest.mark.slow
+def test_two_runs_of_a_small_model_give_equal_weights_beside_other_work():
+    with busy_processes():
+        first, second = (weights_of_a_small_model(seed=0) for _ in range(2))
+        other = weights_of_a_small_model(seed=1)
+    assert first == second
+    assert first != other
+
+
+@contextlib.contextmanager
+def busy_processes():
+    """Two processes that keep the cores busy, so that operations end in another order each time."""
+    program = "import numpy as np\nwhile True: np.linalg.svd(np.random.rand(200, 200))"
+    running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def weights_of_a_small_model(seed: int, steps: int = 20) -> str:
+    """The hash of the weights of SigLIP S/16 after some steps, in a process of its own."""
+    program = f"from tests.models import small_model; print(small_model.trained({seed}, {steps}))"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return done.stdout.split()[-1]

@@ -1,0 +1,38 @@
+"""Trains SigLIP S/16 for a few steps on drawn rows, as the Trainer does on a CPU."""
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from models import objectives, optimizers, settings
+from models.distribution import strategies
+from models.training.step import TrainStep
+
+_VOCABULARY, _ROWS = 32_000, 4
+OBJECTIVE = settings.SiglipSettings(
+    settings.ImageTowerSettings(size=224, patch=16, width=384, depth=12, heads=6, mlp_dim=1536),
+    settings.TextTowerSettings(length=64, width=384, depth=12, heads=6, mlp_dim=1536),
+)
+
+
+def trained(seed: int, steps: int) -> str:
+    """Returns the SHA-256 of all weights after `steps` steps."""
+    config = settings.TrainingSettings(objective=OBJECTIVE, batch_size=_ROWS)
+    devices = strategies.create(config.runtime)
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    objective = objectives.create(config.objective, _VOCABULARY, config.runtime)
+    optimizer = optimizers.create(config.optimizer, config.schedule, 1000, objective.trainable_variables)
+    step = TrainStep(objective, optimizer, devices.collectives, config)
+    run = tf.function(devices.replica_function(step.__call__), autograph=False)
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        run(
+            {
+                "images": tf.constant(rng.integers(0, 256, (_ROWS, 224, 224, 3)), tf.uint8),
+                "token_ids": tf.constant(rng.integers(0, _VOCABULARY, (_ROWS, 64)), tf.int32),
+            }
+        )
+    return hashlib.sha256(b"".join(v.numpy().tobytes() for v in objective.trainable_variables)).hexdigest()
