@@ -8,7 +8,7 @@ DEVICE ?=
 COMPILE := .venv/bin/uv pip compile --quiet --no-emit-package siglip-tfx --annotation-style line \
   --custom-compile-command "make lock"
 PACKAGES := beam components models pipeline
-PEERS := transformers open_clip big_vision
+PEERS := transformers open_clip big_vision img2dataset webdataset
 
 .PHONY: help setup quickstart compile test test-slow test-trixie bench tpu-memory lint lock draw clean
 

@@ -14,11 +14,11 @@ from tests.benchmarks.peers import protocol
 
 FAKE = """
 import json, os, sys, time
-ms, parameters, losses, log = json.loads(sys.argv[1])
+ms, size, losses, log = json.loads(sys.argv[1])
 with open(log, "a") as file:
     file.write(f"{ms} ")
 print("a line that a library prints")
-print(json.dumps({"software": f"fake {ms}", "parameters": parameters}), flush=True)
+print(json.dumps({"software": f"fake {ms}", "size": size, "warm_up": 3}), flush=True)
 for number, loss in enumerate(losses):
     print(json.dumps({"ms": ms * (1000 if number < 3 else 1), "loss": loss}), flush=True)
 """
@@ -29,8 +29,8 @@ FALLING = [9.0, 8.0, 7.0, 6.0, 5.0]
 def fake(tmp_path):
     """Makes a competitor that prints the given times and losses, and notes that it has run."""
 
-    def make(name: str, ms: float, parameters: int = 1000, losses: list[float] = FALLING) -> Competitor:
-        arguments = json.dumps([ms, parameters, losses, str(tmp_path / "order")])
+    def make(name: str, ms: float, size: int = 1000, losses: list[float] = FALLING) -> Competitor:
+        arguments = json.dumps([ms, size, losses, str(tmp_path / "order")])
         return Competitor(name, (sys.executable, "-c", FAKE, arguments))
 
     return make
@@ -102,8 +102,8 @@ def test_peer_that_does_not_train_is_not_measured(fake, losses):
 
 
 def test_peer_that_trains_another_model_is_not_measured(fake):
-    lines, ratio = alternation.compare([fake("ours", 1.0), fake("peer", 1.0, parameters=999)], 2, limit=1)
-    assert lines[1] == "peer: not measured, it trains 999 numbers, and we train 1,000"
+    lines, ratio = alternation.compare([fake("ours", 1.0), fake("peer", 1.0, size=999)], 2, limit=1)
+    assert lines[1] == "peer: not measured, it has 999 trained numbers, and ours has 1,000"
     assert ratio is None
 
 

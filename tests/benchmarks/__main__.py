@@ -11,6 +11,7 @@ from tests.benchmarks import (
     build,
     loss_memory,
     near_duplicates,
+    peer_data,
     peer_steps,
     quickstart,
     serving,
@@ -24,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="number of rounds of each ratio")
     parser.add_argument("--only", choices=["steps", "memory", "data", "quickstart", "serving"], help="run one group")
-    parser.add_argument("--peers", action="store_true", help="run the comparison with other projects, and nothing else")
+    parser.add_argument("--peers", action="store_true", help="compare with other projects (steps, data)")
     parser.add_argument("--big_vision", default="", metavar="FOLDER", help="a checkout of big_vision, for --peers")
     parser.add_argument("--torch_compile", action="store_true", help="--peers also measures torch.compile (slow)")
     options = parser.parse_args()
@@ -54,8 +55,12 @@ def main() -> int:
 
 
 def _peers(options: argparse.Namespace) -> int:
-    lines, broken = peer_steps.run(max(2, min(options.rounds, 5)), options.big_vision, options.torch_compile)
-    print("\n".join(lines), flush=True)
+    rounds, broken = max(2, min(options.rounds, 5)), 0
+    if options.only in (None, "steps"):
+        lines, broken = peer_steps.run(rounds, options.big_vision, options.torch_compile)
+        print("\n".join(lines), flush=True)
+    if options.only in (None, "data"):
+        print("\n".join(peer_data.run(rounds)), flush=True)
     return broken
 
 

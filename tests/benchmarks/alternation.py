@@ -18,7 +18,6 @@ import time
 from collections.abc import Sequence
 
 from tests.benchmarks.measure import Ratio
-from tests.benchmarks.peers.protocol import WARM_UP
 
 _LAST_STEPS = 3
 
@@ -48,13 +47,13 @@ class Done:
 
     Attributes:
       software: names and versions.
-      parameters: number of trained numbers.
-      begun: seconds from the start of the process to the end of its last step of warm-up.
-      ms: median of the times of the other steps.
+      size: what must be the same for all, such as the number of trained numbers.
+      begun: seconds from the start of the process to the end of its warm-up.
+      ms: median of the times after that.
     """
 
     software: str
-    parameters: int
+    size: int
     begun: float
     ms: float
 
@@ -92,9 +91,11 @@ def run(command: Sequence[str], limit: float) -> Done:
     if code:
         raise Failed(f"exit code {code}: {said[-1][:300] if said else 'it printed nothing'}")
     (_, first), *steps = [(second, json.loads(line)) for second, line in lines]
-    _require_training([step["loss"] for _, step in steps])
-    milliseconds = statistics.median(step["ms"] for _, step in steps[WARM_UP:])
-    return Done(first["software"], first["parameters"], steps[WARM_UP - 1][0], milliseconds)
+    if "loss" in steps[0][1]:
+        _require_training([step["loss"] for _, step in steps])
+    warm_up = first["warm_up"]
+    milliseconds = statistics.median(step["ms"] for _, step in steps[warm_up:])
+    return Done(first["software"], first["size"], steps[warm_up - 1][0], milliseconds)
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -110,14 +111,21 @@ def _require_training(losses: list[float]) -> None:
 
 
 def compare(
-    competitors: Sequence[Competitor], rounds: int, limit: float, seconds: float = 1200
+    competitors: Sequence[Competitor],
+    rounds: int,
+    limit: float = float("inf"),
+    unit: str = "a step",
+    sized: str = "trained numbers",
+    seconds: float = 1200,
 ) -> tuple[list[str], Ratio | None]:
     """Lets all competitors do the work in turn, in an order that rotates.
 
     Args:
       competitors: ours first.
       rounds: number of processes of each, at least 2.
-      limit: largest ratio that the project claims.
+      limit: largest ratio that the project claims; infinite for no claim.
+      unit: what a time is of.
+      sized: what the size of the work counts.
       seconds: limit of each process.
 
     Returns:
@@ -144,14 +152,14 @@ def compare(
                 if competitor is ours:
                     raise
                 reasons[competitor.name] = str(failure)
-    wanted = done[ours.name][0].parameters
+    wanted = done[ours.name][0].size
     for competitor in competitors:
-        if competitor.name not in reasons and (count := done[competitor.name][0].parameters) != wanted:
-            reasons[competitor.name] = f"it trains {count:,} numbers, and we train {wanted:,}"
+        if competitor.name not in reasons and (size := done[competitor.name][0].size) != wanted:
+            reasons[competitor.name] = f"it has {size:,} {sized}, and ours has {wanted:,}"
     lines = [
         f"{competitor.name}: not measured, {reasons[competitor.name]}"
         if competitor.name in reasons
-        else _line(competitor.name, done[competitor.name])
+        else _line(competitor.name, done[competitor.name], unit, sized)
         for competitor in competitors
     ]
     others = [competitor.name for competitor in competitors[1:] if competitor.name not in reasons]
@@ -161,12 +169,12 @@ def compare(
     return lines, _ratio(f"ours / {fastest}, the fastest peer", done[ours.name], done[fastest], limit)
 
 
-def _line(name: str, runs: list[Done]) -> str:
+def _line(name: str, runs: list[Done], unit: str, sized: str) -> str:
     low, median, high = quartiles([one.ms for one in runs])
     begun = statistics.median(one.begun for one in runs)
     return (
-        f"{name}: {median:,.1f} ms a step [{low:,.1f}, {high:,.1f}], begun after {begun:.1f} s ({runs[0].software}; "
-        f"{runs[0].parameters:,} trained numbers)"
+        f"{name}: {median:,.1f} ms {unit} [{low:,.1f}, {high:,.1f}], begun after {begun:.1f} s ({runs[0].software}; "
+        f"{runs[0].size:,} {sized})"
     )
 
 

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -59,9 +60,14 @@ class Case:
     compiled: bool = False
 
 
+def arguments() -> dict[str, Any]:
+    """The first argument of the command, a JSON object."""
+    return json.loads(sys.argv[1])
+
+
 def case() -> Case:
-    """Reads the work from the first argument of the command."""
-    return Case(**json.loads(sys.argv[1]))
+    """The work, from the first argument of the command."""
+    return Case(**arguments())
 
 
 def batches(work: Case) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -83,11 +89,20 @@ def run(work: Case, step: Callable[[np.ndarray, np.ndarray], float], parameters:
       parameters: number of trained numbers, so that the driver sees that all scripts train the same model.
       software: names and versions.
     """
-    _say(software=software, parameters=parameters)
+    _say(software=software, size=parameters, warm_up=WARM_UP)
     for pictures, tokens in itertools.islice(itertools.cycle(batches(work)), WARM_UP + work.steps):
         start = time.perf_counter()
         loss = step(pictures, tokens)
         _say(ms=1000 * (time.perf_counter() - start), loss=loss)
+
+
+def repeat(work: Callable[[], object], times: int, software: str, rows: int) -> None:
+    """Does work once to warm up, and then `times` times; prints lines as `run` does, without a loss."""
+    _say(software=software, size=rows, warm_up=1)
+    for _ in range(1 + times):
+        start = time.perf_counter()
+        work()
+        _say(ms=1000 * (time.perf_counter() - start))
 
 
 def _say(**values: object) -> None:
