@@ -124,16 +124,30 @@ def test_batches_are_pictures_and_tokens_in_memory():
     assert all((pictures != other).any() for other, _ in others)
 
 
-def test_big_vision_without_a_checkout_is_absent(monkeypatch, tmp_path):
-    monkeypatch.setattr(environments, "python_of", lambda name: f"/{name}/python")
-    by_name = {peer.name: peer for peer in peer_steps.peers("", torch_compile=True)}
+def test_peers_that_cannot_run_are_absent_with_the_reason(monkeypatch, tmp_path):
+    def python_of(name):
+        if name == "transformers":
+            raise environments.NotMade("no network")
+        return f"/{name}/python"
+
+    monkeypatch.setattr(environments, "python_of", python_of)
+    work = peer_steps.case("tiny", 64, 1200, 30)
+    by_name = {one.name: one for one in peer_steps.competitors(work, "", torch_compile=True)}
+    assert next(iter(by_name)) == "ours"
     assert by_name["big_vision"].absent == "name a checkout with --big_vision=FOLDER"
-    assert by_name["transformers"].python == "/transformers/python"
-    assert by_name["open_clip, torch.compile"].compiled
-    assert "holds no big_vision/optax.py" in peer_steps.peers(str(tmp_path), torch_compile=False)[-1].absent
+    assert by_name["transformers"].absent == "its environment cannot be made: no network"
+    assert not by_name["open_clip"].absent
+    assert by_name["open_clip, torch.compile"].command[0] == "/open_clip/python"
+    assert json.loads(by_name["open_clip, torch.compile"].command[2])["compiled"]
+    assert not json.loads(by_name["open_clip"].command[2])["compiled"]
+
+    def checkout():
+        return peer_steps.competitors(work, str(tmp_path), torch_compile=False)[-1]
+
+    assert checkout().absent == f"{tmp_path} holds no big_vision/optax.py"
     (tmp_path / "big_vision").mkdir()
     (tmp_path / "big_vision" / "optax.py").touch()
-    assert not peer_steps.peers(str(tmp_path), torch_compile=False)[-1].absent
+    assert checkout().command[-1] == str(tmp_path)
 
 
 def test_environment_that_cannot_be_made_is_a_reason(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from tests.benchmarks import (
     loss_memory,
     near_duplicates,
     peer_data,
+    peer_serving,
     peer_steps,
     quickstart,
     serving,
@@ -25,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="number of rounds of each ratio")
     parser.add_argument("--only", choices=["steps", "memory", "data", "quickstart", "serving"], help="run one group")
-    parser.add_argument("--peers", action="store_true", help="compare with other projects (steps, data)")
+    parser.add_argument("--peers", action="store_true", help="compare with other projects (steps, data, serving)")
     parser.add_argument("--big_vision", default="", metavar="FOLDER", help="a checkout of big_vision, for --peers")
     parser.add_argument("--torch_compile", action="store_true", help="--peers also measures torch.compile (slow)")
     options = parser.parse_args()
@@ -61,6 +62,8 @@ def _peers(options: argparse.Namespace) -> int:
         print("\n".join(lines), flush=True)
     if options.only in (None, "data"):
         print("\n".join(peer_data.run(rounds)), flush=True)
+    if options.only in (None, "serving"):
+        print("\n".join(peer_serving.run(rounds)), flush=True)
     return broken
 
 

@@ -11,9 +11,10 @@ import subprocess
 import sys
 
 from requirements import choose_stack
+from tests.benchmarks.alternation import Competitor
 
 _PROJECT = pathlib.Path(__file__).parents[2]
-LOCKS = pathlib.Path(__file__).parent / "peers"
+SCRIPTS = LOCKS = pathlib.Path(__file__).parent / "peers"
 FOLDER = _PROJECT / ".venv-peers"
 
 
@@ -43,6 +44,19 @@ def python_of(name: str, folder: pathlib.Path = FOLDER, locks: pathlib.Path = LO
         _uv("pip", "sync", "--quiet", "--python", str(python), str(lock))
         mark.write_text(want)
     return str(python)
+
+
+def ours(script: str, *arguments: str) -> Competitor:
+    """A script of tests/benchmarks/peers that runs in this process's environment."""
+    return Competitor("ours", (sys.executable, str(SCRIPTS / script), *arguments))
+
+
+def peer(name: str, script: str, *arguments: str, lock: str = "") -> Competitor:
+    """A script that runs in the environment of its peer; `lock` names the lock if it is not the peer's name."""
+    try:
+        return Competitor(name, (python_of(lock or name), str(SCRIPTS / script), *arguments))
+    except NotMade as reason:
+        return Competitor(name, absent=f"its environment cannot be made: {reason}")
 
 
 def _uv(*arguments: str) -> None:

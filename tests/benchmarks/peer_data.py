@@ -3,13 +3,11 @@
 import json
 import os
 import pathlib
-import sys
 import tempfile
 from typing import Any
 
 from components.vocabulary_trainer.executor import train
 from tests.benchmarks import alternation, environments
-from tests.benchmarks.alternation import Competitor
 from tests.benchmarks.build import build, write_tar
 
 _ROWS, _STORED_SIDE, _SIDE = 4096, 256, 224
@@ -42,16 +40,12 @@ def run(rounds: int, rows: int = _ROWS) -> list[str]:
 
 
 def _compared(ours: str, peer: str, script: str, work: dict[str, Any], rounds: int) -> list[str]:
-    argument, folder = json.dumps(work), environments.LOCKS
-    try:
-        competitor = Competitor(peer, (environments.python_of(peer), str(folder / script), argument))
-    except environments.NotMade as reason:
-        competitor = Competitor(peer, absent=f"its environment cannot be made: {reason}")
-    mine = Competitor("ours", (sys.executable, str(folder / ours), argument))
+    argument = json.dumps(work)
+    competitors = [environments.ours(ours, argument), environments.peer(peer, script, argument)]
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})  # the processes inherit it
     try:
-        lines, ratio = alternation.compare([mine, competitor], rounds, unit=f"for {work['rows']:,} rows", sized="rows")
+        lines, ratio = alternation.compare(competitors, rounds, unit=f"for {work['rows']:,} rows", sized="rows")
     finally:
         os.sched_setaffinity(0, cores)
     return [f"  {line}" for line in [*lines, ratio or "no peer was measured"]]

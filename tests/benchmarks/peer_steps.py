@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import pathlib
-import sys
 
 from models import settings
 from models.settings import configuration
@@ -14,8 +13,6 @@ from tests.benchmarks.alternation import Competitor
 from tests.benchmarks.peers.protocol import Case
 
 _GIN = pathlib.Path(__file__).parents[2] / "gin"
-_SCRIPTS = environments.LOCKS
-_NO_CHECKOUT = "name a checkout with --big_vision=FOLDER"
 # The largest ratio to the fastest peer that the project claims, by the version of TFX.
 _LIMITS = {"1.16": 0.95, "1.21": 0.80}
 
@@ -44,14 +41,14 @@ def run(rounds: int, big_vision: str, torch_compile: bool) -> tuple[list[str], i
       torch_compile: whether the peers that use PyTorch take part a second time, compiled.
     """
     lines, broken = [], 0
-    there = peers(big_vision, torch_compile)
     version = ".".join(importlib.metadata.version("tfx").split(".")[:2])
     for size in _SIZES:
         work = case(size.gin, size.batch_size, size.vocabulary, size.steps)
         lines.append(
             f"{size.title}, batch {size.batch_size}, {work.threads} threads, {rounds} rounds of {size.steps} steps"
         )
-        found, ratio = alternation.compare([_started(peer, work) for peer in there], rounds, _LIMITS[version])
+        everyone = competitors(work, big_vision, torch_compile)
+        found, ratio = alternation.compare(everyone, rounds, _LIMITS[version])
         lines += [f"  {line}" for line in [*found, ratio or "no peer was measured"]]
         broken += ratio is None or not ratio.kept
     return lines, broken
@@ -86,49 +83,21 @@ def case(model: str, batch_size: int, vocabulary: int, steps: int) -> Case:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Peer:
-    """A script of tests/benchmarks/peers, and the interpreter that runs it.
-
-    Attributes:
-      name: its name in the printed lines.
-      script: name of the file.
-      python: the interpreter.
-      arguments: of the script, after the work.
-      compiled: whether it uses torch.compile.
-      absent: why it cannot run; "" if it can.
-    """
-
-    name: str
-    script: str
-    python: str = ""
-    arguments: tuple[str, ...] = ()
-    compiled: bool = False
-    absent: str = ""
-
-
-def peers(big_vision: str, torch_compile: bool) -> list[Peer]:
+def competitors(work: Case, big_vision: str, torch_compile: bool) -> list[Competitor]:
     """Ours first, then the peers; makes their environments."""
-    found = [Peer("ours", "train_ours.py", sys.executable)]
-    for compiled in (False, True) if torch_compile else (False,):
-        for name in ("transformers", "open_clip"):
-            title = f"{name}, torch.compile" if compiled else name
-            found.append(_in_environment(Peer(title, f"train_{name}.py", compiled=compiled), name))
-    checkout = Peer("big_vision", "train_big_vision.py", arguments=(str(pathlib.Path(big_vision).absolute()),))
-    if not big_vision:
-        return [*found, dataclasses.replace(checkout, absent=_NO_CHECKOUT)]
-    if not (pathlib.Path(big_vision) / "big_vision" / "optax.py").is_file():
-        return [*found, dataclasses.replace(checkout, absent=f"{big_vision} holds no big_vision/optax.py")]
-    return [*found, _in_environment(checkout, "big_vision")]
+    argument, compiled = (json.dumps(dataclasses.asdict(dataclasses.replace(work, compiled=c))) for c in (False, True))
+    found = [environments.ours("train_ours.py", argument)]
+    for name in ("transformers", "open_clip"):
+        found.append(environments.peer(name, f"train_{name}.py", argument))
+        if torch_compile:
+            found.append(environments.peer(f"{name}, torch.compile", f"train_{name}.py", compiled, lock=name))
+    return [*found, _big_vision(argument, big_vision)]
 
 
-def _in_environment(peer: Peer, name: str) -> Peer:
-    try:
-        return dataclasses.replace(peer, python=environments.python_of(name))
-    except environments.NotMade as reason:
-        return dataclasses.replace(peer, absent=f"its environment cannot be made: {reason}")
-
-
-def _started(peer: Peer, work: Case) -> Competitor:
-    argument = json.dumps(dataclasses.asdict(dataclasses.replace(work, compiled=peer.compiled)))
-    return Competitor(peer.name, (peer.python, str(_SCRIPTS / peer.script), argument, *peer.arguments), peer.absent)
+def _big_vision(argument: str, folder: str) -> Competitor:
+    if not folder:
+        return Competitor("big_vision", absent="name a checkout with --big_vision=FOLDER")
+    checkout = pathlib.Path(folder).absolute()
+    if not (checkout / "big_vision" / "optax.py").is_file():
+        return Competitor("big_vision", absent=f"{folder} holds no big_vision/optax.py")
+    return environments.peer("big_vision", "train_big_vision.py", argument, str(checkout))

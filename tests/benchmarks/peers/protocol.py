@@ -6,6 +6,7 @@ A script runs in its peer's own environment, so this module needs numpy only. te
 import dataclasses
 import itertools
 import json
+import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -78,6 +79,11 @@ def batches(work: Case) -> list[tuple[np.ndarray, np.ndarray]]:
         (rng.integers(0, 256, pictures, dtype=np.uint8), rng.integers(0, work.vocabulary, texts, dtype=np.int32))
         for _ in range(_BATCHES)
     ]
+
+
+def pictures(folder: str, rows: int) -> list[bytes]:
+    """The encoded pictures in a folder, by name: the first `rows`."""
+    return [path.read_bytes() for path in sorted(pathlib.Path(folder).iterdir())[:rows]]
 
 
 def run(work: Case, step: Callable[[np.ndarray, np.ndarray], float], parameters: int, software: str) -> None:

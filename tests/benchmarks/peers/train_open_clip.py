@@ -14,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 def main() -> None:
     work = protocol.case()
     torch.manual_seed(0)
-    model = _model(work)
+    model = siglip(work)
     called = torch.compile(model) if work.compiled else model
     siglip_loss = open_clip.loss.SigLipLoss()
 
@@ -26,7 +26,7 @@ def main() -> None:
     protocol.run(work, step, torch_step.size(model), software)
 
 
-def _model(work: protocol.Case) -> torch.nn.Module:
+def siglip(work: protocol.Case) -> torch.nn.Module:
     """A model of any size; open_clip's configurations name image towers of fixed sizes."""
 
     @timm.models.register_model

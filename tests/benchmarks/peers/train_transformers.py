@@ -11,6 +11,19 @@ from transformers import SiglipConfig, SiglipModel
 
 def main() -> None:
     work = protocol.case()
+    model = siglip(work)
+    called = torch.compile(model) if work.compiled else model
+
+    def loss_of(pixels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return called(input_ids=tokens, pixel_values=pixels, return_loss=True).loss
+
+    step = torch_step.make(work, model, loss_of)
+    software = f"transformers {transformers.__version__}, torch {torch.__version__}"
+    protocol.run(work, step, torch_step.size(model), software)
+
+
+def siglip(work: protocol.Case) -> SiglipModel:
+    """A new model."""
     torch.manual_seed(0)
     config = SiglipConfig(
         text_config={
@@ -37,14 +50,7 @@ def main() -> None:
     model = SiglipModel(config)
     torch.nn.init.constant_(model.logit_scale, math.log(work.logit_scale))
     torch.nn.init.constant_(model.logit_bias, work.logit_bias)
-    called = torch.compile(model) if work.compiled else model
-
-    def loss_of(pixels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        return called(input_ids=tokens, pixel_values=pixels, return_loss=True).loss
-
-    step = torch_step.make(work, model, loss_of)
-    software = f"transformers {transformers.__version__}, torch {torch.__version__}"
-    protocol.run(work, step, torch_step.size(model), software)
+    return model
 
 
 if __name__ == "__main__":
