@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _peers(options: argparse.Namespace) -> int:
-    rounds, broken = max(2, min(options.rounds, 5)), 0
+    rounds, broken = max(3, min(options.rounds, 5)), 0
     if options.only in (None, "steps"):
         lines, broken = peer_steps.run(rounds, options.big_vision, options.torch_compile)
         print("\n".join(lines), flush=True)

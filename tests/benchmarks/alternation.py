@@ -122,7 +122,7 @@ def compare(
 
     Args:
       competitors: ours first.
-      rounds: number of processes of each, at least 2.
+      rounds: number of processes of each; at least 2, and 3 for the noise.
       limit: largest ratio that the project claims; infinite for no claim.
       unit: what a time is of.
       sized: what the size of the work counts.
@@ -180,11 +180,12 @@ def _line(name: str, runs: list[Done], unit: str, sized: str) -> str:
 
 def _ratio(name: str, ours: list[Done], baseline: list[Done], limit: float) -> Ratio:
     low, median, high = quartiles([mine.ms / other.ms for mine, other in zip(ours, baseline, strict=True)])
-    noise_low, _, noise_high = quartiles([after.ms / before.ms for before, after in itertools.pairwise(baseline)])
+    again = [after.ms / before.ms for before, after in itertools.pairwise(baseline)]
+    noise_low, _, noise_high = quartiles(again) if len(again) > 1 else (math.nan,) * 3
     return Ratio(name, median, low, high, (noise_high - noise_low) / 2, limit)
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """The quartiles; of a single value, three times that value."""
-    low, median, high = statistics.quantiles(values * 2 if len(values) == 1 else values, n=4, method="inclusive")
+    """The quartiles of at least two values."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, median, high
