@@ -30,6 +30,8 @@ def main() -> int:
     parser.add_argument("--big_vision", default="", metavar="FOLDER", help="a checkout of big_vision, for --peers")
     parser.add_argument("--torch_compile", action="store_true", help="--peers also measures torch.compile (slow)")
     options = parser.parse_args()
+    if options.peers and options.only in ("memory", "quickstart"):
+        parser.error(f"--peers has no group {options.only!r}; use --only steps, data or serving")
     if options.peers:
         return _peers(options)
     exceeded = 0
