@@ -8,6 +8,7 @@ DEVICE ?=
 COMPILE := .venv/bin/uv pip compile --quiet --no-emit-package siglip-tfx --annotation-style line \
   --custom-compile-command "make lock"
 PACKAGES := beam components models pipeline
+PEERS := transformers open_clip big_vision img2dataset webdataset
 
 .PHONY: help setup quickstart compile test test-slow test-trixie bench tpu-memory lint lock draw clean
 
@@ -39,7 +40,7 @@ test: lint  ## Run lint, types, import rules and all tests except slow ones, as 
 test-slow: setup  ## Run the slow tests
 	$(PYTHON) -m pytest -m slow $(ARGS)
 
-bench: setup  ## Run the benchmarks: ratios to named baselines, with the machine's noise (minutes)
+bench: setup  ## Run the benchmarks: ratios to named baselines, with noise (minutes; ARGS=--peers for other projects)
 	$(PYTHON) -m tests.benchmarks $(ARGS)
 
 tpu-memory: setup  ## Compile the Base step for a TPU v4, without one, to see what fits (half an hour; ARGS=case for one)
@@ -55,10 +56,12 @@ lock:  ## Resolve requirements/*.txt from requirements/*.in again
 	  --output-file requirements/tfx-1.16-tpu.txt
 	$(COMPILE) --python-version 3.11 --universal requirements/tfx-1.21.in --output-file requirements/tfx-1.21.txt
 	$(COMPILE) --python-version 3.11 --universal requirements/tpu-aot.in --output-file requirements/tpu-aot.txt
+	for peer in $(PEERS); do $(COMPILE) --python-version 3.11 --universal --fork-strategy fewest \
+	  tests/benchmarks/peers/$$peer.in --output-file tests/benchmarks/peers/$$peer.txt || exit; done
 
 draw: setup  ## Draw the DAG of GIN anew: docs/pipeline.svg
 	$(PYTHON) -m pipeline.draw --gin_file=$(GIN) --output=docs/pipeline.svg
 
 clean:  ## Remove .venv, caches and output
 	requirements/trixie.sh --clean
-	rm -rf .venv .venv-tpu output build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-tpu .venv-peers output build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -92,17 +92,22 @@ def test_tensorboard_starts():
     assert shown.returncode == 0, shown.stderr
 
 
+LOCKS = ("requirements", "tests/benchmarks/peers")
+
+
 @pytest.mark.slow
 def test_the_lock_is_what_make_lock_resolves(tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
-    for name in ("Makefile", "setup.py", "pyproject.toml", "requirements", *PACKAGES):
+    for name in ("Makefile", "setup.py", "pyproject.toml", "requirements", "tests/benchmarks/peers", *PACKAGES):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
     (copy / ".venv").symlink_to(ROOT / ".venv")
     subprocess.run(["make", "lock"], cwd=copy, check=True)
-    for lock in (ROOT / "requirements").glob("*.txt"):
-        assert (copy / "requirements" / lock.name).read_text() == lock.read_text()
+    locks = [lock.relative_to(ROOT) for part in LOCKS for lock in (ROOT / part).glob("*.txt")]
+    assert len(locks) >= 9
+    for lock in locks:
+        assert (copy / lock).read_text() == (ROOT / lock).read_text(), lock
 
 
 def test_make_help_lists_every_target():
