@@ -108,8 +108,13 @@ def decode_batch(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Te
 
 def _composite_on_white(image: tf.Tensor) -> tf.Tensor:
     """uint8 [H, W, 1 to 4] -> float32 [H, W, 3] in [0, 255]; the last of 2 or of 4 channels is alpha."""
-    pixels = tf.cast(image, tf.float32)
-    channels = tf.shape(image)[-1]
+    is_rgb = tf.equal(tf.shape(image)[-1], 3)
+    pixels = tf.cond(is_rgb, lambda: tf.cast(image, tf.float32), lambda: _blended(tf.cast(image, tf.float32)))
+    return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def _blended(pixels: tf.Tensor) -> tf.Tensor:
+    channels = tf.shape(pixels)[-1]
     has_alpha = tf.logical_or(tf.equal(channels, 2), tf.equal(channels, 4))
     alpha = tf.where(has_alpha, pixels[..., -1:] / 255.0, 1.0)
     # Repeats grey three times, and leaves out alpha.
