@@ -2,7 +2,7 @@
 
 import apache_beam as beam
 
-from beam import renamed, shuffle, spool, stages, store, writer
+from beam import renamed, spool, stages, store, writer
 from beam.filters.captions import CaptionFilter, CaptionSettings, CheckedCaptions, RepeatedCaptions, RowRules
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.filters.similarity import SimilarCaptions, SimilaritySettings
@@ -92,7 +92,7 @@ def _filter(outcomes: beam.PCollection, settings: ImageTextGenSettings) -> store
     for name, stage in _corpus_filters(settings):
         kept.append(rows | name >> stage)
         rows = kept[-1].rows
-    rejected = tuple(stage.rejected for stage in kept) | "Rejects" >> shuffle.Wait()
+    rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
     nothing = outcomes.pipeline | "NoneRemoved" >> beam.Create([])  # on Dask, Beam flattens no empty list
     removed = [nothing, *(stage.removed for stage in kept if stage.removed)] | "Removed" >> beam.Flatten()
     return store.Flow(outcomes, pictured, rows, rejected, removed)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from beam import reader, shuffle, spool, stages, store, writer
+from beam import reader, spool, stages, store, writer
 from beam.filters import captions
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
@@ -132,7 +132,7 @@ class _ReadSet(beam.PTransform):
         pictured = kept[-1].rows | "Pictured" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         by_reference = kept[-1].rows | "ByReference" >> beam.Map(ImageText.by_reference)
         kept.append(by_reference | "UniqueKeys" >> stages.KeepFirst(lambda row: row.key, "duplicate_key"))
-        rejected = tuple(stage.rejected for stage in kept) | "Rejects" >> shuffle.Wait()
+        rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
         rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
         removed = [stage.removed for stage in kept if stage.removed] | "Removed" >> beam.Flatten()

@@ -12,7 +12,7 @@ import pickle
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions
@@ -24,7 +24,7 @@ _PARTITIONS = 256  # a worker holds the elements of one partition, so 12 million
 _BUFFER = 1 << 21  # bytes that wait in a worker's memory before they are written
 _ROWS = 1 << 10  # largest number of elements of a file of `Wait`
 
-PCollections = beam.PCollection | tuple[beam.PCollection, ...]
+PCollections: TypeAlias = beam.PCollection | tuple[beam.PCollection, ...]
 """One PCollection, or several that are read as one."""
 
 
@@ -71,7 +71,7 @@ class Wait(beam.PTransform):
             return _flattened(elements)
         folder = Spool.of(several(elements)[0].pipeline).folder
         files = [each | f"Write {n}" >> beam.ParDo(_WriteFiles(folder)) for n, each in enumerate(several(elements))]
-        return _flattened(files) | beam.Reshuffle() | "Read" >> beam.FlatMap(_read)
+        return _flattened(files) | beam.GroupByKey() | "Read" >> beam.FlatMap(_read_group)
 
 
 class Spread(beam.PTransform):
@@ -141,7 +141,7 @@ class _WritePartitions(beam.DoFn):
 
 
 class _WriteFiles(beam.DoFn):
-    """Writes files of at most _ROWS elements or of _BUFFER bytes and one element."""
+    """Elements -> (name, File) of files of at most _ROWS elements, or of _BUFFER bytes and one element."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -161,11 +161,12 @@ class _WriteFiles(beam.DoFn):
         if self._waiting:
             yield GlobalWindows.windowed_value(self._written())
 
-    def _written(self) -> File:
-        path = os.path.join(self._folder, uuid.uuid4().hex)
+    def _written(self) -> tuple[str, File]:
+        name = uuid.uuid4().hex
+        path = os.path.join(self._folder, name)
         size = _append(path, self._waiting)
         self.start_bundle()
-        return File(path, size)
+        return name, File(path, size)
 
 
 def _append(path: str, records: Iterable[bytes]) -> int:
@@ -189,6 +190,11 @@ def _read(file: File) -> Iterator[Any]:
             yield pickle.load(stream)
     with contextlib.suppress(OSError):  # other files wait in the folder
         os.rmdir(os.path.dirname(file.path))
+
+
+def _read_group(named: tuple[str, Iterable[File]]) -> Iterator[Any]:
+    for file in named[1]:
+        yield from _read(file)
 
 
 def _groups(partition: tuple[int, Iterable[tuple[str, File]]]) -> Iterator[tuple[Any, list[Any]]]:

@@ -132,7 +132,7 @@ class Augment(beam.PTransform):
         )
         unchanged = rows | "ByReference" >> beam.Map(ImageText.by_reference)
         kept = (unchanged, new.rows) | "Kept" >> shuffle.Wait()
-        rejected = (variants.rejected, new.rejected) | "Rejects" >> shuffle.Wait()
+        rejected = (variants.rejected, new.rejected) | "Rejects" >> beam.Flatten()
         no_caption = pipeline | "NoCaption" >> beam.Create([])
         samples = pipeline | "Folders" >> beam.Create([folders]) | "Samples" >> beam.Map(_write_samples, settings)
         flow = store.Flow((rows, made), (rows, variants.rows), kept, rejected, removed=no_caption)
