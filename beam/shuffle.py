@@ -85,6 +85,26 @@ class Spread(beam.PTransform):
         return elements if one_worker else elements | Wait()
 
 
+class Tally(beam.PTransform):
+    """PCollection of (name, count) -> PCollection of (name, count); on one machine, one pair of a name and a bundle."""
+
+    def expand(self, counted: beam.PCollection) -> beam.PCollection:
+        return counted | beam.ParDo(_Tally()) if Spool.suits(counted.pipeline) else counted
+
+
+class _Tally(beam.DoFn):
+    def start_bundle(self) -> None:
+        self._counts: dict[str, int] = collections.Counter()
+
+    def process(self, counted: Any) -> Iterable[Any]:
+        name, count = counted
+        self._counts[name] += count
+        return ()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from (GlobalWindows.windowed_value(counted) for counted in self._counts.items())
+
+
 def several(elements: PCollections) -> list[beam.PCollection]:
     """One PCollection or several, as a list."""
     return [elements] if isinstance(elements, beam.PCollection) else list(elements)

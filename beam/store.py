@@ -1,15 +1,13 @@
 """The end of every stage of the data plane: shards, rejects, and a manifest in which no row is missing."""
 
-import collections
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.transforms.window import GlobalWindows
 
 from beam import shuffle, spool, stages, writer
 from beam.records import Row, Skipped
@@ -91,10 +89,13 @@ class Store(beam.PTransform):
 
         reads = enumerate(shuffle.several(flow.read))
         names = [
-            *(read | f"NameRead {number}" >> beam.ParDo(_Count(_read)) for number, read in reads),
-            flow.rejected | "NameDropped" >> beam.ParDo(_Count(lambda row: [(f"dropped_{row.reason}", 1)])),
-            flow.removed | "NameRemoved" >> beam.ParDo(_Count(lambda reason: [(f"removed_{reason}", 1)])),
-            rows | "NameShared" >> _SharedCaptions(self._layout) | beam.ParDo(_Count(lambda name: [(name, 1)])),
+            *(
+                read | f"NameRead {number}" >> beam.FlatMap(_read) | f"Tally {number}" >> shuffle.Tally()
+                for number, read in reads
+            ),
+            flow.rejected | "NameDropped" >> beam.Map(lambda row: (f"dropped_{row.reason}", 1)),
+            flow.removed | "NameRemoved" >> beam.Map(lambda reason: (f"removed_{reason}", 1)),
+            rows | "NameShared" >> _SharedCaptions(self._layout) | beam.Map(lambda name: (name, 1)),
         ]
         counts = names | "Names" >> beam.Flatten() | "Count" >> beam.CombinePerKey(sum)
         facts = {"counts": counts, "shards": shards, "reject_files": reject_files}
@@ -107,24 +108,6 @@ class Store(beam.PTransform):
             | "Facts" >> beam.CoGroupByKey()
             | "Manifest" >> beam.Map(_write_manifest, self._report_folder, self._unique_captions)
         )
-
-
-class _Count(beam.DoFn):
-    """Counts what `names` gives for each element, a bundle at a time; the in-process runner keeps all it flattens."""
-
-    def __init__(self, names: Callable[[Any], Iterable[tuple[str, int]]]) -> None:
-        self._names = names
-
-    def start_bundle(self) -> None:
-        self._counts: dict[str, int] = collections.Counter()
-
-    def process(self, element: Any) -> Iterable[tuple[str, int]]:
-        for name, count in self._names(element):
-            self._counts[name] += count
-        return ()
-
-    def finish_bundle(self) -> Iterator[Any]:
-        yield from (GlobalWindows.windowed_value(counted) for counted in self._counts.items())
 
 
 def _read(one: Any) -> Iterator[tuple[str, int]]:
