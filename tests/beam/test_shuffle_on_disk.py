@@ -17,7 +17,7 @@ from tests.benchmarks import build as benchmarks
 from tests.benchmarks import shuffle as measure
 from tests.pictures import shape_pairs
 
-_CASES = 12
+_CASES = 6
 _FOUND: dict[str, list] = collections.defaultdict(list)  # of the module, because Beam copies closures
 
 
