@@ -72,7 +72,7 @@ def _run_part(part: str, folder: pathlib.Path) -> dict[str, float]:
     from beam import build
     from beam.augment.augment import Augment, AugmenterSettings
     from beam.dedupe import DeduperSettings, Deduplicate
-    from beam.sources.webdataset import WebDatasetSource
+    from beam.sources import WebDatasetSource
 
     settings = build.ImageTextGenSettings(WebDatasetSource(str(folder / "a.tar")), salt="bench", compression="")
     target, built = str(folder / part), str(folder / "build")
