@@ -2,7 +2,7 @@
 
 import apache_beam as beam
 
-from beam import renamed, stages, store, writer
+from beam import renamed, spool, stages, store, writer
 from beam.filters.captions import CaptionFilter, CaptionSettings, CheckedCaptions, RepeatedCaptions, RowRules
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.filters.similarity import SimilarCaptions, SimilaritySettings
@@ -76,6 +76,7 @@ class Build(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         settings = self._settings
+        spool.Spool.lie_beside(pipeline, self._examples_folder)
         outcomes = pipeline | "Read" >> settings.source.read() | beam.ParDo(stages.ReportProgress("read"))
         stored = store.Store(settings.layout, self._examples_folder, self._report_folder, settings.unique_captions)
         return _filter(outcomes, settings) | "Store" >> stored

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from beam import reader, stages, store, writer
+from beam import reader, spool, stages, store, writer
 from beam.filters import captions
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
@@ -90,6 +90,7 @@ class WriteEvaluationSets(beam.PTransform):
         self._examples, self._report = examples_folder, report_folder
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        spool.Spool.lie_beside(pipeline, self._examples)
         classes = []
         for one in self._sets:
             name = one.name
@@ -134,9 +135,8 @@ class _ReadSet(beam.PTransform):
         rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
         rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
-        read_rows = (outcomes, more) | "Read" >> beam.Flatten()
         removed = [stage.removed for stage in kept if stage.removed] | "Removed" >> beam.Flatten()
-        return store.Flow(read_rows, pictured, rows, rejected, removed)
+        return store.Flow((outcomes, more), pictured, rows, rejected, removed)
 
 
 class _ClassCheck:

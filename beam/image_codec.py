@@ -50,7 +50,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         white = Image.new("RGBA", coloured.size, "white")
         white.alpha_composite(coloured)
         return white.convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _deep_grey(picture: Image.Image, tags: Mapping[int, Any]) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""On one machine, pictures wait on its disk until the filters have decided which rows stay.
+"""On one machine, pictures and rows wait on its disk until the filters have decided which rows stay.
 
 Beam's in-process runner holds in memory everything that waits between two stages, and copies it a dozen times. Other
-engines store what they shuffle themselves, and keep the pictures there.
+engines store what they shuffle themselves, and keep the pictures there. `beam.shuffle` keeps all other elements here.
 """
 
 import atexit
@@ -10,13 +10,14 @@ import os
 import shutil
 import tempfile
 import uuid
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-FOLDER = ".pictures-"
+FOLDER = ".waiting-"
 """The start of the name of a spool's folder."""
 
 
@@ -32,17 +33,35 @@ class NoRoom(ValueError):
     """The waiting pictures do not fit on the disk, or the process may not write there."""
 
 
+_BESIDE: weakref.WeakKeyDictionary[beam.Pipeline, str] = weakref.WeakKeyDictionary()
+
+
 class Spool:
-    """A folder of waiting pictures for one pipeline.
+    """A folder of waiting pictures or rows for one transform.
 
     It lies beside the shards if these are on this machine, else in the system's temporary folder. It is removed when
-    the shards are written, or when the process ends; only a killed process leaves it.
+    all is read or the shards are written, or when the process ends; only a killed process leaves it.
     """
 
     def __init__(self, beside: str) -> None:
         folder = tempfile.gettempdir() if "://" in beside else beside
         self._folder = os.path.join(folder, f"{FOLDER}{uuid.uuid4().hex}")
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+
+    @staticmethod
+    def lie_beside(pipeline: beam.Pipeline, examples_folder: str) -> None:
+        """Makes the spools of `of` lie beside these shards; call it before the pipeline's transforms are added."""
+        _BESIDE.setdefault(pipeline, examples_folder)
+
+    @classmethod
+    def of(cls, pipeline: beam.Pipeline) -> "Spool":
+        """A new spool for a transform of the pipeline."""
+        return cls(_BESIDE.get(pipeline, tempfile.gettempdir()))
+
+    @property
+    def folder(self) -> str:
+        """Path of the folder; the first worker that writes makes it."""
+        return self._folder
 
     @staticmethod
     def suits(pipeline: beam.Pipeline) -> bool:
@@ -76,7 +95,7 @@ class _Write(beam.DoFn):
 
     def process(self, pictured: Any) -> Iterator[Any]:
         *facts, image = pictured
-        with _named(self._folder):
+        with naming_folder(self._folder):
             if not self._file:
                 os.makedirs(self._folder, exist_ok=True)
                 self._path = os.path.join(self._folder, uuid.uuid4().hex)
@@ -87,12 +106,12 @@ class _Write(beam.DoFn):
 
     def finish_bundle(self) -> None:
         if self._file:
-            with _named(self._folder):
+            with naming_folder(self._folder):
                 self._file.close()
 
 
 @contextlib.contextmanager
-def _named(folder: str) -> Iterator[None]:
+def naming_folder(folder: str) -> Iterator[None]:
     """Raises NoRoom, which names the folder, in place of an OSError."""
     try:
         yield

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from beam import shuffle
 from beam.progress import Progress
 from beam.records import AnyRow, Rejected, Row
 
@@ -98,7 +99,7 @@ class KeepFirst(beam.PTransform):
                     continue
                 yield Rejected(row.key, row.position, reason, f"{group[0]!r} is also at {first.position}")
 
-        grouped = rows | "Value" >> beam.Map(lambda row: (value(row), row)) | beam.GroupByKey()
+        grouped = rows | "Value" >> beam.Map(lambda row: (value(row), row)) | shuffle.GroupByKey()
         return grouped | "Decide" >> beam.FlatMap(decide) | Separate()
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import tensorflow as tf
 
-from beam import stages, writer
+from beam import shuffle, spool, stages, writer
 from beam.records import Row, Skipped
 from models import files
 
@@ -39,15 +39,15 @@ class Flow(NamedTuple):
     """The results of a stage, as PCollections.
 
     Attributes:
-      read: one element of any type for each row that was read; a Skipped counts for several.
-      pictured: ImageText, every row that `rows` may refer to; only key, group and picture are used.
+      read: one element of any type for each row that was read; a Skipped counts for several. One PCollection or more.
+      pictured: ImageText, every row that `rows` may refer to; only key, group and picture are used. One or more.
       rows: RowByReference, the rows that are kept.
       rejected: Rejected, the rows that are dropped.
       removed: str, the reason of each caption that was removed from a kept row.
     """
 
-    read: beam.PCollection
-    pictured: beam.PCollection
+    read: shuffle.PCollections
+    pictured: shuffle.PCollections
     rows: beam.PCollection
     rejected: beam.PCollection
     removed: beam.PCollection
@@ -83,11 +83,16 @@ class Store(beam.PTransform):
     @beam.typehints.no_annotations  # Flow is no PCollection, which Beam would warn about
     def expand(self, flow: Flow) -> beam.PCollection:
         rows = flow.rows
+        spool.Spool.lie_beside(rows.pipeline, self._examples_folder)
         shards = (flow.pictured, rows) | "WriteShards" >> writer.WriteShards(self._examples_folder, self._layout)
         reject_files = flow.rejected | "WriteRejects" >> writer.WriteRejects(self._report_folder)
 
+        reads = enumerate(shuffle.several(flow.read))
         names = [
-            flow.read | "NameRead" >> beam.FlatMap(_read),
+            *(
+                read | f"NameRead {number}" >> beam.FlatMap(_read) | f"Tally {number}" >> shuffle.Tally()
+                for number, read in reads
+            ),
             flow.rejected | "NameDropped" >> beam.Map(lambda row: (f"dropped_{row.reason}", 1)),
             flow.removed | "NameRemoved" >> beam.Map(lambda reason: (f"removed_{reason}", 1)),
             rows | "NameShared" >> _SharedCaptions(self._layout) | beam.Map(lambda name: (name, 1)),
@@ -122,23 +127,18 @@ class _SharedCaptions(beam.PTransform):
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         layout = self._layout
 
-        def places(row: Row) -> list[tuple[str, _Places]]:
+        def places(row: Row) -> list[tuple[str, _Place]]:
             split = layout.split_of(row.split_key)
-            captions = enumerate(row.normalised_captions())
-            return [(caption, frozenset([(split, place == 0)])) for place, caption in captions]
+            return [(caption, (split, place == 0)) for place, caption in enumerate(row.normalised_captions())]
 
-        return rows | beam.FlatMap(places) | beam.CombinePerKey(_union) | beam.FlatMap(_shared)
-
-
-_Places = frozenset[tuple[str, bool]]  # of a caption: (split, whether it is the first caption of its row)
+        return rows | beam.FlatMap(places) | shuffle.GroupByKey() | beam.FlatMap(_shared)
 
 
-def _union(places: Iterable[_Places]) -> _Places:
-    return frozenset().union(*places)
+_Place = tuple[str, bool]  # of a caption: its split, and whether it is the first caption of its row
 
 
-def _shared(group: tuple[str, _Places]) -> Iterator[str]:
-    _, places = group
+def _shared(group: tuple[str, Iterable[_Place]]) -> Iterator[str]:
+    places = set(group[1])
     if len({split for split, _ in places}) > 1:
         yield _SHARED
     if len({split for split, is_first in places if is_first}) > 1:

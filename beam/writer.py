@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from beam import spool
+from beam import shuffle, spool
 from beam.records import Rejected, RowByReference, salted_hash
 from models import files
 from models.settings.checks import require, require_positive, settings_class
@@ -96,9 +96,9 @@ def compression_of(path: str) -> str:
 class WriteShards(beam.PTransform):
     """(`pictured`, `rows`) -> PCollection[Shard]: writes each row of `rows`, taking its picture from `pictured`.
 
-    `pictured` is PCollection[ImageText], `rows` is PCollection[RowByReference]. No other stage shuffles pictures. Every
-    shard of every split is written, empty ones too. Split S lies in `folder`/Split-S, where TFX's Examples artifact has
-    it.
+    `pictured` is PCollection[ImageText] or several, `rows` is PCollection[RowByReference]. No other stage shuffles
+    pictures. Every shard of every split is written, empty ones too. Split S lies in `folder`/Split-S, where TFX's
+    Examples artifact has it.
     """
 
     def __init__(self, folder: str, layout: Layout) -> None:
@@ -107,7 +107,7 @@ class WriteShards(beam.PTransform):
         self._layout = layout
 
     @beam.typehints.no_annotations  # Beam would warn that a pair of PCollections is not a PCollection
-    def expand(self, pictured_and_rows: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
+    def expand(self, pictured_and_rows: tuple[shuffle.PCollections, beam.PCollection]) -> beam.PCollection:
         layout, folder = self._layout, self._folder
         pictured, rows = pictured_and_rows
         counts = _counts(layout, {})
@@ -116,18 +116,27 @@ class WriteShards(beam.PTransform):
             once = rows.pipeline | "Once" >> beam.Create([layout])
             counts = beam.pvalue.AsSingleton(once | "Counts" >> beam.Map(_counts, beam.pvalue.AsDict(sizes)))
         # Pictures wait here for the counts, so the rest of the row stays behind.
-        pictures = pictured | "Picture" >> beam.Map(lambda row: (row.split_key, row.key, row.reference, row.image))
+        pictures = [
+            one | f"Picture {number}" >> beam.Map(lambda row: (row.split_key, row.key, row.reference, row.image))
+            for number, one in enumerate(shuffle.several(pictured))
+        ]
         disk = spool.Spool(folder) if spool.Spool.suits(rows.pipeline) else None
         if disk:
-            pictures = pictures | "Spool" >> disk.write()
+            pictures = [one | f"Spool {number}" >> disk.write() for number, one in enumerate(pictures)]
+        if layout.shard_bytes:
+            pictures = [tuple(pictures) | "Pictures" >> shuffle.Wait()]
+            rows = rows | "Rows" >> shuffle.Wait()
         members = [
-            pictures | "PlacePicture" >> beam.Map(_place_picture, layout, counts),
+            *(
+                one | f"PlacePicture {number}" >> beam.Map(_place_picture, layout, counts)
+                for number, one in enumerate(pictures)
+            ),
             rows | "PlaceRow" >> beam.Map(_place_row, layout, counts),
             rows.pipeline
             | "Splits" >> beam.Create(sorted(layout.splits))
             | "EveryShard" >> beam.FlatMap(_every_shard, counts),
         ]
-        placed = members | beam.Flatten() | beam.GroupByKey()
+        placed = tuple(members) | shuffle.GroupByKey()
         shards = placed | "Write" >> beam.Map(_write_shard, folder, layout, counts)
         return shards | "RemoveSpool" >> disk.remove_after() if disk else shards
 
@@ -202,7 +211,7 @@ class WriteRejects(beam.PTransform):
         folder = self._folder
         keyed = rejected | beam.Map(lambda row: (salted_hash(row.position, "reject") % REJECT_SHARDS, row))
         anchors = rejected.pipeline | "EveryFile" >> beam.Create([(number, None) for number in range(REJECT_SHARDS)])
-        return (keyed, anchors) | beam.Flatten() | beam.GroupByKey() | "Write" >> beam.Map(_write_rejects, folder)
+        return (keyed, anchors) | shuffle.GroupByKey() | "Write" >> beam.Map(_write_rejects, folder)
 
 
 def _write_rejects(group: tuple[int, Iterable[Rejected | None]], folder: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam import reader, stages, store, thumbnails, writer
+from beam import reader, shuffle, spool, stages, store, thumbnails, writer
 from beam.augment import rewrites, views
 from beam.records import ImageText, Outcome, Rejected, RowByReference, normalised
 from models import files
@@ -113,6 +113,7 @@ class Augment(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         settings, layout, folders = self._settings, self._layout, self._folders
+        spool.Spool.lie_beside(pipeline, folders.examples)
         rows = pipeline | "Read" >> reader.ReadShards(folders.source) | beam.ParDo(stages.ReportProgress("augmented"))
 
         def augmented(row: ImageText) -> bool:
@@ -121,27 +122,20 @@ class Augment(beam.PTransform):
         made = rows | beam.Filter(augmented) | "Variants" >> beam.FlatMap(_outcomes, settings)
         variants = made | "Same" >> stages.Separate()
         held_out = rows | "HeldOut" >> beam.Filter(lambda row: not augmented(row))
-        answers = (
-            held_out
-            | beam.FlatMap(ImageText.normalised_captions)
-            | beam.Distinct()
-            | beam.Map(lambda caption: (caption, 1))
-        )
+        answers = held_out | beam.FlatMap(ImageText.normalised_captions) | beam.Map(lambda caption: (caption, None))
         by_caption = variants.rows | beam.Map(lambda row: (normalised(row.caption), row.by_reference()))
         new = (
             {"rows": by_caption, "held_out": answers}
-            | beam.CoGroupByKey()
+            | shuffle.CoGroupByKey()
             | beam.FlatMap(_unless_held_out)
             | "Answers" >> stages.Separate()
         )
-        read = (rows, made) | "AllRead" >> beam.Flatten()
-        pictured = (rows, variants.rows) | "Pictured" >> beam.Flatten()
         unchanged = rows | "ByReference" >> beam.Map(ImageText.by_reference)
-        kept = (unchanged, new.rows) | "Kept" >> beam.Flatten()
+        kept = (unchanged, new.rows) | "Kept" >> shuffle.Wait()
         rejected = (variants.rejected, new.rejected) | "Rejects" >> beam.Flatten()
         no_caption = pipeline | "NoCaption" >> beam.Create([])
         samples = pipeline | "Folders" >> beam.Create([folders]) | "Samples" >> beam.Map(_write_samples, settings)
-        flow = store.Flow(read, pictured, kept, rejected, removed=no_caption)
+        flow = store.Flow((rows, made), (rows, variants.rows), kept, rejected, removed=no_caption)
         return flow | "Store" >> store.Store(layout, folders.examples, folders.report, reports=samples)
 
 

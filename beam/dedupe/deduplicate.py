@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from beam import stages, store, writer
+from beam import shuffle, spool, stages, store, writer
 from beam.dedupe import report
 from beam.dedupe.clusters import Clusters
 from beam.dedupe.edges import Edges
@@ -51,6 +51,7 @@ class Deduplicate(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         settings, layout, folders = self._settings, self._layout, self._folders
+        spool.Spool.lie_beside(pipeline, folders.examples)
 
         def held_out(row: ImageText) -> bool:
             return layout.split_of(row.split_key) != _TRAIN
@@ -61,45 +62,25 @@ class Deduplicate(beam.PTransform):
         for name, folder in sorted(settings.evaluation_sets.items()):
             read = pipeline | f"Read {name}" >> ReadShards(folder) | f"Check {name}" >> beam.Map(_decodable)
             sets.append(read | f"Fingerprint {name}" >> Fingerprints(held_out, settings, name))
-        prints = [corpus, *sets] | "Fingerprints" >> beam.Flatten()
+        prints = (corpus, *sets) | "Fingerprints" >> shuffle.Wait() if sets else corpus
 
         edges = prints | Edges(settings)
         stars = edges | beam.CombineGlobally(Clusters()) | "Stars" >> beam.FlatMap(_pairs)
         by_node = prints | "ByNode" >> beam.Map(lambda one: (one.node, one))
-        clustered = {"root": stars, "rows": by_node} | "Root" >> beam.CoGroupByKey() | beam.FlatMap(_with_root)
-        best = clustered | "Best" >> beam.CombinePerKey(_Best())
-        decisions = (
-            {"best": best, "rows": clustered}
-            | "Cluster" >> beam.CoGroupByKey()
-            | "Decide" >> beam.FlatMap(_decisions, settings.keep_captions)
-        )
+        with_root = {"root": stars, "rows": by_node} | "Root" >> shuffle.CoGroupByKey() | beam.FlatMap(_with_root)
+        clusters = with_root | "Cluster" >> shuffle.GroupByKey()
+        decisions = clusters | "Decide" >> beam.FlatMap(_decisions, settings.keep_captions)
         by_key = rows | "ByKey" >> beam.Map(lambda row: (row.key, row.by_reference()))
         kept = (
             {"row": by_key, "decision": decisions}
-            | "Decision" >> beam.CoGroupByKey()
+            | "Decision" >> shuffle.CoGroupByKey()
             | "Apply" >> beam.FlatMap(_apply)
             | stages.Separate()
         )
         no_caption = pipeline | "NoCaption" >> beam.Create([])
-        reports = report.Facts(clustered, decisions, prints) | "Report" >> report.WriteReport(folders.report)
+        reports = report.Facts(clusters, decisions, prints) | "Report" >> report.WriteReport(folders.report)
         flow = store.Flow(rows, rows, kept.rows, kept.rejected, removed=no_caption)
         return flow | "Store" >> store.Store(layout, folders.examples, folders.report, reports=reports)
-
-
-class _Best(beam.CombineFn):
-    """Finds the fingerprint with the smallest rank."""
-
-    def create_accumulator(self) -> Fingerprint | None:
-        return None
-
-    def add_input(self, accumulator: Fingerprint | None, one: Fingerprint) -> Fingerprint:
-        return one if accumulator is None else min(accumulator, one, key=lambda each: each.rank)
-
-    def merge_accumulators(self, accumulators: Iterable[Fingerprint | None]) -> Fingerprint | None:
-        return min((one for one in accumulators if one), key=lambda each: each.rank, default=None)
-
-    def extract_output(self, accumulator: Fingerprint | None) -> Fingerprint | None:
-        return accumulator
 
 
 def _decodable(row: ImageText) -> ImageText:
@@ -129,10 +110,11 @@ def _with_root(group: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[tuple[in
             yield root, one
 
 
-def _decisions(group: tuple[int, dict[str, Iterable[Any]]], most: int) -> Iterator[tuple[str, Decision]]:
-    (best,) = group[1]["best"]
-    captions = _captions_to_take(best, group[1]["rows"], most) if most else {}
-    for one in group[1]["rows"]:
+def _decisions(cluster: tuple[int, Iterable[Fingerprint]], most: int) -> Iterator[tuple[str, Decision]]:
+    _, rows = cluster
+    best = min(rows, key=lambda one: one.rank)
+    captions = _captions_to_take(best, rows, most) if most else {}
+    for one in rows:
         if one.evaluation_set:
             continue
         if one.node != best.node:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import apache_beam as beam
 
+from beam import shuffle
 from beam.dedupe import signatures
 from beam.dedupe.clusters import to_smallest
 from beam.dedupe.fingerprints import PERMUTATIONS, Fingerprint
@@ -25,14 +26,14 @@ class Edges(beam.PTransform):
             edges.append(
                 prints
                 | "Exact" >> beam.FlatMap(lambda one: [(value, one.node) for value in one.exact])
-                | "SameValue" >> beam.GroupByKey()
+                | "SameValue" >> shuffle.GroupByKey()
                 | "Equal" >> beam.FlatMap(to_smallest)
             )
         if settings.image_distance >= 0:
             by_hash = (
                 prints
                 | "Hash" >> beam.FlatMap(lambda one: [(look, one.node) for look in one.looks])
-                | "SameHash" >> beam.GroupByKey()
+                | "SameHash" >> shuffle.GroupByKey()
             )
             edges.append(by_hash | "EqualHash" >> beam.FlatMap(to_smallest))
             distinct = by_hash | "Distinct" >> beam.Map(lambda group: (group[0][0], min(group[1]), group[0][1]))

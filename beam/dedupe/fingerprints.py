@@ -162,27 +162,44 @@ def without_border(picture: Image.Image) -> Image.Image:
     cropped, too. A border that would leave less than a quarter of a side is not cropped.
     """
     scale = max(1, max(picture.size) // _BORDER_SIDE)
-    pixels = np.asarray(picture.reduce(scale) if scale > 1 else picture).astype(np.int16)
-    top, bottom, left, right = 0, pixels.shape[0], 0, pixels.shape[1]
+    small = picture.reduce(scale) if scale > 1 else picture
+    height, width = small.height, small.width
+    top, bottom, left, right = 0, height, 0, width
     for _ in range(2):
-        inner = pixels[top:bottom, left:right]
-        outline = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
-        off = np.abs(inner - np.median(outline, axis=0).astype(np.int16)).max(axis=-1)
+        lines = [
+            np.asarray(small.crop(line)).reshape(-1, 3)
+            for line in (
+                (left, top, right, top + 1),
+                (left, bottom - 1, right, bottom),
+                (left, top, left + 1, bottom),
+                (right - 1, top, right, bottom),
+            )
+        ]
+        colour = np.median(np.concatenate(lines), axis=0).astype(np.uint8)
+        if all(_distance(line, colour).mean() > _BORDER_NOISE for line in lines):
+            break  # most pictures have no border, and end here
+        off = _distance(np.asarray(small.crop((left, top, right, bottom))), colour)
         rows = np.flatnonzero(off.mean(axis=1) > _BORDER_NOISE)
         columns = np.flatnonzero(off[rows[0] : rows[-1] + 1].mean(axis=0) > _BORDER_NOISE) if len(rows) else rows
-        if not len(columns) or 4 * np.ptp(rows) < pixels.shape[0] or 4 * np.ptp(columns) < pixels.shape[1]:
+        if not len(columns) or 4 * np.ptp(rows) < height or 4 * np.ptp(columns) < width:
             break
         top, bottom = top + int(rows[0]), top + int(rows[-1]) + 1
         left, right = left + int(columns[0]), left + int(columns[-1]) + 1
-    if (top, bottom, left, right) == (0, pixels.shape[0], 0, pixels.shape[1]):
+    if (top, bottom, left, right) == (0, height, 0, width):
         return picture
     left, top, right, bottom = (int(scale * edge) for edge in (left, top, right, bottom))
     return picture.crop((left, top, min(right, picture.width), min(bottom, picture.height)))
 
 
+def _distance(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Distances from a colour, uint8 [...], of pixels, uint8 [..., 3]: the largest of the three channels."""
+    distances = [np.maximum(pixels[..., n], colour[n]) - np.minimum(pixels[..., n], colour[n]) for n in range(3)]
+    return np.maximum(np.maximum(distances[0], distances[1]), distances[2])
+
+
 def perceptual_hash(picture: Image.Image) -> bytes:
     """Returns 8 bytes: for each of the lowest 8 x 8 DCT frequencies, whether it exceeds their median (ImageHash)."""
-    return bytes.fromhex(str(imagehash.phash(picture)))
+    return np.packbits(imagehash.phash(picture).hash).tobytes()
 
 
 def mean_colours(picture: Image.Image) -> bytes:

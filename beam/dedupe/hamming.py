@@ -13,7 +13,7 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.metrics import Metrics
 
-from beam import stages
+from beam import shuffle, stages
 
 PARTITIONS = 16
 _CHUNK = 20_000
@@ -60,7 +60,7 @@ class NearHashes(beam.PTransform):
             hashes
             | beam.BatchElements(min_batch_size=1000, max_batch_size=_CHUNK)
             | "Bands" >> beam.FlatMap(_partition, self._masks)
-            | beam.GroupByKey()
+            | shuffle.GroupByKey()
             | "Compare" >> beam.ParDo(self._compare)
         )
 

@@ -20,12 +20,12 @@ class Facts(NamedTuple):
     """What the report is made from.
 
     Attributes:
-      clustered: PCollection of (root of the cluster, Fingerprint).
+      clusters: PCollection of (root of the cluster, its Fingerprints).
       decisions: PCollection of (key, Decision).
       prints: PCollection of Fingerprint.
     """
 
-    clustered: beam.PCollection
+    clusters: beam.PCollection
     decisions: beam.PCollection
     prints: beam.PCollection
 
@@ -39,7 +39,7 @@ class WriteReport(beam.PTransform):
 
     @beam.typehints.no_annotations  # else Beam warns that Facts is not a PCollection
     def expand(self, facts: Facts) -> beam.PCollection:
-        in_clusters = facts.clustered | "Clusters" >> beam.GroupByKey() | "CountCluster" >> beam.FlatMap(_count)
+        in_clusters = facts.clusters | "CountCluster" >> beam.FlatMap(_count)
         in_sets = facts.prints | "Sets" >> beam.FlatMap(
             lambda one: [("rows", one.evaluation_set)] if one.evaluation_set else []
         )

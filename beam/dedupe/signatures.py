@@ -13,7 +13,7 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.metrics import Metrics
 
-from beam import stages
+from beam import shuffle, stages
 from beam.dedupe.clusters import to_smallest
 
 PLANES = 1024
@@ -81,12 +81,12 @@ class SimilarSignatures(beam.PTransform):
         self._width = band_width(count, agreement)
 
     def expand(self, signatures: beam.PCollection) -> beam.PCollection:
-        by_signature = signatures | "SameSignature" >> beam.GroupByKey()
+        by_signature = signatures | "SameSignature" >> shuffle.GroupByKey()
         equal = by_signature | "Equal" >> beam.FlatMap(to_smallest)
         similar = (
             by_signature
             | "Bands" >> beam.FlatMap(_bands, self._elements, self._width)
-            | "SameBand" >> beam.GroupByKey()
+            | "SameBand" >> shuffle.GroupByKey()
             | "Similar" >> beam.FlatMap(_similar, self._elements, self._agreement, self._max_bucket)
         )
         return (equal, similar) | beam.Flatten()

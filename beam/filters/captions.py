@@ -6,7 +6,7 @@ import unicodedata
 
 import apache_beam as beam
 
-from beam import stages
+from beam import shuffle, stages
 from beam.records import ImageText, Outcome, Rejected, Row, is_utf8, normalised, salted_hash
 from models.settings.checks import require, require_at_least_zero, require_fraction, require_positive, settings_class
 
@@ -201,10 +201,12 @@ class RepeatedCaptions(beam.PTransform):
         frequent = (
             rows
             | beam.FlatMap(lambda row: {_number(caption) for caption in row.normalised_captions()})
-            | beam.combiners.Count.PerElement()
+            | beam.Map(lambda caption: (caption, 1))
+            | shuffle.GroupByKey()
+            | beam.MapTuple(lambda caption, ones: (caption, sum(ones)))
             | beam.Filter(lambda caption: caption[1] > most)
         )
-        return rows | stages.FilterCaptions(_repeated, beam.pvalue.AsDict(frequent))
+        return rows | "Wait" >> shuffle.Wait() | stages.FilterCaptions(_repeated, beam.pvalue.AsDict(frequent))
 
 
 def _repeated(row: Row, frequent: dict[int, int]) -> list[str]:

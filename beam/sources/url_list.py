@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import apache_beam as beam
 
-from beam import stages
+from beam import shuffle, stages
 from beam.masking import shown
 from beam.records import Rejected, Skipped, salted_hash
 from beam.sources.delimited.source import CsvSource
@@ -110,10 +110,10 @@ class _Fetch(beam.PTransform):
         source = self._source
         hosts = pipeline | "List" >> source.rows.read_columns() | "Host" >> beam.Map(_with_host, source.rows)
         groups = (
-            hosts | "Group" >> beam.Map(lambda one: (salted_hash(one[0], "host") % _GROUPS, one)) | beam.GroupByKey()
+            hosts | "Group" >> beam.Map(lambda one: (salted_hash(one[0], "host") % _GROUPS, one)) | shuffle.GroupByKey()
         )
         # A second shuffle, so that the failure of a later stage does not fetch again.
-        fetched = groups | beam.Values() | "Fetch" >> beam.ParDo(_FetchRows(source)) | beam.Reshuffle()
+        fetched = groups | beam.Values() | "Fetch" >> beam.ParDo(_FetchRows(source)) | shuffle.Spread()
         return fetched | "Pair" >> source.rows.to_pairs(source.name)
 
 

@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tests.benchmarks import (
     build,
+    data_memory,
     loss_memory,
     near_duplicates,
     peer_data,
@@ -48,6 +49,7 @@ def main() -> int:
         ratios = [built, workers.run(), *near_duplicates.run(min(options.rounds, 7))]
         print("\n".join(f"  {found}" for found in ratios), flush=True)
         print(shuffle.run(), flush=True)
+        print(data_memory.run(), flush=True)
         exceeded += sum(not found.kept for found in ratios)
     if options.only in (None, "quickstart"):
         print(quickstart.run(), flush=True)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import apache_beam as beam
 
+from beam import shuffle
 from beam.records import Rejected, Skipped
 from beam.sources.files import faults, paths
 from beam.sources.limits import Limits
@@ -136,7 +137,7 @@ class _ReadColumns(beam.PTransform):
         source = self._source
         splits = pipeline | beam.Create(source.inputs()) | "Splits" >> beam.FlatMap(_splits, source) | beam.Reshuffle()
         rows = splits | "Rows" >> beam.FlatMap(_raw_rows, source)
-        rows = rows | "Spread" >> beam.Reshuffle() if source.spread else rows
+        rows = rows | "Spread" >> shuffle.Spread() if source.spread else rows
         return rows | "Decode" >> beam.Map(_decode, source)
 
 
