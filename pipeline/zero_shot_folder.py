@@ -79,6 +79,9 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
 @contextlib.contextmanager
 def _opened(output: str) -> Iterator[TextIO]:
     """Yields a file that becomes `output` if nothing is raised."""
+    parent = os.path.dirname(os.path.abspath(output))
+    if not os.path.isdir(parent):  # probably misspelt
+        raise ValueError(f"--output={output} cannot be written, because {parent} is no folder; name another")
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(open(stack.enter_context(files.WholeFile(output)), "w"))

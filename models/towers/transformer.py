@@ -36,6 +36,21 @@ def _small_normal() -> keras.initializers.Initializer:
 _ACTIVATIONS = {"gelu_tanh": operations.gelu_tanh, "gelu": operations.gelu, "quick_gelu": operations.quick_gelu}
 
 
+class _Projection(keras.layers.Layer):
+    """Kernel and bias of a projection, named as in Keras' EinsumDense; `Attention` multiplies."""
+
+    def __init__(self, equation: str, kernel: tuple[int, ...], bias: tuple[int, ...], name: str) -> None:
+        super().__init__(name=name)
+        self.equation, self._shapes = equation, (kernel, bias)
+
+    def build(self, input_shape: object = None) -> None:
+        kernel, bias = self._shapes
+        with tf.name_scope(self.name):
+            self.kernel = self.add_weight("kernel", shape=kernel, initializer="glorot_uniform")
+            self.bias = self.add_weight("bias", shape=bias, initializer="zeros")
+        super().build(input_shape)
+
+
 class Attention(keras.layers.Layer):
     """Multi-head attention (arXiv 1706.03762, section 3.2.2) of a sequence to itself or to `context`.
 
@@ -45,41 +60,36 @@ class Attention(keras.layers.Layer):
 
     def __init__(self, width: int, heads: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.width, self.heads = width, heads
+        self.width, self.heads, dim = width, heads, width // heads
+        inner = ("abc,cde->abde", (width, heads, dim), (heads, dim))
+        self.query, self.key, self.value = (_Projection(*inner, name=name) for name in ("query", "key", "value"))
+        self.attention_output = _Projection("abcd,cde->abe", (heads, dim, width), (width,), name="attention_output")
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        width, heads, dim = self.width, self.heads, self.width // self.heads
-        self.kernels, self.biases = {}, {}
-        for name in ("query", "key", "value"):
-            self.kernels[name] = self._weight(f"{name}/kernel", (width, heads, dim), "glorot_uniform")
-            self.biases[name] = self._weight(f"{name}/bias", (heads, dim), "zeros")
-        self.output_kernel = self._weight("attention_output/kernel", (heads, dim, width), "glorot_uniform")
-        self.output_bias = self._weight("attention_output/bias", (width,), "zeros")
+        for projection in (self.query, self.key, self.value, self.attention_output):
+            projection.build()
         super().build(input_shape)
 
     def call(self, queries: tf.Tensor, context: tf.Tensor | None = None, causal: bool = False) -> tf.Tensor:
         """[N, L, width], context [N, M, width] -> [N, L, width]."""
         if context is None:
-            query, key, value = self._project(queries, "query", "key", "value")
+            query, key, value = self._project(queries, self.query, self.key, self.value)
         else:
-            (query,), (key, value) = self._project(queries, "query"), self._project(context, "key", "value")
+            (query,), (key, value) = self._project(queries, self.query), self._project(context, self.key, self.value)
         attended = tf.transpose(operations.attend(query, key, value, causal), [0, 2, 1, 3])
-        kernel = tf.reshape(tf.cast(self.output_kernel, queries.dtype), [self.width, self.width])
+        kernel = tf.reshape(tf.cast(self.attention_output.kernel, queries.dtype), [self.width, self.width])
         flat = tf.matmul(tf.reshape(attended, [-1, self.width]), kernel)
-        return tf.reshape(tf.nn.bias_add(flat, tf.cast(self.output_bias, flat.dtype)), tf.shape(queries))
+        return tf.reshape(tf.nn.bias_add(flat, tf.cast(self.attention_output.bias, flat.dtype)), tf.shape(queries))
 
-    def _project(self, sequence: tf.Tensor, *names: str) -> list[tf.Tensor]:
-        """[N, L, width] -> for each name, [N, heads, L, width / heads]."""
+    def _project(self, sequence: tf.Tensor, *projections: _Projection) -> list[tf.Tensor]:
+        """[N, L, width] -> for each projection, [N, heads, L, width / heads]."""
         width, heads, length = self.width, self.heads, sequence.shape[1]
-        kernel = tf.concat([tf.reshape(self.kernels[name], [width, width]) for name in names], axis=1)
-        bias = tf.concat([tf.reshape(self.biases[name], [width]) for name in names], axis=0)
+        kernel = tf.concat([tf.reshape(one.kernel, [width, width]) for one in projections], axis=1)
+        bias = tf.concat([tf.reshape(one.bias, [width]) for one in projections], axis=0)
         flat = tf.matmul(tf.reshape(sequence, [-1, width]), tf.cast(kernel, sequence.dtype))
         flat = tf.nn.bias_add(flat, tf.cast(bias, flat.dtype))
-        parts = tf.reshape(flat, [-1, length, len(names), heads, width // heads])
+        parts = tf.reshape(flat, [-1, length, len(projections), heads, width // heads])
         return tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
-
-    def _weight(self, name: str, shape: tuple[int, ...], initializer: str) -> tf.Variable:
-        return self.add_weight(name, shape=shape, initializer=initializer)
 
 
 class MlpBlock(keras.layers.Layer):

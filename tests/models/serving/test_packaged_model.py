@@ -108,7 +108,7 @@ def test_each_output_channel_has_its_own_scale(vocabulary):
     compressed = CompressedWeights(objective, "int8")
     scales = {stored[0].name: stored[1].shape.as_list() for stored in compressed.stored}
     named = {name.split("/")[-3] + "/" + str(len(shape)): shape for name, shape in scales.items() if "block_0" in name}
-    query, output = attention._query_dense.kernel.shape, attention._output_dense.kernel.shape
+    query, output = attention.query.kernel.shape, attention.attention_output.kernel.shape
     assert named["query/3"] == [1, *query[1:]]
     assert named["attention_output/3"] == [1, 1, output[2]]
 
