@@ -52,11 +52,11 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
     if dry_run:
         _describe(settings, output_dir)
         return None
-    settings = pins.pin(settings)
-    settings.image_text_gen.source.fingerprint()
-    pins.require_evaluation_sets(settings)
-    pins.require_fit(settings)
     with output_folder.alone(output_dir):
+        settings = pins.pin(settings)
+        settings.image_text_gen.source.fingerprint()
+        pins.require_evaluation_sets(settings)
+        pins.require_fit(settings)
         facts = _run(settings, output_dir)
     memory = terminal.peak_memory_bytes() / 1e9
     log_file = os.path.join(output_dir, _LOG_FILE)

@@ -21,7 +21,8 @@ def alone(folder: str) -> Iterator[None]:
 
     Meanwhile, this process and its children keep temporary files in a hidden folder of it, `.tmp`, such as the code
     that AutoGraph makes. It is removed in the end, or by the next run. If its path is long, it is a link to a folder in
-    the system's temporary folder, because paths of sockets must be short.
+    the system's temporary folder, because paths of sockets must be short. If the folder is new and the run has written
+    nothing to it, it is removed, too.
 
     Raises:
       ValueError: another run has the folder, or no file can be written there.
@@ -32,14 +33,26 @@ def alone(folder: str) -> Iterator[None]:
             f"another run writes to --output_dir={folder}: {holder}; wait until it has ended, or name another folder"
         )
 
+    is_new = not os.path.exists(folder)
     command_line.require_writable(folder)
     with contextlib.ExitStack() as stack:
+        if is_new:
+            stack.callback(_remove_unused, folder)
         try:
             stack.enter_context(locks.hold(os.path.join(folder, _LOCK_FILE), refuse))
         except OSError as error:
             raise ValueError(f"--output_dir={folder} cannot be locked: {error.filename}: {error.strerror}") from error
         stack.enter_context(_temporary(os.path.join(folder, _TEMPORARY)))
         yield
+
+
+def _remove_unused(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        names = os.listdir(folder)
+        if set(names) <= {_LOCK_FILE}:
+            for name in names:
+                os.remove(os.path.join(folder, name))
+            os.rmdir(folder)
 
 
 @contextlib.contextmanager

@@ -142,7 +142,8 @@ def test_parquet_beyond_a_limit_is_rejected(tmp_path, limits):
 
 def test_parquet_of_far_more_rows_than_bytes_is_rejected(tmp_path):
     nothing = pyarrow.nulls(2_000_000, pyarrow.binary())
-    write_table(tmp_path / "a.parquet", {"image": nothing, "caption": nothing.cast(pyarrow.string())})
+    table = {"image": nothing, "caption": nothing.cast(pyarrow.string())}
+    write_table(tmp_path / "a.parquet", table, row_group_size=2_000_000)
     (rejected,) = outcomes(ParquetSource(str(tmp_path / "a.parquet"), limits=Limits(expansion=10)))
     assert rejected.reason == "too_expanded"
     assert "2000000 rows" in rejected.detail

@@ -56,7 +56,7 @@ def test_local_runner_is_refused_before_it_reads_its_data(tmp_path):
         local_runner.run(["gin/own_data.gin"], gin, str(tmp_path), dry_run=False)
     with pytest.raises(ValueError, match="/nothing/here"):  # control
         local_runner.run(["gin/own_data.gin"], gin, str(tmp_path), dry_run=False)
-    assert os.listdir(tmp_path / "tried") == []
+    assert not (tmp_path / "tried").exists()
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 120])
@@ -75,7 +75,7 @@ def test_temporary_folder_ends_with_the_run_and_the_one_before_returns(tmp_path,
         fail()
     assert inside
     assert not os.path.exists(os.path.dirname(inside))
-    assert os.listdir(folder) == []
+    assert not folder.exists()
     assert (tempfile.gettempdir(), os.environ.get("TMPDIR")) == before
 
 
