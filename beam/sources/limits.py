@@ -1,5 +1,7 @@
 """Limits of what a source reads: one record never takes unbounded memory or time."""
 
+import dataclasses
+
 from models.settings.checks import require_positive, settings_class
 
 
@@ -38,18 +40,4 @@ class Limits:
     dictionary_bytes: int = 128 << 20
 
     def __post_init__(self) -> None:
-        require_positive(
-            self,
-            "line_bytes",
-            "values",
-            "row_bytes",
-            "members",
-            "member_bytes",
-            "captions",
-            "field_bytes",
-            "header_bytes",
-            "footer_bytes",
-            "page_bytes",
-            "expansion",
-            "dictionary_bytes",
-        )
+        require_positive(self, *(field.name for field in dataclasses.fields(self)))

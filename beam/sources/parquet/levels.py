@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow
 
+from beam.sources.files import varints
+
 CODECS = ("UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "ZSTD")
 """Compressions that can be checked; LZ4 has several forms of one name."""
 _RLE = 3  # the encoding of levels
@@ -67,7 +69,10 @@ class RowLengths:
         """
         place, width = 0, most.bit_length()
         while count > 0:
-            head, place = _varint(levels, place)
+            try:
+                head, place = varints.read(levels, place, most_bytes=5)
+            except (IndexError, EOFError) as error:
+                raise EOFError("the repetition levels end too early") from error
             if head & 1:
                 size = (head >> 1) * width
                 packed = self._add_packed(memoryview(levels)[place : place + size], count, width)
@@ -102,14 +107,3 @@ class RowLengths:
             self._current = ends[-1] - ends[-2]
             added += len(inside)
         return added
-
-
-def _varint(content: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while place < len(content) and shift < 35:
-        byte = content[place]
-        value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 0x80:
-            return value, place
-    raise EOFError("the repetition levels end too early")

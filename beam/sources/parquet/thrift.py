@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from beam.sources.files import varints
+
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 _INTEGERS = (4, 5, 6)
 _DEEPEST = 8
@@ -44,7 +46,7 @@ def _value(content: bytes, place: int, kind: int, depth: int) -> tuple[Any, int]
     if kind in (_BYTE, _DOUBLE):
         return None, place + (1 if kind == _BYTE else 8)
     if kind == _BINARY:
-        size, place = _varint(content, place)
+        size, place = varints.read(content, place)
         if place + size > len(content):
             raise IndexError("a binary is longer than the content")
         return None, place + size
@@ -52,7 +54,7 @@ def _value(content: bytes, place: int, kind: int, depth: int) -> tuple[Any, int]
         head = content[place]
         size, place = head >> 4, place + 1
         if size == 15:
-            size, place = _varint(content, place)
+            size, place = varints.read(content, place)
         for _ in range(size):
             one = head & 15
             _, place = (None, place + 1) if one in (_TRUE, _FALSE) else _value(content, place, one, depth + 1)
@@ -65,17 +67,5 @@ def _value(content: bytes, place: int, kind: int, depth: int) -> tuple[Any, int]
 
 
 def _integer(content: bytes, place: int) -> tuple[int, int]:
-    value, place = _varint(content, place)
+    value, place = varints.read(content, place)
     return (value >> 1) ^ -(value & 1), place
-
-
-def _varint(content: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = content[place]
-        value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 0x80:
-            return value, place
-        if shift > 63:
-            raise EOFError("a Thrift number is too long")

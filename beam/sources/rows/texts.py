@@ -19,7 +19,7 @@ def field(columns: Mapping[str, Any], column: str, limits: Limits) -> str:
       InvalidRow: the value is no text and no whole number, or is larger than `limits.field_bytes`.
     """
     value = columns.get(column)
-    if value is None or is_missing(value):
+    if is_missing(value):
         return ""
     number = whole_number(value)
     if number is None and not isinstance(value, str | bytes):
@@ -63,7 +63,7 @@ def captions(columns: Mapping[str, Any], names: tuple[str, ...], limits: Limits)
     nulls = False
     for name in names:
         value = columns.get(name)
-        if value is None or is_missing(value):
+        if is_missing(value):
             continue
         if isinstance(value, str | bytes):
             found[decoded(value, name)] = None

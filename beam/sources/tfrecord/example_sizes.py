@@ -5,6 +5,8 @@ A record of 200 MB may hold 100 million features of 2 bytes each, which parsed t
 
 from collections.abc import Iterator
 
+from beam.sources.files import varints
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FLOAT_LIST, _INT64_LIST = 2, 3  # fields of tf.train.Feature
 
@@ -25,7 +27,7 @@ def may_exceed(example: bytes, most: int) -> bool:
                                 return True
                 if count > most:
                     return True
-    except (IndexError, ValueError):
+    except (IndexError, EOFError, ValueError):
         return True
     return False
 
@@ -41,13 +43,13 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yields (number, content) of each field of a message; the content of a number is empty."""
     place = 0
     while place < len(message):
-        tag, place = _varint(message, place)
+        tag, place = varints.read(message, place)
         kind = tag & 7
         size = 0
         if kind == _BYTES:
-            size, place = _varint(message, place)
+            size, place = varints.read(message, place)
         elif kind == _VARINT:
-            _, place = _varint(message, place)
+            _, place = varints.read(message, place)
         elif kind in (_FIXED64, _FIXED32):
             size = 8 if kind == _FIXED64 else 4
         else:
@@ -56,15 +58,3 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
             raise IndexError("a field is longer than its message")
         yield tag >> 3, message[place : place + size] if kind == _BYTES else message[:0]
         place += size
-
-
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[place]
-        value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 0x80:
-            return value, place
-        if shift > 63:
-            raise ValueError("a number is too long")
