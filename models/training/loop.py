@@ -18,7 +18,7 @@ from models.objectives import Objective
 from models.optimizers import Optimizer, parameters
 from models.training.announcement import announced
 from models.training.checkpoints import CheckpointError, Checkpoints, TrainingState
-from models.training.device_loop import DeviceLoop, StepsResult
+from models.training.device_loop import DeviceLoop
 from models.training.divergence import diverged
 from models.training.held_out import HeldOut
 from models.training.interruption import Interrupted, StopSignals
@@ -110,7 +110,6 @@ class _Run:
     ) -> None:
         self._config, self._stops, self._distribution = config, Stops(config), distribution
         self._device_loop, self._recorder, self._checkpoints = device_loop, recorder, checkpoints
-        self._started = False
 
     def go_on(self, done: int, profile: Callable[[int], None], signals: StopSignals) -> None:
         """Runs the steps that are left.
@@ -120,10 +119,13 @@ class _Run:
           profile: called with the next step, before it runs.
           signals: whether this process was asked to stop.
         """
+        first = done
         while done < self._config.steps:
             profile(done)
             stop = self._stops.after(done)
-            result = self._run(stop - done)
+            tells = self._distribution.is_chief and done == first
+            with announced("tracing and compiling the first step", prints=tells):
+                result = self._device_loop.run(stop - done)
             if result.fault:
                 self._checkpoints.wait()
                 raise diverged(result.fault, done, self._config, self._checkpoints)
@@ -138,10 +140,3 @@ class _Run:
                 print(f"      stopped by {name} at step {done}; saved. Run the same command to go on", flush=True)
                 raise Interrupted(signals.exit_code)
         self._checkpoints.wait()
-
-    def _run(self, count: int) -> StepsResult:
-        if self._started:
-            return self._device_loop.run(count)
-        self._started = True
-        with announced("tracing and compiling the first step", self._distribution.is_chief):
-            return self._device_loop.run(count)
