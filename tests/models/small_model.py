@@ -8,18 +8,17 @@ import tf_keras as keras
 
 from models import objectives, optimizers, settings
 from models.distribution import strategies
+from models.settings import configuration
 from models.training.step import TrainStep
 
 _VOCABULARY, _ROWS = 32_000, 4
-OBJECTIVE = settings.SiglipSettings(
-    settings.ImageTowerSettings(size=224, patch=16, width=384, depth=12, heads=6, mlp_dim=1536),
-    settings.TextTowerSettings(length=64, width=384, depth=12, heads=6, mlp_dim=1536),
-)
+_GIN = ("gin/model/small.gin", "gin/objective/siglip.gin", "gin/optimizer/adamw.gin")
 
 
 def trained(seed: int, steps: int) -> str:
     """Returns the SHA-256 of all weights after `steps` steps."""
-    config = settings.TrainingSettings(objective=OBJECTIVE, batch_size=_ROWS)
+    bindings = [f"Training.batch_size = {_ROWS}"]
+    (config,) = configuration.load([*_GIN], bindings, [settings.TrainingSettings])
     devices = strategies.create(config.runtime)
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
