@@ -36,21 +36,6 @@ def _small_normal() -> keras.initializers.Initializer:
 _ACTIVATIONS = {"gelu_tanh": operations.gelu_tanh, "gelu": operations.gelu, "quick_gelu": operations.quick_gelu}
 
 
-class _Projection(keras.layers.Layer):
-    """Kernel and bias of a projection, named as in Keras' EinsumDense; `Attention` multiplies."""
-
-    def __init__(self, equation: str, kernel: tuple[int, ...], bias: tuple[int, ...], name: str) -> None:
-        super().__init__(name=name)
-        self.equation, self._shapes = equation, (kernel, bias)
-
-    def build(self, input_shape: object = None) -> None:
-        kernel, bias = self._shapes
-        with tf.name_scope(self.name):
-            self.kernel = self.add_weight("kernel", shape=kernel, initializer="glorot_uniform")
-            self.bias = self.add_weight("bias", shape=bias, initializer="zeros")
-        super().build(input_shape)
-
-
 class Attention(keras.layers.Layer):
     """Multi-head attention (arXiv 1706.03762, section 3.2.2) of a sequence to itself or to `context`.
 
@@ -61,13 +46,21 @@ class Attention(keras.layers.Layer):
     def __init__(self, width: int, heads: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.width, self.heads, dim = width, heads, width // heads
-        inner = ("abc,cde->abde", (width, heads, dim), (heads, dim))
-        self.query, self.key, self.value = (_Projection(*inner, name=name) for name in ("query", "key", "value"))
-        self.attention_output = _Projection("abcd,cde->abe", (heads, dim, width), (width,), name="attention_output")
+        self.query, self.key, self.value = (
+            keras.layers.EinsumDense("abc,cde->abde", (None, heads, dim), bias_axes="de", name=name)
+            for name in ("query", "key", "value")
+        )
+        self.attention_output = keras.layers.EinsumDense(
+            "abcd,cde->abe", (None, width), bias_axes="e", name="attention_output"
+        )
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        for projection in (self.query, self.key, self.value, self.attention_output):
-            projection.build()
+        """Builds the projections, which hold the weights; `call` multiplies."""
+        outer, inner = (None, None, self.width), (None, None, self.heads, self.width // self.heads)
+        shapes = [(self.query, outer), (self.key, outer), (self.value, outer), (self.attention_output, inner)]
+        for projection, shape in shapes:
+            with tf.name_scope(projection.name):  # part of the weights' names, which checkpoints use
+                projection.build(shape)
         super().build(input_shape)
 
     def call(self, queries: tf.Tensor, context: tf.Tensor | None = None, causal: bool = False) -> tf.Tensor:
@@ -81,7 +74,7 @@ class Attention(keras.layers.Layer):
         flat = tf.matmul(tf.reshape(attended, [-1, self.width]), kernel)
         return tf.reshape(tf.nn.bias_add(flat, tf.cast(self.attention_output.bias, flat.dtype)), tf.shape(queries))
 
-    def _project(self, sequence: tf.Tensor, *projections: _Projection) -> list[tf.Tensor]:
+    def _project(self, sequence: tf.Tensor, *projections: keras.layers.EinsumDense) -> list[tf.Tensor]:
         """[N, L, width] -> for each projection, [N, heads, L, width / heads]."""
         width, heads, length = self.width, self.heads, sequence.shape[1]
         kernel = tf.concat([tf.reshape(one.kernel, [width, width]) for one in projections], axis=1)
