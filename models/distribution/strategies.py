@@ -19,9 +19,8 @@ class Distribution:
     Attributes:
       strategy: variables are created in its scope.
       collectives: the operations across replicas that the step uses.
-      compiles_step: whether XLA compiles the whole step of a replica.
-      compiles_towers: whether XLA compiles only the towers, since it cannot compile merge calls between replicas.
-      compiles_parts: whether XLA compiles only the parts of the step (models/compilation.py).
+      compiles: what XLA compiles of a replica's step: "all"; "towers", since it cannot compile merge calls between
+        replicas; "parts" (models/compilation.py); or "nothing", where the strategy itself compiles, as on a TPU.
       readers: the number of hosts that each read their own rows.
       process: the number of this process, from 0, among those that run the same program; one process can drive
         several hosts of a TPU.
@@ -30,9 +29,7 @@ class Distribution:
 
     strategy: tf.distribute.Strategy
     collectives: Collectives
-    compiles_step: bool = False
-    compiles_towers: bool = False
-    compiles_parts: bool = False
+    compiles: str = "nothing"
     readers: int = 1
     process: int = 0
     processes: int = 1
@@ -44,12 +41,12 @@ class Distribution:
 
     def replica_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Prepares a function for `strategy.run`; compiles it, or its parts, as this distribution does."""
-        if self.compiles_step:
+        if self.compiles == "all":
             return tf.function(function, jit_compile=True, autograph=False)
-        if not self.compiles_parts:
-            return function
-        compilation.keep_sums()
-        return compilation.in_parts()(function)
+        if self.compiles == "parts":
+            compilation.keep_sums()
+            return compilation.in_parts()(function)
+        return function
 
     def gather(self, rows: tf.Tensor) -> np.ndarray:
         """[replicas of this process, ...] -> [all replicas, ...], in order."""
@@ -85,9 +82,13 @@ def create(config: settings.RuntimeSettings) -> Distribution:
 
 def _one_device(config: settings.RuntimeSettings) -> Distribution:
     # Rematerialisation needs XLA's barrier, so the whole step.
-    whole = config.jit_compile and (config.remat or bool(tf.config.list_logical_devices("GPU")))
-    parts = config.jit_compile and not whole
-    return Distribution(tf.distribute.get_strategy(), OneDevice(), compiles_step=whole, compiles_parts=parts)
+    whole = config.remat or bool(tf.config.list_logical_devices("GPU"))
+    compiles = ("all" if whole else "parts") if config.jit_compile else "nothing"
+    return Distribution(tf.distribute.get_strategy(), OneDevice(), compiles)
+
+
+def _towers(config: settings.RuntimeSettings) -> str:
+    return "towers" if config.jit_compile else "nothing"
 
 
 def _mirrored(config: settings.RuntimeSettings) -> Distribution:
@@ -100,7 +101,7 @@ def _mirrored(config: settings.RuntimeSettings) -> Distribution:
             "name devices of this list, or include runtime/cpu.gin"
         )
     strategy = tf.distribute.MirroredStrategy(devices)
-    return Distribution(strategy, Mirrored(len(devices)), compiles_towers=config.jit_compile)
+    return Distribution(strategy, Mirrored(len(devices)), _towers(config))
 
 
 def _multi_worker(config: settings.RuntimeSettings) -> Distribution:
@@ -118,7 +119,7 @@ def _multi_worker(config: settings.RuntimeSettings) -> Distribution:
     return Distribution(
         strategy,
         collectives,
-        compiles_towers=config.jit_compile,
+        compiles=_towers(config),
         readers=processes,
         process=int(resolver.task_id) + (chiefs if resolver.task_type == "worker" else 0),
         processes=processes,

@@ -60,7 +60,7 @@ def train(
     state = _variables_to_save(objective, optimizer)
     checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep, writes=distribution.is_chief)
     start = _restore(checkpoints, distribution, config.steps)
-    step = TrainStep(objective, optimizer, distribution.collectives, config, distribution.compiles_towers)
+    step = TrainStep(objective, optimizer, distribution.collectives, config, distribution.compiles == "towers")
     flops, replicas = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
     # Every worker writes a log of its own. The chief's lies in the folder where people look.
     log_dir = log_dir if distribution.is_chief else os.path.join(log_dir, f"worker_{distribution.process}")

@@ -44,7 +44,7 @@ def main() -> None:
     objective = objectives.create(config.objective, work.vocabulary, config.runtime)
     variables = objective.trainable_variables
     optimizer = optimizers.create(config.optimizer, config.schedule, 1000, variables)
-    train_step = TrainStep(objective, optimizer, devices.collectives, config, devices.compiles_towers)
+    train_step = TrainStep(objective, optimizer, devices.collectives, config, devices.compiles == "towers")
     device_loop = DeviceLoop(train_step, _InMemory(protocol.batches(work)), devices, [])
 
     def step(pictures: np.ndarray, tokens: np.ndarray) -> float:
