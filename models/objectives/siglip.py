@@ -14,7 +14,7 @@ from models.objectives.two_towers import TwoTowers, mean_logits
 class Siglip(TwoTowers):
     """Two towers and the loss's two learned scalars: t' (log_scale) and b (bias), of section 3.2."""
 
-    def __init__(self, config: settings.SiglipSettings, vocabulary_size: int, remat: bool = False) -> None:
+    def __init__(self, config: settings.SiglipSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(config, vocabulary_size, remat, name="siglip")
         self.log_scale = self.scalar("log_scale", math.log(config.logit_scale))
         self.bias = self.scalar("bias", config.logit_bias)

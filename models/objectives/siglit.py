@@ -16,7 +16,7 @@ class Siglit(Siglip):
     Each step runs the image tower as in evaluation. With Siglit.precomputed, a step reads stored embeddings instead.
     """
 
-    def __init__(self, config: settings.SiglitSettings, vocabulary_size: int, remat: bool = False) -> None:
+    def __init__(self, config: settings.SiglitSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(config, vocabulary_size, remat)
         self._precomputed = config.precomputed
         self.image_tower.trainable = False

@@ -14,7 +14,7 @@ from models.towers.text_tower import TextTower
 class TwoTowers(keras.layers.Layer):
     """An image and a text tower; `encode` returns their embeddings "image" and "text", float32 [N, D], unit norm."""
 
-    def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: bool, name: str) -> None:
+    def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: str, name: str) -> None:
         super().__init__(name=name)
         self.views = Views()
         self.config = config

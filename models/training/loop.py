@@ -7,6 +7,7 @@ Between two calls of `DeviceLoop.run` the host profiles (profiler.py), logs and 
 """
 
 import os
+import time
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -119,7 +120,7 @@ class _Run:
           profile: called with the next step, before it runs.
           signals: whether this process was asked to stop.
         """
-        first = done
+        first, saved = done, 0.0
         while done < self._config.steps:
             profile(done)
             stop = self._stops.after(done)
@@ -130,10 +131,12 @@ class _Run:
                 self._checkpoints.wait()
                 raise diverged(result.fault, done, self._config, self._checkpoints)
             done = stop
-            score = self._recorder.record(done, result.scalars, self._device_loop.waited)
+            score = self._recorder.record(done, result.scalars, self._device_loop.waited, saved)
             stopping = self._distribution.agree(signals.received is not None)
             if (stopping or self._stops.saves(done)) and self._distribution.is_chief:
+                start = time.monotonic()
                 self._checkpoints.save(TrainingState(done, self._device_loop.positions, self._recorder.rows, score))
+                saved += time.monotonic() - start
             if stopping:
                 self._checkpoints.wait()
                 name = signals.received.name if signals.received else "a signal to another worker"

@@ -49,7 +49,7 @@ def run(rounds: int) -> list[Ratio]:
     """The ratios of step times."""
     compilation.keep_sums()
     ours, whole = _step(_CONFIG), _step(_CONFIG, compiled="whole")
-    rematerialised = dataclasses.replace(_CONFIG, runtime=settings.RuntimeSettings(remat=True))
+    rematerialised = dataclasses.replace(_CONFIG, runtime=settings.RuntimeSettings(remat="block"))
     others = {
         "parts compiled by XLA / nothing compiled": (ours, _step(_CONFIG, compiled="nothing")),
         "parts compiled by XLA / the whole step": (ours, whole),

@@ -9,7 +9,10 @@ import tf_keras as keras
 from models import objectives, optimizers, settings
 from models.distribution import topology
 from models.distribution.collectives import Collectives, OneDevice, Tpu
+from models.features import IMAGE_EMBEDDING
 from models.losses.sigmoid import sigmoid_loss
+from models.objectives.objective import IMAGES, TOKEN_IDS
+from models.settings.objectives import precomputed_tower
 from models.training.step import TrainStep
 from tests.tiny_model import OBJECTIVE
 from tests.tpu import linear, reference
@@ -20,8 +23,9 @@ from tests.tpu.program import write_compiled, write_program
 SIZES = {
     "tiny": OBJECTIVE,
     "base": settings.SiglipSettings(),  # B/16 at 224 px, 64 tokens
+    "siglit": settings.SiglitSettings(precomputed=True),  # the same towers, on stored embeddings
 }
-_BOXES = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 64: (4, 4, 4)}
+_BOXES = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 64: (4, 4, 4), 256: (4, 8, 8)}
 
 
 def ring(replicas: int) -> list[int]:
@@ -73,13 +77,15 @@ def _model_config(
     replicas: int,
     batch_size: int,
     size: str,
-    remat: bool = True,
+    remat: str = "block",
     compute_dtype: str = "bfloat16",
     micro_batches: int = 1,
     min_crop: float = 1.0,
 ) -> settings.TrainingSettings:
+    objective = SIZES[size]
     return settings.TrainingSettings(
-        objective=SIZES[size],
+        objective=objective,
+        pretrained=settings.PretrainedSettings(path="tower", parts=objective.locked) if objective.locked else None,
         optimizer=settings.AdafactorSettings(),
         schedule=settings.ScheduleSettings(warmup_steps=0),
         runtime=settings.RuntimeSettings(compute_dtype=compute_dtype, remat=remat),
@@ -91,14 +97,14 @@ def _model_config(
 
 def _model_step(
     config: settings.TrainingSettings, vocabulary_size: int, collectives: Collectives
-) -> tuple[TrainStep, list[tf.Variable]]:
-    """The step, and all variables that it may read."""
+) -> tuple[objectives.Objective, TrainStep, list[tf.Variable]]:
+    """The objective, its step, and all variables that the step may read."""
     keras.utils.set_random_seed(config.seed)
     objective = objectives.create(config.objective, vocabulary_size, config.runtime)
     trained = optimizers.trainable(config.optimizer, objective.trainable_variables)
     optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, trained)
     step = TrainStep(objective, optimizer, collectives, config)
-    return step, [*objective.variables, *optimizer.state().values()]
+    return objective, step, [*objective.variables, *optimizer.state().values()]
 
 
 def _random_batch(config: settings.TrainingSettings, replicas: int, vocabulary_size: int) -> list[np.ndarray]:
@@ -114,24 +120,27 @@ def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, st
     """A step of SigLIP with Adafactor; with `steps` = 0, the program is only compiled."""
     strategy, config = fake_tpu_strategy(replicas), _model_config(replicas, **sizes)
     with strategy.scope():
-        step, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
+        objective, step, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
 
-    def run(pixels: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        return step({"images": pixels, "token_ids": token_ids})
+    image, text = config.objective.image_tower, config.objective.text_tower
+    embedded = precomputed_tower(config.objective) is not None
 
-    rows, image, text = config.batch_size // replicas, config.objective.image_tower, config.objective.text_tower
+    def run(seen: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        return step({IMAGE_EMBEDDING if embedded else IMAGES: seen, TOKEN_IDS: token_ids})
+
+    pixels = tf.TensorSpec([step.rows, image.size, image.size, 3], tf.uint8)
     specs = [
-        tf.TensorSpec([rows, image.size, image.size, 3], tf.uint8),
-        tf.TensorSpec([rows, text.length], tf.int32),
+        tf.TensorSpec([step.rows, image.width]) if embedded else pixels,
+        tf.TensorSpec([step.rows, text.length], tf.int32),
     ]
     arguments = _random_batch(config, replicas, vocabulary_size) if steps else specs
-    write_program(folder, strategy, run, arguments, variables, steps)
+    write_program(folder, strategy, run, arguments, variables, steps, flops=objective.step_flops(config.batch_size))
 
 
 def one_device(folder: pathlib.Path, vocabulary_size: int, steps: int, **sizes: object) -> None:
     """Trains the same model as `model` here, the whole batch on one device, and writes results.npz."""
     config = _model_config(1, **sizes)
-    step, _ = _model_step(config, vocabulary_size, OneDevice())
+    _, step, _ = _model_step(config, vocabulary_size, OneDevice())
     (pixels,), (token_ids,) = _random_batch(config, 1, vocabulary_size)
     compiled = tf.function(step, jit_compile=True, autograph=False)
     scalars = [compiled({"images": tf.constant(pixels), "token_ids": tf.constant(token_ids)}) for _ in range(steps)]

@@ -36,7 +36,7 @@ MODEL = {
     "size": "tiny",
     "batch_size": 32,
     "vocabulary_size": 100,
-    "remat": True,
+    "remat": "block",
     "micro_batches": 2,
     "min_crop": 0.5,
     "steps": 3,

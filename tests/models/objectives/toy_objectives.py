@@ -66,9 +66,9 @@ class SharedTower(keras.layers.Layer):
 class OneTower(keras.layers.Layer):
     """Contrasts each modality with the momentum embedding of the other, and predicts masked words."""
 
-    def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: bool = False) -> None:
+    def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(name="one_tower")
-        assert not remat
+        assert remat == "nothing"
         self.config, self.vocabulary_size = config, vocabulary_size
         self.views = Views({IMAGES: None, MOMENTUM_IMAGES: None}, (TOKEN_IDS, MOMENTUM_TOKEN_IDS), seeds=True)
         self.tower = SharedTower(config, vocabulary_size, name="tower")

@@ -53,8 +53,9 @@ def test_micro_batches_give_the_weights_of_the_whole_batch(vocabulary, shards, r
         np.testing.assert_allclose(micro[name], value, atol=3e-4, err_msg=name)  # rounding, through 30 steps of Adam
 
 
-def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path):
-    remat = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=True))
+@pytest.mark.parametrize("remat", ["attention", "block", "scan"])
+def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path, remat):
+    remat = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=remat))
     for name, value in weights(fit(vocabulary, shards, tmp_path, remat)).items():
         np.testing.assert_allclose(value, reference[0][name], atol=3e-4, err_msg=name)
 

@@ -123,7 +123,7 @@ MORE = {
     "Deduper.embedding_model": ["Deduper.embedding_similarity = 0.5"],
     "Deduper.embedding_similarity": ["Deduper.embedding_model = 'x'"],
     "Packaging.label_sets": ["LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
-    "Runtime.jit_compile": ["Runtime.remat = False"],
+    "Runtime.jit_compile": ["Runtime.remat = 'nothing'"],
 }
 
 
