@@ -7,9 +7,15 @@ run nothing. platform.py has everything that differs between this machine and Ku
 import dataclasses
 
 import tensorflow_data_validation as tfdv
-from tfx import v1 as tfx
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.pusher.component import Pusher
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types.channel import Channel
 
 from components.augmenter.component import Augmenter
 from components.batch_check.component import BatchCheck
@@ -45,11 +51,11 @@ class Data:
       nodes: the components, in the order in which they run.
     """
 
-    examples: tfx.dsl.Channel
-    schema: tfx.dsl.Channel
-    anomalies: tfx.dsl.Channel
+    examples: Channel
+    schema: Channel
+    anomalies: Channel
     checked: BaseNode
-    reports: dict[str, tfx.dsl.Channel]
+    reports: dict[str, Channel]
     nodes: list[BaseNode | None]
 
 
@@ -66,15 +72,15 @@ class Learned:
       nodes: the components, in the order in which they run.
     """
 
-    vocabulary: tfx.dsl.Channel
-    model: tfx.dsl.Channel
-    run: tfx.dsl.Channel
-    reports: dict[str, tfx.dsl.Channel]
+    vocabulary: Channel
+    model: Channel
+    run: Channel
+    reports: dict[str, Channel]
     base: BaseNode | None
     nodes: list[BaseNode | None]
 
 
-def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
+def create(settings: PipelineSettings, platform: Platform) -> Pipeline:
     """Makes the DAG. It runs nothing and reads no file."""
     outside = platform.inputs(settings)
     data = _data(settings, outside)
@@ -94,7 +100,7 @@ def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
         settings=to_gin(settings.report),
     )
     nodes = [outside.finder, *data.nodes, *learned.nodes, *gate, report]
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=platform.pipeline_name(settings),
         pipeline_root=platform.locations.root,
         components=list(dict.fromkeys(node for node in nodes if node)),
@@ -125,11 +131,9 @@ def _data(settings: PipelineSettings, outside: Inputs) -> Data:
     )
     # Text features only: the distribution of the bytes of pictures tells nothing.
     text_only = tfdv.StatsOptions(feature_allowlist=list(features.TEXT))
-    statistics = tfx.components.StatisticsGen(examples=examples, stats_options=text_only)
-    schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
-    validator = tfx.components.ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
-    )
+    statistics = StatisticsGen(examples=examples, stats_options=text_only)
+    schema = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     return Data(
         examples,
         schema.outputs["schema"],
@@ -179,7 +183,7 @@ def _learning(settings: PipelineSettings, platform: Platform, data: Data) -> Lea
 
 def _gate(
     settings: PipelineSettings, platform: Platform, outside: Inputs, data: Data, learned: Learned
-) -> tuple[list[BaseNode], dict[str, tfx.dsl.Channel]]:
+) -> tuple[list[BaseNode], dict[str, Channel]]:
     """Makes the components from a trained model to a published one. Returns them, and the outputs that RunReport reads.
 
     ModelPackager comes before the gate, so that the Evaluator scores the same model that is served.
@@ -196,7 +200,7 @@ def _gate(
     )
     model = packager.outputs["packaged"]
     baseline = platform.baseline(model, learned.base)
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=evaluated.outputs["suite"],
         model=model,
         baseline_model=baseline.outputs["model"],
@@ -206,7 +210,7 @@ def _gate(
     if executor := platform.evaluator_executor():
         evaluator.executor_spec = executor
     infra_validator = InfraValidator(model=model, examples=data.examples, settings=to_gin(settings.infra_validator))
-    pusher = tfx.components.Pusher(
+    pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validator.outputs["blessing"],

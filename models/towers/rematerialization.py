@@ -84,12 +84,12 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
             sums = [tf.TensorArray(stack.dtype, depth, element_shape=stack.shape[1:]) for stack in stacks]
             _, by_inputs, sums = _loop(depth, backward, (upstream, sums))
             by_name = [tf.unstack(one.stack()) for one in sums]
-            found = {
-                weight.ref(): by_name[i][k]
+            found = {  # by name: the tape gives variables without Keras' wrappers
+                weight.name: by_name[i][k]
                 for k, block in enumerate(blocks)
                 for i, weight in enumerate(block.trainable_variables)
             }
-            return by_inputs, [tf.cast(found[variable.ref()], variable.dtype) for variable in variables or []]
+            return by_inputs, [tf.cast(found[variable.name], variable.dtype) for variable in variables or []]
 
         return outputs, gradient
 
