@@ -15,7 +15,7 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def test_a_local_run_does_not_import_the_clients_of_vertex_ai():
-    """They are a third of all imports. `tfx.v1` imports them, so pipeline/ imports modules of TFX by their own names."""
+    """They are a third of all imports. `tfx.v1` imports them, so pipeline/ imports TFX's modules one by one."""
     printed = subprocess.run([sys.executable, "-c", _LOCAL_RUN], capture_output=True, text=True, check=True).stdout
     imported = json.loads(printed.splitlines()[-1])
     assert "tfx.components.evaluator.component" in imported
