@@ -3,7 +3,7 @@
 [P] The paper keeps random, hard or easy negatives of a batch. [ours] It does not say how it chooses them. Here, the
 choice is over all pairs of the global batch, so that any number of negatives a positive is possible, such as 1.6.
 
-Each replica holds b x |B| logits, since the choice needs them all. So without a choice, `sigmoid_loss` is the one to use.
+Each replica holds b x |B| logits, since the choice needs them all. To keep all negatives, use `sigmoid_loss`.
 """
 
 from collections.abc import Callable
@@ -112,8 +112,8 @@ def _lowest(values: tf.Tensor, positive: tf.Tensor, count: int, collectives: Col
     keys = tf.where(positive, keys.dtype.max, keys)
     threshold = _threshold(keys, count, collectives)
     below, equal = keys < threshold, keys == threshold
-    counts = [tf.math.count_nonzero(found, dtype=tf.int32) for found in (below, equal)]
-    taken, tied = (tf.cast(number, values.dtype) for number in collectives.all_reduce(counts))
+    (counts,) = collectives.all_reduce([tf.stack([_count(below), _count(equal)])])  # MirroredStrategy sums one int32
+    taken, tied = tf.unstack(tf.cast(counts, values.dtype))
     share = tf.math.divide_no_nan(count - taken, tied)
     return tf.cast(below, values.dtype) + share * tf.cast(equal, values.dtype)
 
@@ -131,7 +131,7 @@ def _threshold(keys: tf.Tensor, count: int, collectives: Collectives) -> tf.Tens
     def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         differing = tf.bitwise.bitwise_xor(low, high)
         middle = tf.bitwise.bitwise_and(low, high) + tf.bitwise.right_shift(differing, tf.ones([], dtype))
-        (found,) = collectives.all_reduce([tf.math.count_nonzero(keys <= middle, dtype=tf.int32)])
+        (found,) = collectives.all_reduce([_count(keys <= middle)])
         return tf.where(found >= count, low, middle + 1), tf.where(found >= count, middle, high)
 
     low, high, halvings = tf.constant(dtype.min, dtype), tf.constant(dtype.max, dtype), 8 * dtype.size
@@ -141,3 +141,7 @@ def _threshold(keys: tf.Tensor, count: int, collectives: Collectives) -> tf.Tens
         for _ in range(halvings):
             low, high = halve(low, high)
     return high
+
+
+def _count(found: tf.Tensor) -> tf.Tensor:
+    return tf.math.count_nonzero(found, dtype=tf.int32)

@@ -28,7 +28,8 @@ class ObjectiveSettings(abc.ABC):
         return ()
 
     def require_batch(self, batch_size: int) -> None:
-        """Raises ValueError if batches of this size are unusable; by default, all sizes are usable."""
+        """Raises ValueError if the objective cannot train on batches of this size."""
+        require(batch_size >= 2, "Training.batch_size", batch_size, "2 or more", "a pair needs a negative")
 
 
 @runtime_checkable
@@ -121,6 +122,7 @@ class SiglipSettings(TwoTowersSettings):
         require_positive(self, "logit_scale")
 
     def require_batch(self, batch_size: int) -> None:
+        super().require_batch(batch_size)
         if self.negatives:
             self.negatives.require_batch(batch_size)
 

@@ -57,7 +57,7 @@ class TrainingSettings:
       schedule: the learning rate at each step.
       runtime: devices, precision and compilation.
       augmentation: random changes of pictures, drawn again at each visit.
-      corruption: noise in pictures, captions and pairs, @Corruption(), for studies. None trains on the rows as they are.
+      corruption: noise in pictures, captions and pairs, @Corruption(), for studies. None adds no noise.
       checkpoint: when to save the state, and how many checkpoints to keep.
       logging: when to log, and when to score the held-out rows.
       steps: number of optimiser steps. 0 exports the untrained model.
@@ -96,7 +96,6 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         require_positive(self, "batch_size", "micro_batches", "shuffle_buffer", "shards_at_once", "max_loss")
         require_at_least_zero(self, "steps", fix="0 exports the untrained model")
-        require(self.batch_size >= 2, "Training.batch_size", self.batch_size, "2 or more", "a pair needs a negative")
         self.objective.require_batch(self.batch_size)
         self._require_for_objective()
         require(

@@ -2,7 +2,7 @@
 
 A script, since devices must be set before TensorFlow starts.
 
-python -m tests.models.distribution.masked_on_devices N    prints one JSON object: {case: largest error of each gradient}
+python -m tests.models.distribution.masked_on_devices N    prints JSON: {case: {gradient or loss: largest error}}
 """
 
 import functools

@@ -9,7 +9,9 @@ import sys
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import functools
 import types
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -41,10 +43,15 @@ def corruption(config: settings.CorruptionSettings = ALL, collectives: Collectiv
     return Corruption(config, VIEWS, TOKENIZER, collectives or OneDevice())
 
 
+@functools.cache
+def _compiled(config: settings.CorruptionSettings) -> Callable[..., dict[str, tf.Tensor]]:
+    return tf.function(corruption(config))
+
+
 def with_noise(count: int, config: settings.CorruptionSettings = ALL, seed: int = 0) -> dict[str, np.ndarray]:
     """`rows_of`, with noise, on one device."""
     batch = {name: tf.constant(value) for name, value in rows_of(count, seed).items()}
-    return {name: value.numpy() for name, value in tf.function(corruption(config))(batch).items()}
+    return {name: value.numpy() for name, value in _compiled(config)(batch).items()}
 
 
 def on_devices(replicas: int, count: int) -> dict[str, np.ndarray]:
