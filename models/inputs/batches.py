@@ -55,14 +55,19 @@ class Batches:
           paths: TFRecord shards of serialized tf.Example; names that end in .gz are gzipped.
           tokenizer: turns captions into token ids.
           config: settings of training; the batch size is only used for the check.
-          views: the views of each pair that the objective asks for.
+          views: the views of each pair that the objective asks for. With Training.corruption, a batch also has SEEDS.
 
         Raises:
           NotEnoughRows: there are fewer rows than one batch needs.
         """
         tfrecords.require_rows(paths, config.batch_size)
         self._paths, self._tokenizer, self._config = sorted(paths), tokenizer, config
-        self._views = views
+        self._views = dataclasses.replace(views, seeds=views.seeds or config.corruption is not None)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Makes the token ids."""
+        return self._tokenizer
 
     def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
         """Returns the batches of one reader. Every batch is full, and may span two passes.

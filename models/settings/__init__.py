@@ -1,7 +1,9 @@
 """Settings of learning: frozen dataclasses that gin fills, and that check their values when they are made."""
 
 from models.settings.augmentation import AugmentationSettings
+from models.settings.corruption import CorruptionSettings
 from models.settings.objectives import (
+    NegativesSettings,
     ObjectiveSettings,
     SiglipSettings,
     SiglitSettings,
@@ -27,11 +29,13 @@ __all__ = [
     "AdamWSettings",
     "AugmentationSettings",
     "CheckpointSettings",
+    "CorruptionSettings",
     "EmbeddingSettings",
     "ImageInput",
     "ImageTowerSettings",
     "LionSettings",
     "LoggingSettings",
+    "NegativesSettings",
     "ObjectiveSettings",
     "OptimizerSettings",
     "PretrainedSettings",

@@ -19,6 +19,7 @@ from models.objectives import Objective
 from models.optimizers import Optimizer, parameters
 from models.training.announcement import announced
 from models.training.checkpoints import CheckpointError, Checkpoints, TrainingState
+from models.training.corruption import Corruption
 from models.training.device_loop import DeviceLoop
 from models.training.divergence import diverged
 from models.training.held_out import HeldOut
@@ -61,8 +62,10 @@ def train(
     state = _variables_to_save(objective, optimizer)
     checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep, writes=distribution.is_chief)
     start = _restore(checkpoints, distribution, config.steps)
-    step = TrainStep(objective, optimizer, distribution.collectives, config, distribution.compiles == "towers")
-    flops, replicas = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
+    collectives, noise = distribution.collectives, config.corruption
+    corrupt = Corruption(noise, objective.views, batches.tokenizer, collectives) if noise else None
+    step = TrainStep(objective, optimizer, collectives, config, distribution.compiles == "towers", corrupt)
+    flops, replicas = objective.step_flops(config.batch_size), collectives.num_replicas
     # Every worker writes a log of its own. The chief's lies in the folder where people look.
     log_dir = log_dir if distribution.is_chief else os.path.join(log_dir, f"worker_{distribution.process}")
     profiled = config.profile_steps if distribution.is_chief else ()

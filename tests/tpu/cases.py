@@ -14,6 +14,7 @@ from models.losses.sigmoid import sigmoid_loss
 from models.objectives.objective import IMAGES, TOKEN_IDS
 from models.settings.objectives import precomputed_tower
 from models.training.step import TrainStep
+from tests.models.training.noise import corruption, rows_of
 from tests.tiny_model import OBJECTIVE
 from tests.tpu import linear, reference
 from tests.tpu.extract import collective_permute
@@ -135,6 +136,18 @@ def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, st
     ]
     arguments = _random_batch(config, replicas, vocabulary_size) if steps else specs
     write_program(folder, strategy, run, arguments, variables, steps, flops=objective.step_flops(config.batch_size))
+
+
+def noise(folder: pathlib.Path, replicas: int, count: int) -> None:
+    """Only the noise of tests.models.training.noise, in the rows of a batch."""
+    strategy, corrupt = fake_tpu_strategy(replicas), corruption(collectives=Tpu(ring(replicas)))
+    rows = rows_of(count)
+
+    def run(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return corrupt(dict(zip(rows, tensors, strict=True)))
+
+    arguments = [value.reshape(replicas, count // replicas, *value.shape[1:]) for value in rows.values()]
+    write_program(folder, strategy, run, arguments, [], steps=1)
 
 
 def one_device(folder: pathlib.Path, vocabulary_size: int, steps: int, **sizes: object) -> None:

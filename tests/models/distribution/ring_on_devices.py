@@ -125,14 +125,17 @@ def scaled(factor: float) -> Callable[..., tf.Tensor]:
     return loss
 
 
-def main(replicas: int) -> None:
+def made_devices(replicas: int) -> strategies.Distribution:
+    """Logical CPUs; call it before TensorFlow initialises its devices."""
     make_devices(replicas)
-    if replicas > 1:
-        devices = tuple(f"CPU:{i}" for i in range(replicas))
-        runtime = settings.RuntimeSettings(strategy="mirrored", devices=devices)
-    else:
-        runtime = settings.RuntimeSettings()
-    made = strategies.create(runtime)
+    if replicas == 1:
+        return strategies.create(settings.RuntimeSettings())
+    devices = tuple(f"CPU:{i}" for i in range(replicas))
+    return strategies.create(settings.RuntimeSettings(strategy="mirrored", devices=devices))
+
+
+def main(replicas: int) -> None:
+    made = made_devices(replicas)
     sigmoid_expected, softmax_expected = (
         reference(dense_sigmoid_loss, replicas),
         reference(dense_softmax_loss, replicas),

@@ -76,6 +76,7 @@ VALUES = {
     "TextTower.activation": "'gelu'",
     "Packaging.weights": "'bfloat16'",
     "Vocabulary.size": "500",
+    "Negatives.kind": "'hard'",
     "InfraValidator.platform": "'docker'",
     "ImageTextGen.compression": "''",
     "Lion.momentum_dtype": "'float32'",
