@@ -31,7 +31,7 @@ def main(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal, SIGPROF, ends the process
         try:
             drawn, content = True, _draw(svg, side)
-        except Exception as error:
+        except BaseException as error:  # a panic of Rust is no Exception
             drawn, content = False, str(error).encode()
         signal.setitimer(signal.ITIMER_PROF, 0)
         replies.write(REPLY.pack(drawn, len(content)) + content)

@@ -113,7 +113,7 @@ class IconSet:
             raise InvalidRow("invalid_icon", f"the icon is {shown(icon)}, but must be an object")
         if not isinstance(icon.get("body"), str) or not icon["body"].strip():
             raise InvalidRow("icon_without_body", f"body is {shown(icon.get('body'))}, but must be the SVG of the icon")
-        return _overlaid(_Found(View(name, _box(self._box)), False), icon)
+        return _overlaid(_Found(View(name, _box(_BOX)), False), {**self._box, **icon})
 
     def _of_alias(self, name: str) -> _Found:
         alias = self._aliases[name]

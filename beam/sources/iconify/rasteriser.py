@@ -1,6 +1,7 @@
 """`Rasteriser`: SVG -> PNG, in a process that a hostile SVG may end."""
 
 import atexit
+import contextlib
 import signal
 import subprocess
 import sys
@@ -55,7 +56,7 @@ class Rasteriser:
         process, self._process = self._process, None
         atexit.unregister(self.close)
         if process:
-            with process:  # closes its input, at whose end it ends
+            with contextlib.suppress(BrokenPipeError), process:  # closes its input, at whose end it ends
                 pass
 
     def _ended(self, process: subprocess.Popen[bytes]) -> Exception:
