@@ -159,9 +159,10 @@ def _unpack(package: Package, folder: str) -> None:
     os.mkdir(target)
     with tarfile.open(path) as members:
         for file in _FILES:
-            content = members.extractfile(f"package/{file}")
+            inner = f"package/{file}"
+            content = members.extractfile(inner) if inner in members.getnames() else None
             if content is None:
-                raise ValueError(f"{file} of {name} is no file; correct the version of {package.artist}")
+                raise ValueError(f"{name} has no {file}; correct the version of {package.artist}")
             with open(os.path.join(target, file), "wb") as to:
                 to.write(content.read())
     with open(os.path.join(target, "info.json"), encoding="utf-8") as info:

@@ -80,7 +80,7 @@ def test_packages_are_fetched_once(tmp_path, npm, capsys):
 @pytest.mark.parametrize(("archives", "change", "script", "message"), [
     ({}, {"integrity": "sha512-AA=="}, "", r"has the hash sha512-.*, but must have sha512-AA==; .* another file"),
     ({"two": archive("two", "GPL-3.0")}, {}, "", "two-1.0.0.tgz has the licence GPL-3.0, but must have MIT"),
-    ({"two": archive("two", names=("info.json",))}, {}, "", "icons.json"),
+    ({"two": archive("two", names=("info.json",))}, {}, "", "two-1.0.0.tgz has no icons.json"),
     ({}, {}, "#!/bin/sh\necho npm error code E404 >&2\nexit 1\n", "npm pack failed: npm error code E404; check the n"),
     ({}, {}, "#!/bin/sh\nexit 7\n", "npm pack failed: exit code 7"),
 ])  # fmt: skip
