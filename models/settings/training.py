@@ -35,11 +35,14 @@ class LoggingSettings:
       every: steps between two rows of the log.
       held_out_every: steps between two scorings of the held-out rows. 0 never scores them.
       held_out_rows: number of held-out rows to score, the first of the eval split. Fewer take less time and memory.
+      false_negatives: logs how many other rows of the batch share a row's class (the stored feature class_name). The
+        loss takes their texts for wrong ones. Switch it on where several pictures show one concept.
     """
 
     every: int = 20
     held_out_every: int = 400
     held_out_rows: int = 256
+    false_negatives: bool = False
 
     def __post_init__(self) -> None:
         require_positive(self, "every", "held_out_rows")

@@ -12,11 +12,12 @@ import tensorflow as tf
 from models import settings
 from models.distribution.collectives import Collectives
 from models.inputs import crops, images
+from models.inputs.batches import CLASS_IDS
 from models.objectives import Objective
 from models.objectives.objective import Batch, Encoded, Metrics, boxes_of
 from models.optimizers import Optimizer, parameters
 from models.optimizers.optimizer import square_norms
-from models.training import gradients
+from models.training import false_negatives, gradients
 
 BAD_PART = "bad_part"
 LOSS_PART = 0
@@ -80,12 +81,14 @@ class TrainStep:
 
         Returns:
           Scalars of the whole batch: the objective's metrics, `loss`, `learning_rate`, `gradient_norm` (before
-          clipping), `update_norm` (of what the optimiser subtracted), `weight_norm` (after the update) and BAD_PART,
-          int32: the first of `parts` that is not finite, or -1. A loss above Training.max_loss counts as not finite,
-          and so does a gradient whose norm is above the dtype's largest number.
+          clipping), `update_norm` (of what the optimiser subtracted), `weight_norm` (after the update),
+          `false_negatives` where the batch has CLASS_IDS, and BAD_PART, int32: the first of `parts` that is not finite,
+          or -1. A loss above Training.max_loss counts as not finite, and so does a gradient whose norm is above the
+          dtype's largest number.
         """
         variables = self._optimizer.targets
         batch = {name: tf.ensure_shape(value, [self.rows, *value.shape[1:]]) for name, value in batch.items()}
+        class_ids = batch.pop(CLASS_IDS, None)
         if self._corrupt:
             batch = self._corrupt(batch)
         arguments = (self._objective, self._encode, batch, variables, self._collectives)
@@ -99,6 +102,8 @@ class TrainStep:
         self._objective.after_update(encoded, self._collectives)
         # The norm is taken after the update, so that no checkpoint holds weights that have just overflowed.
         weight_norm = tf.sqrt(tf.reduce_sum(square_norms([variable.read_value() for variable in variables])))
+        if class_ids is not None:
+            metrics["false_negatives"] = false_negatives.per_row(class_ids, self._collectives)
         return {
             "loss": loss,
             "learning_rate": learning_rate,
