@@ -109,7 +109,7 @@ def test_a_step_counts_and_moves_the_weights_as_one_without_marks():
 
 def test_training_logs_the_count(vocabulary, shards, tmp_path):
     """The classes of the rows are the colours of their shapes."""
-    fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=2, logging=LOGGING))
+    fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5, logging=LOGGING))
     first = json.loads((tmp_path / "log" / LOG_FILE).read_text().splitlines()[0])
     classes = {ImageText.from_example(example, "x").class_name for example in EXAMPLES}
     assert 0.5 < first["false_negatives"] / (47 / len(classes)) < 2.0
