@@ -59,7 +59,10 @@ def rebuild(folder: str) -> tuple[Objective, Tokenizer, str]:
     tokenizer = Tokenizer(_vocabulary_file(folder), config.text_input)
     objective = objectives.create(config, tokenizer.vocabulary_size, runtime)
     weights = _weights(folder)
+    training_only = {variable.ref() for variable in objective.training_only.variables}
     for variable in objective.variables:
+        if variable.ref() in training_only:
+            continue  # it keeps the value that `create` drew; nothing that is exported reads it
         name = variable.name.split(":")[0]
         if name not in weights:
             raise PretrainedError(f"{folder} has no variable {name}; name a model that this version trained")

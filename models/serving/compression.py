@@ -34,6 +34,7 @@ class CompressedWeights(tf.Module):
         self._places = lambda: (
             places
         )  # untracked: otherwise the layers would be saved, with the weights that are replaced
+        replaced |= {variable.ref() for variable in objective.training_only.variables}
         self.kept = [variable for variable in objective.variables if variable.ref() not in replaced]
 
     @contextlib.contextmanager
