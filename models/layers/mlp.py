@@ -64,7 +64,8 @@ class Mlp(keras.layers.Layer):
 
     def of_batch(self, inputs: tf.Tensor, collectives: Collectives) -> tuple[tf.Tensor, Moments]:
         """Normalises by the statistics of the batch: [V, b, width] -> [V, b, sizes[-1]]; see BatchNorm.of_batch."""
-        hidden, moments = inputs, {}
+        hidden = inputs
+        moments: Moments = {}
         for i, dense in enumerate(self.dense):
             hidden = dense(hidden)
             if i < len(self.norms):

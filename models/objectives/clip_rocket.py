@@ -1,7 +1,7 @@
 """ClipRocket: improved CLIP with two kinds of views and further terms (CLIP-rocket, arXiv 2305.08675)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras as keras
@@ -75,7 +75,9 @@ class ClipRocket(TwoTowers):
             start_weight = keras.initializers.Constant(ensemble.START if fixed is None else fixed)
             self.ensemble_weight = self.add_weight("ensemble_weight", (), initializer=start_weight, trainable=False)
         towers = terms.Towers({IMAGE: self.image_tower, TEXT: self.text_tower}, self._make_tower, width)
-        self.training_only = TrainingOnly([terms.create(term, towers) for term in config.terms])
+        made = [terms.create(term, towers) for term in config.terms]
+        self._terms: Callable[[], Sequence[terms.Term]] = lambda: made  # untracked, as their layers are not exported
+        self.training_only = TrainingOnly(made)
 
     def build(self, input_shape: object = None) -> None:
         width = self.config.image_tower.width
@@ -83,28 +85,24 @@ class ClipRocket(TwoTowers):
             with tf.name_scope(layer.name):
                 layer.build((None, width))
         super().build()
-        for term in self._terms:
+        for term in self._terms():
             term.build()
-
-    @property
-    def _terms(self) -> Sequence[terms.Term]:
-        return self.training_only.parts
 
     @property
     def state(self) -> list[tf.Variable]:
         own = [variable for mlp in self.local_projectors.values() for variable in mlp.state]
         own += [self.ensemble_weight] if self.local_projectors else []
-        return own + [variable for term in self._terms for variable in term.state]
+        return own + [variable for term in self._terms() for variable in term.state]
 
     def start(self) -> None:
-        for term in self._terms:
+        for term in self._terms():
             term.start()
 
     def step_flops(self, batch_size: int) -> float:
         width, dim, n = self.config.image_tower.width, self.config.projection_dim, self.config.local_views
         towers = flops.image_tower(self.config.image_tower) + flops.text_tower(self.config.text_tower, width)
         projectors = 2 * 2 * width * dim + n * sum(mlp.flops() for mlp in self.local_projectors.values())
-        forward = (1 + n) * (towers + sum(term.flops() for term in self._terms)) + projectors
+        forward = (1 + n) * (towers + sum(term.flops() for term in self._terms())) + projectors
         return flops.train_step(forward, batch_size, dim * (1 + n * n))
 
     def encode(self, batch: Batch) -> Encoded:
@@ -117,23 +115,26 @@ class ClipRocket(TwoTowers):
             encoded[m] = encode_views(tower, views[m][:1], training=True)[:, 0]
             if self.local_projectors:
                 encoded[f"local_{m}"] = encode_views(tower, views[m][1:], training=True)
-        for term in self._terms:
+        for term in self._terms():
             encoded |= term.encode(views)
         return encoded
 
     def loss(self, encoded: Encoded, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
         z = {m: self._global(m, encoded[m]) for m in MODALITIES}
         scale = tf.convert_to_tensor(self.log_scale)
-        share, metrics = self._contrast(z[IMAGE], z[TEXT], scale, "bias", 0.0, collectives), {}
-        h, local_scale, carried = {}, None, {}
+        share = self._contrast(z[IMAGE], z[TEXT], scale, "bias", 0.0, collectives)
+        metrics: Metrics = {}
+        h: dict[str, tf.Tensor] = {}
+        carried: dict[str, tf.Tensor] = {}
+        local_scale = None
         if self.local_projectors:
             h, carried = self._locals(encoded, collectives)
             local_scale = tf.convert_to_tensor(self.local_log_scale)
             share = (share + self._local_share(h, local_scale, collectives)) / (1 + self.config.local_views)
             metrics["local_logit_scale"] = tf.exp(local_scale)
         share *= self.config.contrastive_weight
-        rows = terms.Rows(self._features(encoded), h, local_scale, encoded) if self._terms else None
-        for term in self._terms:
+        rows = terms.Rows(self._features(encoded), h, local_scale, encoded)
+        for term in self._terms():
             added = term.config.weight * term.loss(rows, collectives)
             share += added
             (metrics[f"{term.name}_loss"],) = collectives.all_reduce([added])
@@ -148,7 +149,7 @@ class ClipRocket(TwoTowers):
         carried = {name.removeprefix(CARRIED): v for name, v in encoded.items() if name.startswith(CARRIED)}
         for mlp in self.local_projectors.values():
             mlp.move(carried)
-        for term in self._terms:
+        for term in self._terms():
             term.after_update()
 
     def finish(self, held_out: ScoredRows) -> dict[str, float]:
@@ -200,7 +201,8 @@ class ClipRocket(TwoTowers):
 
     def _locals(self, encoded: Encoded, collectives: Collectives) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """{IMAGE or TEXT: unit-norm [n, b, D]} of the local views, and the statistics of the batch."""
-        h, moments = {}, {}
+        h: dict[str, tf.Tensor] = {}
+        moments: dict[str, tf.Tensor] = {}
         for m, mlp in self.local_projectors.items():
             projected, found = mlp.of_batch(tf.transpose(encoded[f"local_{m}"], [1, 0, 2]), collectives)
             h[m] = normalized(projected)

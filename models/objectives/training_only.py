@@ -1,7 +1,7 @@
 """Keeps what only training needs, such as predictors and momentum copies, out of the exported model."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -36,3 +36,9 @@ class TrainingOnly:
     def trainable_variables(self) -> list[tf.Variable]:
         """Variables of the parts that the optimiser updates."""
         return [variable for part in self.parts for variable in part.trainable_variables]
+
+
+def exported_variables(objective: Any) -> list[tf.Variable]:
+    """The variables of an Objective that its exported model has: all but those of `training_only`."""
+    left_out = {variable.ref() for variable in objective.training_only.variables}
+    return [variable for variable in objective.variables if variable.ref() not in left_out]

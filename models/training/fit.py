@@ -14,6 +14,7 @@ from models.distribution.strategies import Distribution
 from models.inputs.batches import Batches
 from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
+from models.objectives.training_only import exported_variables
 from models.training import loop
 from models.training.held_out import HeldOut
 
@@ -53,7 +54,7 @@ def fit(
         objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
         if config.pretrained:
             checkpoint = pretrained.load_fitting(config.pretrained, config.objective, vocabulary)
-            pretrained.restore(objective.variables, checkpoint, config.pretrained.parts)
+            pretrained.restore(exported_variables(objective), checkpoint, config.pretrained.parts)
             objective.start()
     batches = Batches(train_shards, tokenizer, config, objective.views)
     held_out = None

@@ -75,7 +75,7 @@ def train(
         if start.step < config.steps:
             device_loop = DeviceLoop(step, batches, distribution, start.positions)
             scored = held_out if config.logging.held_out_every else None
-            finish = functools.partial(objective.finish, held_out) if objective.finishes else None
+            finish = functools.partial(objective.finish, held_out) if held_out and objective.finishes else None
             recorder = RunRecorder(Stops(config), log, scored, finish)
             run = _Run(config, distribution, device_loop, recorder, checkpoints)
             run.go_on(start.step, profiler.before_step, signals)
