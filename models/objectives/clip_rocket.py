@@ -65,10 +65,9 @@ class ClipRocket(TwoTowers):
         self.log_scale = self.scalar("log_scale", math.log(config.logit_scale))
         if local:
             self.local_log_scale = self.scalar("local_log_scale", math.log(config.local_logit_scale))
-        if config.contrast == "sigmoid":
-            self.bias = self.scalar("bias", config.logit_bias)
-            if local:
-                self.local_bias = self.scalar("local_bias", config.logit_bias)
+        has_bias = config.contrast == "sigmoid"
+        self.bias = self.scalar("bias", config.logit_bias) if has_bias else None
+        self.local_bias = self.scalar("local_bias", config.logit_bias) if has_bias and local else None
         fixed = config.ensemble_weight
         self.finishes = bool(local) and fixed is None
         if local:
@@ -122,7 +121,7 @@ class ClipRocket(TwoTowers):
     def loss(self, encoded: Encoded, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
         z = {m: self._global(m, encoded[m]) for m in MODALITIES}
         scale = tf.convert_to_tensor(self.log_scale)
-        share = self._contrast(z[IMAGE], z[TEXT], scale, "bias", 0.0, collectives)
+        share = _contrast(z[IMAGE], z[TEXT], scale, self.bias, 0.0, collectives)
         metrics: Metrics = {}
         h: dict[str, tf.Tensor] = {}
         carried: dict[str, tf.Tensor] = {}
@@ -138,8 +137,8 @@ class ClipRocket(TwoTowers):
             added = term.config.weight * term.loss(rows, collectives)
             share += added
             (metrics[f"{term.name}_loss"],) = collectives.all_reduce([added])
-        bias = tf.convert_to_tensor(self.bias) if self._is_sigmoid else 0.0
-        metrics |= {"logit_scale": tf.exp(scale), **({"logit_bias": bias} if self._is_sigmoid else {})}
+        bias = 0.0 if self.bias is None else tf.convert_to_tensor(self.bias)
+        metrics |= {"logit_scale": tf.exp(scale), **({} if self.bias is None else {"logit_bias": bias})}
         metrics |= mean_logits(z, tf.exp(scale), bias, collectives)
         return share, {**metrics, **{CARRIED + name: value for name, value in carried.items()}}
 
@@ -168,24 +167,7 @@ class ClipRocket(TwoTowers):
     def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
         """The mixed similarity, with scale and bias of the global pair [ours]."""
         similarity = tf.matmul(image_embedding, text_embedding, transpose_b=True)
-        return similarity * tf.exp(self.log_scale) + (self.bias if self._is_sigmoid else 0.0)
-
-    @property
-    def _is_sigmoid(self) -> bool:
-        return self.config.contrast == "sigmoid"
-
-    def _contrast(
-        self,
-        image: tf.Tensor,
-        text: tf.Tensor,
-        log_scale: tf.Tensor,
-        bias: str,
-        label_smoothing: float,
-        collectives: Collectives,
-    ) -> tf.Tensor:
-        if self._is_sigmoid:
-            return sigmoid_loss(image, text, log_scale, tf.convert_to_tensor(getattr(self, bias)), collectives)
-        return softmax_loss(image, text, log_scale, collectives, label_smoothing)
+        return similarity * tf.exp(self.log_scale) + (0.0 if self.bias is None else self.bias)
 
     def _local_share(self, h: Mapping[str, tf.Tensor], log_scale: tf.Tensor, collectives: Collectives) -> tf.Tensor:
         """The mean of the contrast over the n x n local pairs, times n."""
@@ -193,7 +175,7 @@ class ClipRocket(TwoTowers):
         total = tf.zeros([], h[IMAGE].dtype)
         for a in range(n):
             for b in range(n):
-                total += self._contrast(h[IMAGE][a], h[TEXT][b], log_scale, "local_bias", smoothing, collectives)
+                total += _contrast(h[IMAGE][a], h[TEXT][b], log_scale, self.local_bias, smoothing, collectives)
         return total / n
 
     def _global(self, modality: str, features: tf.Tensor) -> tf.Tensor:
@@ -237,3 +219,17 @@ class ClipRocket(TwoTowers):
         tower = TextTower(self.config.text_tower, vocabulary_size, width, remat, name=name)
         tower(tf.zeros([1, self.config.text_tower.length], tf.int32))
         return tower
+
+
+def _contrast(
+    image: tf.Tensor,
+    text: tf.Tensor,
+    log_scale: tf.Tensor,
+    bias: tf.Variable | None,
+    label_smoothing: float,
+    collectives: Collectives,
+) -> tf.Tensor:
+    """The sigmoid loss if there is a bias, else the softmax loss."""
+    if bias is not None:
+        return sigmoid_loss(image, text, log_scale, tf.convert_to_tensor(bias), collectives)
+    return softmax_loss(image, text, log_scale, collectives, label_smoothing)

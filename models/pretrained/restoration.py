@@ -79,7 +79,8 @@ def restore(
     chosen = {name(variable): variable for variable in variables if checkpoint.part(name(variable)) in parts}
     values = {key: value for key, value in checkpoint.weights.items() if checkpoint.part(key) in parts}
     if _POSITIONS in chosen and _POSITIONS in values:
-        has_class = checkpoint.config.image_tower.pooling == "cls"
+        tower = getattr(checkpoint.config, "image_tower", None)
+        has_class = tower is not None and tower.pooling == "cls"
         values[_POSITIONS] = resize_positions(values[_POSITIONS], chosen[_POSITIONS].shape[1], has_class)
     here = {key: tuple(variable.shape.as_list()) for key, variable in chosen.items()}
     _require_same_shapes(checkpoint, here, {key: value.shape for key, value in values.items()}, parts)
