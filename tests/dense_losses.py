@@ -1,4 +1,6 @@
-"""Reference losses: over the whole batch at once, differentiated by TensorFlow."""
+"""Reference losses: over the whole batch at once, differentiated by TensorFlow, or in NumPy by complex steps."""
+
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -38,3 +40,41 @@ def chosen_negatives(logits: np.ndarray, kind: str, count: int) -> np.ndarray:
     kept = np.zeros(logits.shape, bool)
     kept[rows[chosen], columns[chosen]] = True
     return kept
+
+
+def dense_one_way_loss(
+    queries: np.ndarray,
+    keys: np.ndarray,
+    log_scale: np.ndarray,
+    label_smoothing: float = 0.0,
+    targets: np.ndarray | None = None,
+    queue: np.ndarray | None = None,
+) -> np.ndarray:
+    """Cross-entropy of each query among all keys, then the queue, in NumPy; real or complex."""
+    every_key = keys if queue is None else np.concatenate([keys, queue])
+    logits = np.exp(log_scale) * queries @ every_key.T
+    rows, columns = logits.shape
+    if targets is None:
+        targets = (1 - label_smoothing) * np.eye(rows, columns) + label_smoothing / columns
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return -(targets * log_probabilities).sum() / rows
+
+
+def complex_step_gradients(
+    function: Callable[..., np.ndarray], inputs: dict[str, np.ndarray]
+) -> tuple[float, dict[str, np.ndarray]]:
+    """The value of a real-analytic NumPy function of named arrays, and its exact gradient by each of them.
+
+    The derivative of f by x is Im f(x + ih) / h, without cancellation, so h is far below the precision of float64
+    (Squire and Trapp, SIAM Review 40, 1998). The function must not take absolute values or conjugates.
+    """
+    step = 1e-100
+    gradients = {}
+    for name, value in inputs.items():
+        gradient = np.zeros(np.shape(value))
+        for place in np.ndindex(*np.shape(value)):
+            moved = np.array(value, np.complex128)
+            moved[place] += step * 1j
+            gradient[place] = np.imag(function(**{**inputs, name: moved})) / step
+        gradients[name] = gradient
+    return float(np.real(function(**inputs))), gradients

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models import settings
+from models.objectives.clip_rocket import ClipRocket
 from models.objectives.objective import Objective
 from models.objectives.siglip import Siglip
 from models.objectives.siglit import Siglit
@@ -67,6 +68,7 @@ def _name(given: Any) -> str:
     return getattr(given, "__name__", repr(given))
 
 
+register(settings.ClipRocketSettings, ClipRocket)
 register(settings.SiglipSettings, Siglip)
 register(settings.SiglitSettings, Siglit)
 register(settings.SoftmaxSettings, Softmax)

@@ -1,6 +1,7 @@
 """Settings of learning: frozen dataclasses that gin fills, and that check their values when they are made."""
 
 from models.settings.augmentation import AugmentationSettings
+from models.settings.clip_rocket import ClipRocketSettings
 from models.settings.corruption import CorruptionSettings
 from models.settings.objectives import (
     NegativesSettings,
@@ -21,6 +22,13 @@ from models.settings.optimizers import (
 from models.settings.preparation import ImageInput, TextInput
 from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
+from models.settings.terms import (
+    BarlipSettings,
+    ByolipSettings,
+    SiamlipSettings,
+    SwalipSettings,
+    TermSettings,
+)
 from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings
 from models.settings.training import CheckpointSettings, LoggingSettings, TrainingSettings
 
@@ -28,7 +36,10 @@ __all__ = [
     "AdafactorSettings",
     "AdamWSettings",
     "AugmentationSettings",
+    "BarlipSettings",
+    "ByolipSettings",
     "CheckpointSettings",
+    "ClipRocketSettings",
     "CorruptionSettings",
     "EmbeddingSettings",
     "ImageInput",
@@ -41,9 +52,12 @@ __all__ = [
     "PretrainedSettings",
     "RuntimeSettings",
     "ScheduleSettings",
+    "SiamlipSettings",
     "SiglipSettings",
     "SiglitSettings",
     "SoftmaxSettings",
+    "SwalipSettings",
+    "TermSettings",
     "TextInput",
     "TextTowerSettings",
     "TrainingSettings",

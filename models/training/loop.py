@@ -6,6 +6,7 @@ Between two calls of `DeviceLoop.run` the host profiles (profiler.py), logs and 
 (checkpoints.py); stops.py says when.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -45,7 +46,8 @@ def train(
     Args:
       objective: trained in place; made in the scope of the distribution's strategy.
       batches: source of the rows.
-      held_out: held-out rows that score the weights, or None.
+      held_out: held-out rows that score the weights; None if Logging.held_out_every is 0 and the objective's `finish`
+        looks at none.
       distribution: the devices.
       config: settings of the run.
       log_dir: folder of TensorBoard events and training_log.jsonl.
@@ -76,7 +78,9 @@ def train(
     ):
         if start.step < config.steps:
             device_loop = DeviceLoop(step, batches, distribution, start.positions)
-            recorder = RunRecorder(Stops(config), log, held_out)
+            scored = held_out if config.logging.held_out_every else None
+            finish = functools.partial(objective.finish, held_out) if held_out and objective.finishes else None
+            recorder = RunRecorder(Stops(config), log, scored, finish)
             run = _Run(config, distribution, device_loop, recorder, checkpoints)
             run.go_on(start.step, profiler.before_step, signals)
 

@@ -14,7 +14,7 @@ from models.distribution.collectives import Collectives
 from models.inputs import crops, images
 from models.inputs.batches import CLASS_IDS
 from models.objectives import Objective
-from models.objectives.objective import Batch, Encoded, Metrics, boxes_of
+from models.objectives.objective import CARRIED, Batch, Encoded, Metrics, boxes_of
 from models.optimizers import Optimizer, parameters
 from models.optimizers.optimizer import square_norms
 from models.training import false_negatives, gradients
@@ -99,7 +99,8 @@ class TrainStep:
         loss, *summed = self._collectives.all_reduce([share, *shares])
         learning_rate = self._optimizer.learning_rate()
         squares, updates = self._optimizer.apply(summed)
-        self._objective.after_update(encoded, self._collectives)
+        carried = {name: metrics.pop(name) for name in list(metrics) if name.startswith(CARRIED)}
+        self._objective.after_update({**encoded, **carried}, self._collectives)
         # The norm is taken after the update, so that no checkpoint holds weights that have just overflowed.
         weight_norm = tf.sqrt(tf.reduce_sum(square_norms([variable.read_value() for variable in variables])))
         if class_ids is not None:
