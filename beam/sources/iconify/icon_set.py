@@ -3,7 +3,7 @@
 The format is Iconify's: https://iconify.design/docs/types/iconify-json.html
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from beam.sources.rows.raw import InvalidRow, shown
@@ -93,7 +93,7 @@ class IconSet:
         path: list[str] = []
         while name not in self._found:
             if name in self._icons:
-                self._found[name] = _checked(self._of_icon, name)
+                self._found[name] = self._of_icon(name)
             elif name not in self._aliases:
                 self._found[name] = InvalidRow("alias_without_icon", f"there is no icon {shown(name)}, its parent")
             elif not isinstance(parent := _parent(self._aliases[name]), str):
@@ -104,23 +104,18 @@ class IconSet:
                 self._found[name] = InvalidRow("alias_cycle", f"the parents of {shown(name)} lead back to it")
                 name = parent
         for alias in reversed(path):
-            self._found[alias] = _checked(self._of_alias, alias)
+            below = self._found[self._aliases[alias]["parent"]]
+            self._found[alias] = below if isinstance(below, InvalidRow) else _checked(below, self._aliases[alias])
         return self._found[(path or [name])[0]]
 
-    def _of_icon(self, name: str) -> _Found:
+    def _of_icon(self, name: str) -> _Found | InvalidRow:
         icon = self._icons[name]
         if not isinstance(icon, dict):
-            raise InvalidRow("invalid_icon", f"the icon is {shown(icon)}, but must be an object")
+            return InvalidRow("invalid_icon", f"the icon is {shown(icon)}, but must be an object")
         if not isinstance(icon.get("body"), str) or not icon["body"].strip():
-            raise InvalidRow("icon_without_body", f"body is {shown(icon.get('body'))}, but must be the SVG of the icon")
-        return _overlaid(_Found(View(name, _box(_BOX)), False), {**self._box, **icon})
-
-    def _of_alias(self, name: str) -> _Found:
-        alias = self._aliases[name]
-        found = self._found[alias["parent"]]
-        if isinstance(found, InvalidRow):
-            raise found
-        return _overlaid(found, alias)
+            detail = f"body is {shown(icon.get('body'))}, but must be the SVG of the icon"
+            return InvalidRow("icon_without_body", detail)
+        return _checked(_Found(View(name, _box(_BOX)), False), {**self._box, **icon})
 
     def _caption(self, name: str) -> str:
         """The name in words. Where others write man-dark-skin-tone, Fluent writes man-dark; both give one caption."""
@@ -136,11 +131,11 @@ def _parent(alias: Any) -> Any:
     return alias.get("parent") if isinstance(alias, dict) else None
 
 
-def _checked(make: Callable[[str], _Found], name: str) -> _Found | InvalidRow:
+def _checked(below: _Found, properties: Mapping[str, Any]) -> _Found | InvalidRow:
     try:
-        return make(name)
+        return _overlaid(below, properties)
     except InvalidRow as error:
-        return error
+        return InvalidRow(error.reason, error.detail)  # without the traceback, which holds memory
 
 
 def _overlaid(below: _Found, properties: Mapping[str, Any]) -> _Found:

@@ -14,6 +14,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from PIL import Image
 
 from beam import build
+from beam.sources.iconify import icon_set
 from beam.sources.iconify.source import IconifySource
 from beam.sources.limits import Limits
 from models.settings import configuration
@@ -159,19 +160,23 @@ def test_hidden_icons_hide_their_aliases_unless_an_alias_says_otherwise(tmp_path
     )
 
 
-def test_cycles_and_long_chains_of_aliases_take_little_time_and_memory(tmp_path):
+def test_each_alias_of_cycles_and_long_chains_is_followed_once_in_little_memory(tmp_path, monkeypatch):
     """Followed anew for each alias, the chain would take 50 million steps."""
+    overlaid, followed = icon_set._overlaid, []
+    monkeypatch.setattr(icon_set, "_overlaid", lambda *given: followed.append(1) or overlaid(*given))
     chain = {f"c{i}": {"parent": f"c{i + 1}"} for i in range(10_000)}
+    broken = {f"d{i}": {"parent": f"d{i + 1}"} for i in range(10_000)}
     cycle = {"x": {"parent": "y"}, "y": {"parent": "z"}, "z": {"parent": "y"}}
     tracemalloc.start()
     rows, rejected = read(
-        tmp_path, {"icons": {"c10000": ICON}, "aliases": {**chain, **cycle}}, limits=Limits(captions=99_999)
+        tmp_path, {"icons": {"c10000": ICON}, "aliases": {**chain, **broken, **cycle}}, limits=Limits(captions=99_999)
     )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     (row,) = rows.values()
-    assert len(row.captions) == 10_001
-    assert {place: one.reason for place, one in rejected.items()} == dict.fromkeys("xyz", "alias_cycle")
+    assert len(row.captions) == len(followed) == 10_001
+    reasons = {place: one.reason for place, one in rejected.items()}
+    assert reasons == {**dict.fromkeys(broken, "alias_without_icon"), **dict.fromkeys("xyz", "alias_cycle")}
     assert peak < 100_000_000
 
 
