@@ -79,7 +79,7 @@ def time_bars(components: Mapping[str, float], training: Mapping[str, float]) ->
         axis.invert_yaxis()
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(axis="x", labelsize=8)
-    axes[-1].set_xlabel("seconds", fontsize=9)
+    axis.set_xlabel("seconds", fontsize=9)
     return _png(figure)
 
 

@@ -18,6 +18,8 @@ class Siglip(TwoTowers):
     With Siglip.negatives, the loss keeps a part of the negative pairs (models/losses/masked_sigmoid.py).
     """
 
+    config: settings.SiglipSettings
+
     def __init__(self, config: settings.SiglipSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(config, vocabulary_size, remat, name="siglip")
         self.views = Views(seeds=config.negatives is not None and config.negatives.kind == "random")

@@ -7,6 +7,7 @@ through an optimisation barrier. `scan` runs the two passes in two loops, which 
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -62,7 +63,7 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
             for alike in zip(*(block.trainable_variables for block in blocks), strict=True)
         ]
 
-        def forward(k: tf.Tensor, hidden: tf.Tensor, kept: tf.TensorArray) -> tuple[object, ...]:
+        def forward(k: tf.Tensor, hidden: tf.Tensor, kept: tf.TensorArray) -> tuple[Any, ...]:
             with _weights(first, [stack[k] for stack in stacks]):
                 return k + 1, first(hidden), kept.write(k, hidden)
 
@@ -71,7 +72,7 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
         block_inputs = kept.stack()
 
         def gradient(upstream: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
-            def backward(k: tf.Tensor, upstream: tf.Tensor, sums: list[tf.TensorArray]) -> tuple[object, ...]:
+            def backward(k: tf.Tensor, upstream: tf.Tensor, sums: list[tf.TensorArray]) -> tuple[Any, ...]:
                 last = depth - 1 - k
                 block_input, weights = block_inputs[last], [stack[last] for stack in stacks]
                 with tf.GradientTape() as tape:
@@ -96,7 +97,8 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
     return scanned(inputs)
 
 
-def _loop(depth: int, body: Callable[..., tuple[object, ...]], state: tuple[object, ...]) -> tuple[object, ...]:
+def _loop(depth: int, body: Callable[..., tuple[Any, ...]], state: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Calls body(k, *state) -> (k + 1, *state) for k = 0 .. depth - 1; returns (depth, *state)."""
     return tf.while_loop(
         lambda k, *_: k < depth, body, (tf.constant(0), *state), maximum_iterations=depth, parallel_iterations=1
     )

@@ -72,7 +72,7 @@ class Corruption:
             return tf.where(place < end, pieces, tf.where(place == end, self._ends, self._pads))
 
         drawn = draws.for_rows(text, seeds, tf.TensorSpec([self._length], tf.int32))
-        return self._replaced(rows, self._views.texts, self._hit(seeds, _TEXT_COIN, self._config.text), drawn)
+        return self._replaced(rows, list(self._views.texts), self._hit(seeds, _TEXT_COIN, self._config.text), drawn)
 
     def _passed_on_texts(self, rows: Batch, seeds: tf.Tensor, moved: int) -> Batch:
         """Orders the rows of all replicas at random; each of the first `moved` takes the captions of the one before."""

@@ -57,7 +57,8 @@ class IconSet:
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         """Checks the outer form; raises InvalidRow if no icon of the set can be read."""
-        self._icons, self._aliases = content.get("icons"), content.get("aliases", {})
+        self._icons: Any = content.get("icons")
+        self._aliases: Any = content.get("aliases", {})
         prefix = content.get("prefix")
         for name, value, kind in (
             ("prefix", prefix, str),
