@@ -4,7 +4,7 @@ The format is Iconify's: https://iconify.design/docs/types/iconify-json.html
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from beam.sources.rows.raw import InvalidRow, shown
 
@@ -57,8 +57,8 @@ class IconSet:
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         """Checks the outer form; raises InvalidRow if no icon of the set can be read."""
-        self._icons: Any = content.get("icons")
-        self._aliases: Any = content.get("aliases", {})
+        self._icons = cast(Any, content.get("icons"))  # checked below
+        self._aliases = content.get("aliases", {})
         prefix = content.get("prefix")
         for name, value, kind in (
             ("prefix", prefix, str),
