@@ -3,8 +3,9 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from models import features
@@ -121,6 +122,11 @@ class ServedModel(tf.Module):
             "evaluate": self.evaluate,
             **{CLASSIFY + name: self.classify(name) for name in self._label_sets},
         }
+
+    def call(self, signature: str, **inputs: tf.Tensor | Sequence[str] | Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Calls a signature in this process, without a SavedModel; as `beam.exported_model.ExportedModel.call`."""
+        tensors = {name: tf.convert_to_tensor(values, tf.string) for name, values in inputs.items()}
+        return {name: value.numpy() for name, value in self.signatures()[signature](**tensors).items()}
 
     def _among_classes(
         self, image: tf.Tensor, evaluation_set: tf.Tensor, class_name: tf.Tensor

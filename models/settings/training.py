@@ -4,7 +4,7 @@ from models.settings.augmentation import AugmentationSettings
 from models.settings.checks import label, require, require_at_least_zero, require_positive, settings_class
 from models.settings.objectives import ObjectiveSettings, SiglipSettings, precomputed_tower
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
-from models.settings.pretrained import PretrainedSettings
+from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 
 
@@ -142,3 +142,11 @@ class TrainingSettings:
             "() or a first and a last step",
             "use such as (20, 25)",
         )
+
+    @property
+    def embedding(self) -> EmbeddingSettings | None:
+        """Settings of ImageEmbedder; None unless it computes the embeddings of a locked tower before training."""
+        tower = precomputed_tower(self.objective)
+        if tower is None or self.pretrained is None:
+            return None
+        return EmbeddingSettings(tower, self.pretrained, self.runtime.compute_dtype)

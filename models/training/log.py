@@ -12,6 +12,8 @@ from models.settings import configuration
 from models.training.held_out import HeldOutResult
 
 LOG_FILE = "training_log.jsonl"
+TIMES = ("seconds", "step_seconds", "examples_per_second", "input_wait_share", "flops_per_second", "mfu")
+"""The values of a row that depend on the speed of the machine; the others depend on settings and data only."""
 _PROGRESS_SECONDS = 5.0
 _HELD_OUT = "held_out_"
 
