@@ -26,7 +26,7 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> str:
         axis.set_xlabel("step", fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
-    return _png(figure)
+    return data_url(png(figure))
 
 
 def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
@@ -59,7 +59,7 @@ def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(axis="x", labelsize=8)
     axis.legend(fontsize=8, frameon=False, loc="lower right")
-    return _png(figure)
+    return data_url(png(figure))
 
 
 def time_bars(components: Mapping[str, float], training: Mapping[str, float]) -> str:
@@ -80,10 +80,16 @@ def time_bars(components: Mapping[str, float], training: Mapping[str, float]) ->
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel("seconds", fontsize=9)
-    return _png(figure)
+    return data_url(png(figure))
 
 
-def _png(figure: matplotlib.figure.Figure) -> str:
+def png(figure: matplotlib.figure.Figure) -> bytes:
+    """The figure as a PNG; the same figure gives the same bytes."""
     encoded = io.BytesIO()
     figure.savefig(encoded, format="png", dpi=110, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
+    return encoded.getvalue()
+
+
+def data_url(picture: bytes) -> str:
+    """The data: URL of a PNG."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode()

@@ -5,7 +5,7 @@ from models.settings.checks import label, require, require_at_least_zero, requir
 from models.settings.corruption import CorruptionSettings
 from models.settings.objectives import ObjectiveSettings, SiglipSettings, precomputed_tower
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
-from models.settings.pretrained import PretrainedSettings
+from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 
 
@@ -166,3 +166,11 @@ class TrainingSettings:
             "0 for texts of one token, which is the end of sentence",
             "set it to 0, or raise the length of texts",
         )
+
+    @property
+    def embedding(self) -> EmbeddingSettings | None:
+        """Settings of ImageEmbedder; None unless it computes the embeddings of a locked tower before training."""
+        tower = precomputed_tower(self.objective)
+        if tower is None or self.pretrained is None:
+            return None
+        return EmbeddingSettings(tower, self.pretrained, self.runtime.compute_dtype)
