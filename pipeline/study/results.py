@@ -51,7 +51,7 @@ def collect(
         of_cell = [one for one in shown if one["cell"] == cell.name]
         row = {"name": cell.name, "labels": cell.labels, "gin": _changes(base, cell), "runs": of_cell}
         rows.append({**row, "cost": {name: _median(of_cell, name) for name in TIMES}, "means": {}})
-    values = {metric: _values(rows, metric) for metric in study.metrics}
+    values = {metric: values_of(rows, metric) for metric in study.metrics}
     for metric, found in values.items():
         intervals = statistics.means(found, study.confidence)
         for row in rows:
@@ -70,7 +70,7 @@ def collect(
         "x": x,
         "lines": lines,
         "cells": rows,
-        "comparisons": [one for metric in study.metrics for one in _comparisons(study, metric, values[metric])],
+        "comparisons": [one for metric in study.metrics for one in comparisons(study, metric, values[metric])],
         "versions": installed.versions(),
     }
 
@@ -108,7 +108,7 @@ def _run(run: Run, failures: Mapping[str, str]) -> dict[str, Any]:
     return shown | {key: result.get(key) for key in ("status", "step", "metrics", "log", *TIMES)}
 
 
-def _values(cells: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list[float]]:
+def values_of(cells: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list[float]]:
     """{cell: values of its runs} of the cells whose runs have all finished and have the metric.
 
     The mean of the seeds that did not diverge would be a mean of chosen seeds.
@@ -122,7 +122,7 @@ def _values(cells: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list[f
     return found
 
 
-def _comparisons(study: StudySettings, metric: str, values: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
+def comparisons(study: StudySettings, metric: str, values: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
     """The comparisons of one metric, which are one family for Holm's correction."""
     judged = metric.split("/")[1] in metrics.SHARES
     pairs = [pair for pair in study.compare if set(pair) <= set(values)]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 SHOWN, CONTRARY, NOT_DECIDED = "shown", "contrary", "not decided"
 
@@ -67,7 +67,7 @@ class Noise:
         """
         if not self.freedom:
             return math.nan
-        return float(stats.t.ppf(1 - error / 2, self.freedom)) * self.deviation * math.sqrt(share)
+        return float(special.stdtrit(self.freedom, 1 - error / 2)) * self.deviation * math.sqrt(share)
 
     def p_value(self, difference: float, share: float) -> float:
         """Two-sided p-value of a difference, which is 0 under the null hypothesis; 1 without degrees of freedom."""
@@ -75,7 +75,7 @@ class Noise:
             return 1.0
         if not self.deviation:
             return float(difference == 0)
-        return float(2 * stats.t.sf(abs(difference) / (self.deviation * math.sqrt(share)), self.freedom))
+        return float(2 * special.stdtr(self.freedom, -abs(difference) / (self.deviation * math.sqrt(share))))
 
 
 def pooled(cells: Mapping[str, Sequence[float]]) -> Noise:

@@ -12,6 +12,7 @@ from models.settings import configuration
 from models.settings.checks import DECLARED, RENAMED
 from pipeline.settings.platforms import KubeflowSettings, VertexSettings
 from pipeline.settings.run import PipelineSettings
+from pipeline.study.settings import StudySettings
 
 ROOT = pathlib.Path(__file__).parents[3]
 QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
@@ -95,6 +96,13 @@ VALUES = {
     "CsvSource.quote": "''",
     "UrlListSource.proxy": "'http://proxy.intranet:3128'",
     "WebDatasetSource.key_ends_at": "'last_dot'",
+    "Study.without": "('p',)",
+    "Study.seeds": "(3, 4)",
+    "Study.metrics": "('eval/zero_shot_accuracy',)",
+    "Study.x": "'a'",
+    "Study.lines": "'a'",
+    "Study.compare": "(('p', 'q'),)",
+    "Axis.points": "{'p': ('x',), 'q': ()}",
 }
 for platform, gpu in (("Vertex", "NVIDIA_TESLA_A100"), ("Kubeflow", "nvidia-l4")):
     VALUES |= {
@@ -107,8 +115,14 @@ for platform, gpu in (("Vertex", "NVIDIA_TESLA_A100"), ("Kubeflow", "nvidia-l4")
         f"{platform}.gpus": "2",
     }
 
+_STUDY = ["Study.name = 'one'", "Study.base = ('y',)"]
+_AXIS = ["Study.axes = (@Axis(),)", "Axis.name = 'a'", "Axis.points = {'p': (), 'q': ()}"]
+
 # Further bindings that a rule asks for.
 MORE = {
+    "Study": [*_STUDY, *_AXIS],
+    "Study.axes": _STUDY,
+    "Axis": [*_STUDY, *_AXIS],
     "Augmenter": ["Augmenter.templates = ('a {}',)"],
     "LabelSet": ["Packaging.label_sets = (@LabelSet(),)", "LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
     "EvaluationSet": ["Pipeline.evaluation_sets = (@EvaluationSet(),)", "EvaluationSet.name = 'one'"],
@@ -143,7 +157,8 @@ MORE = {
 
 
 def roots(name: str) -> list[type]:
-    return [PipelineSettings, *({"Vertex": [VertexSettings], "Kubeflow": [KubeflowSettings]}.get(name, []))]
+    others = {"Vertex": VertexSettings, "Kubeflow": KubeflowSettings, "Study": StudySettings, "Axis": StudySettings}
+    return [PipelineSettings, *([others[name]] if name in others else [])]
 
 
 def load(name: str, *bindings: str) -> list:
