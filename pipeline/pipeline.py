@@ -8,11 +8,11 @@ this machine and Kubeflow Pipelines.
 import dataclasses
 
 import tensorflow_data_validation as tfdv
-from evaluator.component import Evaluator
-from example_validator.component import ExampleValidator
-from pusher.component import Pusher
-from schema_gen.component import SchemaGen
-from statistics_gen.component import StatisticsGen
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.pusher.component import Pusher
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.orchestration.pipeline import Pipeline

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from models import features
 from models.settings import configuration
 from models.settings.checks import require
 from models.settings.configuration import ConfigurationError, GinFile, GinLines
 from pipeline.settings.run import PipelineSettings
-from pipeline.study.settings import LOG, TEST, StudySettings
+from pipeline.study.settings import LOG, TEST, AxisSettings, StudySettings
 
 _UNBOUND = 2**62  # a number of steps, and a seed, that no point binds
 _NAMED = re.compile(r"(?:gin: )?((?:\w+/)*[A-Z]\w*\.\w+)\b")
@@ -33,8 +32,8 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """The name of its folder."""
-        return folder_name(self.name)
+        """The name of its folder: its name without characters that are special in paths."""
+        return re.sub(r"[^\w.=+-]+", "_", self.name).strip("_.") or "cell"
 
 
 class _Part(NamedTuple):
@@ -42,11 +41,6 @@ class _Part(NamedTuple):
 
     gin: GinFile | GinLines
     place: str
-
-
-def folder_name(cell: str) -> str:
-    """The name of a cell without characters that are special in paths."""
-    return re.sub(r"[^\w.=+-]+", "_", cell).strip("_.") or "cell"
 
 
 def base(study: StudySettings, folder: str) -> PipelineSettings:
@@ -67,19 +61,15 @@ def resolve(study: StudySettings, folder: str) -> list[Cell]:
     Raises:
       ConfigurationError: a file is missing, or the gin of a cell cannot be used; the message names cell, point and fix.
     """
-    cells = []
+    cells, axes = [], [axis.name for axis in study.axes]
     for name, labels in study.cells.items():
-        points = [
-            axis_parts
-            for axis, label in zip(study.axes, labels, strict=True)
-            for axis_parts in _parts(axis.parts(label), folder, f"axis {axis.name!r}, point {label!r}")
-        ]
+        points = [part for axis, label in zip(study.axes, labels, strict=True) for part in _parts(axis, label, folder)]
         try:
             settings = _resolve_one(study, _base_files(study, folder), [part.gin for part in points])
             _require_usable(study, settings)
         except ValueError as error:
             raise ConfigurationError(f"cell {name!r}: {error}{_places(str(error), points)}") from error
-        cells.append(Cell(name, dict(zip((axis.name for axis in study.axes), labels, strict=True)), settings))
+        cells.append(Cell(name, dict(zip(axes, labels, strict=True)), settings))
     _require_folders(cells)
     return cells
 
@@ -109,16 +99,15 @@ def _require_usable(study: StudySettings, settings: PipelineSettings) -> None:
     fix = "remove it: a study trains each run from its own seed"
     require(not settings.warm_start, "Pipeline.warm_start", settings.warm_start, "False in a study", fix)
     sets = {one.name: one for one in settings.all_evaluation_sets}
-    known = [LOG, TEST, *sets]
+    fix = "rename the set"
+    require(not {LOG, TEST} & set(sets), "EvaluationSet.name", list(sets), f"neither {LOG!r} nor {TEST!r}", fix)
     for metric in study.metrics:
         where, name = metric.split("/")
+        known = [LOG, TEST, *sets]
         require(where in known, "Study.metrics: the set", where, f"one of {', '.join(known)}", "correct it")
         retrieves = where not in sets or sets[where].retrieval or "_recall_at_" not in name
-        require(
-            retrieves, "Study.metrics", metric, f"no recall: {where} has EvaluationSet.retrieval off", "change either"
-        )
-    fix = f"name the set {features.OWN_SET!r}"
-    require(TEST not in sets and LOG not in sets, "EvaluationSet.name", known[2:], f"neither {TEST} nor {LOG}", fix)
+        rule = f"no recall, because {where}/EvaluationSet.retrieval is off"
+        require(retrieves, "Study.metrics", metric, rule, "change either")
 
 
 def _require_folders(cells: Sequence[Cell]) -> None:
@@ -137,8 +126,9 @@ def _base_files(study: StudySettings, folder: str) -> list[GinFile]:
     return [GinFile(_find(name, folder, "Study.base")) for name in study.base]
 
 
-def _parts(gins: Sequence[str], folder: str, place: str) -> Iterator[_Part]:
-    for gin in gins:
+def _parts(axis: AxisSettings, label: str, folder: str) -> Iterator[_Part]:
+    place = f"axis {axis.name!r}, point {label!r}"
+    for gin in axis.parts(label):
         is_file = gin.strip().endswith(".gin") and "=" not in gin
         yield _Part(GinFile(_find(gin.strip(), folder, place)) if is_file else GinLines(gin, place), place)
 

@@ -125,19 +125,20 @@ def values_of(cells: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list
 def comparisons(study: StudySettings, metric: str, values: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
     """The comparisons of one metric, which are one family for Holm's correction."""
     judged = metric.split("/")[1] in metrics.SHARES
-    pairs = [pair for pair in study.compare if set(pair) <= set(values)]
-    found = dict(zip(pairs, statistics.differences(values, pairs, study.confidence), strict=True))
-    rows = []
-    for pair in study.compare:
-        row: dict[str, Any] = {"metric": metric, "first": pair[0], "second": pair[1]}
-        if one := found.get(pair):
-            row |= {"difference": one.value, "low": one.low, "high": one.high, "p_value": one.p_value}
-            row["verdict"] = one.verdict if judged else ""
-        else:
-            row |= dict.fromkeys(("difference", "low", "high", "p_value"))
-            row["verdict"] = statistics.NOT_DECIDED if judged else ""
-        rows.append(row)
-    return rows
+    found = statistics.differences(values, study.compare, study.confidence)
+    return [
+        {
+            "metric": metric,
+            "first": first,
+            "second": second,
+            "difference": one.value,
+            "low": one.low,
+            "high": one.high,
+            "p_value": one.p_value,
+            "verdict": one.verdict if judged else "",
+        }
+        for (first, second), one in zip(study.compare, found, strict=True)
+    ]
 
 
 def _changes(base: PipelineSettings, cell: Cell) -> list[str]:

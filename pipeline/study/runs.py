@@ -107,7 +107,8 @@ def _make_one(cell: Cell, seed: int, data: Data, folder: str, keep: bool) -> Run
     training = dataclasses.replace(cell.settings.training, seed=seed)
     settings = dataclasses.replace(cell.settings, training=training)
     cell = dataclasses.replace(cell, settings=settings)
-    packaging = settings.packaging
+    sets = suite.classified(settings).sets
+    wanted = labels.wanted(sets, data.classes, settings.packaging.label_sets)
     order = Order(
         identity="",
         gin=configuration.to_gin(training),
@@ -116,19 +117,13 @@ def _make_one(cell: Cell, seed: int, data: Data, folder: str, keep: bool) -> Run
         held_out=data.held_out,
         evaluated=data.evaluated,
         not_retrieved=suite.not_retrieved(settings),
-        label_sets={
-            name: [list(one), list(templates)]
-            for name, (one, templates) in labels.wanted(
-                suite.classified(settings).sets, data.classes, packaging.label_sets
-            ).items()
-        },
-        weights=packaging.weights,
+        label_sets={name: [list(one), list(templates)] for name, (one, templates) in wanted.items()},
+        weights=settings.packaging.weights,
         test_rows=settings.report.max_rows,
         keeps_model=keep,
     )
-    order = dataclasses.replace(
-        order, identity=_identity(order, run_fn.fingerprint(training, order.train, data.vocabulary))
-    )
+    fingerprint = run_fn.fingerprint(training, order.train, order.vocabulary)
+    order = dataclasses.replace(order, identity=_identity(order, fingerprint))
     path = os.path.join(folder, cell.folder, f"seed-{seed}")
     return Run(cell, seed, path, order, configuration.to_gin(settings))
 

@@ -98,18 +98,28 @@ def means(cells: Mapping[str, Sequence[float]], confidence: float) -> dict[str, 
 def differences(
     cells: Mapping[str, Sequence[float]], pairs: Sequence[tuple[str, str]], confidence: float
 ) -> list[Difference]:
-    """Mean of the first less mean of the second cell of each pair.
+    """Mean of the first less mean of the second cell of each pair; NaN if `cells` lacks one of them.
 
     The intervals are Holm's: an interval leaves out 0 if and only if Holm's procedure rejects the null hypothesis of
-    its pair. The probability that any true null hypothesis is rejected is at most 1 - confidence (Holm, 1979).
+    its pair. The probability that any true null hypothesis is rejected is at most 1 - confidence (Holm, 1979). A pair
+    without a difference counts as one that is not rejected, so that a missing cell makes no other comparison easier.
     """
-    noise, error = pooled(cells), 1 - confidence
-    values = [float(np.mean(cells[first]) - np.mean(cells[second])) for first, second in pairs]
-    shares = [1 / len(cells[first]) + 1 / len(cells[second]) for first, second in pairs]
-    p_values = [noise.p_value(value, share) for value, share in zip(values, shares, strict=True)]
-    margins = [noise.margin(*both) for both in zip(shares, holm_errors(p_values, error), strict=True)]
-    adjusted = holm_adjusted(p_values)
-    return [Difference(d, d - m, d + m, p) for d, m, p in zip(values, margins, adjusted, strict=True)]
+    noise, estimates = pooled(cells), []
+    for pair in pairs:
+        both = [cells.get(name) for name in pair]
+        if both[0] is None or both[1] is None:
+            estimates.append((math.nan, math.nan, 1.0))
+            continue
+        difference = float(np.mean(both[0]) - np.mean(both[1]))
+        share = 1 / len(both[0]) + 1 / len(both[1])
+        estimates.append((difference, share, noise.p_value(difference, share)))
+    p_values = [p_value for _, _, p_value in estimates]
+    errors, adjusted = holm_errors(p_values, 1 - confidence), holm_adjusted(p_values)
+    found = []
+    for (difference, share, _), error, p_value in zip(estimates, errors, adjusted, strict=True):
+        margin = noise.margin(share, error)
+        found.append(Difference(difference, difference - margin, difference + margin, p_value))
+    return found
 
 
 def holm_errors(p_values: Sequence[float], error: float) -> list[float]:

@@ -138,3 +138,12 @@ def test_equal_runs_decide_nothing():
     same, other = statistics.differences(cells, [("a", "b"), ("c", "a")], 0.9)
     assert (same.value, same.verdict) == (0.0, NOT_DECIDED)
     assert other.verdict == SHOWN  # without any noise, each difference is real
+
+
+def test_a_missing_cell_decides_nothing_and_makes_no_other_comparison_easier():
+    cells = {"a": [0.50, 0.52], "b": [0.48, 0.49]}
+    missing, with_missing = statistics.differences(cells, [("a", "c"), ("a", "b")], 0.9)
+    assert math.isnan(missing.value)
+    assert missing.verdict == NOT_DECIDED
+    (alone,) = statistics.differences(cells, [("a", "b")], 0.9)
+    assert with_missing.high - with_missing.low > alone.high - alone.low
