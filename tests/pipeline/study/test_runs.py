@@ -5,10 +5,13 @@ The tests of this module depend on each other, in this order.
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
 from models.training.log import LOG_FILE
+from tests.pipeline.conftest import ROOT
 from tests.pipeline.study.shapes import LOSS, ShapesStudy
 
 RATE = {"fast": "AdamW.learning_rate = 3e-3", "slow": "AdamW.learning_rate = 1e-4"}
@@ -125,3 +128,16 @@ def test_a_result_holds_what_the_log_says(study):
         assert result["log"]["loss"] == rows[-1]["loss"]
         assert result["peak_memory_bytes"] > 1e8
         assert result["versions"]["tensorflow"]
+
+
+_IMPORTED = """
+import sys
+import pipeline.study.training_run
+from tensorflow.python.eager import context
+assert context._context is None or context._context._context_handle is None, "TensorFlow has begun to work"
+assert not {"tfx", "apache_beam"} & set(sys.modules)
+"""
+
+
+def test_what_runs_are_forked_from_has_not_used_tensorflow():
+    subprocess.run([sys.executable, "-c", _IMPORTED], cwd=ROOT, check=True)
