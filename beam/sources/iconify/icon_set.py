@@ -57,6 +57,7 @@ class IconSet:
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         """Checks the outer form; raises InvalidRow if no icon of the set can be read."""
+<<<<<<< HEAD
         self._icons = cast(Any, content.get("icons"))  # checked below
         self._aliases = content.get("aliases", {})
         prefix = content.get("prefix")
@@ -66,10 +67,18 @@ class IconSet:
             ("aliases", self._aliases, dict),
         ):
             if not isinstance(value, kind) or (kind is str and not value):
+=======
+        given: dict[str, Any] = {"aliases": {}, **content}
+        for name, kind in (("prefix", str), ("icons", dict), ("aliases", dict)):
+            value = given.get(name)
+            if not isinstance(value, kind) or value == "":
+>>>>>>> artists
                 what = "a text" if kind is str else "an object"
                 detail = f"{name} is {shown(value)}, but must be {what}, as in an icons.json of Iconify"
                 raise InvalidRow("invalid_icon_set", f"{detail}; no icon of the file is read")
-        self._prefix = str(prefix)
+        self._prefix: str = given["prefix"]
+        self._icons: dict[str, Any] = given["icons"]
+        self._aliases: dict[str, Any] = given["aliases"]
         self._names = {**self._icons, **self._aliases}  # in the order of the file, the icons first
         self._box = {name: content.get(name, default) for name, default in _BOX.items()}
         self._found: dict[str, _Found | InvalidRow] = {}
