@@ -198,9 +198,7 @@ def declared(hint: typing.Any) -> str:
     """The name of a class that a field with this hint can hold; "" if it holds no settings."""
     if getattr(hint, "_is_protocol", False):
         return "JsonlSource"
-    if not dataclasses.is_dataclass(hint):
-        return ""
-    return next(name for cls, name in DECLARED.items() if issubclass(cls, hint))
+    return next((name for cls, name in DECLARED.items() if dataclasses.is_dataclass(hint) and issubclass(cls, hint)), "")
 
 
 FIELDS = [
