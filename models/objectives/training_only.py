@@ -19,9 +19,9 @@ class HoldsVariables(Protocol):
 class TrainingOnly:
     """Parts of an objective that only training needs.
 
-    Keras and SavedModel find layers and variables in the attributes of a layer. They do not look into this class. So
-    the parts are trained and checkpointed, but not exported: `models.serving` leaves `variables` out, and a model that
-    is rebuilt from its export does not miss them.
+    They are trained and checkpointed, but not exported: `models.serving` leaves their variables out, and a model that
+    is rebuilt from its export does not miss them. Keras finds layers in the attributes of a layer; it does not look
+    into this class, nor does compression.
     """
 
     def __init__(self, parts: Sequence[HoldsVariables] = ()) -> None:

@@ -10,6 +10,7 @@ from models.objectives.terms.siamlip import Predicting
 from models.objectives.terms.term import MODALITIES, Rows
 from models.objectives.two_towers import encode_views
 from models.settings import ByolipSettings
+from models.towers import flops
 
 
 class Byolip(Predicting[ByolipSettings]):
@@ -50,3 +51,8 @@ class Byolip(Predicting[ByolipSettings]):
 
     def after_update(self) -> None:
         self._copy.move()
+
+    def flops(self) -> float:
+        image, text = (self._towers.trained[m].config for m in MODALITIES)
+        copies = flops.image_tower(image) + flops.text_tower(text, self._towers.width)
+        return super().flops() + copies / 3  # a copy has no backward pass, which takes two thirds of a step

@@ -3,10 +3,16 @@
 import functools
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from tests.models.training.shapes import write_shards
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 REPLICAS = (1, 2, 4, 8)
 
@@ -15,7 +21,7 @@ REPLICAS = (1, 2, 4, 8)
 def on_devices(replicas: int, how_much: str = "whole") -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.models.distribution.rocket_on_devices", str(replicas), how_much],
-        cwd=pathlib.Path(__file__).parents[3], capture_output=True, text=True, check=False,
+        cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -49,3 +55,22 @@ def test_twenty_steps_of_the_state_equal_numpy_and_are_equal_on_all_replicas(rep
     assert found["trace"] < 1e-10
     assert found["control_nothing_moves"] > 0.1
     assert found["replicas_differ"] == 0
+
+
+@pytest.mark.slow
+def test_a_whole_run_on_two_replicas_ends_as_on_one_device(vocabulary, tmp_path):
+    """With micro-batches, held-out rows and the choice of the ensemble weight."""
+    found = {}
+    for name, changes in {
+        "one": [],
+        "mirrored": ["runtime.strategy='mirrored'", "runtime.devices=('CPU:0','CPU:1')", "micro_batches=2"],
+    }.items():
+        folder = tmp_path / name
+        write_shards(folder, 3)
+        shutil.copy(vocabulary, folder / "vocabulary.model")
+        command = [sys.executable, "-m", "tests.models.training.shapes", str(folder), "objective='rocket'", "steps=8"]
+        subprocess.run([*command, *changes], cwd=ROOT, check=True, capture_output=True)
+        found[name] = dict(np.load(folder / "weights.npz"))
+    assert "ensemble_weight:0" in found["one"]
+    for key, value in found["one"].items():
+        np.testing.assert_allclose(found["mirrored"][key], value, atol=5e-4, err_msg=key)  # rounding of 8 steps of Adam

@@ -143,7 +143,6 @@ MORE = {
     "Siglit.precomputed": ["Augmentation.min_crop = 1.0", "Augmentation.max_crop = 1.0"],
     "Augmentation.min_area": ["Augmentation.min_crop = 1.0", "Augmentation.max_crop = 1.0"],
     "ClipRocket.contrast": ["ClipRocket.label_smoothing = 0.0"],
-    "ClipRocket.terms": [],
     "Swalip": ["ClipRocket.label_smoothing = 0.0"],
     "Swalip.prototypes": ["ClipRocket.local_views = 0"],
     "Siamlip.projector": ["Siamlip.predictor = (8, 4)"],
@@ -211,6 +210,13 @@ def changed(name: str, field: dataclasses.Field) -> str:
     return "{'image': 'x'}" if field.name == "columns" else repr({**default, "Trainer": 3})
 
 
+def declared(hint: typing.Any) -> str:
+    """The name of a class that a field with this hint can hold; "" if it holds no settings."""
+    if getattr(hint, "_is_protocol", False):
+        return "JsonlSource"
+    return next((name for cls, name in DECLARED.items() if dataclasses.is_dataclass(hint) and issubclass(cls, hint)), "")
+
+
 FIELDS = [
     (name, field)
     for name, cls in sorted(CLASSES.items())
@@ -224,9 +230,9 @@ FIELDS = [
 def test_gin_sets_each_setting(name, field):
     label = f"{name}.{field.name}"
     kind = typing.get_type_hints(CLASSES[name])[field.name]
-    members = [one for one in (*typing.get_args(kind), kind) if one in DECLARED or getattr(one, "_is_protocol", False)]
+    members = [one for one in map(declared, (*typing.get_args(kind), kind)) if one]
     if members and label not in VALUES:  # optional settings, or a tuple of settings
-        part = "JsonlSource" if getattr(members[0], "_is_protocol", False) else DECLARED[members[0]]
+        part = members[0]
         value = f"(@{part}(),)" if typing.get_origin(kind) is tuple else f"@{part}()"
         more = [*MORE.get(label, []), *MORE.get(part, [])]
     else:
