@@ -47,13 +47,8 @@ def step_of(
 def run(rounds: int) -> list[Ratio]:
     """The ratios of step times."""
     compilation.keep_sums()
-<<<<<<< HEAD
-    ours, whole = _step(_CONFIG), _step(_CONFIG, compiled="whole")
-    rematerialised = dataclasses.replace(_CONFIG, runtime=settings.RuntimeSettings(remat="block"))
-=======
     ours, whole = step_of(CONFIG), step_of(CONFIG, compiled="whole")
-    rematerialised = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=True))
->>>>>>> rocket
+    rematerialised = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat="block"))
     others = {
         "parts compiled by XLA / nothing compiled": (ours, step_of(CONFIG, compiled="nothing")),
         "parts compiled by XLA / the whole step": (ours, whole),

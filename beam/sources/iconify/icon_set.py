@@ -4,7 +4,7 @@ The format is Iconify's: https://iconify.design/docs/types/iconify-json.html
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from beam.sources.rows.raw import InvalidRow, shown
 
@@ -57,22 +57,10 @@ class IconSet:
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         """Checks the outer form; raises InvalidRow if no icon of the set can be read."""
-<<<<<<< HEAD
-        self._icons = cast(Any, content.get("icons"))  # checked below
-        self._aliases = content.get("aliases", {})
-        prefix = content.get("prefix")
-        for name, value, kind in (
-            ("prefix", prefix, str),
-            ("icons", self._icons, dict),
-            ("aliases", self._aliases, dict),
-        ):
-            if not isinstance(value, kind) or (kind is str and not value):
-=======
         given: dict[str, Any] = {"aliases": {}, **content}
         for name, kind in (("prefix", str), ("icons", dict), ("aliases", dict)):
             value = given.get(name)
             if not isinstance(value, kind) or value == "":
->>>>>>> artists
                 what = "a text" if kind is str else "an object"
                 detail = f"{name} is {shown(value)}, but must be {what}, as in an icons.json of Iconify"
                 raise InvalidRow("invalid_icon_set", f"{detail}; no icon of the file is read")
