@@ -113,7 +113,10 @@ def _curves(facts: Facts, logs: Mapping[tuple[str, int], Sequence[Mapping[str, f
             continue
         for (cell, _), log in logs.items():
             place = cells.index(cell)
-            style = {"color": _COLOURS[place % len(_COLOURS)], "ls": _STYLES[place // len(_COLOURS) % len(_STYLES)]}
+            style: dict[str, Any] = {
+                "color": _COLOURS[place % len(_COLOURS)],
+                "ls": _STYLES[place // len(_COLOURS) % len(_STYLES)],
+            }
             kept = [(row["step"], row[name]) for row in log if name in row]
             axis.plot(*(zip(*kept, strict=True) if kept else ((), ())), lw=0.9, alpha=0.8, **style)
         axis.set_title(_CURVES[name], fontsize=10, loc="left")
