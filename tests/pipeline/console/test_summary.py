@@ -29,7 +29,10 @@ def add_run(connection: metadata_store_pb2.ConnectionConfig, state: int, uri: st
     written = []
     if uri:
         artifact = metadata_store_pb2.Artifact(type_id=store.get_artifact_type(RunReport.TYPE_NAME).id, uri=uri)
-        written = [(artifact, metadata_store_pb2.Event(type=metadata_store_pb2.Event.OUTPUT))]
+        event = metadata_store_pb2.Event(type=metadata_store_pb2.Event.OUTPUT)
+        event.path.steps.add().key = "report"  # as TFX writes it
+        event.path.steps.add().index = 0
+        written = [(artifact, event)]
     store.put_execution(execution, written, [])
 
 
