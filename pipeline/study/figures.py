@@ -76,7 +76,7 @@ def _over_x(axis: Axes, facts: Facts, metric: str, fixed: Mapping[str, str]) -> 
         if known_means:
             xs, means = zip(*known_means, strict=True)
             margins = [0.0 if math.isnan(one["high"]) else one["high"] - one["value"] for one in means]
-            style = {"color": colour, "lw": 1.4, "capsize": 3, "marker": "o", "ms": 4}
+            style: dict[str, Any] = {"color": colour, "lw": 1.4, "capsize": 3, "marker": "o", "ms": 4}
             style |= {} if numbers or len(lines) > 1 else {"ls": ""}
             axis.errorbar(xs, [one["value"] for one in means], yerr=margins, label=line or None, **style)
     if numbers and min(numbers) > 0 and max(numbers) / min(numbers) >= _LOGARITHMIC_FROM:
@@ -105,7 +105,7 @@ def _curves(facts: Facts, logs: Mapping[tuple[str, int], Sequence[Mapping[str, f
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = matplotlib.figure.Figure(figsize=(4.2 * columns, 2.9 * rows + 0.3), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     cells = [cell["name"] for cell in facts["cells"]]
     for axis, name in itertools.zip_longest(grid, names):
         if name is None:

@@ -49,8 +49,16 @@ def collect(
     rows: list[dict[str, Any]] = []
     for cell in cells:
         of_cell = [one for one in shown if one["cell"] == cell.name]
-        row = {"name": cell.name, "labels": cell.labels, "gin": _changes(base, cell), "runs": of_cell}
-        rows.append({**row, "cost": {name: _median(of_cell, name) for name in TIMES}, "means": {}})
+        rows.append(
+            {
+                "name": cell.name,
+                "labels": cell.labels,
+                "gin": _changes(base, cell),
+                "runs": of_cell,
+                "cost": {name: _median(of_cell, name) for name in TIMES},
+                "means": {},
+            }
+        )
     values = {metric: values_of(rows, metric) for metric in study.metrics}
     for metric, found in values.items():
         intervals = statistics.means(found, study.confidence)
@@ -143,8 +151,8 @@ def comparisons(study: StudySettings, metric: str, values: Mapping[str, Sequence
 
 def _changes(base: PipelineSettings, cell: Cell) -> list[str]:
     """The lines of resolved gin that only the cell has, as "+ line", and that only the base has, as "- line"."""
-    texts = [configuration.to_gin(one).splitlines() for one in (base, cell.settings)]
-    lines = list(difflib.unified_diff(*texts, n=0, lineterm=""))[2:]
+    before, after = (configuration.to_gin(one).splitlines() for one in (base, cell.settings))
+    lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
     return [f"{line[0]} {line[1:]}" for line in lines if line[0] in "+-" and line[1:]]
 
 
