@@ -10,7 +10,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --no-emit-package siglip-tfx --annot
 PACKAGES := beam components models pipeline
 PEERS := transformers open_clip big_vision img2dataset webdataset
 
-.PHONY: help setup quickstart study compile test test-slow test-trixie bench tpu-memory lint lock draw clean
+.PHONY: help setup quickstart study emoji-artists compile test test-slow test-trixie bench tpu-memory lint lock draw clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,11 @@ setup:  ## Make .venv from the lock (other targets do this when needed)
 
 quickstart: setup  ## Run the whole pipeline of GIN on this machine (minutes)
 	$(PYTHON) -m pipeline.local_runner --gin_file=$(GIN) --output_dir=$(OUTPUT)
+
+emoji-artists: setup  ## Fetch the drawings of six artists with npm, for gin/quickstart_artists.gin (two minutes)
+	$(PYTHON) -m pipeline.emoji_artists output/emoji-artists/packages
+	test -f output/emoji-artists/unseen/manifest.json || $(PYTHON) -m pipeline.build \
+	  --gin_file=gin/data/emoji_unseen.gin --output_dir=output/emoji-artists/unseen
 
 study: GIN = gin/study/quick.gin
 study: setup  ## Run the study of GIN: a grid of variants with several seeds, and its report (minutes to hours)

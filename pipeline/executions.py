@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
-from tfx import v1 as tfx
+from tfx.types.channel import Channel
 
 _DONE = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
@@ -27,7 +27,7 @@ def outputs_of_newest(
     return {keys[artifact.id]: str(artifact.uri) for artifact in store.get_artifacts_by_id(list(keys))}
 
 
-def output(store: ml_metadata.MetadataStore, pipeline: str, channel: tfx.dsl.Channel) -> str:
+def output(store: ml_metadata.MetadataStore, pipeline: str, channel: Channel) -> str:
     """Folder of the artifact that the newest execution of a component has written, or taken from cache.
 
     Args:

@@ -8,9 +8,15 @@ this machine and Kubeflow Pipelines.
 import dataclasses
 
 import tensorflow_data_validation as tfdv
-from tfx import v1 as tfx
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.pusher.component import Pusher
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types.channel import Channel
 
 from components.augmenter.component import Augmenter
 from components.batch_check.component import BatchCheck
@@ -47,13 +53,13 @@ class Data:
       nodes: the other components, in the order in which they run.
     """
 
-    examples: tfx.dsl.Channel
-    schema: tfx.dsl.Channel
-    anomalies: tfx.dsl.Channel
+    examples: Channel
+    schema: Channel
+    anomalies: Channel
     checked: BaseNode
-    rows: tfx.dsl.Channel
+    rows: Channel
     suite: EvaluationSuite
-    reports: dict[str, tfx.dsl.Channel]
+    reports: dict[str, Channel]
     nodes: list[BaseNode | None]
 
 
@@ -70,15 +76,15 @@ class Prepared:
       nodes: the components, in the order in which they run.
     """
 
-    examples: tfx.dsl.Channel
-    vocabulary: tfx.dsl.Channel
-    reports: dict[str, tfx.dsl.Channel]
+    examples: Channel
+    vocabulary: Channel
+    reports: dict[str, Channel]
     base: BaseNode | None
-    base_model: tfx.dsl.Channel | None
+    base_model: Channel | None
     nodes: list[BaseNode | None]
 
 
-def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
+def create(settings: PipelineSettings, platform: Platform) -> Pipeline:
     """Makes the DAG. It runs nothing and reads no file."""
     outside = platform.inputs(settings)
     data = _data(settings, outside)
@@ -102,7 +108,7 @@ def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
     return _dag(settings, platform, nodes)
 
 
-def create_data(settings: PipelineSettings, platform: Platform) -> tuple[tfx.dsl.Pipeline, dict[str, tfx.dsl.Channel]]:
+def create_data(settings: PipelineSettings, platform: Platform) -> tuple[Pipeline, dict[str, Channel]]:
     """Makes the part of the DAG before the Trainer, with the EvaluationSuite.
 
     Returns:
@@ -123,8 +129,8 @@ def create_data(settings: PipelineSettings, platform: Platform) -> tuple[tfx.dsl
     return _dag(settings, platform, [outside.finder, *data.nodes, *prepared.nodes, data.suite]), outputs
 
 
-def _dag(settings: PipelineSettings, platform: Platform, nodes: list[BaseNode | None]) -> tfx.dsl.Pipeline:
-    return tfx.dsl.Pipeline(
+def _dag(settings: PipelineSettings, platform: Platform, nodes: list[BaseNode | None]) -> Pipeline:
+    return Pipeline(
         pipeline_name=platform.pipeline_name(settings),
         pipeline_root=platform.locations.root,
         components=list(dict.fromkeys(node for node in nodes if node)),
@@ -151,11 +157,9 @@ def _data(settings: PipelineSettings, outside: Inputs) -> Data:
     checked = BatchCheck(report=rows, batch_size=settings.training.batch_size, variants=settings.train_variants)
     # Text features only: the distribution of the bytes of pictures tells nothing.
     text_only = tfdv.StatsOptions(feature_allowlist=list(features.TEXT))
-    statistics = tfx.components.StatisticsGen(examples=examples, stats_options=text_only)
-    schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
-    validator = tfx.components.ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
-    )
+    statistics = StatisticsGen(examples=examples, stats_options=text_only)
+    schema = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     sets = to_gin(suite.read(settings))
     evaluated = EvaluationSuite(examples=examples, settings=sets, input_fingerprint=outside.suite_state)
     return Data(
@@ -207,7 +211,7 @@ def _trainer(settings: PipelineSettings, platform: Platform, data: Data, prepare
 
 def _gate(
     settings: PipelineSettings, platform: Platform, data: Data, prepared: Prepared, trainer: Trainer
-) -> tuple[list[BaseNode], dict[str, tfx.dsl.Channel]]:
+) -> tuple[list[BaseNode], dict[str, Channel]]:
     """Makes the components from a trained model to a published one. Returns them, and the outputs that RunReport reads.
 
     ModelPackager comes before the gate, so that the Evaluator scores the same model that is served.
@@ -221,7 +225,7 @@ def _gate(
     )
     model = packager.outputs["packaged"]
     baseline = platform.baseline(model, prepared.base)
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=data.suite.outputs["suite"],
         model=model,
         baseline_model=baseline.outputs["model"],
@@ -231,7 +235,7 @@ def _gate(
     if executor := platform.evaluator_executor():
         evaluator.executor_spec = executor
     infra_validator = InfraValidator(model=model, examples=data.examples, settings=to_gin(settings.infra_validator))
-    pusher = tfx.components.Pusher(
+    pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validator.outputs["blessing"],

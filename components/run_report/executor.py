@@ -21,7 +21,7 @@ from components import installed
 from components.declaration import Artifacts
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
-from components.run_report import figures, gate, rendering, test_split
+from components.run_report import figures, gate, rendering, test_split, times
 from components.run_report.settings import ReportSettings
 from models import features, files
 from models.evaluation import as_json
@@ -73,7 +73,7 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
     test = test_split.measure(model, split, settings.max_rows, settings.gallery)
     log = _read_lines(inputs.uri("model_run"), LOG_FILE)
     summary = {"title": settings.title, "model": model, **_summary(inputs, evaluation, test, log)}
-    packaging = summary["packaging"]
+    packaging, made = summary["packaging"], times.made_at(artifacts)
     page = {
         "curves": figures.training_curves(log),
         "bars": figures.metric_bars(
@@ -87,7 +87,8 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
         "asked_steps": exec_properties["steps"],
         "source": str(configuration.parse(exec_properties["image_text_gen"], ImageTextGenSettings).source),
         "attribution": settings.attribution,
-        "timings": _timings(artifacts),
+        "timings": made,
+        "time_bars": figures.time_bars(times.of_components(made), times.of_training(log)),
         "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return summary, page
@@ -152,22 +153,6 @@ def _anomalies(folder: str) -> list[str]:
         for feature, info in sorted(anomalies.anomaly_info.items()):
             found.append(f"{split}: {feature}: {info.description}")
     return found
-
-
-def _timings(input_dict: Artifacts) -> list[tuple[str, str]]:
-    """Returns (input, time it was made) in the order of the times; a cached artifact has the time of its own run."""
-    made = sorted(
-        (artifacts[0].mlmd_artifact.last_update_time_since_epoch, name)
-        for name, artifacts in input_dict.items()
-        if artifacts[0].mlmd_artifact.last_update_time_since_epoch  # Kubeflow Pipelines have no times
-    )
-    lines, before = [], None
-    for milliseconds, name in made:
-        moment = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
-        since = "" if before is None else f"  (+{(milliseconds - before) / 1000:.1f} s)"
-        lines.append((name.replace("_", " "), moment.strftime("%H:%M:%S") + since))
-        before = milliseconds
-    return lines
 
 
 def _read_json(folder: str, name: str) -> Any:

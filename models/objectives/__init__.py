@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models import settings
+from models.objectives.clip_rocket import ClipRocket
 from models.objectives.objective import Objective
 from models.objectives.siglip import Siglip
 from models.objectives.siglit import Siglit
@@ -24,8 +25,8 @@ def register(settings_class: type[settings.ObjectiveSettings], objective_class: 
 
     Args:
       settings_class: what gin fills; decorate it with `@settings_class("Name")` to make `@Name()` known to gin.
-      objective_class: called with an instance of `settings_class`, the size of the vocabulary, and whether
-        activations are rematerialised (Runtime.remat).
+      objective_class: called with an instance of `settings_class`, the size of the vocabulary, and what
+        the backward pass computes again (Runtime.remat).
 
     Raises:
       ValueError: `settings_class` is no ObjectiveSettings, or has another objective already.
@@ -67,6 +68,7 @@ def _name(given: Any) -> str:
     return getattr(given, "__name__", repr(given))
 
 
+register(settings.ClipRocketSettings, ClipRocket)
 register(settings.SiglipSettings, Siglip)
 register(settings.SiglitSettings, Siglit)
 register(settings.SoftmaxSettings, Softmax)

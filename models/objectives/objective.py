@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from models.distribution.collectives import Collectives
+from models.objectives.training_only import TrainingOnly
 from models.settings import AugmentationSettings, ObjectiveSettings
 
 Batch = dict[str, tf.Tensor]
@@ -17,6 +19,8 @@ Metrics = dict[str, tf.Tensor]
 IMAGES = "images"
 TOKEN_IDS = "token_ids"
 SEEDS = "seeds"
+CARRIED = "carried/"
+"""Begins the names of tensors that `Objective.loss` hands to `Objective.after_update` among its metrics."""
 
 
 def boxes_of(view: str) -> str:
@@ -31,16 +35,27 @@ class Views:
     Attributes:
       images: {name of a view: augmentation}; each view is float32 [N, S, S, 3] in [-1, 1], augmented independently of
         the others. None takes Training.augmentation. Without image views, no picture is read or decoded.
-      texts: names of text views; each is int32 [N, L], the token ids of a caption drawn independently of the others.
+      texts: {name of a view: None}; each view is int32 [N, L], the token ids of a caption drawn independently of the
+        others.
       seeds: whether the batch has SEEDS, int32 [N, 2], new at each visit of a pair. An objective that draws in the step
         (such as masks) draws from them, so that a resumed run draws the same.
       image_embedding: D of the stored image embeddings, float32 [N, D], unit norm; 0 reads none.
     """
 
     images: Mapping[str, AugmentationSettings | None] = dataclasses.field(default_factory=lambda: {IMAGES: None})
-    texts: tuple[str, ...] = (TOKEN_IDS,)
+    texts: Mapping[str, None] = dataclasses.field(default_factory=lambda: {TOKEN_IDS: None})
     seeds: bool = False
     image_embedding: int = 0
+
+
+class ScoredRows(Protocol):
+    """Held-out rows that an objective may look at when training is done."""
+
+    def embed(self) -> tuple[np.ndarray, np.ndarray]:
+        """The embeddings of pictures and texts with the current weights, [N, D] each."""
+
+    def mean_recall(self, image: np.ndarray, text: np.ndarray) -> float:
+        """The mean recall of these embeddings over both directions and all depths."""
 
 
 class Objective(Protocol):
@@ -54,17 +69,24 @@ class Objective(Protocol):
     Attributes:
       config: its settings.
       views: what it needs in a batch.
+      training_only: parts whose variables the exported model does not have, such as predictors and momentum copies.
+      finishes: whether `finish` looks at held-out rows.
     """
 
     config: ObjectiveSettings
     views: Views
+    training_only: TrainingOnly
+    finishes: bool
 
     def build(self) -> None:
         """Makes every variable, from the global random seed."""
 
+    def start(self) -> None:
+        """Lets state that follows weights, such as a momentum copy, start as these; called when weights were loaded."""
+
     @property
     def variables(self) -> list[tf.Variable]:
-        """All variables, including those of locked towers."""
+        """All variables, including those of locked towers and of `training_only`."""
 
     @property
     def trainable_variables(self) -> list[tf.Variable]:
@@ -95,11 +117,20 @@ class Objective(Protocol):
           collectives: for the rows of the other replicas.
 
         Returns:
-          This replica's share of the loss (the sum over replicas is the loss), and scalars of the whole batch.
+          This replica's share of the loss (the sum over replicas is the loss), and scalars of the whole batch. Tensors
+          whose names begin with CARRIED are not logged; `after_update` gets them.
         """
 
     def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
-        """Updates `state` after the optimiser has updated the weights; every replica must compute the same values."""
+        """Updates `state` after the optimiser has updated the weights; every replica must compute the same values.
+
+        Args:
+          encoded: this replica's rows, from `encode`, and what `loss` carried.
+          collectives: for sums over the replicas; models.distribution.state changes variables.
+        """
+
+    def finish(self, held_out: ScoredRows) -> dict[str, float]:
+        """Chooses what is chosen on held-out rows, after the last step; returns scalars for the log."""
 
     def embed_image(self, images: tf.Tensor) -> tf.Tensor:
         """[N, S, S, 3] -> unit-norm [N, D]."""

@@ -1,11 +1,14 @@
 """What objectives with an image tower and a text tower share: everything except the loss."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tf_keras as keras
 
 from models import settings
 from models.distribution.collectives import Collectives
-from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, Views
+from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, ScoredRows, Views
+from models.objectives.training_only import TrainingOnly
 from models.towers import flops
 from models.towers.image_tower import ImageTower
 from models.towers.text_tower import TextTower
@@ -14,9 +17,12 @@ from models.towers.text_tower import TextTower
 class TwoTowers(keras.layers.Layer):
     """An image and a text tower; `encode` returns their embeddings "image" and "text", float32 [N, D], unit norm."""
 
-    def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: bool, name: str) -> None:
+    finishes = False
+
+    def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: str, name: str) -> None:
         super().__init__(name=name)
         self.views = Views()
+        self.training_only = TrainingOnly()
         self.config = config
         self.image_tower = ImageTower(config.image_tower, remat, name="image_tower")
         width = config.image_tower.width
@@ -29,11 +35,26 @@ class TwoTowers(keras.layers.Layer):
         self.built = True
 
     @property
+    def variables(self) -> list[tf.Variable]:
+        return [*super().variables, *self.training_only.variables]
+
+    @property
+    def trainable_variables(self) -> list[tf.Variable]:
+        return [*super().trainable_variables, *self.training_only.trainable_variables]
+
+    @property
     def state(self) -> list[tf.Variable]:
         return []
 
+    def start(self) -> None:
+        """Does nothing: there is no state."""
+
     def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
         """Does nothing: there is no state."""
+
+    def finish(self, held_out: ScoredRows) -> dict[str, float]:
+        """Chooses nothing."""
+        return {}
 
     def step_flops(self, batch_size: int) -> float:
         dim = self.config.image_tower.width
@@ -41,13 +62,17 @@ class TwoTowers(keras.layers.Layer):
         return flops.train_step(forward, batch_size, dim)
 
     def scalar(self, name: str, value: float) -> tf.Variable:
-        """A learned float32 scalar that starts at `value`."""
-        return self.add_weight(name, shape=(), dtype=tf.float32, initializer=keras.initializers.Constant(value))
+        """A learned scalar that starts at `value`, float32 as all weights."""
+        return self.add_weight(name, shape=(), initializer=keras.initializers.Constant(value))
 
     def encode(self, batch: Batch) -> Encoded:
-        image = self.image_tower(batch[IMAGES], training=True)
+        image = self.encode_image(batch)
         text = self.text_tower(batch[TOKEN_IDS], training=True)
-        return {"image": normalized(image), "text": normalized(text)}
+        return {"image": image, "text": normalized(text)}
+
+    def encode_image(self, batch: Batch) -> tf.Tensor:
+        """The image embeddings of a training batch, float32 [N, D], unit norm."""
+        return normalized(self.image_tower(batch[IMAGES], training=True))
 
     def embed_image(self, images: tf.Tensor) -> tf.Tensor:
         return normalized(self.image_tower(images))
@@ -56,9 +81,20 @@ class TwoTowers(keras.layers.Layer):
         return normalized(self.text_tower(token_ids))
 
 
+def encode_views(tower: keras.layers.Layer, views: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
+    """Encodes all views of each row in one pass of the tower: [N, ...] each -> [N, V, width], in float32 at least."""
+    rows = tower(views[0] if len(views) == 1 else tf.concat(views, axis=0), training=training)
+    return tf.stack(tf.split(at_least_float32(rows), len(views)), axis=1)
+
+
 def normalized(embedding: tf.Tensor) -> tf.Tensor:
-    """Scales each row to unit norm, float32."""
-    return tf.nn.l2_normalize(tf.cast(embedding, tf.float32), axis=-1)
+    """Scales each row to unit norm, in float32 at least."""
+    return tf.nn.l2_normalize(at_least_float32(embedding), axis=-1)
+
+
+def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
+    """Losses compute in this precision, whatever the towers compute in."""
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
 def mean_logits(encoded: Encoded, scale: tf.Tensor, bias: tf.Tensor | float, collectives: Collectives) -> Metrics:

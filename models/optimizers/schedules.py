@@ -20,8 +20,8 @@ def fraction(
     """The learning rate at a step, as a fraction of its peak.
 
     It rises linearly to 1 over the warm-up, then falls as `schedule.kind` says. Over the last `cooldown_steps`, a
-    factor falls linearly to 0, as in big_vision. With a cosine or a cooldown, the rate is 0 at `steps`, one after the
-    last step.
+    factor falls linearly to 0, as in big_vision. With a cooldown, the rate is 0 at `steps`, one after the last step;
+    with a cosine it is `schedule.final_share` there.
 
     Args:
       schedule: its settings.
@@ -34,6 +34,8 @@ def fraction(
     if schedule.kind == "cosine":
         progress = tf.minimum(past / max(steps - schedule.warmup_steps, 1), 1.0)
         share = 0.5 * (1.0 + tf.cos(math.pi * progress))
+        if schedule.final_share:
+            share = schedule.final_share + (1.0 - schedule.final_share) * share
     elif schedule.kind == "rsqrt":
         share = 1.0 / tf.sqrt(1.0 + past / schedule.timescale)
     else:

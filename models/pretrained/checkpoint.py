@@ -12,6 +12,7 @@ from models.pretrained.errors import PretrainedError
 TOKEN_EMBEDDING = "text_tower/token_embedding/embeddings"
 _SHOWN = 3
 _LARGEST_LOG_SCALE = 20
+_SCALARS = ("log_scale", "bias")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,11 @@ class Checkpoint:
             )
         scale, bias = math.exp(self.weights["log_scale"]), float(self.weights["bias"])
         object.__setattr__(self, "config", dataclasses.replace(self.config, logit_scale=scale, logit_bias=bias))
+
+    @staticmethod
+    def part(key: str) -> str:
+        """The part that a variable belongs to: "image_tower", "text_tower" or "scalars"."""
+        return "scalars" if key in _SCALARS else key.split("/")[0]
 
     @property
     def vocabulary_size(self) -> int:

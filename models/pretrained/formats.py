@@ -8,9 +8,12 @@ from models import files, settings
 from models.pretrained import big_vision, hugging_face, restoration, saved_model
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError, require_absent
+from models.pretrained.trained_model import TrainedModel
+from models.settings.pretrained import TOWERS
 
 _WRITERS = {"saved_model": saved_model.write, "hugging_face": hugging_face.write, "big_vision": big_vision.write}
 FOLDER_FORMATS = ("saved_model", "hugging_face")
+_SIGLIPS = (settings.SiglipSettings, settings.SiglitSettings)  # a Checkpoint holds all of their variables
 # The file that marks a folder of each format; it appears only when the folder is whole.
 _SAVED_MODEL, _HUGGING_FACE = files.MODEL_FILES
 
@@ -22,7 +25,7 @@ def load(config: settings.PretrainedSettings) -> Checkpoint:
 
 def load_fitting(
     chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings, vocabulary: str
-) -> Checkpoint:
+) -> Checkpoint | TrainedModel:
     """Reads the checkpoint that an objective starts from, and checks that it fits the towers and the vocabulary.
 
     Prints a line for each value that the reader of the checkpoint assumed, and for each setting that prepares pictures
@@ -36,18 +39,42 @@ def load_fitting(
     Raises:
       PretrainedError: the checkpoint cannot be read, or `restoration.restore` would refuse it.
     """
+    checkpoint = _load_trained(chosen, config) or _load_towers(chosen, config)
+    restoration.require_same_vocabulary(checkpoint, vocabulary, chosen.parts)
+    restoration.require_fit(checkpoint, config, chosen.parts)
+    notes = [note.text for note in getattr(checkpoint, "notes", ()) if note.part in chosen.parts]
+    for line in (*notes, *restoration.differing_inputs(checkpoint, config, chosen.parts)):
+        print(f"note: {line}", flush=True)
+    return checkpoint
+
+
+def _load_trained(chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings) -> TrainedModel | None:
+    """Reads our own model of the same objective, or the towers of one of another; None if `_load_towers` reads it."""
+    path = files.newest_version(chosen.path)
+    if not tf.io.gfile.exists(os.path.join(path, _SAVED_MODEL)):
+        return None
+    found = saved_model.objective_settings(path)
+    if type(found) is type(config):
+        return None if type(config) in _SIGLIPS else saved_model.read_trained(path)
+    if isinstance(found, settings.SiglipSettings):
+        return None
+    both = isinstance(found, settings.TwoTowersSettings) and isinstance(config, settings.TwoTowersSettings)
+    if both and set(chosen.parts) <= {*TOWERS}:
+        return saved_model.read_trained(path)
+    theirs, ours = (type(one).__name__.removesuffix("Settings") for one in (found, config))
+    raise PretrainedError(
+        f"{path} is a model of {theirs}, but Training.objective is {ours}; name a model of the same objective"
+        + (f", or take its towers alone: Pretrained.parts = {TOWERS}" if both else "")
+    )
+
+
+def _load_towers(chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings) -> Checkpoint:
     if not isinstance(config, settings.TwoTowersSettings):
         raise PretrainedError(
             f"Training.pretrained is {chosen.path}, but {type(config).__name__.removesuffix('Settings')} has no image "
             "tower and text tower to fill; set Training.pretrained = None"
         )
-    checkpoint = load(chosen)
-    restoration.require_same_vocabulary(checkpoint, vocabulary, chosen.parts)
-    restoration.require_fit(checkpoint, config, chosen.parts)
-    notes = [note.text for note in checkpoint.notes if note.part in chosen.parts]
-    for line in (*notes, *restoration.differing_inputs(checkpoint, config, chosen.parts)):
-        print(f"note: {line}", flush=True)
-    return checkpoint
+    return load(chosen)
 
 
 def read(

@@ -10,11 +10,12 @@ import tensorflow as tf
 from models import settings
 from models.optimizers.parameters import name
 from models.pretrained import layout, vocabularies
-from models.pretrained.checkpoint import Checkpoint, require_none, shown
+from models.pretrained.checkpoint import TOKEN_EMBEDDING, Checkpoint, require_none, shown
 from models.pretrained.errors import PretrainedError
-from models.settings.pretrained import PARTS
+from models.pretrained.trained_model import TrainedModel
+from models.settings.pretrained import PARTS, TOWERS
 
-_SCALARS = ("log_scale", "bias")
+Loaded = Checkpoint | TrainedModel
 # Settings that change a tower's output, but not the shapes of its weights: they must agree with the checkpoint's.
 _ANSWERS = {
     "image_tower": ("activation", "pooling"),
@@ -28,15 +29,23 @@ INPUTS = {
 _POSITIONS = "image_tower/position_embedding"
 
 
-def require_fit(checkpoint: Checkpoint, config: settings.TwoTowersSettings, parts: tuple[str, ...]) -> None:
-    """Raises PretrainedError if `restore` would, but needs no model; assumes that the vocabulary fits."""
+def require_fit(checkpoint: Loaded, config: settings.ObjectiveSettings, parts: tuple[str, ...]) -> None:
+    """Raises PretrainedError if `restore` would, but needs no model; assumes that the vocabulary fits.
+
+    Of a TrainedModel it checks the towers only; `restore` checks the rest.
+    """
     _require_same_settings(config, checkpoint, parts)
+    if not isinstance(config, settings.TwoTowersSettings):
+        return
+    if isinstance(checkpoint, TrainedModel):
+        parts = tuple(part for part in parts if part in TOWERS)
     towers = settings.SiglipSettings(config.image_tower, config.text_tower)
-    expected = layout.shapes(towers, checkpoint.vocabulary_size)
+    rows = checkpoint.weights.get(TOKEN_EMBEDDING, np.zeros([0, 0])).shape[0]
+    expected = layout.shapes(towers, rows)
     _require_same_shapes(checkpoint, expected, {key: value.shape for key, value in checkpoint.weights.items()}, parts)
 
 
-def differing_inputs(checkpoint: Checkpoint, config: settings.TwoTowersSettings, parts: tuple[str, ...]) -> list[str]:
+def differing_inputs(checkpoint: Loaded, config: settings.ObjectiveSettings, parts: tuple[str, ...]) -> list[str]:
     """Returns a line for each setting that prepares pictures or texts differently from the checkpoint's."""
     return [
         f"{problem}; `python -m models.pretrained inspect --from={checkpoint.source}` prints the checkpoint's"
@@ -46,7 +55,7 @@ def differing_inputs(checkpoint: Checkpoint, config: settings.TwoTowersSettings,
 
 def restore(
     variables: Sequence[tf.Variable],
-    checkpoint: Checkpoint,
+    checkpoint: Loaded,
     parts: tuple[str, ...] = PARTS,
     config: settings.TwoTowersSettings | settings.EmbeddingSettings | None = None,
 ) -> None:
@@ -67,10 +76,11 @@ def restore(
     """
     if config is not None:
         _require_same_settings(config, checkpoint, parts)
-    chosen = {name(variable): variable for variable in variables if _part(name(variable)) in parts}
-    values = {key: value for key, value in checkpoint.weights.items() if _part(key) in parts}
+    chosen = {name(variable): variable for variable in variables if checkpoint.part(name(variable)) in parts}
+    values = {key: value for key, value in checkpoint.weights.items() if checkpoint.part(key) in parts}
     if _POSITIONS in chosen and _POSITIONS in values:
-        has_class = checkpoint.config.image_tower.pooling == "cls"
+        tower = getattr(checkpoint.config, "image_tower", None)
+        has_class = tower is not None and tower.pooling == "cls"
         values[_POSITIONS] = resize_positions(values[_POSITIONS], chosen[_POSITIONS].shape[1], has_class)
     here = {key: tuple(variable.shape.as_list()) for key, variable in chosen.items()}
     _require_same_shapes(checkpoint, here, {key: value.shape for key, value in values.items()}, parts)
@@ -78,7 +88,7 @@ def restore(
         variable.assign(values[key])
 
 
-def require_same_vocabulary(checkpoint: Checkpoint, path: str, parts: tuple[str, ...]) -> None:
+def require_same_vocabulary(checkpoint: Loaded, path: str, parts: tuple[str, ...]) -> None:
     """Raises PretrainedError if the text tower would get other token ids than in its training."""
     if "text_tower" not in parts or checkpoint.vocabulary is None:
         return
@@ -120,20 +130,16 @@ def resize_positions(positions: np.ndarray, count: int, has_class: bool = False)
     return np.concatenate([kept, resized.reshape(1, new * new, -1)], axis=1)
 
 
-def _part(key: str) -> str:
-    return "scalars" if key in _SCALARS else key.split("/")[0]
-
-
-def _require_same_settings(config: Any, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
+def _require_same_settings(config: Any, checkpoint: Loaded, parts: tuple[str, ...]) -> None:
     problems = list(_differences(_ANSWERS, config, checkpoint, parts))
     require_none(checkpoint.source, problems, "Give the towers the checkpoint's settings")
 
 
 def _differences(
-    fields: dict[str, tuple[str, ...]], config: Any, checkpoint: Checkpoint, parts: tuple[str, ...]
+    fields: dict[str, tuple[str, ...]], config: Any, checkpoint: Loaded, parts: tuple[str, ...]
 ) -> Iterator[str]:
     for tower, names in fields.items():
-        here, there = getattr(config, tower, None), getattr(checkpoint.config, tower)
+        here, there = getattr(config, tower, None), getattr(checkpoint.config, tower, None)
         for field in names if tower in parts and here is not None else ():
             mine, theirs = getattr(here, field), getattr(there, field)
             if mine != theirs:
@@ -141,14 +147,14 @@ def _differences(
 
 
 def _require_same_shapes(
-    checkpoint: Checkpoint, ours: layout.Shapes, theirs: layout.Shapes, parts: tuple[str, ...]
+    checkpoint: Loaded, ours: layout.Shapes, theirs: layout.Shapes, parts: tuple[str, ...]
 ) -> None:
     """Raises PretrainedError unless both have the same variables in the parts; only patches may differ in number."""
     problems = []
     for key in dict.fromkeys([*ours, *theirs]):
         here, there = ours.get(key), theirs.get(key)
         resized = key == _POSITIONS and here and there and here[-1] == there[-1]
-        if _part(key) in parts and here != there and not resized:
+        if checkpoint.part(key) in parts and here != there and not resized:
             problems.append(f"{key} is {shown(there)} in the checkpoint and {shown(here)} in the model")
     fix = "Give the towers the checkpoint's settings and vocabulary, or leave a part out of Pretrained.parts"
     require_none(checkpoint.source, problems, fix)

@@ -9,9 +9,11 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from models import objectives, settings
 from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
+from models.objectives.training_only import exported_variables
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError, require_absent
 from models.pretrained.restoration import restore
+from models.pretrained.trained_model import TrainedModel
 from models.serving import compression, export
 from models.settings import configuration
 
@@ -26,6 +28,20 @@ def read(folder: str) -> Checkpoint:
     """
     config = _config(folder)
     return Checkpoint(config, _weights(folder), vocabulary(folder), folder)
+
+
+def read_trained(folder: str) -> TrainedModel:
+    """Reads a SavedModel of any objective, without loading its graph.
+
+    Raises:
+      PretrainedError: a file is missing or damaged, or the weights are compressed.
+    """
+    return TrainedModel(objective_settings(folder), _weights(folder), vocabulary(folder), folder)
+
+
+def objective_settings(folder: str) -> settings.ObjectiveSettings:
+    """The settings of the objective of a SavedModel; PretrainedError if they cannot be read."""
+    return _settings(folder)[0]
 
 
 def write(checkpoint: Checkpoint, folder: str) -> None:
@@ -52,6 +68,8 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
 def rebuild(folder: str) -> tuple[Objective, Tokenizer, str]:
     """Rebuilds the objective of a SavedModel, with its weights; returns it with its tokenizer and its gin.
 
+    What only training needs is drawn anew, since the SavedModel does not have it.
+
     Raises:
       PretrainedError: a file is missing or damaged, or the weights are compressed.
     """
@@ -59,7 +77,7 @@ def rebuild(folder: str) -> tuple[Objective, Tokenizer, str]:
     tokenizer = Tokenizer(_vocabulary_file(folder), config.text_input)
     objective = objectives.create(config, tokenizer.vocabulary_size, runtime)
     weights = _weights(folder)
-    for variable in objective.variables:
+    for variable in exported_variables(objective):
         name = variable.name.split(":")[0]
         if name not in weights:
             raise PretrainedError(f"{folder} has no variable {name}; name a model that this version trained")
@@ -68,7 +86,7 @@ def rebuild(folder: str) -> tuple[Objective, Tokenizer, str]:
 
 
 def _config(folder: str) -> settings.SiglipSettings:
-    objective, _, _ = _settings(folder)
+    objective = objective_settings(folder)
     if not isinstance(objective, settings.SiglipSettings):
         path = _gin_path(folder)
         raise PretrainedError(

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from models.objectives.training_only import exported_variables
+
 SUFFIX = "compressed"
 DTYPES = ("float32", "bfloat16", "int8")
 _MATRIX, _TABLE = "kernel", "embeddings"  # as Keras' layers call them
@@ -34,7 +36,7 @@ class CompressedWeights(tf.Module):
         self._places = lambda: (
             places
         )  # untracked: otherwise the layers would be saved, with the weights that are replaced
-        self.kept = [variable for variable in objective.variables if variable.ref() not in replaced]
+        self.kept = [variable for variable in exported_variables(objective) if variable.ref() not in replaced]
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:

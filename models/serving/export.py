@@ -13,6 +13,7 @@ from models.files import WholeFolder, write_text
 from models.inputs import images, tfrecords
 from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
+from models.objectives.training_only import exported_variables
 from models.serving.compression import CompressedWeights
 from models.serving.label_sets import LabelSet, widest
 
@@ -48,8 +49,10 @@ class ServedModel(tf.Module):
             pairs = tf.lookup.KeyValueTensorInitializer(keys, tf.constant(index, tf.int32))
             self._class_index = tf.lookup.StaticHashTable(pairs, -1)
         self._read: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-        if weights == "float32":
+        if weights == "float32" and not objective.training_only.parts:
             self.objective = objective
+        elif weights == "float32":
+            self.exported = exported_variables(objective)  # Keras would save all variables of the objective
         else:
             self.weights = CompressedWeights(objective, weights)
             self._read = self.weights.in_place

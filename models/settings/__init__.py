@@ -1,7 +1,10 @@
 """Settings of learning: frozen dataclasses that gin fills, and that check their values when they are made."""
 
 from models.settings.augmentation import AugmentationSettings
+from models.settings.clip_rocket import ClipRocketSettings
+from models.settings.corruption import CorruptionSettings
 from models.settings.objectives import (
+    NegativesSettings,
     ObjectiveSettings,
     SiglipSettings,
     SiglitSettings,
@@ -19,6 +22,13 @@ from models.settings.optimizers import (
 from models.settings.preparation import ImageInput, TextInput
 from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
+from models.settings.terms import (
+    BarlipSettings,
+    ByolipSettings,
+    SiamlipSettings,
+    SwalipSettings,
+    TermSettings,
+)
 from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings
 from models.settings.training import CheckpointSettings, LoggingSettings, TrainingSettings
 
@@ -26,20 +36,28 @@ __all__ = [
     "AdafactorSettings",
     "AdamWSettings",
     "AugmentationSettings",
+    "BarlipSettings",
+    "ByolipSettings",
     "CheckpointSettings",
+    "ClipRocketSettings",
+    "CorruptionSettings",
     "EmbeddingSettings",
     "ImageInput",
     "ImageTowerSettings",
     "LionSettings",
     "LoggingSettings",
+    "NegativesSettings",
     "ObjectiveSettings",
     "OptimizerSettings",
     "PretrainedSettings",
     "RuntimeSettings",
     "ScheduleSettings",
+    "SiamlipSettings",
     "SiglipSettings",
     "SiglitSettings",
     "SoftmaxSettings",
+    "SwalipSettings",
+    "TermSettings",
     "TextInput",
     "TextTowerSettings",
     "TrainingSettings",

@@ -110,18 +110,20 @@ def parse(text: str, root: type[Settings]) -> Settings:
 def to_gin(*settings: Any) -> str:
     """Writes every value of the settings, nested ones included, as gin text."""
     blocks: list[str] = []
+    named: dict[str, Any] = {}
     for one in settings:
-        _append_block(one, blocks)
+        _append_block(one, blocks, named)
     return "\n".join(blocks)
 
 
-def _append_block(settings: Any, blocks: list[str], scope: str = "") -> None:
+def _append_block(settings: Any, blocks: list[str], named: dict[str, Any], scope: str = "") -> None:
     name, lines, nested = f"{scope}{DECLARED[type(settings)]}", [], []
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if type(value) in DECLARED:
-            nested.append((value, scope))
-            shown = f"@{scope}{DECLARED[type(value)]}()"
+            inner = _free_scope(value, field.name, named, scope)
+            nested.append((value, inner))
+            shown = f"@{inner}{DECLARED[type(value)]}()"
         elif isinstance(value, tuple) and value and all(type(item) in DECLARED for item in value):
             scopes = [f"{scope}{field.name}_{number}/" for number in range(len(value))]
             nested += zip(value, scopes, strict=True)
@@ -133,7 +135,14 @@ def _append_block(settings: Any, blocks: list[str], scope: str = "") -> None:
     if lines and block not in blocks:
         blocks.append(block)
     for value, inner in nested:
-        _append_block(value, blocks, inner)
+        _append_block(value, blocks, named, inner)
+
+
+def _free_scope(value: Any, field: str, named: dict[str, Any], scope: str) -> str:
+    """The scope to write a value in: `scope`, unless another value of its class, in `named`, is there already."""
+    while named.setdefault(f"{scope}{DECLARED[type(value)]}", value) != value:
+        scope += f"{field}/"
+    return scope
 
 
 def _register() -> None:

@@ -19,23 +19,34 @@ class ScheduleSettings:
     """The learning rate at each step, as a share of its peak (the optimiser's learning_rate).
 
     Attributes:
-      kind: shape after the warm-up. "cosine" falls along a half cosine to 0 at the last step. "rsqrt" falls with the
-        inverse square root of the step, and "constant" stays; use these if you do not know yet how long to train.
+      kind: shape after the warm-up. "cosine" falls along a half cosine to `final_share` at the last step. "rsqrt" falls
+        with the inverse square root of the step, and "constant" stays; use these if you do not know yet how long to
+        train.
       warmup_steps: number of first steps, in which the rate rises linearly from 0. 0 starts at the peak. Raise it if
         the loss explodes early.
       cooldown_steps: number of last steps, in which the rate falls linearly to 0. 0 has no cooldown. "cosine" allows
         only 0, because it ends at 0 anyway.
       timescale: steps after the warm-up until "rsqrt" has fallen to 1 / sqrt(2). big_vision uses 10,000; the other
         kinds ignore it.
+      final_share: share of the peak at which "cosine" ends. 0 ends at 0; the other kinds allow only 0.
     """
 
     kind: str = "cosine"
     warmup_steps: int = 100
     cooldown_steps: int = 0
     timescale: int = 10_000
+    final_share: float = 0.0
 
     def __post_init__(self) -> None:
         require_one_of(self, "kind", ("cosine", "rsqrt", "constant"))
+        require_fraction(self, "final_share")
+        require(
+            self.kind == "cosine" or not self.final_share,
+            "Schedule.final_share",
+            self.final_share,
+            f"0 for kind {self.kind!r}, which has no end",
+            "use kind 'cosine', or cooldown_steps",
+        )
         require_positive(self, "timescale")
         require_at_least_zero(self, "warmup_steps", "cooldown_steps")
         require(

@@ -3,7 +3,8 @@
 from models.settings.checks import require, settings_class
 from models.settings.towers import ImageTowerSettings
 
-PARTS = ("image_tower", "text_tower", "scalars")
+TOWERS = ("image_tower", "text_tower")
+PARTS = (*TOWERS, "scalars")
 
 
 @settings_class("Pretrained")
@@ -13,8 +14,9 @@ class PretrainedSettings:
     Attributes:
       path: big_vision's .npz file, a Hugging Face folder, the folder of an exported SavedModel, or a folder of pushed
         models, whose newest version counts. Required.
-      parts: parts to load: "image_tower", "text_tower" and "scalars" (t' and b). Training draws all other weights.
-        Leave "text_tower" out if you train with your own vocabulary.
+      parts: parts to load: "image_tower", "text_tower" and "scalars" (t' and b; of a SavedModel of the same objective,
+        everything outside of the towers, such as projectors). Training draws all other weights. Leave "text_tower" out
+        if you train with your own vocabulary.
       sha256: hash of the weights (hex). Leave it "": the runner fills it in, so a changed file starts another run. A
         run refuses a file with another hash than the one you set.
     """

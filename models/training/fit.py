@@ -14,6 +14,7 @@ from models.distribution.strategies import Distribution
 from models.inputs.batches import Batches
 from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
+from models.objectives.training_only import exported_variables
 from models.training import loop
 from models.training.held_out import HeldOut
 
@@ -32,7 +33,8 @@ def fit(
       config: settings of the run.
       vocabulary: path of a SentencePiece model.
       train_shards: paths of TFRecord shards.
-      held_out_patterns: patterns of the shards of held-out rows; not read if Logging.held_out_every is 0.
+      held_out_patterns: patterns of the shards of held-out rows; not read if Logging.held_out_every is 0, unless the
+        objective finishes with them.
       log_dir: see `loop.train`.
       checkpoint_dir: see `loop.train`.
 
@@ -52,10 +54,11 @@ def fit(
         objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
         if config.pretrained:
             checkpoint = pretrained.load_fitting(config.pretrained, config.objective, vocabulary)
-            pretrained.restore(objective.variables, checkpoint, config.pretrained.parts)
+            pretrained.restore(exported_variables(objective), checkpoint, config.pretrained.parts)
+            objective.start()
     batches = Batches(train_shards, tokenizer, config, objective.views)
     held_out = None
-    if config.logging.held_out_every:
+    if config.logging.held_out_every or objective.finishes:
         held_out = HeldOut(held_out_patterns, tokenizer, objective, devices, config.logging.held_out_rows)
     loop.train(objective, batches, held_out, devices, config, log_dir, checkpoint_dir)
     return objective, tokenizer, devices

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -31,7 +32,7 @@ class HeldOutResult:
     @property
     def score(self) -> float:
         """The mean recall over both directions and all depths; the best checkpoint has the highest score."""
-        return float(np.mean([value for name, value in self.metrics.items() if "recall_at" in name]))
+        return _mean_recall(self.metrics)
 
 
 class HeldOut:
@@ -77,13 +78,30 @@ class HeldOut:
     def look(self) -> HeldOutResult:
         """Embeds the rows with the current weights."""
         start = time.monotonic()
-        outputs = self._embed(self._pictures, self._token_ids)
-        image, text, logits = (
-            self._distribution.strategy.experimental_local_results(output)[0].numpy() for output in outputs
-        )
+        image, text, logits = self._outputs()
         right = self._shown[:, None] == self._shown[None, :]
         positive, negative = logits[right], logits[~right]
         means = {"positive_logit": float(positive.mean()), "negative_logit": float(negative.mean())}
-        recalls = retrieval.recall_at_k(image, text, self._captions, self._shown)
+        recalls = self._recalls(image, text)
         histograms = {"positive_logits": positive, "negative_logits": negative}
         return HeldOutResult({**recalls, **means}, histograms, time.monotonic() - start)
+
+    def embed(self) -> tuple[np.ndarray, np.ndarray]:
+        """The embeddings of pictures and texts with the current weights, [N, D] each."""
+        image, text, _ = self._outputs()
+        return image, text
+
+    def mean_recall(self, image: np.ndarray, text: np.ndarray) -> float:
+        """The score that these embeddings of the rows would have."""
+        return _mean_recall(self._recalls(image, text))
+
+    def _outputs(self) -> tuple[np.ndarray, ...]:
+        outputs = self._embed(self._pictures, self._token_ids)
+        return tuple(self._distribution.strategy.experimental_local_results(output)[0].numpy() for output in outputs)
+
+    def _recalls(self, image: np.ndarray, text: np.ndarray) -> dict[str, float]:
+        return retrieval.recall_at_k(image, text, self._captions, self._shown)
+
+
+def _mean_recall(metrics: Mapping[str, float]) -> float:
+    return float(np.mean([value for name, value in metrics.items() if "recall_at" in name]))

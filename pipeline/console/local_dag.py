@@ -1,12 +1,12 @@
 """Runs a DAG, or a part of one, by TFX's local runner."""
 
-from tfx import v1 as tfx
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
 
 from pipeline.console import terminal
 
 
-def run(dag: tfx.dsl.Pipeline, log_file: str) -> dict[str, float]:
+def run(dag: Pipeline, log_file: str) -> dict[str, float]:
     """Runs the components, prints a line for each, and returns {component: seconds}. The whole log goes to `log_file`.
 
     Raises:

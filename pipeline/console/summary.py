@@ -6,7 +6,7 @@ from typing import Any
 
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
-from tfx import v1 as tfx
+from tfx.orchestration.pipeline import Pipeline
 
 from models import features
 from pipeline import executions
@@ -14,7 +14,7 @@ from pipeline import executions
 _REPORT_EXECUTION = "components.run_report.component.RunReport"
 
 
-def dag_text(dag: tfx.dsl.Pipeline) -> str:
+def dag_text(dag: Pipeline) -> str:
     """One line for each component, in the order they run, with the components that it waits for."""
     width = max(len(component.id) for component in dag.components)
     lines = [f"Pipeline {dag.pipeline_info.pipeline_name}:"]

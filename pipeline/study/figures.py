@@ -84,7 +84,7 @@ def _over_x(axis: Axes, facts: Facts, metric: str, fixed: Mapping[str, str]) -> 
         axis.minorticks_off()
     axis.set_xticks(places, labels)
     axis.set_xlabel(facts["x"], fontsize=9)
-    if len(lines) > 1:
+    if len(lines) > 1 and axis.get_legend_handles_labels()[0]:  # a metric may have no value yet
         axis.legend(fontsize=8, frameon=False, title=facts["lines"], title_fontsize=8)
     _plain(axis)
 
@@ -105,7 +105,7 @@ def _curves(facts: Facts, logs: Mapping[tuple[str, int], Sequence[Mapping[str, f
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = matplotlib.figure.Figure(figsize=(4.2 * columns, 2.9 * rows + 0.3), layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    grid: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flatten())
     cells = [cell["name"] for cell in facts["cells"]]
     for axis, name in itertools.zip_longest(grid, names):
         if name is None:
@@ -113,7 +113,10 @@ def _curves(facts: Facts, logs: Mapping[tuple[str, int], Sequence[Mapping[str, f
             continue
         for (cell, _), log in logs.items():
             place = cells.index(cell)
-            style = {"color": _COLOURS[place % len(_COLOURS)], "ls": _STYLES[place // len(_COLOURS) % len(_STYLES)]}
+            style: dict[str, Any] = {
+                "color": _COLOURS[place % len(_COLOURS)],
+                "ls": _STYLES[place // len(_COLOURS) % len(_STYLES)],
+            }
             kept = [(row["step"], row[name]) for row in log if name in row]
             axis.plot(*(zip(*kept, strict=True) if kept else ((), ())), lw=0.9, alpha=0.8, **style)
         axis.set_title(_CURVES[name], fontsize=10, loc="left")

@@ -49,16 +49,8 @@ def collect(
     rows: list[dict[str, Any]] = []
     for cell in cells:
         of_cell = [one for one in shown if one["cell"] == cell.name]
-        rows.append(
-            {
-                "name": cell.name,
-                "labels": cell.labels,
-                "gin": _changes(base, cell),
-                "runs": of_cell,
-                "cost": {name: _median(of_cell, name) for name in TIMES},
-                "means": {},
-            }
-        )
+        row: dict[str, Any] = {"name": cell.name, "labels": cell.labels, "gin": _changes(base, cell), "runs": of_cell}
+        rows.append({**row, "cost": {name: _median(of_cell, name) for name in TIMES}, "means": {}})
     values = {metric: values_of(rows, metric) for metric in study.metrics}
     for metric, found in values.items():
         intervals = statistics.means(found, study.confidence)

@@ -2,7 +2,9 @@
 
 A script, since devices must be set before TensorFlow starts.
 
-python -m tests.models.distribution.ring_on_devices N    prints one JSON object: {case: largest error of each gradient}
+python -m tests.models.distribution.ring_on_devices N sigmoid    (or softmax)
+
+prints one JSON object: {case: largest error of each gradient}.
 """
 
 import json
@@ -116,6 +118,39 @@ def softmax_with_bias(
     return softmax.softmax_loss(x, y, log_scale, collectives) + 0 * bias
 
 
+def smoothed(
+    x: tf.Tensor, y: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: object = None
+) -> tf.Tensor:
+    return softmax.softmax_loss(x, y, log_scale, collectives, label_smoothing=0.1) + 0 * bias
+
+
+def one_way_smoothed(
+    x: tf.Tensor, y: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: object = None
+) -> tf.Tensor:
+    return softmax.one_way_softmax_loss(x, y, log_scale, collectives, label_smoothing=0.1) + 0 * bias
+
+
+def one_way_soft_queue(
+    x: tf.Tensor, y: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: object = None
+) -> tf.Tensor:
+    """Each replica has its own rows of the targets, and all have the same queue."""
+    replicas = collectives.num_replicas if collectives else 1
+    rng, rows = np.random.default_rng(2), x.shape[0] * replicas
+    targets = rng.uniform(size=(replicas, x.shape[0], rows + 3)) ** 3
+    own = tf.constant(targets / targets.sum(axis=-1, keepdims=True))[collectives.replica_id() if collectives else 0]
+    queue = tf.constant(rng.normal(size=(3, DIM)))
+    return softmax.one_way_softmax_loss(x, y, log_scale, collectives, targets=own, queue=queue) + 0 * bias
+
+
+def smoothed_by_local_b(
+    x: tf.Tensor, y: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: object
+) -> tf.Tensor:
+    """Control: e / b in place of e / |B|, over the rows of one replica."""
+    plain = softmax.softmax_loss(x, y, log_scale, collectives)
+    inner = softmax.softmax_loss(x, y, log_scale, None, 0.1) - softmax.softmax_loss(x, y, log_scale)
+    return plain + inner / collectives.num_replicas + 0 * bias
+
+
 def scaled(factor: float) -> Callable[..., tf.Tensor]:
     """Control: the loss is divided by a number other than |B|."""
 
@@ -125,31 +160,52 @@ def scaled(factor: float) -> Callable[..., tf.Tensor]:
     return loss
 
 
-def main(replicas: int) -> None:
+def made_devices(replicas: int) -> strategies.Distribution:
+    """Logical CPUs; call it before TensorFlow initialises its devices."""
     make_devices(replicas)
-    if replicas > 1:
-        devices = tuple(f"CPU:{i}" for i in range(replicas))
-        runtime = settings.RuntimeSettings(strategy="mirrored", devices=devices)
-    else:
-        runtime = settings.RuntimeSettings()
-    made = strategies.create(runtime)
-    sigmoid_expected, softmax_expected = (
-        reference(dense_sigmoid_loss, replicas),
-        reference(dense_softmax_loss, replicas),
-    )
-    result = {
-        "ring": errors(on_devices(sigmoid.sigmoid_loss, made.strategy, made.collectives), sigmoid_expected),
-        "softmax": errors(on_devices(softmax_with_bias, made.strategy, made.collectives), softmax_expected),
-    }
+    if replicas == 1:
+        return strategies.create(settings.RuntimeSettings())
+    devices = tuple(f"CPU:{i}" for i in range(replicas))
+    return strategies.create(settings.RuntimeSettings(strategy="mirrored", devices=devices))
+
+
+def main(replicas: int, losses: str) -> None:
+    made = made_devices(replicas)
+    cases = {"sigmoid": sigmoid_cases, "softmax": softmax_cases}[losses]
+    print(json.dumps(cases(made.strategy, made.collectives)))
+
+
+def sigmoid_cases(
+    strategy: tf.distribute.Strategy, collectives: collectives.Collectives
+) -> dict[str, dict[str, float]]:
+    replicas = collectives.num_replicas
+    expected = reference(dense_sigmoid_loss, replicas)
+    result = {"ring": errors(on_devices(sigmoid.sigmoid_loss, strategy, collectives), expected)}
     if replicas > 1:
         variants = {"gathered": Gathered, "reversed": Reversed, "missing_hop": MissingHop}
-        for name, collectives in variants.items():
-            found = on_devices(sigmoid.sigmoid_loss, made.strategy, collectives(replicas))
-            result[name] = errors(found, sigmoid_expected)
-        found = on_devices(scaled(replicas), made.strategy, made.collectives)
-        result["divided_by_local_b"] = errors(found, sigmoid_expected)
-    print(json.dumps(result))
+        for name, variant in variants.items():
+            result[name] = errors(on_devices(sigmoid.sigmoid_loss, strategy, variant(replicas)), expected)
+        result["divided_by_local_b"] = errors(on_devices(scaled(replicas), strategy, collectives), expected)
+    return result
+
+
+def softmax_cases(
+    strategy: tf.distribute.Strategy, collectives: collectives.Collectives
+) -> dict[str, dict[str, float]]:
+    replicas = collectives.num_replicas
+    expected = reference(dense_softmax_loss, replicas)
+    result = {"softmax": errors(on_devices(softmax_with_bias, strategy, collectives), expected)}
+    for name, loss in {
+        "softmax_smoothed": smoothed,
+        "one_way_smoothed": one_way_smoothed,
+        "one_way_soft_queue": one_way_soft_queue,
+    }.items():
+        result[name] = errors(on_devices(loss, strategy, collectives), reference(loss, replicas))
+    if replicas > 1:
+        found = on_devices(smoothed_by_local_b, strategy, collectives)
+        result["smoothed_by_local_b"] = errors(found, reference(smoothed, replicas))
+    return result
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

@@ -118,7 +118,7 @@ def test_the_fusion_in_the_loss_learns_to_reject_hard_negatives(vocabulary, tmp_
 def test_each_text_view_gets_a_caption_and_each_visit_a_seed(vocabulary, tmp_path):
     shards = write_shards(tmp_path, 1, EXAMPLES[:48])
     tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
-    views = Views({}, ("first", "second"), seeds=True)
+    views = Views({}, {"first": None, "second": None}, seeds=True)
     batches = Batches(shards, tokenizer, CONFIG, views)
     first, second = batches.read(48).take(2)
     assert set(first) == {"first", "second", SEEDS, "position"}

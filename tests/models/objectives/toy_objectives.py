@@ -13,6 +13,7 @@ from models import objectives, settings
 from models.losses.sigmoid import sigmoid_loss
 from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS, Views
 from models.objectives.siglip import Siglip
+from models.objectives.training_only import TrainingOnly
 from models.objectives.two_towers import normalized
 from models.settings.checks import settings_class
 from models.towers import flops, transformer
@@ -66,11 +67,14 @@ class SharedTower(keras.layers.Layer):
 class OneTower(keras.layers.Layer):
     """Contrasts each modality with the momentum embedding of the other, and predicts masked words."""
 
-    def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: bool = False) -> None:
+    training_only, finishes = TrainingOnly(), False
+
+    def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(name="one_tower")
-        assert not remat
+        assert remat == "nothing"
         self.config, self.vocabulary_size = config, vocabulary_size
-        self.views = Views({IMAGES: None, MOMENTUM_IMAGES: None}, (TOKEN_IDS, MOMENTUM_TOKEN_IDS), seeds=True)
+        images, texts = (dict.fromkeys(names) for names in ((IMAGES, MOMENTUM_IMAGES), (TOKEN_IDS, MOMENTUM_TOKEN_IDS)))
+        self.views = Views(images, texts, seeds=True)
         self.tower = SharedTower(config, vocabulary_size, name="tower")
         self.momentum = SharedTower(config, vocabulary_size, name="momentum", trainable=False)
         self.words = keras.layers.Dense(vocabulary_size, name="words")
@@ -81,9 +85,12 @@ class OneTower(keras.layers.Layer):
         for tower in (self.tower, self.momentum):
             tower(tf.zeros([1, self.config.size, self.config.size, 3]))
             self.words(tower(tf.zeros([1, self.config.length], tf.int32)))
+        self.start()
+        self.built = True
+
+    def start(self) -> None:
         for copy, variable in zip(self.momentum.variables, self.tower.variables, strict=True):
             copy.assign(variable)
-        self.built = True
 
     @property
     def state(self) -> list[tf.Variable]:

@@ -6,6 +6,10 @@ import pytest
 
 from beam.sources import UrlListSource
 from models.settings import (
+    AugmentationSettings,
+    BarlipSettings,
+    ByolipSettings,
+    ClipRocketSettings,
     ImageTowerSettings,
     LionSettings,
     ObjectiveSettings,
@@ -99,6 +103,24 @@ def test_resolved_text_makes_equal_settings():
     assert configuration.to_gin(configuration.parse(text, TrainingSettings)) == text
     assert "%" not in text
     assert "Siglip.logit_bias = -2.71" in text
+
+
+def test_two_settings_of_one_class_stay_apart():
+    """Training.augmentation, and the augmentation of a kind of views."""
+    weak, strong = AugmentationSettings(min_area=0.5), AugmentationSettings(min_area=0.08, flip=True)
+    for local in (weak, strong, None):
+        made = TrainingSettings(
+            objective=ClipRocketSettings(global_images=weak, local_images=local), augmentation=AugmentationSettings()
+        )
+        text = configuration.to_gin(made)
+        assert configuration.parse(text, TrainingSettings) == made
+        assert ("local_images/Augmentation.min_area = 0.08" in text) == (local is strong)
+
+
+def test_terms_are_named_in_gin():
+    made = load("Training.objective = @ClipRocket()", "ClipRocket.terms = (@Barlip(), @Byolip())", "Barlip.weight = .5")
+    assert made.objective.terms == (BarlipSettings(weight=0.5), ByolipSettings())
+    assert configuration.parse(configuration.to_gin(made), TrainingSettings) == made
 
 
 def test_settings_made_without_gin_ignore_its_bindings():

@@ -1,6 +1,8 @@
 """A small training run on drawn shapes, for tests; it is also a script, so that a test can kill its process.
 
 python -m tests.models.training.shapes FOLDER [NAME=VALUE of settings.TrainingSettings ...]
+
+The value of `objective` is a name in OBJECTIVES.
 """
 
 import ast
@@ -34,6 +36,15 @@ CONFIG = settings.TrainingSettings(
     batch_size=48,
     shuffle_buffer=100,
 )
+ROCKET = settings.ClipRocketSettings(
+    OBJECTIVE.image_tower,
+    OBJECTIVE.text_tower,
+    terms=(settings.ByolipSettings(projector=(24, 16), predictor=(24, 16), momentum=0.9),),
+    local_images=settings.AugmentationSettings(min_area=0.3),
+    projection_dim=16,
+    local_hidden=24,
+)
+OBJECTIVES = {"siglip": OBJECTIVE, "rocket": ROCKET}
 EXAMPLES = [
     ImageText(f"key-{i}", image, caption, "x:1", "test", class_name=colour).to_example()
     for i, (image, caption, colour) in enumerate(shape_pairs())
@@ -59,13 +70,16 @@ def fit(vocabulary: str, paths: list[str], folder: pathlib.Path, config: setting
 
 
 def weights(objective: Objective) -> dict[str, np.ndarray]:
-    return {variable.name: variable.numpy() for variable in objective.trainable_variables}
+    """Everything that training changes."""
+    return {variable.name: variable.numpy() for variable in (*objective.trainable_variables, *objective.state)}
 
 
 def main(folder: pathlib.Path, *changes: str) -> None:
     """Trains on vocabulary.model and the shards in `folder`, and writes weights.npz there at the end."""
     values = {name: ast.literal_eval(value) for name, value in (change.split("=", 1) for change in changes)}
     fields = {name: value for name, value in values.items() if "." not in name}
+    if "objective" in fields:
+        fields["objective"] = OBJECTIVES[fields["objective"]]
     for name, value in values.items():
         if "." in name:
             group, field = name.split(".")

@@ -1,0 +1,1 @@
+"""What objectives put after their towers: projectors, batch normalisation and momentum copies."""

@@ -1,0 +1,25 @@
+"""Non-contrastive terms of ClipRocket (arXiv 2305.08675), one file each.
+
+A new term is a settings class (models/settings/terms.py), a class that derives from `Term`, and a line below.
+"""
+
+from models import settings
+from models.objectives.terms.barlip import Barlip
+from models.objectives.terms.byolip import Byolip
+from models.objectives.terms.siamlip import Siamlip
+from models.objectives.terms.swalip import Swalip
+from models.objectives.terms.term import IMAGE, MODALITIES, TEXT, Rows, Term, Towers
+
+__all__ = ["IMAGE", "MODALITIES", "TEXT", "Rows", "Term", "Towers", "create"]
+
+_TERMS: dict[type[settings.TermSettings], type[Term]] = {
+    settings.BarlipSettings: Barlip,
+    settings.ByolipSettings: Byolip,
+    settings.SiamlipSettings: Siamlip,
+    settings.SwalipSettings: Swalip,
+}
+
+
+def create(config: settings.TermSettings, towers: Towers) -> Term:
+    """Makes the term of these settings; its `build` makes the variables."""
+    return _TERMS[type(config)](config, towers)

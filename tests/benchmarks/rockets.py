@@ -1,0 +1,37 @@
+"""Times of a step of ClipRocket, alone and with each term, relative to a step of SigLIP with the same towers."""
+
+import dataclasses
+
+from models import settings
+from tests.benchmarks.measure import Ratio, ratio
+from tests.benchmarks.models import QUICKSTART
+from tests.benchmarks.steps import CONFIG, step_of
+
+# Projectors an eighth as wide as the paper's, since the towers are a sixth as wide as those of a Base model.
+_SIZES = {"projection_dim": 64, "local_hidden": 512}
+_PREDICTING = {"projector": (256, 64), "predictor": (256, 64)}
+_TERMS = {
+    "BarLIP": settings.BarlipSettings(projector=(384, 384, 1024)),
+    "SiamLIP": settings.SiamlipSettings(**_PREDICTING),
+    "BYOLIP": settings.ByolipSettings(**_PREDICTING),
+    "SwALIP": settings.SwalipSettings(),
+}
+
+
+def _rocket(**more: object) -> settings.TrainingSettings:
+    config = settings.ClipRocketSettings(QUICKSTART.image_tower, QUICKSTART.text_tower, **_SIZES, **more)
+    return dataclasses.replace(CONFIG, objective=config)
+
+
+def run(rounds: int) -> list[Ratio]:
+    """The ratios of step times."""
+    softmax = settings.SoftmaxSettings(QUICKSTART.image_tower, QUICKSTART.text_tower)
+    variants = {
+        "softmax": dataclasses.replace(CONFIG, objective=softmax),
+        "ClipRocket, basic recipe": _rocket(local_views=0),
+        "ClipRocket, two local views": _rocket(),
+        "ClipRocket with the sigmoid ring": _rocket(contrast="sigmoid", label_smoothing=0.0),
+        **{f"ClipRocket with {name}": _rocket(terms=(term,), label_smoothing=0.0) for name, term in _TERMS.items()},
+    }
+    siglip = step_of(CONFIG)
+    return [ratio(f"{name} / siglip", step_of(config), siglip, rounds) for name, config in variants.items()]
