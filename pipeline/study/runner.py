@@ -98,8 +98,10 @@ class Runner:
         return True
 
     def _start(self, number: int, run: Run) -> None:
-        run.make_ready()
         print(f"[{number}/{len(self._runs)}] {run.title}", flush=True)
+        run.make_ready()
+        if run.result():  # a process of a killed command has finished it meanwhile
+            return
         arguments = (run.order, run.folder, tempfile.gettempdir())
         process = self._context.Process(target=training_run.start, args=arguments, name=run.title)
         active = _Active(number, run, process, time.monotonic())
@@ -112,11 +114,9 @@ class Runner:
         self._active.remove(one)
         one.process.join()
         result, log = one.run.result(), os.path.join(one.run.folder, OUTPUT_FILE)
-        title = f"[{one.number}/{len(self._runs)}] {one.run.title}"
         if result is None:
-            print(
-                f"{title}: failed (exit code {one.process.exitcode}): {_last_line(log)}\n      log: {log}", flush=True
-            )
+            reason = f"failed with exit code {one.process.exitcode}: {_last_line(log)}"
+            print(f"{self._title(one)}: {reason}\n      log: {log}", flush=True)
             return {one.run.title: log}
         self._busy += time.monotonic() - one.began
         self._done_examples += one.run.examples - one.from_step * one.run.cell.settings.training.batch_size
