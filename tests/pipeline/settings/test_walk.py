@@ -198,7 +198,8 @@ def declared(hint: typing.Any) -> str:
     """The name of a class that a field with this hint can hold; "" if it holds no settings."""
     if getattr(hint, "_is_protocol", False):
         return "JsonlSource"
-    return next((name for cls, name in DECLARED.items() if dataclasses.is_dataclass(hint) and issubclass(cls, hint)), "")
+    known = DECLARED.items() if dataclasses.is_dataclass(hint) else ()
+    return next((name for cls, name in known if issubclass(cls, hint)), "")
 
 
 FIELDS = [
