@@ -10,17 +10,26 @@ COMPILE := .venv/bin/uv pip compile --quiet --no-emit-package siglip-tfx --annot
 PACKAGES := beam components models pipeline
 PEERS := transformers open_clip big_vision img2dataset webdataset
 
-.PHONY: help setup quickstart compile test test-slow test-trixie bench tpu-memory lint lock draw clean
+.PHONY: help setup quickstart study emoji-artists compile test test-slow test-trixie bench tpu-memory lint lock draw clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: GIN=gin/other.gin (quickstart), OUTPUT=folder (quickstart, compile), ARGS='-k name' (test)"
+	@echo "  Variables: GIN=gin/other.gin (quickstart, study), OUTPUT=folder (quickstart, study, compile), ARGS='-k name' (test)"
 
 setup:  ## Make .venv from the lock (other targets do this when needed)
 	@requirements/make_venv.sh
 
 quickstart: setup  ## Run the whole pipeline of GIN on this machine (minutes)
 	$(PYTHON) -m pipeline.local_runner --gin_file=$(GIN) --output_dir=$(OUTPUT)
+
+emoji-artists: setup  ## Fetch the drawings of six artists with npm, for gin/quickstart_artists.gin (two minutes)
+	$(PYTHON) -m pipeline.emoji_artists output/emoji-artists/packages
+	test -f output/emoji-artists/unseen/manifest.json || $(PYTHON) -m pipeline.build \
+	  --gin_file=gin/data/emoji_unseen.gin --output_dir=output/emoji-artists/unseen
+
+study: GIN = gin/study/quick.gin
+study: setup  ## Run the study of GIN: a grid of variants with several seeds, and its report (minutes to hours)
+	$(PYTHON) -m pipeline.study --gin_file=$(GIN) --output_dir=$(OUTPUT) $(ARGS)
 
 compile: setup  ## Compile the pipeline for Vertex AI and Kubeflow (DEVICE=tpu_v5e or gpu); needs no network
 	$(PYTHON) -m pipeline.vertex_runner compile --gin_file=$(GIN) --gin_file=gin/platform/vertex$(DEVICE:%=_%).gin \

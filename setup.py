@@ -10,8 +10,9 @@ setup(
     packages=find_packages(include=["beam*", "components*", "models*", "pipeline*"]),
     py_modules=["siglip_tfx"],
     package_data={
-        "components.run_report": ["page.html.j2"],
+        "components.run_report": ["*.j2"],
         "pipeline.demo": ["static/*", "templates/*"],
+        "pipeline.study": ["*.j2"],
     },
     install_requires=[
         "absl-py",
@@ -78,6 +79,7 @@ setup(
             "siglip-run-local=pipeline.local_runner:console",
             "siglip-publish=pipeline.publish:console",
             "siglip-run-vertex=pipeline.vertex_runner:console",
+            "siglip-study=pipeline.study.__main__:console",
             "siglip-zero-shot=pipeline.zero_shot:console",
         ]
     },

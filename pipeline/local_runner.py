@@ -75,28 +75,20 @@ def _describe(settings: PipelineSettings, output_dir: str) -> None:
 
 def _run(settings: PipelineSettings, output_dir: str) -> dict[str, Any]:
     """Runs the pipeline, prints its outcome, and returns the report's summary."""
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-
     from pipeline import pipeline, platform
-    from pipeline.console import summary
+    from pipeline.console import local_dag, summary
 
     machine = platform.ThisMachine(output_dir)
     dag = pipeline.create(settings, machine)
-    components = [component.id for component in dag.components]
     log_file = os.path.join(output_dir, _LOG_FILE)
-    with terminal.watch(components, log_file) as lines:
-        try:
-            LocalDagRunner().run(dag)
-        except Exception as error:
-            raise terminal.ComponentFailed(lines.running, error, log_file) from error
-
+    seconds = local_dag.run(dag, log_file)
     try:
         report = summary.latest_report(machine.locations.metadata)
     except LookupError as error:
         raise terminal.ComponentFailed("RunReport", error, log_file) from error
     with open(os.path.join(report, "summary.json")) as file:
         facts: dict[str, Any] = json.load(file)
-    print(summary.outcome_text(facts, report, lines.seconds))
+    print(summary.outcome_text(facts, report, seconds))
     return facts
 
 

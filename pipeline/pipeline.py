@@ -1,15 +1,22 @@
 """The DAG: its components, and how they are connected. Start reading the system here.
 
-`create` makes the DAG from the parts that `_data`, `_learning` and `_gate` make. All of them only make components; they
-run nothing. platform.py has everything that differs between this machine and Kubeflow Pipelines.
+`create` makes the DAG from the parts that `_data`, `_prepared`, `_trainer` and `_gate` make. `create_data` makes the
+first two alone. All of them only make components; they run nothing. platform.py has everything that differs between
+this machine and Kubeflow Pipelines.
 """
 
 import dataclasses
 
 import tensorflow_data_validation as tfdv
-from tfx import v1 as tfx
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.pusher.component import Pusher
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types.channel import Channel
 
 from components.augmenter.component import Augmenter
 from components.batch_check.component import BatchCheck
@@ -25,7 +32,6 @@ from components.run_report.component import RunReport
 from components.trainer.component import Trainer
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import features
-from models.settings import EmbeddingSettings, TrainingSettings, precomputed_tower
 from models.settings.configuration import to_gin
 from pipeline import suite
 from pipeline.platform import Inputs, Platform
@@ -41,60 +47,90 @@ class Data:
       schema: Schema of their text features.
       anomalies: ExampleAnomalies of ExampleValidator.
       checked: the component that fails if there are too few rows; what takes long waits for it.
+      rows: DataReport of the component that wrote the examples.
+      suite: the component that collects the evaluation sets.
       reports: {input of RunReport: DataReport}.
-      nodes: the components, in the order in which they run.
+      nodes: the other components, in the order in which they run.
     """
 
-    examples: tfx.dsl.Channel
-    schema: tfx.dsl.Channel
-    anomalies: tfx.dsl.Channel
+    examples: Channel
+    schema: Channel
+    anomalies: Channel
     checked: BaseNode
-    reports: dict[str, tfx.dsl.Channel]
+    rows: Channel
+    suite: EvaluationSuite
+    reports: dict[str, Channel]
     nodes: list[BaseNode | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Learned:
-    """The learning components and their outputs.
+class Prepared:
+    """What training reads, and the components that make it.
 
     Attributes:
+      examples: Examples with variants and embeddings. Only the Trainer reads these.
       vocabulary: a SentencePiece vocabulary.
-      model: the trained model.
-      run: log and TensorBoard files of the training run.
       reports: {input of RunReport: DataReport}.
       base: the node that finds the model of an earlier run, or None.
+      base_model: the model to start training from, or None.
       nodes: the components, in the order in which they run.
     """
 
-    vocabulary: tfx.dsl.Channel
-    model: tfx.dsl.Channel
-    run: tfx.dsl.Channel
-    reports: dict[str, tfx.dsl.Channel]
+    examples: Channel
+    vocabulary: Channel
+    reports: dict[str, Channel]
     base: BaseNode | None
+    base_model: Channel | None
     nodes: list[BaseNode | None]
 
 
-def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
+def create(settings: PipelineSettings, platform: Platform) -> Pipeline:
     """Makes the DAG. It runs nothing and reads no file."""
     outside = platform.inputs(settings)
     data = _data(settings, outside)
-    learned = _learning(settings, platform, data)
-    gate, results = _gate(settings, platform, outside, data, learned)
+    prepared = _prepared(settings, platform, data)
+    trainer = _trainer(settings, platform, data, prepared)
+    gate, results = _gate(settings, platform, data, prepared, trainer)
     report = RunReport(
         examples=data.examples,
         anomalies=data.anomalies,
-        vocabulary=learned.vocabulary,
-        model_run=learned.run,
+        vocabulary=prepared.vocabulary,
+        model_run=trainer.outputs["model_run"],
         **results,
         **data.reports,
-        **learned.reports,
+        **prepared.reports,
         gin=to_gin(settings),
         steps=platform.steps(settings),
         image_text_gen=outside.image_text_gen,
         settings=to_gin(settings.report),
     )
-    nodes = [outside.finder, *data.nodes, *learned.nodes, *gate, report]
-    return tfx.dsl.Pipeline(
+    nodes = [outside.finder, *data.nodes, *prepared.nodes, trainer, data.suite, *gate, report]
+    return _dag(settings, platform, nodes)
+
+
+def create_data(settings: PipelineSettings, platform: Platform) -> tuple[Pipeline, dict[str, Channel]]:
+    """Makes the part of the DAG before the Trainer, with the EvaluationSuite.
+
+    Returns:
+      The DAG, and its outputs: "train" for the Trainer, "held_out" (Examples with the test split), "rows" (their
+      DataReport), "vocabulary", "suite" and "classes" (the DataReport of the suite).
+    """
+    outside = platform.inputs(settings)
+    data = _data(settings, outside)
+    prepared = _prepared(settings, platform, data)
+    outputs = {
+        "train": prepared.examples,
+        "held_out": data.examples,
+        "rows": data.rows,
+        "vocabulary": prepared.vocabulary,
+        "suite": data.suite.outputs["suite"],
+        "classes": data.suite.outputs["report"],
+    }
+    return _dag(settings, platform, [outside.finder, *data.nodes, *prepared.nodes, data.suite]), outputs
+
+
+def _dag(settings: PipelineSettings, platform: Platform, nodes: list[BaseNode | None]) -> Pipeline:
+    return Pipeline(
         pipeline_name=platform.pipeline_name(settings),
         pipeline_root=platform.locations.root,
         components=list(dict.fromkeys(node for node in nodes if node)),
@@ -105,7 +141,7 @@ def create(settings: PipelineSettings, platform: Platform) -> tfx.dsl.Pipeline:
 
 
 def _data(settings: PipelineSettings, outside: Inputs) -> Data:
-    """Makes the components from the source to Examples without duplicates, with their statistics and schema."""
+    """Makes the components from the source to Examples without duplicates, their schema and the evaluation sets."""
     generated = ImageTextGen(settings=outside.image_text_gen, input_fingerprint=outside.source_state)
     examples, reports = generated.outputs["examples"], {"image_text_gen_report": generated.outputs["report"]}
     deduper = None
@@ -117,31 +153,29 @@ def _data(settings: PipelineSettings, outside: Inputs) -> Data:
             input_fingerprint=outside.evaluation_state,
         )
         examples, reports["dedupe_report"] = deduper.outputs["processed"], deduper.outputs["report"]
-    augmenter = settings.augmenter
-    checked = BatchCheck(
-        report=(deduper or generated).outputs["report"],
-        batch_size=settings.training.batch_size,
-        variants=augmenter.variants if augmenter and "train" in augmenter.splits else 0,
-    )
+    rows = (deduper or generated).outputs["report"]
+    checked = BatchCheck(report=rows, batch_size=settings.training.batch_size, variants=settings.train_variants)
     # Text features only: the distribution of the bytes of pictures tells nothing.
     text_only = tfdv.StatsOptions(feature_allowlist=list(features.TEXT))
-    statistics = tfx.components.StatisticsGen(examples=examples, stats_options=text_only)
-    schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
-    validator = tfx.components.ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
-    )
+    statistics = StatisticsGen(examples=examples, stats_options=text_only)
+    schema = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    sets = to_gin(suite.read(settings))
+    evaluated = EvaluationSuite(examples=examples, settings=sets, input_fingerprint=outside.suite_state)
     return Data(
         examples,
         schema.outputs["schema"],
         validator.outputs["anomalies"],
         checked,
+        rows,
+        evaluated,
         reports,
         nodes=[generated, deduper, checked, statistics, schema, validator],
     )
 
 
-def _learning(settings: PipelineSettings, platform: Platform, data: Data) -> Learned:
-    """Makes the components from Examples to a trained model. Only the Trainer reads the variants and embeddings."""
+def _prepared(settings: PipelineSettings, platform: Platform, data: Data) -> Prepared:
+    """Makes the components from Examples to the vocabulary and the rows of training."""
     base = platform.base_model(settings)
     base_model = base.outputs["model"] if base and settings.warm_start else None
     vocabulary = VocabularyTrainer(examples=data.examples, base_model=base_model, settings=to_gin(settings.vocabulary))
@@ -152,52 +186,47 @@ def _learning(settings: PipelineSettings, platform: Platform, data: Data) -> Lea
         augmenter = Augmenter(examples=trained_on, settings=to_gin(settings.augmenter), layout=layout)
         augmenter.add_upstream_node(data.checked)
         trained_on, reports["augment_report"] = augmenter.outputs["processed"], augmenter.outputs["report"]
-    if embedding := _embedding(settings.training):
+    if embedding := settings.training.embedding:
         embedder = ImageEmbedder(examples=trained_on, settings=to_gin(embedding))
         trained_on = embedder.outputs["embedded"]
+    nodes = [base, vocabulary, augmenter, embedder]
+    return Prepared(trained_on, vocabulary.outputs["vocabulary"], reports, base, base_model, nodes)
+
+
+def _trainer(settings: PipelineSettings, platform: Platform, data: Data, prepared: Prepared) -> Trainer:
     trainer = Trainer(
-        examples=trained_on,
+        examples=prepared.examples,
         schema=data.schema,
-        vocabulary=vocabulary.outputs["vocabulary"],
+        vocabulary=prepared.vocabulary,
         gin=to_gin(settings.training),
         steps=platform.steps(settings),
         checkpoints=platform.locations.checkpoints,
-        base_model=base_model,
+        base_model=prepared.base_model,
         custom_config=platform.trainer_config(),
     )
     if executor := platform.trainer_executor():
         trainer.executor_spec = executor
-    return Learned(
-        vocabulary.outputs["vocabulary"],
-        trainer.outputs["model"],
-        trainer.outputs["model_run"],
-        reports,
-        base,
-        nodes=[base, vocabulary, augmenter, embedder, trainer],
-    )
+    return trainer
 
 
 def _gate(
-    settings: PipelineSettings, platform: Platform, outside: Inputs, data: Data, learned: Learned
-) -> tuple[list[BaseNode], dict[str, tfx.dsl.Channel]]:
+    settings: PipelineSettings, platform: Platform, data: Data, prepared: Prepared, trainer: Trainer
+) -> tuple[list[BaseNode], dict[str, Channel]]:
     """Makes the components from a trained model to a published one. Returns them, and the outputs that RunReport reads.
 
     ModelPackager comes before the gate, so that the Evaluator scores the same model that is served.
     """
-    evaluated = EvaluationSuite(
-        examples=data.examples, settings=to_gin(suite.read(settings)), input_fingerprint=outside.suite_state
-    )
     packager = ModelPackager(
-        model=learned.model,
-        suite=evaluated.outputs["suite"],
-        classes=evaluated.outputs["report"],
+        model=trainer.outputs["model"],
+        suite=data.suite.outputs["suite"],
+        classes=data.suite.outputs["report"],
         sets=to_gin(suite.classified(settings)),
         settings=to_gin(settings.packaging),
     )
     model = packager.outputs["packaged"]
-    baseline = platform.baseline(model, learned.base)
-    evaluator = tfx.components.Evaluator(
-        examples=evaluated.outputs["suite"],
+    baseline = platform.baseline(model, prepared.base)
+    evaluator = Evaluator(
+        examples=data.suite.outputs["suite"],
         model=model,
         baseline_model=baseline.outputs["model"],
         eval_config=eval_config.create(settings.gate, suite.not_retrieved(settings)),
@@ -206,7 +235,7 @@ def _gate(
     if executor := platform.evaluator_executor():
         evaluator.executor_spec = executor
     infra_validator = InfraValidator(model=model, examples=data.examples, settings=to_gin(settings.infra_validator))
-    pusher = tfx.components.Pusher(
+    pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validator.outputs["blessing"],
@@ -217,16 +246,8 @@ def _gate(
         "model": model,
         "evaluation": evaluator.outputs["evaluation"],
         "model_blessing": evaluator.outputs["blessing"],
-        "suite_report": evaluated.outputs["report"],
+        "suite_report": data.suite.outputs["report"],
         "infra_blessing": infra_validator.outputs["blessing"],
         "pushed_model": pusher.outputs["pushed_model"],
     }
-    return [evaluated, packager, baseline, evaluator, infra_validator, pusher], results
-
-
-def _embedding(training: TrainingSettings) -> EmbeddingSettings | None:
-    """Settings of ImageEmbedder; None unless it computes the embeddings of a locked tower before training."""
-    tower = precomputed_tower(training.objective)
-    if tower is None or training.pretrained is None:
-        return None
-    return EmbeddingSettings(tower, training.pretrained, training.runtime.compute_dtype)
+    return [packager, baseline, evaluator, infra_validator, pusher], results

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx import v1 as tfx
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec, ExecutorSpec
 from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.orchestration.data_types import RuntimeParameter
+from tfx.proto.pusher_pb2 import PushDestination
+from tfx.types.channel import Channel
 
 from components.input_state.component import InputState
 from components.model_resolver.component import LastPushedModel
@@ -82,11 +83,11 @@ class Platform(abc.ABC):
         """The node that finds the model of an earlier run, if it must run before training; otherwise None."""
 
     @abc.abstractmethod
-    def baseline(self, candidate: tfx.dsl.Channel, base: BaseNode | None) -> BaseNode:
+    def baseline(self, candidate: Channel, base: BaseNode | None) -> BaseNode:
         """The node that finds the model to compare the candidate with; `base` is what `base_model` returned."""
 
     @abc.abstractmethod
-    def push_destination(self) -> tfx.proto.PushDestination | RuntimeParameter:
+    def push_destination(self) -> PushDestination | RuntimeParameter:
         """The place where Pusher writes model versions."""
 
     def trainer_executor(self) -> ExecutorSpec | None:
@@ -127,10 +128,10 @@ class ThisMachine(Platform):
     def base_model(self, settings: PipelineSettings) -> BaseNode | None:
         return resolvers.base() if settings.warm_start else None
 
-    def baseline(self, candidate: tfx.dsl.Channel, base: BaseNode | None) -> BaseNode:
+    def baseline(self, candidate: Channel, base: BaseNode | None) -> BaseNode:
         return resolvers.compared(candidate, by_candidate=True)
 
-    def push_destination(self) -> tfx.proto.PushDestination:
+    def push_destination(self) -> PushDestination:
         return folder_destination(self.locations.serving)
 
 
@@ -179,7 +180,7 @@ class KubeflowPipelines(Platform):
             return LastPushedModel(push_destination=self.destination).with_id("LastBlessedModel")
         return resolvers.base() if settings.warm_start else None
 
-    def baseline(self, candidate: tfx.dsl.Channel, base: BaseNode | None) -> BaseNode:
+    def baseline(self, candidate: Channel, base: BaseNode | None) -> BaseNode:
         if base and not self.runs_resolvers:
             return base
         return resolvers.compared(candidate, by_candidate=False)
@@ -203,6 +204,6 @@ def folders(root: str, metadata: metadata_store_pb2.ConnectionConfig | None = No
     return Locations(artifacts, serving, checkpoints, metadata)
 
 
-def folder_destination(serving: str) -> tfx.proto.PushDestination:
+def folder_destination(serving: str) -> PushDestination:
     """Makes the destination of versions in a folder, where each version is a numbered folder."""
-    return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving))
+    return PushDestination(filesystem=PushDestination.Filesystem(base_directory=serving))

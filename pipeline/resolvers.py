@@ -1,13 +1,16 @@
 """Nodes that find the models of earlier runs: the baseline, and the model that training starts from."""
 
-from tfx import v1 as tfx
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
 
 from components.model_resolver import LatestOtherBlessedModelStrategy
 
 _ID = "LastBlessedModel"
 
 
-def compared(candidate: tfx.dsl.Channel, by_candidate: bool) -> tfx.dsl.Resolver:
+def compared(candidate: Channel, by_candidate: bool) -> Resolver:
     """Makes the node that finds the baseline, which is the last blessed model.
 
     Args:
@@ -17,19 +20,17 @@ def compared(candidate: tfx.dsl.Channel, by_candidate: bool) -> tfx.dsl.Resolver
     """
     if by_candidate:
         strategy = LatestOtherBlessedModelStrategy
-        return tfx.dsl.Resolver(strategy_class=strategy, candidate=candidate, **_channels()).with_id(_ID)
-    return tfx.dsl.Resolver(strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy, **_channels()).with_id(_ID)
+        return Resolver(strategy_class=strategy, candidate=candidate, **_channels()).with_id(_ID)
+    return Resolver(strategy_class=LatestBlessedModelStrategy, **_channels()).with_id(_ID)
 
 
-def base() -> tfx.dsl.Resolver:
+def base() -> Resolver:
     """Makes the node that finds the last blessed model, for training to start from."""
-    return tfx.dsl.Resolver(strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy, **_channels()).with_id(
-        "BaseModel"
-    )
+    return Resolver(strategy_class=LatestBlessedModelStrategy, **_channels()).with_id("BaseModel")
 
 
-def _channels() -> dict[str, tfx.dsl.Channel]:
+def _channels() -> dict[str, Channel]:
     return {
-        "model": tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        "model_blessing": tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        "model": Channel(type=standard_artifacts.Model),
+        "model_blessing": Channel(type=standard_artifacts.ModelBlessing),
     }

@@ -22,6 +22,26 @@ def dense_softmax_loss(image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, 
     return -tf.reduce_mean(rows + columns) / 2 + 0 * bias
 
 
+def dense_masked_sigmoid_loss(
+    image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, kept: np.ndarray
+) -> tf.Tensor:
+    """The sigmoid loss over all positive pairs and the `kept` negatives, [|B|, |B|]; it is not weighted anew."""
+    logits = tf.matmul(image, text, transpose_b=True) * tf.exp(log_scale) + bias
+    positive = tf.reduce_sum(tf.nn.softplus(-tf.linalg.diag_part(logits)))
+    negative = tf.reduce_sum(tf.where(kept, tf.nn.softplus(logits), tf.zeros_like(logits)))
+    return (positive + negative) / image.shape[0]
+
+
+def chosen_negatives(logits: np.ndarray, kind: str, count: int) -> np.ndarray:
+    """The `count` "hard" or "easy" negatives of the logits, bool [|B|, |B|], by sorting all of them."""
+    rows, columns = np.nonzero(~np.eye(len(logits), dtype=bool))
+    order = np.argsort(logits[rows, columns])
+    chosen = order[len(order) - count :] if kind == "hard" else order[:count]
+    kept = np.zeros(logits.shape, bool)
+    kept[rows[chosen], columns[chosen]] = True
+    return kept
+
+
 def dense_one_way_loss(
     queries: np.ndarray,
     keys: np.ndarray,

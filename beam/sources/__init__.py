@@ -7,6 +7,7 @@ import apache_beam as beam
 
 from beam.sources.delimited.source import CsvSource
 from beam.sources.files import spans
+from beam.sources.iconify.source import IconifySource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
 from beam.sources.parquet.source import ParquetSource
@@ -17,6 +18,7 @@ from beam.sources.webdataset.source import WebDatasetSource
 
 __all__ = [
     "CsvSource",
+    "IconifySource",
     "JsonlSource",
     "OpenMojiSource",
     "ParquetSource",

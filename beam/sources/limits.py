@@ -24,6 +24,8 @@ class Limits:
       expansion: largest number of decompressed bytes for each compressed byte. The first `line_bytes` of a file are
         always allowed.
       dictionary_bytes: largest memory that an xz file may need for its dictionary (bytes).
+      json_bytes: largest JSON file that is parsed as a whole, which is icons.json of Iconify (bytes).
+      svg_bytes: largest SVG of one icon (bytes).
     """
 
     line_bytes: int = 64 << 20
@@ -38,6 +40,8 @@ class Limits:
     page_bytes: int = 256 << 20
     expansion: int = 200
     dictionary_bytes: int = 128 << 20
+    json_bytes: int = 64 << 20
+    svg_bytes: int = 4 << 20
 
     def __post_init__(self) -> None:
         require_positive(self, *(field.name for field in dataclasses.fields(self)))

@@ -1,12 +1,12 @@
-"""The metrics of a SavedModel on the shards of a split, in this process."""
+"""The metrics of an exported model on the shards of a split, in this process."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from beam.exported_model import ExportedModel
 from models.evaluation import metrics
 from models.evaluation.collector import Collector
 from models.inputs import tfrecords
@@ -15,23 +15,38 @@ _BATCH = 64
 _TEXTS = 256
 
 
-def measure(model_path: str, split: str, max_rows: int) -> dict[str, float]:
-    """Every metric of models.evaluation.metrics.NAMES on at most `max_rows` rows, in the shards' order."""
+class Signatures(Protocol):
+    """The signatures of models.serving.export, such as those of a SavedModel (beam.exported_model.ExportedModel)."""
+
+    def call(self, signature: str, **inputs: tf.Tensor | Sequence[str] | Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Calls a signature by its name."""
+
+
+def measure(
+    model: Signatures, split: str, max_rows: int, not_retrieved: frozenset[str] = frozenset()
+) -> dict[str, float]:
+    """Every metric of models.evaluation.metrics.NAMES on the first rows of a split.
+
+    Args:
+      model: the model.
+      split: folder of the shards.
+      max_rows: number of rows to read, in the shards' order; -1 reads all.
+      not_retrieved: evaluation sets without retrieval metrics.
+    """
     collector = Collector()
-    for _, answer in evaluated(ExportedModel(model_path), split, max_rows):
+    for _, answer in evaluated(model, split, max_rows):
         collector.add(answer)
-    return metrics.measure(collector.rows())
+    return metrics.measure(collector.rows(not_retrieved))
 
 
-def evaluated(model: ExportedModel, split: str, max_rows: int) -> Iterator[tuple[tf.Tensor, dict[str, np.ndarray]]]:
+def evaluated(model: Signatures, split: str, max_rows: int) -> Iterator[tuple[tf.Tensor, dict[str, np.ndarray]]]:
     """Batches of at most `max_rows` serialised rows in the shards' order, with the outputs of signature evaluate."""
     for examples in tfrecords.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
         yield examples, model.call("evaluate", examples=examples)
 
 
-def text_embedder(model_path: str) -> Callable[[Sequence[str]], np.ndarray]:
+def text_embedder(model: Signatures) -> Callable[[Sequence[str]], np.ndarray]:
     """Texts -> their embeddings by the model's signature embed_text, float32 [N, D]."""
-    model = ExportedModel(model_path)
 
     def embed_texts(texts: Sequence[str]) -> np.ndarray:
         blocks = (texts[start : start + _TEXTS] for start in range(0, len(texts), _TEXTS))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -10,17 +10,17 @@ from absl import logging
 from tfx.types import Artifact
 from tfx.utils import path_utils
 
-from beam.evaluation_sets import CLASSES_FILE, EvaluationSetSettings, EvaluationSuiteSettings
+from beam.evaluation_sets import CLASSES_FILE, EvaluationSuiteSettings
+from beam.exported_model import ExportedModel
 from components import declaration
 from components.metrics import saved_model_metrics
-from components.model_packager import warm_up
-from components.model_packager.settings import LabelSetSettings, PackagingSettings
+from components.model_packager import labels, warm_up
+from components.model_packager.settings import PackagingSettings
 from models import features, files
 from models.evaluation import metrics
 from models.inputs import tfrecords
 from models.pretrained import saved_model
 from models.serving import export
-from models.serving.label_sets import LabelSet, embed
 from models.settings import configuration
 
 PACKAGING_FILE = "packaging.json"
@@ -43,7 +43,8 @@ class Executor(declaration.Executor):
         objective, tokenizer, gin_text = saved_model.rebuild(trained)
         packaging = configuration.parse(settings, PackagingSettings)
         evaluated = configuration.parse(sets, EvaluationSuiteSettings).sets
-        label_sets = _embed(_wanted(evaluated, class_names, packaging.label_sets), trained)
+        sets_with_labels = labels.wanted(evaluated, class_names, packaging.label_sets)
+        label_sets = labels.embed(sets_with_labels, ExportedModel(trained))
         weights = packaging.weights
         export.save(objective, tokenizer, gin_text, path, label_sets, weights)
         rows = next(iter(tfrecords.read_shards([os.path.join(own, "*")]).batch(warm_up.LARGEST_BATCH)))
@@ -72,28 +73,9 @@ def cost_text(facts: Mapping[str, Any]) -> str:
     return f"{facts['weights']} weights: {share:.0%} of the bytes of float32; on the eval split {changes}"
 
 
-def _wanted(
-    evaluated: Sequence[EvaluationSetSettings], found: Mapping[str, list[str]], served: Sequence[LabelSetSettings]
-) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
-    """{set: (labels, templates)} of the evaluation sets that have classes, and of the sets that are only served.
-
-    Args:
-      evaluated: the evaluation sets.
-      found: {evaluation set: classes of its rows}, for sets whose settings name none.
-      served: the other sets.
-    """
-    sets = {one.name: (one.classes or found.get(one.name, []), one.templates) for one in evaluated}
-    sets |= {one.name: (one.labels, one.templates) for one in served}
-    return {name: both for name, both in sets.items() if both[0]}
-
-
-def _embed(wanted: Mapping[str, tuple[Sequence[str], Sequence[str]]], model: str) -> dict[str, LabelSet]:
-    """Embeds the labels of each set with the model."""
-    embed_text = saved_model_metrics.text_embedder(model)
-    return {name: embed(list(labels), list(templates), embed_text) for name, (labels, templates) in wanted.items()}
-
-
 def _cost(exact: str, compressed: str, split: str) -> dict[str, float]:
     """Returns the change of each metric of the eval split against float32 weights."""
-    before, after = (saved_model_metrics.measure(path, split, _COMPARED_ROWS) for path in (exact, compressed))
+    before, after = (
+        saved_model_metrics.measure(ExportedModel(path), split, _COMPARED_ROWS) for path in (exact, compressed)
+    )
     return {name: after[name] - before[name] for name in metrics.SHARES if before[name] == before[name]}

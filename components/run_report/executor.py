@@ -2,14 +2,11 @@
 
 import dataclasses
 import datetime
-import html
 import json
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.dsl.components.base import base_executor
@@ -24,9 +21,10 @@ from components import installed
 from components.declaration import Artifacts
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
-from components.run_report import figures, fonts, gate, test_split
+from components.run_report import figures, gate, rendering, test_split, times
 from components.run_report.settings import ReportSettings
 from models import features, files
+from models.evaluation import as_json
 from models.settings import configuration
 from models.training.log import LOG_FILE
 
@@ -40,26 +38,14 @@ class Executor(base_executor.BaseExecutor):
         """Reads the run's artifacts and writes report.html and summary.json."""
         folder = artifact_utils.get_single_uri(output_dict["report"])
         summary, page = _facts(input_dict, exec_properties)
-        summary = _without_nan(summary)
+        summary = as_json.without_nan(summary)
         files.write_text(os.path.join(folder, SUMMARY_FILE), json.dumps(summary, indent=1, allow_nan=False))
         files.write_text(os.path.join(folder, PAGE_FILE), render(summary, page))
 
 
 def render(summary: Mapping[str, Any], page: Mapping[str, Any]) -> str:
-    """Renders the page, which runs no script and loads nothing from elsewhere; its policy forbids both."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("components.run_report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("page.html.j2")
-
-    def filled(font_faces: str) -> str:
-        return template.render(**summary, **page, font_faces=font_faces, font_family=fonts.FAMILY)
-
-    return filled(fonts.faces(html.unescape(filled(""))))
+    """Renders the page."""
+    return rendering.render("components.run_report", "page.html.j2", {**summary, **page})
 
 
 class _Inputs:
@@ -87,7 +73,7 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
     test = test_split.measure(model, split, settings.max_rows, settings.gallery)
     log = _read_lines(inputs.uri("model_run"), LOG_FILE)
     summary = {"title": settings.title, "model": model, **_summary(inputs, evaluation, test, log)}
-    packaging = summary["packaging"]
+    packaging, made = summary["packaging"], times.made_at(artifacts)
     page = {
         "curves": figures.training_curves(log),
         "bars": figures.metric_bars(
@@ -101,7 +87,8 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
         "asked_steps": exec_properties["steps"],
         "source": str(configuration.parse(exec_properties["image_text_gen"], ImageTextGenSettings).source),
         "attribution": settings.attribution,
-        "timings": _timings(artifacts),
+        "timings": made,
+        "time_bars": figures.time_bars(times.of_components(made), times.of_training(log)),
         "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return summary, page
@@ -166,31 +153,6 @@ def _anomalies(folder: str) -> list[str]:
         for feature, info in sorted(anomalies.anomaly_info.items()):
             found.append(f"{split}: {feature}: {info.description}")
     return found
-
-
-def _timings(input_dict: Artifacts) -> list[tuple[str, str]]:
-    """Returns (input, time it was made) in the order of the times; a cached artifact has the time of its own run."""
-    made = sorted(
-        (artifacts[0].mlmd_artifact.last_update_time_since_epoch, name)
-        for name, artifacts in input_dict.items()
-        if artifacts[0].mlmd_artifact.last_update_time_since_epoch  # Kubeflow Pipelines have no times
-    )
-    lines, before = [], None
-    for milliseconds, name in made:
-        moment = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
-        since = "" if before is None else f"  (+{(milliseconds - before) / 1000:.1f} s)"
-        lines.append((name.replace("_", " "), moment.strftime("%H:%M:%S") + since))
-        before = milliseconds
-    return lines
-
-
-def _without_nan(value: Any) -> Any:
-    """Replaces NaN, which JSON does not have, by None."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _read_json(folder: str, name: str) -> Any:

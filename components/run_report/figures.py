@@ -26,7 +26,7 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> str:
         axis.set_xlabel("step", fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
-    return _png(figure)
+    return data_url(png(figure))
 
 
 def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
@@ -59,10 +59,37 @@ def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(axis="x", labelsize=8)
     axis.legend(fontsize=8, frameon=False, loc="lower right")
-    return _png(figure)
+    return data_url(png(figure))
 
 
-def _png(figure: matplotlib.figure.Figure) -> str:
+def time_bars(components: Mapping[str, float], training: Mapping[str, float]) -> str:
+    """Plots the seconds of the run up to each artifact, and those of training by what they were spent on."""
+    shown = [(title, parts) for title, parts in (("run", components), ("training", training)) if parts]
+    if not shown:
+        return ""
+    rows = sum(len(parts) for _, parts in shown)
+    figure = matplotlib.figure.Figure(figsize=(9.6, 0.24 * rows + 0.9), layout="constrained")
+    heights = [len(parts) + 1 for _, parts in shown]
+    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, (title, parts) in zip(axes, shown, strict=True):
+        bars = axis.barh(range(len(parts)), list(parts.values()), color=_BLUE)
+        axis.bar_label(bars, [f"{seconds:.1f} s" for seconds in parts.values()], padding=3, fontsize=8)
+        axis.set_yticks(range(len(parts)), list(parts), fontsize=8)
+        axis.set_title(f"{title}: {sum(parts.values()):.0f} s", fontsize=10, loc="left")
+        axis.invert_yaxis()
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(axis="x", labelsize=8)
+    axis.set_xlabel("seconds", fontsize=9)
+    return data_url(png(figure))
+
+
+def png(figure: matplotlib.figure.Figure) -> bytes:
+    """The figure as a PNG; the same figure gives the same bytes."""
     encoded = io.BytesIO()
     figure.savefig(encoded, format="png", dpi=110, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
+    return encoded.getvalue()
+
+
+def data_url(picture: bytes) -> str:
+    """The data: URL of a PNG."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode()

@@ -82,7 +82,7 @@ def create(config: settings.RuntimeSettings) -> Distribution:
 
 def _one_device(config: settings.RuntimeSettings) -> Distribution:
     # Rematerialisation needs XLA's barrier, so the whole step.
-    whole = config.remat or bool(tf.config.list_logical_devices("GPU"))
+    whole = config.remat != "nothing" or bool(tf.config.list_logical_devices("GPU"))
     compiles = ("all" if whole else "parts") if config.jit_compile else "nothing"
     return Distribution(tf.distribute.get_strategy(), OneDevice(), compiles)
 

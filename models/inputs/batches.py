@@ -18,6 +18,7 @@ from models.inputs.tokenizer import Tokenizer
 from models.objectives.objective import SEEDS, Views, boxes_of
 
 POSITION = "position"
+CLASS_IDS = "class_ids"
 START = (0, 0, 0)
 _PIXELS, _CAPTIONS, _COUNT = "pixels", "captions", "count"
 
@@ -55,14 +56,19 @@ class Batches:
           paths: TFRecord shards of serialized tf.Example; names that end in .gz are gzipped.
           tokenizer: turns captions into token ids.
           config: settings of training; the batch size is only used for the check.
-          views: the views of each pair that the objective asks for.
+          views: the views of each pair that the objective asks for. With Training.corruption, a batch also has SEEDS.
 
         Raises:
           NotEnoughRows: there are fewer rows than one batch needs.
         """
         tfrecords.require_rows(paths, config.batch_size)
         self._paths, self._tokenizer, self._config = sorted(paths), tokenizer, config
-        self._views = views
+        self._views = dataclasses.replace(views, seeds=views.seeds or config.corruption is not None)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Makes the token ids."""
+        return self._tokenizer
 
     def read(self, rows: int, reader: InputPipeline = InputPipeline(), start: Sequence[int] = START) -> tf.data.Dataset:
         """Returns the batches of one reader. Every batch is full, and may span two passes.
@@ -75,8 +81,9 @@ class Batches:
         Returns:
           {"position": int64 [3]}; for each text view NAME, {NAME: int32 [b, L]}; for each image view NAME, {NAME: uint8
           [b, S, S, 3]} and, if it is cropped, {NAME_boxes: float32 [b, 4]}. If the views ask for them, {"seeds": int32
-          [b, 2]} and {"image_embedding": float32 [b, D]}. Each visit of a row makes new random draws, which do not
-          depend on the batch that the row is in.
+          [b, 2]} and {"image_embedding": float32 [b, D]}. With Logging.false_negatives, {"class_ids": int32 [b]},
+          equal for rows of one class_name, -1 for none. Each visit of a row makes new random draws, which do not depend
+          on the batch that the row is in.
         """
         if self._config.cache:
             decoded = self._from_memory(reader, start)
@@ -102,6 +109,8 @@ class Batches:
             decoded[_PIXELS] = images.decode_and_resize(image, self._config.objective.image_input)
         if self._views.image_embedding:
             decoded[features.IMAGE_EMBEDDING] = tfrecords.parse_embeddings([example], self._views.image_embedding)[0]
+        if self._config.logging.false_negatives:
+            decoded[CLASS_IDS] = tfrecords.parse_class_ids([example])[0]
         return decoded
 
     def _augment(self, row: dict[str, tf.Tensor], reader: InputPipeline, position: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -114,8 +123,7 @@ class Batches:
         if self._views.seeds:
             seed = self._seed(reader, position, 3, 0)
             seen[SEEDS] = tf.random.stateless_uniform([2], seed, None, None, tf.int32, alg="philox")
-        if features.IMAGE_EMBEDDING in row:
-            seen[features.IMAGE_EMBEDDING] = row[features.IMAGE_EMBEDDING]
+        seen |= {name: row[name] for name in (features.IMAGE_EMBEDDING, CLASS_IDS) if name in row}
         for view, (name, own) in enumerate(self._views.images.items()):
             augmentation = own or self._config.augmentation
             seen[name] = row[_PIXELS]

@@ -78,7 +78,7 @@ def to_unit_range(pixels: tf.Tensor) -> tf.Tensor:
     return tf.cast(pixels, tf.float32) / 127.5 - 1.0
 
 
-@tf.function
+@tf.function(autograph=False)
 def decode_batch(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
     """String [N] -> float32 [N, S, S, 3] in [-1, 1], for serving.
 

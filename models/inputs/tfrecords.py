@@ -31,6 +31,15 @@ def parse_picture_ids(examples: tf.Tensor) -> tf.Tensor:
     return tf.where(row[features.GROUP] == "", row[features.KEY], row[features.GROUP])
 
 
+def parse_class_ids(examples: tf.Tensor) -> tf.Tensor:
+    """Serialized tf.Example [N] -> int32 [N], equal for rows with the same class_name; -1 for rows without one.
+
+    The numbers are hashes: two of 5,000 names share one with a probability of .006.
+    """
+    names = parse(examples, (features.CLASS_NAME,))[features.CLASS_NAME]
+    return tf.where(names == "", -1, tf.cast(tf.strings.to_hash_bucket_fast(names, 2**31 - 1), tf.int32))
+
+
 def parse_embeddings(examples: tf.Tensor, dim: int) -> tf.Tensor:
     """Serialized tf.Example [N] -> the embeddings that ImageEmbedder stored, float32 [N, dim].
 

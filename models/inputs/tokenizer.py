@@ -3,6 +3,7 @@
 import re
 import string
 
+import numpy as np
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text as tf_text
@@ -37,12 +38,11 @@ class Tokenizer(tf.Module):
           ValueError: the file is no SentencePiece model, or has no end of sentence, or other ids than `config`.
         """
         super().__init__(name="tokenizer")
-        with tf.io.gfile.GFile(model_path, "rb") as file:
-            model = file.read()
+        model, pieces = _read(model_path)
         self.config = config
         self.length = config.length
-        self.asset = tf.saved_model.Asset(model_path)
-        self.eos_id, self.vocabulary_size = _require_ids(model_path, model, config)
+        self._path, self.asset = model_path, tf.saved_model.Asset(model_path)
+        self.eos_id, self.vocabulary_size = _require_ids(model_path, pieces, config)
         self._pieces = tf_text.SentencepieceTokenizer(model=model, out_type=tf.int32, add_bos=False, add_eos=False)
 
     def __call__(self, text: tf.Tensor) -> tf.Tensor:
@@ -51,6 +51,12 @@ class Tokenizer(tf.Module):
         ends = tf.fill([tf.size(text), 1], self.eos_id)
         ids = tf.concat([pieces, ends], axis=1).to_tensor(self.config.pad_id, shape=[None, self.length])
         return tf.ensure_shape(ids, [None, self.length])
+
+    def text_ids(self) -> np.ndarray:
+        """The ids that texts consist of, int32: all but those of control, unknown and unused pieces."""
+        _, pieces = _read(self._path)
+        others = (pieces.is_control, pieces.is_unknown, pieces.is_unused)
+        return np.array([i for i in range(self.vocabulary_size) if not any(is_one(i) for is_one in others)], np.int32)
 
     def served(self, text: tf.Tensor) -> tf.Tensor:
         """Tokenizes texts and labels, in serving, after `without_punctuation`."""
@@ -74,13 +80,21 @@ def without_punctuation(text: tf.Tensor, rule: str) -> tf.Tensor:
     return tf.strings.regex_replace(tf.strings.regex_replace(text, _BLANKS, " "), "^ | $", "")
 
 
-def _require_ids(path: str, model: bytes, config: settings.TextInput) -> tuple[int, int]:
-    """Checks the ids; returns the id of the end of sentence, and the number of pieces."""
+def _read(path: str) -> tuple[bytes, sentencepiece.SentencePieceProcessor]:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        model = file.read()
     pieces = sentencepiece.SentencePieceProcessor()
     try:
         pieces.LoadFromSerializedProto(model)
     except RuntimeError as error:
         raise ValueError(f"{path} is no SentencePiece model ({error}); name a file such as vocabulary.model") from error
+    return model, pieces
+
+
+def _require_ids(
+    path: str, pieces: sentencepiece.SentencePieceProcessor, config: settings.TextInput
+) -> tuple[int, int]:
+    """Checks the ids; returns the id of the end of sentence, and the number of pieces."""
     eos_id, size = pieces.eos_id(), pieces.get_piece_size()
     if eos_id < 0:
         raise ValueError(f"{path} has no end of sentence; train it with an eos_id, as VocabularyTrainer does")

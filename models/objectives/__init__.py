@@ -25,8 +25,8 @@ def register(settings_class: type[settings.ObjectiveSettings], objective_class: 
 
     Args:
       settings_class: what gin fills; decorate it with `@settings_class("Name")` to make `@Name()` known to gin.
-      objective_class: called with an instance of `settings_class`, the size of the vocabulary, and whether
-        activations are rematerialised (Runtime.remat).
+      objective_class: called with an instance of `settings_class`, the size of the vocabulary, and what
+        the backward pass computes again (Runtime.remat).
 
     Raises:
       ValueError: `settings_class` is no ObjectiveSettings, or has another objective already.

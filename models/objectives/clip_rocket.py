@@ -40,7 +40,7 @@ class ClipRocket(TwoTowers):
 
     config: settings.ClipRocketSettings
 
-    def __init__(self, config: settings.ClipRocketSettings, vocabulary_size: int, remat: bool = False) -> None:
+    def __init__(self, config: settings.ClipRocketSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(config, vocabulary_size, remat, name="clip_rocket")
         self._copied = (vocabulary_size, remat)
         local = range(config.local_views)

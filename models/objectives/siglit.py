@@ -1,12 +1,13 @@
 """SigLiT: SigLIP with a locked image tower (SigLiT in arXiv 2303.15343)."""
 
+import dataclasses
+
 import tensorflow as tf
 
 from models import settings
 from models.features import IMAGE_EMBEDDING
-from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Views
+from models.objectives.objective import IMAGES, Batch
 from models.objectives.siglip import Siglip
-from models.objectives.two_towers import normalized
 from models.towers import flops
 
 
@@ -16,12 +17,12 @@ class Siglit(Siglip):
     Each step runs the image tower as in evaluation. With Siglit.precomputed, a step reads stored embeddings instead.
     """
 
-    def __init__(self, config: settings.SiglitSettings, vocabulary_size: int, remat: bool = False) -> None:
+    def __init__(self, config: settings.SiglitSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(config, vocabulary_size, remat)
         self._precomputed = config.precomputed
         self.image_tower.trainable = False
         if config.precomputed:
-            self.views = Views(images={}, image_embedding=config.image_tower.width)
+            self.views = dataclasses.replace(self.views, images={}, image_embedding=config.image_tower.width)
 
     def step_flops(self, batch_size: int) -> float:
         dim = self.config.image_tower.width
@@ -29,7 +30,5 @@ class Siglit(Siglip):
         image = 0.0 if self._precomputed else flops.image_tower(self.config.image_tower)
         return flops.train_step(text, batch_size, dim) + batch_size * image
 
-    def encode(self, batch: Batch) -> Encoded:
-        image = batch[IMAGE_EMBEDDING] if self._precomputed else tf.stop_gradient(self.embed_image(batch[IMAGES]))
-        text = normalized(self.text_tower(batch[TOKEN_IDS], training=True))
-        return {"image": image, "text": text}
+    def encode_image(self, batch: Batch) -> tf.Tensor:
+        return batch[IMAGE_EMBEDDING] if self._precomputed else tf.stop_gradient(self.embed_image(batch[IMAGES]))

@@ -17,7 +17,7 @@ class Softmax(TwoTowers):
     The logits have no bias, so their sigmoid is not a calibrated probability: the loss trains only their order.
     """
 
-    def __init__(self, config: settings.SoftmaxSettings, vocabulary_size: int, remat: bool = False) -> None:
+    def __init__(self, config: settings.SoftmaxSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(config, vocabulary_size, remat, name="softmax")
         self.log_scale = self.scalar("log_scale", math.log(config.logit_scale))
 

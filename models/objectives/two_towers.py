@@ -19,7 +19,7 @@ class TwoTowers(keras.layers.Layer):
 
     finishes = False
 
-    def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: bool, name: str) -> None:
+    def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: str, name: str) -> None:
         super().__init__(name=name)
         self.views = Views()
         self.training_only = TrainingOnly()
@@ -66,9 +66,13 @@ class TwoTowers(keras.layers.Layer):
         return self.add_weight(name, shape=(), initializer=keras.initializers.Constant(value))
 
     def encode(self, batch: Batch) -> Encoded:
-        image = self.image_tower(batch[IMAGES], training=True)
+        image = self.encode_image(batch)
         text = self.text_tower(batch[TOKEN_IDS], training=True)
-        return {"image": normalized(image), "text": normalized(text)}
+        return {"image": image, "text": normalized(text)}
+
+    def encode_image(self, batch: Batch) -> tf.Tensor:
+        """The image embeddings of a training batch, float32 [N, D], unit norm."""
+        return normalized(self.image_tower(batch[IMAGES], training=True))
 
     def embed_image(self, images: tf.Tensor) -> tf.Tensor:
         return normalized(self.image_tower(images))

@@ -77,21 +77,23 @@ class Optimizer(tf.Module):
         """The learning rate of the next update, float32, before any multiplier."""
         return schedules.learning_rate(self._schedule, self._config.learning_rate, self._steps, self.step.read_value())
 
-    def apply(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+    def apply(self, gradients: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Makes one step; call it in replica context.
 
         Args:
           gradients: in the order of the variables; dense, and already summed over the replicas.
 
         Returns:
-          [number of variables], the squared norm of each gradient before clipping.
+          The squared norm of each gradient before clipping, and of what the step subtracts from each variable. Both
+          are [number of variables], in the widest dtype among them.
         """
         squares = square_norms(gradients)
         norm = tf.sqrt(tf.reduce_sum(squares))
         step = self.step.read_value()
         scalars = {dtype.name: self._all_scalars(step, norm, dtype) for dtype in {v.dtype for v in self.targets}}
-        tf.distribute.get_replica_context().merge_call(self._update_all, args=(tuple(gradients), scalars))
-        return squares
+        context = tf.distribute.get_replica_context()
+        updates = context.merge_call(self._update_all, args=(tuple(gradients), scalars))
+        return squares, tf.stack([tf.cast(update, squares.dtype) for update in updates])
 
     def _all_scalars(self, step: tf.Tensor, norm: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
         share = schedules.fraction(self._schedule, self._steps, step, dtype)
@@ -103,8 +105,13 @@ class Optimizer(tf.Module):
 
     def _update_all(
         self, strategy: tf.distribute.Strategy, gradients: Sequence[tf.Tensor], scalars: Mapping[str, Scalars]
-    ) -> None:
-        """Runs in cross-replica context; `update` hands each replica its own part of every argument."""
+    ) -> list[tf.Tensor]:
+        """Runs in cross-replica context; `update` hands each replica its own part of every argument.
+
+        Returns:
+          What `_update` returns, of each variable.
+        """
+        squares = []
         for variable, gradient, slots in zip(self.targets, gradients, self._slots, strict=True):
             update = functools.partial(
                 self._update,
@@ -112,8 +119,9 @@ class Optimizer(tf.Module):
                 decays=parameters.decays(self._config, variable),
             )
             args = (gradient, dict(slots), scalars[variable.dtype.name])
-            strategy.extended.update(variable, update, args=args, group=False)
+            squares.append(strategy.extended.update(variable, update, args=args))
         strategy.extended.update(self.step, _increment, group=False)
+        return squares
 
     def _update(
         self,
@@ -124,12 +132,15 @@ class Optimizer(tf.Module):
         *,
         multiplier: float,
         decays: bool,
-    ) -> None:
+    ) -> tf.Tensor:
+        """Moves a variable; returns the squared norm of what is subtracted from it."""
         values = {name: slot.read_value() for name, slot in slots.items()}
-        moved, new = self._moved(variable.read_value(), gradient, values, scalars, multiplier, decays)
+        weights = variable.read_value()
+        moved, new = self._moved(weights, gradient, values, scalars, multiplier, decays)
         for name, slot in slots.items():
             slot.assign(new[name])
         variable.assign(moved)
+        return 2.0 * tf.nn.l2_loss(weights - moved)
 
     def _move(
         self,

@@ -3,8 +3,9 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from models import features
@@ -57,11 +58,11 @@ class ServedModel(tf.Module):
             self._read = self.weights.in_place
         self._objective = lambda: objective  # untracked: with compression, its own variables must not be saved
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def embed_image(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"image_embedding": self._embed_image(image_bytes)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def embed_text(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"text_embedding": self._embed_text(self.tokenizer.served(text))}
 
@@ -69,7 +70,8 @@ class ServedModel(tf.Module):
         input_signature=[
             tf.TensorSpec([None], tf.string, name="image_bytes"),
             tf.TensorSpec([None], tf.string, name="labels"),
-        ]
+        ],
+        autograph=False,
     )
     def zero_shot(self, image_bytes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._probabilities(self._embed_image(image_bytes), self._embed_text(self.tokenizer.served(labels)))
@@ -77,13 +79,13 @@ class ServedModel(tf.Module):
     def classify(self, name: str) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """The signature that scores the labels of one set."""
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
         def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             return self._probabilities(self._embed_image(image_bytes), tf.constant(self._label_sets[name].embedding))
 
         return classify
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Rows of evaluation sets -> the inputs of `models.evaluation`, for each row.
 
@@ -123,6 +125,11 @@ class ServedModel(tf.Module):
             "evaluate": self.evaluate,
             **{CLASSIFY + name: self.classify(name) for name in self._label_sets},
         }
+
+    def call(self, signature: str, **inputs: tf.Tensor | Sequence[str] | Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Calls a signature in this process, without a SavedModel; as `beam.exported_model.ExportedModel.call`."""
+        tensors = {name: tf.convert_to_tensor(values, tf.string) for name, values in inputs.items()}
+        return {name: value.numpy() for name, value in self.signatures()[signature](**tensors).items()}
 
     def _among_classes(
         self, image: tf.Tensor, evaluation_set: tf.Tensor, class_name: tf.Tensor

@@ -2,7 +2,9 @@
 
 from models.settings.augmentation import AugmentationSettings
 from models.settings.clip_rocket import ClipRocketSettings
+from models.settings.corruption import CorruptionSettings
 from models.settings.objectives import (
+    NegativesSettings,
     ObjectiveSettings,
     SiglipSettings,
     SiglitSettings,
@@ -38,11 +40,13 @@ __all__ = [
     "ByolipSettings",
     "CheckpointSettings",
     "ClipRocketSettings",
+    "CorruptionSettings",
     "EmbeddingSettings",
     "ImageInput",
     "ImageTowerSettings",
     "LionSettings",
     "LoggingSettings",
+    "NegativesSettings",
     "ObjectiveSettings",
     "OptimizerSettings",
     "PretrainedSettings",

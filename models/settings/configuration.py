@@ -30,6 +30,21 @@ class ConfigurationError(ValueError):
     """A gin file, binding or value is unusable; the message names it, the reason and the fix."""
 
 
+@dataclasses.dataclass(frozen=True)
+class GinFile:
+    """A gin file that `load_in_order` reads; `path` may be relative to the working directory."""
+
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class GinLines:
+    """Lines of gin that `load_in_order` reads; `place` names them in messages."""
+
+    text: str
+    place: str = "--gin_bindings"
+
+
 def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -> list[Any]:
     """Reads gin files and bindings; returns one instance of each root.
 
@@ -46,31 +61,45 @@ def load(files: Sequence[str], bindings: Sequence[str], roots: Sequence[type]) -
     Raises:
       ConfigurationError: a file is missing, a name is unknown, a value is refused, or no root uses a binding.
     """
+    return load_in_order([*map(GinFile, files), *map(GinLines, bindings)], roots)
+
+
+def load_in_order(parts: Sequence[GinFile | GinLines], roots: Sequence[type]) -> list[Any]:
+    """As `load`, for files and lines in any order; later parts win. Lines count as a binding of the command line."""
     _register()
     gin.clear_config()
     _texts.clear()
     readers = list(gin_config._FILE_READERS)
     gin_config._FILE_READERS[:] = [(_open, os.path.isfile)]
+    lines = [part.text for part in parts if isinstance(part, GinLines)]
     try:
-        replaceable: set[tuple[str, str]] = set()  # classes that earlier files refer to
-        for path in files:
-            if not os.path.isfile(path):
-                raise ConfigurationError(f"--gin_file={path}: no such file; the project's own are in gin/")
-            gin.parse_config_file(os.path.abspath(path))
+        replaceable: set[tuple[str, str]] = set()  # classes that files refer to
+        of_files: dict[unused.Binding, Any] = {}
+        for part in parts:
+            before = unused.bound()
+            if isinstance(part, GinLines):
+                gin.parse_config(_checked(part.text, part.place))
+                continue
+            _parse_file(part.path)
             replaceable |= unused.referenced()
-        of_files = unused.bound()
-        gin.parse_config([_with_current_names(binding, "--gin_bindings") for binding in bindings])
+            of_files |= {key: value for key, value in unused.bound().items() if before.get(key, before) is not value}
         made = [gin.get_configurable(unused.selector(root))() for root in roots]
         unused.refuse(made, of_files, replaceable - unused.referenced())
         return made
     except ConfigurationError:
         raise
     except (ValueError, TypeError, AttributeError, SyntaxError, OSError, RuntimeError) as error:
-        message = messages.with_place(messages.readable(str(error)), _texts, bindings)
+        message = messages.with_place(messages.readable(str(error)), _texts, lines)
         raise ConfigurationError(f"gin: {message}") from error
     finally:
         gin_config._FILE_READERS[:] = readers
         gin.clear_config()
+
+
+def _parse_file(path: str) -> None:
+    if not os.path.isfile(path):
+        raise ConfigurationError(f"--gin_file={path}: no such file; the project's own are in gin/")
+    gin.parse_config_file(os.path.abspath(path))
 
 
 def parse(text: str, root: type[Settings]) -> Settings:
@@ -154,7 +183,7 @@ def _open(path: str) -> Iterator[IO[str]]:
     if path in _being_read:
         raise ConfigurationError(f"{' includes '.join([*_being_read, path])}; remove one of these includes")
     with open(path, encoding="utf-8") as file:
-        text = io.StringIO(_with_current_names(file.read(), path))
+        text = io.StringIO(_checked(file.read(), path))
     _texts.append((path, text.getvalue()))
     text.name = path  # gin's errors name the file by it
     gin_config._LOCATION_PREFIXES = [os.path.dirname(path), ""]
@@ -164,6 +193,14 @@ def _open(path: str) -> Iterator[IO[str]]:
     finally:
         _being_read.pop()
         gin_config._LOCATION_PREFIXES = usual
+
+
+def _checked(text: str, where: str) -> str:
+    """The text with current names; raises ConfigurationError if a dict has a key twice."""
+    if repeated := messages.repeated_key(text):
+        line, key = repeated
+        raise ConfigurationError(f"{where}, line {line}: the key {key!r} occurs twice; rename or remove one of them")
+    return _with_current_names(text, where)
 
 
 def _with_current_names(text: str, where: str) -> str:

@@ -1,8 +1,11 @@
 """gin's own messages, with the fix that gin leaves out."""
 
+import ast
 import dataclasses
 import difflib
+import io
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 
 from models.settings.checks import DECLARED
@@ -28,6 +31,29 @@ def readable(message: str) -> str:
         ]
         return f"{message.rstrip()}\n  {_nearest(unknown[2], fields, f'fields of {unknown[1]}')}"
     return message
+
+
+def repeated_key(text: str) -> tuple[int, str] | None:
+    """(line, key) of the first text that is twice a key of one dict, of which gin would take the last value."""
+    open_brackets: list[set[str]] = []  # for each, the keys so far
+    last: tokenize.TokenInfo | None = None
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE):
+                continue
+            if token.string in ("(", "[", "{"):
+                open_brackets.append(set())
+            elif token.string in (")", "]", "}") and open_brackets:
+                open_brackets.pop()
+            elif token.string == ":" and open_brackets and last is not None and last.type == tokenize.STRING:
+                key, keys = str(ast.literal_eval(last.string)), open_brackets[-1]
+                if key in keys:
+                    return last.start[0], key
+                keys.add(key)
+            last = token
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        return None  # gin names what is wrong
+    return None
 
 
 def with_place(message: str, texts: Sequence[tuple[str, str]], bindings: Sequence[str]) -> str:

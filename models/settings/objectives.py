@@ -3,7 +3,7 @@
 import abc
 from typing import Protocol, runtime_checkable
 
-from models.settings.checks import require_positive, settings_class
+from models.settings.checks import require, require_one_of, require_positive, settings_class
 from models.settings.preparation import ImageInput, TextInput
 from models.settings.towers import ImageTowerSettings, TextTowerSettings
 
@@ -26,6 +26,10 @@ class ObjectiveSettings(abc.ABC):
     def locked(self) -> tuple[str, ...]:
         """Names of the towers that training never changes; Training.pretrained must give their weights."""
         return ()
+
+    def require_batch(self, batch_size: int) -> None:
+        """Raises ValueError if the objective cannot train on batches of this size."""
+        require(batch_size >= 2, "Training.batch_size", batch_size, "2 or more", "a pair needs a negative")
 
 
 @runtime_checkable
@@ -63,6 +67,42 @@ class TwoTowersSettings(ObjectiveSettings):
         return self.text_tower
 
 
+@settings_class("Negatives")
+class NegativesSettings:
+    """Which negative pairs of the whole batch the sigmoid loss keeps, as in SigLIP's study of negatives.
+
+    Attributes:
+      kind: "random" keeps each with the same probability, "hard" keeps those with the largest logits, "easy" those with
+        the smallest.
+      per_positive: number of kept negatives a positive pair, r. It need not be whole, since the choice is over the
+        batch: round(r |B|) pairs. At most Training.batch_size - 1, which keeps all.
+    """
+
+    kind: str = "random"
+    per_positive: float = 16.0
+
+    def __post_init__(self) -> None:
+        require_one_of(self, "kind", ("random", "hard", "easy"))
+        require_positive(self, "per_positive")
+
+    def require_batch(self, batch_size: int) -> None:
+        """Raises ValueError if a batch has too few negatives, or more pairs than int32 counts."""
+        require(
+            self.per_positive <= batch_size - 1,
+            "Negatives.per_positive",
+            self.per_positive,
+            f"at most Training.batch_size - 1 ({batch_size - 1}), the negatives of one picture",
+            "lower it or raise Training.batch_size",
+        )
+        require(
+            batch_size**2 < 2**31,
+            "Training.batch_size",
+            batch_size,
+            "at most 46,340 with Negatives, which count the pairs in int32",
+            "lower it or set Siglip.negatives = None",
+        )
+
+
 @settings_class("Siglip")
 class SiglipSettings(TwoTowersSettings):
     """Two towers and a pairwise sigmoid loss (arXiv 2303.15343).
@@ -71,13 +111,20 @@ class SiglipSettings(TwoTowersSettings):
       logit_scale: exp(t') before the first step. Keep the paper's 10; training learns it.
       logit_bias: b before the first step. Keep the paper's -10, which makes up for the many negative pairs; training
         learns it.
+      negatives: the part of the negative pairs to keep, @Negatives(), for studies. None keeps all, in less memory.
     """
 
     logit_scale: float = 10.0
     logit_bias: float = -10.0
+    negatives: NegativesSettings | None = None
 
     def __post_init__(self) -> None:
         require_positive(self, "logit_scale")
+
+    def require_batch(self, batch_size: int) -> None:
+        super().require_batch(batch_size)
+        if self.negatives:
+            self.negatives.require_batch(batch_size)
 
 
 @settings_class("Siglit")

@@ -1,11 +1,15 @@
 """Settings of the devices. They change the speed, the memory and the rounding of a training step, not its result."""
 
-from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
+from models.settings.checks import require, require_at_least_zero, require_one_of, require_positive, settings_class
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
+REMATERIALIZED = ("nothing", "attention", "block", "scan")
 
 
-@settings_class("Runtime")
+@settings_class(
+    "Runtime",
+    formerly={"Runtime.remat = True": "Runtime.remat = 'block'", "Runtime.remat = False": "Runtime.remat = 'nothing'"},
+)
 class RuntimeSettings:
     """The devices of a run, and how to compile the step for them. gin/runtime/ has one file for each kind of machine.
 
@@ -16,8 +20,9 @@ class RuntimeSettings:
       tpu: name or grpc address of the TPU. "local" is the TPU of this machine (a TPU VM).
       compute_dtype: dtype of the towers' activations, "float32" or "bfloat16". Set "bfloat16" on GPUs and TPUs, for
         speed and memory; weights, loss and sums stay float32.
-      remat: recomputes each encoder block in the backward pass. Switch it on if activations do not fit into memory; the
-        step becomes slower.
+      remat: what the backward pass computes again, if activations do not fit into memory. "nothing" is fastest.
+        "attention" computes the attention weights again, "block" everything but the input of each encoder block. "scan"
+        does what "block" does, in a loop over the blocks: XLA compiles one block, so compiling takes far less time.
       jit_compile: compiles with XLA: the whole step on a GPU, a TPU or with `remat`; on a CPU, the parts that gain.
         Without it, two runs with one seed may end in slightly different weights.
       steps_per_loop: steps that the devices run before the host reads the result. Raise it on GPUs and TPUs, for speed;
@@ -30,7 +35,7 @@ class RuntimeSettings:
     devices: tuple[str, ...] = ()
     tpu: str = "local"
     compute_dtype: str = "float32"
-    remat: bool = False
+    remat: str = "nothing"
     jit_compile: bool = True
     steps_per_loop: int = 1
     peak_flops: float = 0.0
@@ -44,12 +49,13 @@ class RuntimeSettings:
             self.compute_dtype in ("float32", "bfloat16"), "Runtime.compute_dtype", self.compute_dtype,
             "'float32' or 'bfloat16'", "correct it",
         )  # fmt: skip
+        require_one_of(self, "remat", REMATERIALIZED)
         require_positive(self, "steps_per_loop")
         require_at_least_zero(self, "peak_flops", fix="use 0 if it is unknown")
         require(
-            self.jit_compile or not self.remat or self.strategy == "tpu",
+            self.jit_compile or self.remat == "nothing" or self.strategy == "tpu",
             "Runtime.remat",
             self.remat,
-            "False without XLA, because TensorFlow would keep the activations anyway",
+            "'nothing' without XLA, because TensorFlow would keep the activations anyway",
             "set Runtime.jit_compile = True",
         )

@@ -2,9 +2,10 @@
 
 from models.settings.augmentation import AugmentationSettings
 from models.settings.checks import label, require, require_at_least_zero, require_positive, settings_class
+from models.settings.corruption import CorruptionSettings
 from models.settings.objectives import ObjectiveSettings, SiglipSettings, precomputed_tower
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
-from models.settings.pretrained import PretrainedSettings
+from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
 
 
@@ -34,11 +35,14 @@ class LoggingSettings:
       every: steps between two rows of the log.
       held_out_every: steps between two scorings of the held-out rows. 0 never scores them.
       held_out_rows: number of held-out rows to score, the first of the eval split. Fewer take less time and memory.
+      false_negatives: logs how many other rows of the batch share a row's class (the stored feature class_name). The
+        loss takes their texts for wrong ones. Switch it on where several pictures show one concept.
     """
 
     every: int = 20
     held_out_every: int = 400
     held_out_rows: int = 256
+    false_negatives: bool = False
 
     def __post_init__(self) -> None:
         require_positive(self, "every", "held_out_rows")
@@ -56,6 +60,7 @@ class TrainingSettings:
       schedule: the learning rate at each step.
       runtime: devices, precision and compilation.
       augmentation: random changes of pictures, drawn again at each visit.
+      corruption: noise in pictures, captions and pairs, @Corruption(), for studies. None adds no noise.
       checkpoint: when to save the state, and how many checkpoints to keep.
       logging: when to log, and when to score the held-out rows.
       steps: number of optimiser steps. 0 exports the untrained model.
@@ -78,6 +83,7 @@ class TrainingSettings:
     schedule: ScheduleSettings = ScheduleSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
+    corruption: CorruptionSettings | None = None
     checkpoint: CheckpointSettings = CheckpointSettings()
     logging: LoggingSettings = LoggingSettings()
     steps: int = 1000
@@ -93,7 +99,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         require_positive(self, "batch_size", "micro_batches", "shuffle_buffer", "shards_at_once", "max_loss")
         require_at_least_zero(self, "steps", fix="0 exports the untrained model")
-        require(self.batch_size >= 2, "Training.batch_size", self.batch_size, "2 or more", "a pair needs a negative")
+        self.objective.require_batch(self.batch_size)
+        self._require_for_objective()
         require(
             self.batch_size % self.micro_batches == 0,
             "Training.micro_batches",
@@ -109,22 +116,6 @@ class TrainingSettings:
             self.batch_size,
             f"a multiple of {shares}: {replicas} replicas x {self.micro_batches} micro-batches",
             f"try {max(1, self.batch_size // shares) * shares if shares else 0}",
-        )
-        parts = self.pretrained.parts if self.pretrained else ()
-        missing = [tower for tower in self.objective.locked if tower not in parts]
-        require(
-            not missing,
-            "Pretrained.parts",
-            parts,
-            f"with {', '.join(missing)}, because {label(self.objective, '').rstrip('.')} never trains it",
-            "set Training.pretrained = @Pretrained() and Pretrained.path",
-        )
-        require(
-            precomputed_tower(self.objective) is None or self.augmentation == AugmentationSettings(),
-            "Training.augmentation",
-            self.augmentation,
-            "off, because embeddings are of whole pictures",
-            f"set {label(self.objective, 'precomputed')} = False, or remove the augmentation",
         )
         ramps = self.schedule.warmup_steps + self.schedule.cooldown_steps
         require(
@@ -142,3 +133,44 @@ class TrainingSettings:
             "() or a first and a last step",
             "use such as (20, 25)",
         )
+
+    def _require_for_objective(self) -> None:
+        """Raises ValueError if the objective cannot train from this start, or on these changes of its rows."""
+        parts = self.pretrained.parts if self.pretrained else ()
+        missing = [tower for tower in self.objective.locked if tower not in parts]
+        require(
+            not missing,
+            "Pretrained.parts",
+            parts,
+            f"with {', '.join(missing)}, because {label(self.objective, '').rstrip('.')} never trains it",
+            "set Training.pretrained = @Pretrained() and Pretrained.path",
+        )
+        require(
+            precomputed_tower(self.objective) is None or self.augmentation == AugmentationSettings(),
+            "Training.augmentation",
+            self.augmentation,
+            "off, because embeddings are of whole pictures",
+            f"set {label(self.objective, 'precomputed')} = False, or remove the augmentation",
+        )
+        require(
+            precomputed_tower(self.objective) is None or not (self.corruption and self.corruption.image),
+            "Corruption.image",
+            self.corruption and self.corruption.image,
+            "0, because training reads embeddings in place of pictures",
+            f"set {label(self.objective, 'precomputed')} = False, or remove the noise",
+        )
+        require(
+            self.objective.text_input.length > 1 or not (self.corruption and self.corruption.text),
+            "Corruption.text",
+            self.corruption and self.corruption.text,
+            "0 for texts of one token, which is the end of sentence",
+            "set it to 0, or raise the length of texts",
+        )
+
+    @property
+    def embedding(self) -> EmbeddingSettings | None:
+        """Settings of ImageEmbedder; None unless it computes the embeddings of a locked tower before training."""
+        tower = precomputed_tower(self.objective)
+        if tower is None or self.pretrained is None:
+            return None
+        return EmbeddingSettings(tower, self.pretrained, self.runtime.compute_dtype)

@@ -10,7 +10,7 @@ from models.towers import transformer
 class ImageTower(keras.layers.Layer):
     """float32 [N, size, size, 3] in [-1, 1] -> [N, width], not normalised; no projection after the pooling."""
 
-    def __init__(self, config: settings.ImageTowerSettings, remat: bool = False, **kwargs: object) -> None:
+    def __init__(self, config: settings.ImageTowerSettings, remat: str = "nothing", **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.config = config
         self.patch_embedding = keras.layers.Conv2D(config.width, config.patch, config.patch, name="patch_embedding")

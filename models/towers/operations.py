@@ -6,6 +6,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from models.compilation import part
+from models.towers.rematerialization import barrier
 
 _CUBIC = 0.044715
 _ROOT = math.sqrt(2 / math.pi)
@@ -110,22 +111,31 @@ def _quick_gelu_gradient(upstream: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return upstream * (share + 1.702 * x * share * (1.0 - share))
 
 
-def attend(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, causal: bool = False) -> tf.Tensor:
-    """softmax(Q K^T / sqrt(D)) V (arXiv 1706.03762, equation 1); [N, H, L, D], [N, H, M, D] twice -> [N, H, L, D]."""
+def attend(
+    queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, causal: bool = False, again: bool = False
+) -> tf.Tensor:
+    """softmax(Q K^T / sqrt(D)) V (arXiv 1706.03762, equation 1); [N, H, L, D], [N, H, M, D] twice -> [N, H, L, D].
+
+    With `again`, the backward pass computes the weights, [N, H, L, M], again, so that memory need not hold them.
+    """
 
     @tf.custom_gradient
     def attended(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
         root = queries.shape[-1] ** -0.5
-        scores = tf.matmul(queries, keys, transpose_b=True)
-        weights = _masked_softmax(scores, root, causal)
+
+        def attention_weights(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+            return _masked_softmax(tf.matmul(queries, keys, transpose_b=True), root, causal)
+
+        kept = attention_weights(queries, keys)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            weights = attention_weights(*barrier(queries, keys)) if again else kept
             by_weights = tf.matmul(upstream, values, transpose_b=True)
             by_scores = _softmax_gradient(by_weights, weights, root)
             by_values = tf.matmul(weights, upstream, transpose_a=True)
             return tf.matmul(by_scores, keys), tf.matmul(by_scores, queries, transpose_a=True), by_values
 
-        return tf.matmul(weights, values), gradient
+        return tf.matmul(kept, values), gradient
 
     return attended(queries, keys, values)
 

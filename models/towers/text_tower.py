@@ -19,7 +19,7 @@ class TextTower(keras.layers.Layer):
         config: settings.TextTowerSettings,
         vocabulary_size: int,
         embedding_dim: int,
-        remat: bool = False,
+        remat: str = "nothing",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)

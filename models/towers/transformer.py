@@ -5,7 +5,7 @@ import tf_keras as keras
 
 from models import settings
 from models.towers import operations
-from models.towers.rematerialization import rematerialize
+from models.towers.rematerialization import rematerialize, scan
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -41,10 +41,12 @@ class Attention(keras.layers.Layer):
 
     One product projects all that depends on one sequence. The weights are kept apart, as in the published checkpoints:
     query, key and value are [width, heads, width / heads], the projection of the output [heads, width / heads, width].
+    With `again`, the backward pass computes the attention weights again.
     """
 
-    def __init__(self, width: int, heads: int, **kwargs: object) -> None:
+    def __init__(self, width: int, heads: int, again: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        self.again = again
         self.width, self.heads, dim = width, heads, width // heads
         self.query, self.key, self.value = (
             keras.layers.EinsumDense("abc,cde->abde", (None, heads, dim), bias_axes="de", name=name)
@@ -69,7 +71,7 @@ class Attention(keras.layers.Layer):
             query, key, value = self._project(queries, self.query, self.key, self.value)
         else:
             (query,), (key, value) = self._project(queries, self.query), self._project(context, self.key, self.value)
-        attended = tf.transpose(operations.attend(query, key, value, causal), [0, 2, 1, 3])
+        attended = tf.transpose(operations.attend(query, key, value, causal, self.again), [0, 2, 1, 3])
         kernel = tf.reshape(tf.cast(self.attention_output.kernel, queries.dtype), [self.width, self.width])
         flat = tf.matmul(tf.reshape(attended, [-1, self.width]), kernel)
         return tf.reshape(tf.nn.bias_add(flat, tf.cast(self.attention_output.bias, flat.dtype)), tf.shape(queries))
@@ -101,11 +103,13 @@ class MlpBlock(keras.layers.Layer):
 class EncoderBlock(keras.layers.Layer):
     """x + attention(LN(x)), then x + MLP(LN(x)); [N, L, width] -> [N, L, width]."""
 
-    def __init__(self, config: settings.TransformerSettings, causal: bool, **kwargs: object) -> None:
+    def __init__(
+        self, config: settings.TransformerSettings, causal: bool, again: bool = False, **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self.causal = causal
         self.attention_norm = LayerNorm(name="attention_norm")
-        self.attention = Attention(config.width, config.heads, name="attention")
+        self.attention = Attention(config.width, config.heads, again, name="attention")
         self.mlp_norm = LayerNorm(name="mlp_norm")
         self.mlp = MlpBlock(config.width, config.mlp_dim, config.activation, name="mlp")
 
@@ -117,21 +121,25 @@ class EncoderBlock(keras.layers.Layer):
 class Encoder(keras.layers.Layer):
     """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width].
 
-    With `remat`, the backward pass computes the activations of each block again; this needs XLA.
+    `remat` is what the backward pass computes again (Runtime.remat): "nothing", "attention" (the attention weights),
+    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop).
     """
 
     def __init__(
-        self, config: settings.TransformerSettings, remat: bool = False, causal: bool = False, **kwargs: object
+        self, config: settings.TransformerSettings, remat: str = "nothing", causal: bool = False, **kwargs: object
     ) -> None:
         super().__init__(**kwargs)
         self.remat = remat
-        self.blocks = [EncoderBlock(config, causal, name=f"block_{i}") for i in range(config.depth)]
+        again = remat == "attention"
+        self.blocks = [EncoderBlock(config, causal, again, name=f"block_{i}") for i in range(config.depth)]
         self.norm = LayerNorm(name="norm")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if training and self.remat == "scan":
+            return self.norm(scan(self.blocks, inputs))
         hidden = inputs
         for block in self.blocks:
-            hidden = rematerialize(block)(hidden) if self.remat and training else block(hidden)
+            hidden = rematerialize(block)(hidden) if training and self.remat == "block" else block(hidden)
         return self.norm(hidden)
 
 

@@ -9,7 +9,15 @@ from models.training.step import LOSS_PART
 
 
 class Diverged(FloatingPointError):
-    """A loss, gradient or weight is not finite, or the loss is too large; nothing is exported."""
+    """A loss, gradient or weight is not finite, or the loss is too large; nothing is exported.
+
+    Attributes:
+      step: the step that diverged, from 0.
+    """
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,5 +54,6 @@ def diverged(fault: Fault, done: int, config: settings.TrainingSettings, checkpo
     last_good = f"of step {steps[-1]}, in {checkpoints.folder}" if steps else "none"
     return Diverged(
         f"{what} at step {step}, so training stops and nothing is exported (loss {loss:g}; last good checkpoint: "
-        f"{last_good}); lower {label(config.optimizer, 'learning_rate')}, or raise Schedule.warmup_steps"
+        f"{last_good}); lower {label(config.optimizer, 'learning_rate')}, or raise Schedule.warmup_steps",
+        step,
     )

@@ -12,6 +12,15 @@ from models.settings import configuration
 from models.training.held_out import HeldOutResult
 
 LOG_FILE = "training_log.jsonl"
+SPENT = {
+    "starting_seconds": "tracing, compiling and the first steps",
+    "waiting_seconds": "waiting for batches",
+    "scoring_seconds": "scoring held-out rows",
+    "saving_seconds": "saving checkpoints",
+}
+"""Entries of a row that say what the run's seconds up to this row were spent on; the steps took the other seconds."""
+TIMES = ("seconds", *SPENT, "step_seconds", "examples_per_second", "input_wait_share", "flops_per_second", "mfu")
+"""The values of a row that depend on the speed of the machine; the others depend on settings and data only."""
 _PROGRESS_SECONDS = 5.0
 _HELD_OUT = "held_out_"
 
@@ -50,7 +59,9 @@ class TrainingLog:
             )
         for row in history:
             self._append(dict(row))
-        self._before = self.rows[-1]["seconds"] if self.rows else 0.0
+        last = self.rows[-1] if self.rows else {}
+        self._before = {name: last.get(name, 0.0) for name in ("seconds", *SPENT)}  # what earlier processes took
+        self._starting = self._scoring = 0.0
         self._start = time.monotonic()
         self._since: tuple[float, float, float] | None = None  # end of the last row: time, steps, seconds waited
         self._prints, self._printed = prints, 0.0
@@ -63,7 +74,12 @@ class TrainingLog:
         self._lines.close()
 
     def write(
-        self, done: int, values: Mapping[str, float], waited: float, held_out: HeldOutResult | None = None
+        self,
+        done: int,
+        values: Mapping[str, float],
+        waited: float,
+        saved: float = 0.0,
+        held_out: HeldOutResult | None = None,
     ) -> None:
         """Writes one row.
 
@@ -71,10 +87,16 @@ class TrainingLog:
           done: steps done; the row belongs to the last of them.
           values: scalars of that step.
           waited: seconds that this process has waited for batches so far.
+          saved: seconds that training has waited for its checkpoints so far, in this process.
           held_out: metrics of the held-out rows, if they are due; the rates do not count the time they took.
         """
         now = time.monotonic()
-        row = {"step": done - 1, "seconds": round(self._before + now - self._start, 3), **values}
+        self._scoring += held_out.seconds if held_out else 0.0
+        if not self._since:
+            self._starting = now - self._start - self._scoring - waited
+        spent = [now - self._start, self._starting, waited, self._scoring, saved]
+        totals = zip(self._before.items(), spent, strict=True)
+        row = {"step": done - 1, **{name: round(before + new, 3) for (name, before), new in totals}, **values}
         if held_out:
             row |= {f"{_HELD_OUT}{name}": value for name, value in held_out.metrics.items()}
             with self._events.as_default():
@@ -100,7 +122,7 @@ class TrainingLog:
         self.rows.append(row)
         with self._events.as_default():
             for name, value in row.items():
-                if name not in ("step", "seconds"):
+                if name not in ("step", "seconds", *SPENT):
                     tf.summary.scalar(name.replace(_HELD_OUT, "held_out/"), value, step=int(row["step"]))
         self._lines.write(json.dumps(row) + "\n")
         self._lines.flush()

@@ -8,6 +8,7 @@ Between two calls of `DeviceLoop.run` the host profiles (profiler.py), logs and 
 
 import functools
 import os
+import time
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -19,6 +20,7 @@ from models.objectives import Objective
 from models.optimizers import Optimizer, parameters
 from models.training.announcement import announced
 from models.training.checkpoints import CheckpointError, Checkpoints, TrainingState
+from models.training.corruption import Corruption
 from models.training.device_loop import DeviceLoop
 from models.training.divergence import diverged
 from models.training.held_out import HeldOut
@@ -62,8 +64,10 @@ def train(
     state = _variables_to_save(objective, optimizer)
     checkpoints = Checkpoints(checkpoint_dir, state, config.checkpoint.keep, writes=distribution.is_chief)
     start = _restore(checkpoints, distribution, config.steps)
-    step = TrainStep(objective, optimizer, distribution.collectives, config, distribution.compiles == "towers")
-    flops, replicas = objective.step_flops(config.batch_size), distribution.collectives.num_replicas
+    collectives, noise = distribution.collectives, config.corruption
+    corrupt = Corruption(noise, objective.views, batches.tokenizer, collectives) if noise else None
+    step = TrainStep(objective, optimizer, collectives, config, distribution.compiles == "towers", corrupt)
+    flops, replicas = objective.step_flops(config.batch_size), collectives.num_replicas
     # Every worker writes a log of its own. The chief's lies in the folder where people look.
     log_dir = log_dir if distribution.is_chief else os.path.join(log_dir, f"worker_{distribution.process}")
     profiled = config.profile_steps if distribution.is_chief else ()
@@ -123,7 +127,7 @@ class _Run:
           profile: called with the next step, before it runs.
           signals: whether this process was asked to stop.
         """
-        first = done
+        first, saved = done, 0.0
         while done < self._config.steps:
             profile(done)
             stop = self._stops.after(done)
@@ -134,10 +138,12 @@ class _Run:
                 self._checkpoints.wait()
                 raise diverged(result.fault, done, self._config, self._checkpoints)
             done = stop
-            score = self._recorder.record(done, result.scalars, self._device_loop.waited)
+            score = self._recorder.record(done, result.scalars, self._device_loop.waited, saved)
             stopping = self._distribution.agree(signals.received is not None)
             if (stopping or self._stops.saves(done)) and self._distribution.is_chief:
+                start = time.monotonic()
                 self._checkpoints.save(TrainingState(done, self._device_loop.positions, self._recorder.rows, score))
+                saved += time.monotonic() - start
             if stopping:
                 self._checkpoints.wait()
                 name = signals.received.name if signals.received else "a signal to another worker"

@@ -35,13 +35,14 @@ class RunRecorder:
         """A copy of the rows of the log so far."""
         return list(self._log.rows)
 
-    def record(self, done: int, scalars: dict[str, tf.Tensor], waited: float) -> float | None:
+    def record(self, done: int, scalars: dict[str, tf.Tensor], waited: float, saved: float) -> float | None:
         """Records what is due.
 
         Args:
           done: steps done.
           scalars: of the last step.
           waited: seconds that this process has waited for batches so far.
+          saved: seconds that training has waited for its checkpoints so far, in this process.
 
         Returns:
           The score of the weights on the held-out rows; None where these are not due.
@@ -52,5 +53,5 @@ class RunRecorder:
             return None
         seen = held_out.look() if held_out else None
         values = {name: float(value) for name, value in scalars.items() if name != BAD_PART}
-        self._log.write(done, {**values, **finished}, waited, seen)
+        self._log.write(done, {**values, **finished}, waited, saved, seen)
         return seen.score if seen else None

@@ -5,16 +5,19 @@ replica's rows and calls `Objective.loss`, a comparison with the rows of all rep
 gradients over the replicas, and the optimiser moves the weights.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from models import settings
 from models.distribution.collectives import Collectives
 from models.inputs import crops, images
+from models.inputs.batches import CLASS_IDS
 from models.objectives import Objective
 from models.objectives.objective import CARRIED, Batch, Encoded, Metrics, boxes_of
 from models.optimizers import Optimizer, parameters
 from models.optimizers.optimizer import square_norms
-from models.training import gradients
+from models.training import false_negatives, gradients
 
 BAD_PART = "bad_part"
 LOSS_PART = 0
@@ -31,6 +34,7 @@ class TrainStep:
         collectives: Collectives,
         config: settings.TrainingSettings,
         compile_towers: bool = False,
+        corrupt: Callable[[Batch], Batch] | None = None,
     ) -> None:
         """Makes the step; nothing runs.
 
@@ -40,6 +44,7 @@ class TrainStep:
           collectives: of the strategy that will run the step.
           config: batch size, micro-batches and largest loss.
           compile_towers: whether XLA compiles the towers alone, because it cannot compile the whole step.
+          corrupt: makes some rows of a batch wrong (corruption.py); None leaves them as they are.
 
         Raises:
           ValueError: the batch size is no multiple of replicas x micro-batches.
@@ -52,6 +57,7 @@ class TrainStep:
                 f"try {max(1, config.batch_size // shares) * shares}"
             )
         self._objective, self._optimizer, self._collectives, self._config = objective, optimizer, collectives, config
+        self._corrupt = corrupt
         self._encode = (
             tf.function(self._encode_views, jit_compile=True, autograph=False) if compile_towers else self._encode_views
         )
@@ -75,12 +81,16 @@ class TrainStep:
 
         Returns:
           Scalars of the whole batch: the objective's metrics, `loss`, `learning_rate`, `gradient_norm` (before
-          clipping), `weight_norm` (after the update) and BAD_PART, int32: the first of `parts` that is not finite, or
-          -1. A loss above Training.max_loss counts as not finite, and so does a gradient whose norm is above the
+          clipping), `update_norm` (of what the optimiser subtracted), `weight_norm` (after the update),
+          `false_negatives` where the batch has CLASS_IDS, and BAD_PART, int32: the first of `parts` that is not finite,
+          or -1. A loss above Training.max_loss counts as not finite, and so does a gradient whose norm is above the
           dtype's largest number.
         """
         variables = self._optimizer.targets
         batch = {name: tf.ensure_shape(value, [self.rows, *value.shape[1:]]) for name, value in batch.items()}
+        class_ids = batch.pop(CLASS_IDS, None)
+        if self._corrupt:
+            batch = self._corrupt(batch)
         arguments = (self._objective, self._encode, batch, variables, self._collectives)
         if self._config.micro_batches == 1:
             share, metrics, shares, encoded = gradients.of_batch(*arguments)
@@ -88,15 +98,18 @@ class TrainStep:
             share, metrics, shares, encoded = gradients.of_micro_batches(*arguments, self._config.micro_batches)
         loss, *summed = self._collectives.all_reduce([share, *shares])
         learning_rate = self._optimizer.learning_rate()
-        squares = self._optimizer.apply(summed)
+        squares, updates = self._optimizer.apply(summed)
         carried = {name: metrics.pop(name) for name in list(metrics) if name.startswith(CARRIED)}
         self._objective.after_update({**encoded, **carried}, self._collectives)
         # The norm is taken after the update, so that no checkpoint holds weights that have just overflowed.
         weight_norm = tf.sqrt(tf.reduce_sum(square_norms([variable.read_value() for variable in variables])))
+        if class_ids is not None:
+            metrics["false_negatives"] = false_negatives.per_row(class_ids, self._collectives)
         return {
             "loss": loss,
             "learning_rate": learning_rate,
             "gradient_norm": tf.cast(tf.sqrt(tf.reduce_sum(squares)), tf.float32),
+            "update_norm": tf.cast(tf.sqrt(tf.reduce_sum(updates)), tf.float32),
             "weight_norm": weight_norm,
             **metrics,
             BAD_PART: self._bad_part(loss, squares, weight_norm),

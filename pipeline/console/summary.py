@@ -6,14 +6,15 @@ from typing import Any
 
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
-from tfx import v1 as tfx
+from tfx.orchestration.pipeline import Pipeline
 
 from models import features
+from pipeline import executions
 
 _REPORT_EXECUTION = "components.run_report.component.RunReport"
 
 
-def dag_text(dag: tfx.dsl.Pipeline) -> str:
+def dag_text(dag: Pipeline) -> str:
     """One line for each component, in the order they run, with the components that it waits for."""
     width = max(len(component.id) for component in dag.components)
     lines = [f"Pipeline {dag.pipeline_info.pipeline_name}:"]
@@ -30,16 +31,13 @@ def latest_report(metadata: metadata_store_pb2.ConnectionConfig) -> str:
       LookupError: there is none, as RunReport has not run or found its inputs missing (TFX only logs that).
     """
     store = ml_metadata.MetadataStore(metadata)
-    last = max(store.get_executions_by_type(_REPORT_EXECUTION), key=lambda one: one.id, default=None)
-    done = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
-    if last is None or last.last_known_state not in done:
+    try:
+        return executions.outputs_of_newest(store, store.get_executions_by_type(_REPORT_EXECUTION))["report"]
+    except LookupError as error:
         raise LookupError(
             "RunReport found no input to report on. If another version of this code made --output_dir, name another "
             "one; otherwise the log says what is missing"
-        )
-    events = store.get_events_by_execution_ids([last.id])
-    outputs = [event.artifact_id for event in events if event.type == metadata_store_pb2.Event.OUTPUT]
-    return str(store.get_artifacts_by_id(outputs)[0].uri)
+        ) from error
 
 
 def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, float]) -> str:

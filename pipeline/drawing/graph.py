@@ -4,8 +4,8 @@ import dataclasses
 import enum
 import re
 
-from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.pipeline import Pipeline
 
 _DATA_TYPES = frozenset({"Examples", "ExampleStatistics", "Schema", "ExampleAnomalies", "siglip_tfx.DataReport"})
 _TRAINING_TYPE = "ModelRun"
@@ -53,7 +53,7 @@ class Graph:
     collected: dict[str, tuple[str, ...]]
 
 
-def read(pipeline: tfx.dsl.Pipeline) -> Graph:
+def read(pipeline: Pipeline) -> Graph:
     """Reads boxes and arrows from the components and channels of a pipeline."""
     nodes = {component.id: component for component in pipeline.components}
     reads = {name: sorted(one.id for one in node.upstream_nodes) for name, node in sorted(nodes.items())}

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kfp.pipeline_spec import pipeline_spec_pb2
-from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.utils import proto_utils
 
 from beam import sources
@@ -72,8 +72,8 @@ def build(
         component.with_platform_config(_resources(where, component.id))
     trainer_image = "" if where.trainer_waits else where.trainer_image
     images = {"default_image_path": where.image, "Trainer": trainer_image or where.image}
-    config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image=images, use_pipeline_spec_2_1=True)
-    job = tfx.orchestration.experimental.KubeflowV2DagRunner(config=config).run(dag, write_out=False)
+    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=images, use_pipeline_spec_2_1=True)
+    job = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config=config).run(dag, write_out=False)
     spec = job["pipelineSpec"]
     for name, value in defaults.items():
         spec["root"]["inputDefinitions"]["parameters"][name] |= {"defaultValue": value, "isOptional": True}

@@ -90,3 +90,9 @@ class PipelineSettings:
         given = self.evaluation_sets
         has_own = any(one.name == features.OWN_SET for one in given)
         return given if has_own else (EvaluationSetSettings(all_captions=False), *given)
+
+    @property
+    def train_variants(self) -> int:
+        """The largest number of variants that the Augmenter adds for a row of the train split."""
+        augmenter = self.augmenter
+        return augmenter.variants if augmenter and "train" in augmenter.splits else 0

@@ -48,7 +48,7 @@ def run(rounds: int) -> list[Ratio]:
     """The ratios of step times."""
     compilation.keep_sums()
     ours, whole = step_of(CONFIG), step_of(CONFIG, compiled="whole")
-    rematerialised = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=True))
+    rematerialised = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat="block"))
     others = {
         "parts compiled by XLA / nothing compiled": (ours, step_of(CONFIG, compiled="nothing")),
         "parts compiled by XLA / the whole step": (ours, whole),

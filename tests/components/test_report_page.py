@@ -1,5 +1,6 @@
 """The report's page: hostile texts stay text, its policy blocks scripts and requests, and it has fonts of its own."""
 
+import datetime
 import html.parser
 import http.server
 import pathlib
@@ -11,12 +12,13 @@ import pytest
 from PIL import Image
 
 from beam import thumbnails
-from components.run_report import executor, fonts
+from components.run_report import executor, fonts, times
 from models.evaluation import metrics
 from tests.pictures import encode
 from tests.pipeline.demo.browser import CHROMIUM, Browser, wait_for
 
 PIXEL = thumbnails.data_address(encode(Image.new("RGB", (2, 2))))
+MOMENT = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 HOSTILE = [
     "<script>window.hacked = 1</script>",
     "\"><img src=x onerror='window.hacked = 1'>",
@@ -58,7 +60,7 @@ def page(text: str) -> str:
         "gallery": [{**shown, "nearest": [{"caption": text, "probability": 0.5, "right": True}]}],
         "pairs": [{"kept": shown, "dropped": shown, "reason": text, "detail": f"a;{text}"}],
         "variants": [{**shown, "variants": [{**shown, "variant": text}]}],
-        "attribution": text, "timings": [(text, text)], "written_at": "now",
+        "attribution": text, "timings": [times.Made(text, MOMENT, 1.5)], "time_bars": PIXEL, "written_at": "now",
     }  # fmt: skip
     return executor.render(summary, shown_page)
 

@@ -2,7 +2,7 @@
 
 This script runs in .venv-tpu, which has jax and no TensorFlow:
 
-    python aot.py FOLDER...    each is a folder of tests.tpu.program, for 4, 16 or 64 replicas
+    python aot.py FOLDER...    each is a folder of tests.tpu.program, for 4, 16, 64 or 256 replicas
 
 It prints a line of JSON for each folder. `arguments`, `outputs` and `temporaries` are bytes on one chip; `aliased` are
 the bytes of outputs that replace arguments. `flops` are as the compiler counts them. `permutes`, `sums` and `gathers`
@@ -25,7 +25,7 @@ from jax._src.lib import xla_client
 from jax.experimental import topologies
 from replicas import load_program, replicated_options
 
-TOPOLOGY = {4: "v4:2x2x1", 16: "v4:2x2x4", 64: "v4:4x4x4"}
+TOPOLOGY = {4: "v4:2x2x1", 16: "v4:2x2x4", 64: "v4:4x4x4", 256: "v4:4x8x8"}
 
 
 def compile_for_tpu(folder):

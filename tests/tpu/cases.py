@@ -9,9 +9,12 @@ import tf_keras as keras
 from models import objectives, optimizers, settings
 from models.distribution import topology
 from models.distribution.collectives import Collectives, OneDevice, Tpu
+from models.features import IMAGE_EMBEDDING
 from models.losses.sigmoid import sigmoid_loss
+from models.objectives import Objective
 from models.objectives.objective import Views
 from models.training.step import TrainStep
+from tests.models.training.noise import corruption, rows_of
 from tests.tiny_model import OBJECTIVE
 from tests.tpu import linear, reference
 from tests.tpu.extract import collective_permute
@@ -27,8 +30,9 @@ SIZES = {
     ),
     "byolip": settings.ClipRocketSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower, terms=(_BYOLIP,), **_ROCKET),
     "base": settings.SiglipSettings(),  # B/16 at 224 px, 64 tokens
+    "siglit": settings.SiglitSettings(precomputed=True),  # the same towers, on stored embeddings
 }
-_BOXES = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 64: (4, 4, 4)}
+_BOXES = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 64: (4, 4, 4), 256: (4, 8, 8)}
 
 
 def ring(replicas: int) -> list[int]:
@@ -80,13 +84,15 @@ def _model_config(
     replicas: int,
     batch_size: int,
     size: str,
-    remat: bool = True,
+    remat: str = "block",
     compute_dtype: str = "bfloat16",
     micro_batches: int = 1,
     min_crop: float = 1.0,
 ) -> settings.TrainingSettings:
+    objective = SIZES[size]
     return settings.TrainingSettings(
-        objective=SIZES[size],
+        objective=objective,
+        pretrained=settings.PretrainedSettings(path="tower", parts=objective.locked) if objective.locked else None,
         optimizer=settings.AdafactorSettings(),
         schedule=settings.ScheduleSettings(warmup_steps=0),
         runtime=settings.RuntimeSettings(compute_dtype=compute_dtype, remat=remat),
@@ -98,14 +104,14 @@ def _model_config(
 
 def _model_step(
     config: settings.TrainingSettings, vocabulary_size: int, collectives: Collectives
-) -> tuple[TrainStep, Views, list[tf.Variable]]:
-    """The step, the views that it needs, and all variables that it may read."""
+) -> tuple[Objective, TrainStep, list[tf.Variable]]:
+    """The objective, its step, and all variables that the step may read."""
     keras.utils.set_random_seed(config.seed)
     objective = objectives.create(config.objective, vocabulary_size, config.runtime)
     trained = optimizers.trainable(config.optimizer, objective.trainable_variables)
     optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, trained)
     step = TrainStep(objective, optimizer, collectives, config)
-    return step, objective.views, [*objective.variables, *optimizer.state().values()]
+    return objective, step, [*objective.variables, *optimizer.state().values()]
 
 
 def _random_batch(
@@ -123,24 +129,40 @@ def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, st
     """A step of an objective of SIZES with Adafactor; with `steps` = 0, the program is only compiled."""
     strategy, config = fake_tpu_strategy(replicas), _model_config(replicas, **sizes)
     with strategy.scope():
-        step, views, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
-    names = [*views.images, *views.texts]
+        objective, step, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
+    views, image, text = objective.views, config.objective.image_tower, config.objective.text_tower
+    pixels = tf.TensorSpec([step.rows, image.size, image.size, 3], tf.uint8)
+    specs = dict.fromkeys(views.images, pixels)
+    specs |= dict.fromkeys(views.texts, tf.TensorSpec([step.rows, text.length], tf.int32))
+    if views.image_embedding:
+        specs[IMAGE_EMBEDDING] = tf.TensorSpec([step.rows, views.image_embedding])
 
     def run(*rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        return step(dict(zip(names, rows, strict=True)))
+        return step(dict(zip(specs, rows, strict=True)))
 
-    rows, image, text = config.batch_size // replicas, config.objective.image_tower, config.objective.text_tower
-    specs = [tf.TensorSpec([rows, image.size, image.size, 3], tf.uint8)] * len(views.images)
-    specs += [tf.TensorSpec([rows, text.length], tf.int32)] * len(views.texts)
-    drawn = _random_batch(config, views, replicas, vocabulary_size) if steps else {}
-    write_program(folder, strategy, run, [drawn[name] for name in names] if steps else specs, variables, steps)
+    drawn = _random_batch(config, views, replicas, vocabulary_size) if steps else specs
+    arguments, model_flops = [drawn[name] for name in specs], objective.step_flops(config.batch_size)
+    write_program(folder, strategy, run, arguments, variables, steps, flops=model_flops)
+
+
+def noise(folder: pathlib.Path, replicas: int, count: int) -> None:
+    """Only the noise of tests.models.training.noise, in the rows of a batch."""
+    strategy, corrupt = fake_tpu_strategy(replicas), corruption(collectives=Tpu(ring(replicas)))
+    rows = rows_of(count)
+
+    def run(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return corrupt(dict(zip(rows, tensors, strict=True)))
+
+    arguments = [value.reshape(replicas, count // replicas, *value.shape[1:]) for value in rows.values()]
+    write_program(folder, strategy, run, arguments, [], steps=1)
 
 
 def one_device(folder: pathlib.Path, vocabulary_size: int, steps: int, **sizes: object) -> None:
     """Trains the same model as `model` here, the whole batch on one device, and writes results.npz."""
     config = _model_config(1, **sizes)
-    step, views, _ = _model_step(config, vocabulary_size, OneDevice())
-    batch = {view: tf.constant(rows[0]) for view, rows in _random_batch(config, views, 1, vocabulary_size).items()}
+    objective, step, _ = _model_step(config, vocabulary_size, OneDevice())
+    drawn = _random_batch(config, objective.views, 1, vocabulary_size)
+    batch = {view: tf.constant(rows[0]) for view, rows in drawn.items()}
     compiled = tf.function(step, jit_compile=True, autograph=False)
     scalars = [compiled(batch) for _ in range(steps)]
     folder.mkdir(parents=True, exist_ok=True)

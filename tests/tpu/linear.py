@@ -1,11 +1,13 @@
-"""A training objective whose gradients can be derived by hand: two linear towers, and either of our losses."""
+"""A training objective whose gradients can be derived by hand: two linear towers, and any of our losses."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from models import settings
 from models.distribution.collectives import Collectives, Tpu
+from models.losses.masked_sigmoid import masked_sigmoid_loss
 from models.losses.sigmoid import sigmoid_loss
 from models.losses.softmax import softmax_loss
 from models.objectives.objective import Batch, Encoded, Metrics, Views
@@ -40,15 +42,21 @@ class Linear:
 
     def loss(self, encoded: Encoded, collectives: Collectives) -> tuple[tf.Tensor, Metrics]:
         log_scale, bias = (tf.convert_to_tensor(self._variables[name]) for name in ("log_scale", "bias"))
+        pairs, kept = (encoded["image"], encoded["text"], log_scale), {}
         if self._loss == "sigmoid":
-            share = sigmoid_loss(encoded["image"], encoded["text"], log_scale, bias, collectives)
+            share = sigmoid_loss(*pairs, bias, collectives)
+        elif self._loss == "softmax":
+            share = softmax_loss(*pairs, collectives)
         else:
-            share = softmax_loss(encoded["image"], encoded["text"], log_scale, collectives)
+            replicas = collectives.num_replicas
+            seeds = tf.reshape(reference.seeds(replicas), [replicas, reference.ROWS, 2])[collectives.replica_id()]
+            negatives = settings.NegativesSettings(self._loss, reference.PER_POSITIVE)
+            share, kept = masked_sigmoid_loss(*pairs, bias, negatives, seeds, collectives)
         if self._broken == "local_scaling":  # as if divided by b, not by N * b
             share *= collectives.num_replicas
         if self._broken == "scaled_gradient":  # only the gradient is wrong
             share = share * collectives.num_replicas - tf.stop_gradient(share * (collectives.num_replicas - 1))
-        return share, mean_logits(encoded, tf.exp(log_scale), bias, collectives)
+        return share, {**kept, **mean_logits(encoded, tf.exp(log_scale), bias, collectives)}
 
     def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
         """There is no state."""
@@ -73,6 +81,8 @@ class Collective(Tpu):
         return super().permute(tensor)
 
     def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        if self._broken == "own_counts" and tensors[0].dtype == tf.int32:
+            return [self.num_replicas * tensor for tensor in tensors]
         if all(tensor.dtype != tf.float64 for tensor in tensors):
             return super().all_reduce(tensors)
         return [self._sum(tensor) for tensor in tensors]

@@ -2,7 +2,8 @@
 
 A folder has program.hlo.pb, its text program.hlo.txt, program.json and, if it can run, inputs.npz. program.json has
 `replicas`, the number of `steps` to run, the number of `arguments`, the names of `outputs` and `variables`, the
-`dtypes` of variables, `updates` as {output: parameter}, and the count of each of the `ops` in the traced graph.
+`dtypes` of variables, `updates` as {output: parameter}, the count of each of the `ops` in the traced graph, and the
+model FLOP of a step (`flops`).
 """
 
 import json
@@ -25,6 +26,7 @@ def write_program(
     arguments: Sequence[np.ndarray | tf.TensorSpec],
     variables: Sequence[tf.Variable],
     steps: int = 0,
+    **description: object,
 ) -> None:
     """Writes the program of strategy.run(step).
 
@@ -35,6 +37,7 @@ def write_program(
       arguments: [replicas, ...] each; or specs of one replica's arguments, for programs that are only compiled.
       variables: all variables that the step may read; gives their names.
       steps: how many steps tests.tpu.replicas runs.
+      description: more entries of program.json.
     """
     replicas = strategy.num_replicas_in_sync
     specs = [a if isinstance(a, tf.TensorSpec) else tf.TensorSpec(a.shape[1:], a.dtype) for a in arguments]
@@ -52,7 +55,15 @@ def write_program(
     traced = on_all.get_concrete_function(*(values.PerReplicaSpec(*[spec] * replicas) for spec in specs))
     known = {id(_of_replica_0(variable).handle): parameters.name(variable) for variable in variables}
     handles = write_compiled(
-        folder, replicas, extract(traced), specs, known, outputs=names, steps=steps, ops=dict(count_ops(traced))
+        folder,
+        replicas,
+        extract(traced),
+        specs,
+        known,
+        outputs=names,
+        steps=steps,
+        ops=dict(count_ops(traced)),
+        **description,
     )
     if steps:
         given = {f"argument_{i}": value for i, value in enumerate(arguments)}

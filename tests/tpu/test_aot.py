@@ -8,7 +8,7 @@ from tests.tpu import commands, memory
 
 TINY = {"kind": "model", "replicas": 4, "size": "tiny", "batch_size": 32, "vocabulary_size": 100}
 BASE_FITS = ("4096", "8192", "16384, 4 micro-batches")
-BASE_REFUSED = ("4096, no remat", "16384")
+BASE_REFUSED = ("4096, nothing", "16384")
 
 
 def test_a_tiny_model_compiles_with_its_collectives(tmp_path):
@@ -51,6 +51,6 @@ def test_control_base_does_not_fit_without_rematerialisation_or_micro_batches(tm
 
 def measured(folder: pathlib.Path, name: str) -> dict:
     """Compiles SigLIP Base in a case of memory.CASES, and prints its row of the table."""
-    result = memory.base(folder, name)
+    result = memory.measure(folder, memory.CASES[name])
     print(memory.row(name, result))
     return result

@@ -11,10 +11,11 @@ import re
 import numpy as np
 import pytest
 
+from tests.models.training.noise import with_noise
 from tests.tpu import commands, reference
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-FLOAT32 = ("gradient_norm", "learning_rate")  # outputs that are always float32
+FLOAT32 = ("gradient_norm", "learning_rate", "update_norm")  # outputs that are always float32
 FORMS = ("loop", "unrolled")
 
 
@@ -26,25 +27,28 @@ WHOLE = {f"{n}-{f}-{d}": linear(n, f, d) for n, f, d in itertools.product((4, 8)
 FEW = {f"{n}-loop-float64": linear(n, "loop", "float64") for n in (1, 2, 3)}
 MICRO = {"micro-batches": linear(4, "loop", "float64", micro_batches=reference.ROWS)}
 SOFTMAX = {f"{n}-softmax": linear(n, "loop", "float32", loss="softmax") for n in (4, 8)}
+MASKED = {f"4-{kind}": linear(4, "loop", "float32", loss=kind) for kind in ("random", "hard", "easy")}
 BROKEN = {
     "reversed_gradient": linear(4, "loop", "float64", broken="reversed_gradient"),
     "missing_hop": linear(4, "unrolled", "float64", broken="missing_hop"),
     "local_scaling": linear(4, "loop", "float64", broken="local_scaling"),
     "scaled_gradient": linear(4, "loop", "float64", broken="scaled_gradient"),
+    "own_counts": linear(4, "loop", "float32", loss="hard", broken="own_counts"),
 }
 MODEL = {
     "size": "tiny",
     "batch_size": 32,
     "vocabulary_size": 100,
-    "remat": True,
+    "remat": "block",
     "micro_batches": 2,
     "min_crop": 0.5,
     "steps": 3,
 }
 MODEL_TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 MODELS = {f"model-{d}": {"kind": "model", "replicas": 4, "compute_dtype": d, **MODEL} for d in MODEL_TOLERANCE}
+NOISE = {"noise": {"kind": "noise", "replicas": 4, "count": 40}}
 WHOLE_BATCH = {"one_device": {"kind": "one_device", **MODEL, "compute_dtype": "float32", "micro_batches": 1}}
-RUN = {**WHOLE, **FEW, **MICRO, **SOFTMAX, **BROKEN, **MODELS}
+RUN = {**WHOLE, **FEW, **MICRO, **SOFTMAX, **MASKED, **BROKEN, **MODELS, **NOISE}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def errors(folder: pathlib.Path, name: str) -> dict[str, float]:
     return reference.errors(results(folder, name), reference.train(case["replicas"], case.get("loss", "sigmoid")))
 
 
-@pytest.mark.parametrize("name", [*WHOLE, *FEW, *MICRO, *SOFTMAX])
+@pytest.mark.parametrize("name", [*WHOLE, *FEW, *MICRO, *SOFTMAX, *MASKED])
 def test_every_replica_equals_the_dense_reference_in_loss_gradients_moments_and_weights(folder, name):
     found = errors(folder, name)
     assert {"loss", "gradient", "moment", "weight"} <= set(found)
@@ -83,6 +87,8 @@ def test_every_replica_equals_the_dense_reference_in_loss_gradients_moments_and_
         ("missing_hop", "weight"),
         ("local_scaling", "loss"),
         ("scaled_gradient", "gradient"),
+        ("own_counts", "gradient"),
+        ("own_counts", "kept_negative_logit"),
     ],
 )
 def test_control_a_broken_step_differs(folder, name, group):
@@ -109,6 +115,13 @@ def test_the_program_has_the_expected_hops_and_no_tensor_of_the_whole_batch(fold
     rows = reference.ROWS
     assert re.search(rf"f32\[{rows},{rows}\]", hlo)
     assert not re.findall(rf"\w+\[(?:\d+,)*{replicas * rows}(?:,\d+)*\]", hlo)
+
+
+def test_replicas_see_the_noise_that_one_device_sees(folder):
+    found, expected = results(folder, "noise"), with_noise(NOISE["noise"]["count"])
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name].reshape(value.shape), value, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", MODEL_TOLERANCE)

@@ -160,14 +160,17 @@ def scaled(factor: float) -> Callable[..., tf.Tensor]:
     return loss
 
 
-def main(replicas: int, losses: str) -> None:
+def made_devices(replicas: int) -> strategies.Distribution:
+    """Logical CPUs; call it before TensorFlow initialises its devices."""
     make_devices(replicas)
-    if replicas > 1:
-        devices = tuple(f"CPU:{i}" for i in range(replicas))
-        runtime = settings.RuntimeSettings(strategy="mirrored", devices=devices)
-    else:
-        runtime = settings.RuntimeSettings()
-    made = strategies.create(runtime)
+    if replicas == 1:
+        return strategies.create(settings.RuntimeSettings())
+    devices = tuple(f"CPU:{i}" for i in range(replicas))
+    return strategies.create(settings.RuntimeSettings(strategy="mirrored", devices=devices))
+
+
+def main(replicas: int, losses: str) -> None:
+    made = made_devices(replicas)
     cases = {"sigmoid": sigmoid_cases, "softmax": softmax_cases}[losses]
     print(json.dumps(cases(made.strategy, made.collectives)))
 

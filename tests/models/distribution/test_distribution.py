@@ -85,8 +85,8 @@ def test_the_chief_of_a_cluster_is_the_first_process(monkeypatch, kind, index, p
 
 
 def test_remat_without_xla_is_refused():
-    with pytest.raises(ValueError, match=r"Runtime.remat is True, but must be False without XLA"):
-        settings.RuntimeSettings(remat=True, jit_compile=False)
+    with pytest.raises(ValueError, match=r"Runtime.remat is 'scan', but must be 'nothing' without XLA"):
+        settings.RuntimeSettings(remat="scan", jit_compile=False)
 
 
 @pytest.fixture(scope="module")

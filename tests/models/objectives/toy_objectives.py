@@ -69,9 +69,9 @@ class OneTower(keras.layers.Layer):
 
     training_only, finishes = TrainingOnly(), False
 
-    def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: bool = False) -> None:
+    def __init__(self, config: OneTowerSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(name="one_tower")
-        assert not remat
+        assert remat == "nothing"
         self.config, self.vocabulary_size = config, vocabulary_size
         images, texts = (dict.fromkeys(names) for names in ((IMAGES, MOMENTUM_IMAGES), (TOKEN_IDS, MOMENTUM_TOKEN_IDS)))
         self.views = Views(images, texts, seeds=True)

@@ -53,7 +53,7 @@ def test_saved_model_keeps_the_contract(saved):
 @pytest.mark.parametrize(
     "runtime",
     [
-        settings.RuntimeSettings(compute_dtype="bfloat16", remat=True),
+        settings.RuntimeSettings(compute_dtype="bfloat16", remat="block"),
         settings.RuntimeSettings(strategy="mirrored", devices=("CPU:0",)),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from beam.exported_model import ExportedModel
 from beam.records import ImageText
 from components.metrics import saved_model_metrics
 from components.model_packager import warm_up
@@ -30,7 +31,7 @@ TEMPLATES = ("a photo of a {}", "{}")
 def folder(vocabulary, exported, tmp_path_factory) -> pathlib.Path:
     """The untrained model with two label sets, in two kinds of weights."""
     made = tmp_path_factory.mktemp("packaged")
-    embed_text = saved_model_metrics.text_embedder(exported)
+    embed_text = saved_model_metrics.text_embedder(ExportedModel(exported))
     sets = {"eval": label_sets.embed(LABELS, TEMPLATES, embed_text), "two": label_sets.embed("ab", ("{}",), embed_text)}
     for weights in KINDS:
         objective, tokenizer = tiny_objective(vocabulary)

@@ -29,7 +29,7 @@ _BATCH = 8
 def load(size: str) -> settings.TrainingSettings:
     """SigLIP with the settings of this size's gin file; in float32, as bfloat16 leaves copies of weights behind."""
     files = [str(GIN / "model" / f"{size}.gin"), str(GIN / "objective" / "siglip.gin")]
-    bindings = [f"Training.batch_size = {_BATCH}", "Training.runtime = @Runtime()", "Runtime.remat = True",
+    bindings = [f"Training.batch_size = {_BATCH}", "Training.runtime = @Runtime()", "Runtime.remat = 'block'",
                 "Training.optimizer = @Adafactor()"]  # fmt: skip
     (config,) = configuration.load(files, bindings, [settings.TrainingSettings])
     return config

@@ -1,5 +1,7 @@
 """Micro-batches give the gradient of the whole batch, to 1e-5; the usual mean of their gradients does not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,9 +16,12 @@ from tests.models.training.shapes import OBJECTIVE
 
 ROWS, VOCABULARY = 24, 60
 SOFTMAX = settings.SoftmaxSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower)
+HARD, RANDOM = (
+    dataclasses.replace(OBJECTIVE, negatives=settings.NegativesSettings(kind, 4.0)) for kind in ("hard", "random")
+)
 
 
-@pytest.fixture(scope="module", params=[OBJECTIVE, SOFTMAX], ids=["siglip", "softmax"])
+@pytest.fixture(scope="module", params=[OBJECTIVE, SOFTMAX, HARD, RANDOM], ids=["siglip", "softmax", "hard", "random"])
 def objective(request):
     keras.utils.set_random_seed(0)
     made = objectives.create(request.param, VOCABULARY)
@@ -32,6 +37,7 @@ def batch() -> dict[str, tf.Tensor]:
     return {
         "images": images.to_unit_range(pixels),
         "token_ids": tf.constant(rng.integers(0, VOCABULARY, (ROWS, 12)), tf.int32),
+        "seeds": tf.constant(rng.integers(0, 2**31, (ROWS, 2)), tf.int32),
     }
 
 

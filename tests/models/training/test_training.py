@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import math
 import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import run_fn, settings
+from models import optimizers, run_fn, settings
 from models.objectives.two_towers import TwoTowers
 from models.training import log as training_log
 from models.training.checkpoints import CheckpointError
@@ -53,8 +54,9 @@ def test_micro_batches_give_the_weights_of_the_whole_batch(vocabulary, shards, r
         np.testing.assert_allclose(micro[name], value, atol=3e-4, err_msg=name)  # rounding, through 30 steps of Adam
 
 
-def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path):
-    remat = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=True))
+@pytest.mark.parametrize("remat", ["attention", "block", "scan"])
+def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path, remat):
+    remat = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=remat))
     for name, value in weights(fit(vocabulary, shards, tmp_path, remat)).items():
         np.testing.assert_allclose(value, reference[0][name], atol=3e-4, err_msg=name)
 
@@ -75,7 +77,7 @@ def test_the_log_has_the_documented_scalars(reference):
     assert log[0]["logit_scale"] == pytest.approx(10.0)
     assert log[0]["logit_bias"] == pytest.approx(-10.0)
     last = log[-1]
-    for name in ("gradient_norm", "weight_norm", "positive_logit", "negative_logit", "step_seconds",
+    for name in ("gradient_norm", "update_norm", "weight_norm", "positive_logit", "negative_logit", "step_seconds",
                  "examples_per_second", "flops_per_second", "held_out_image_to_text_recall_at_5"):  # fmt: skip
         assert last[name] == last[name]
     assert 0 <= last["input_wait_share"] <= 1
@@ -85,6 +87,21 @@ def test_the_log_has_the_documented_scalars(reference):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             tags |= {value.tag for value in event.summary.value}
     assert {"gin", "loss", "held_out/positive_logits", "held_out/text_to_image_recall_at_1"} <= tags
+
+
+def test_a_model_without_b_never_gets_one(vocabulary, shards, tmp_path):
+    """Siglip.logit_bias = 0.0 and AdamW.multipliers = {'^bias$': 0.0} freeze b alone, at 0."""
+    objective = dataclasses.replace(OBJECTIVE, logit_bias=0.0)
+    frozen = dataclasses.replace(CONFIG.optimizer, multipliers={"^bias$": 0.0})
+    few = dataclasses.replace(CONFIG, objective=objective, steps=8)
+    without = fit(vocabulary, shards, tmp_path / "without", dataclasses.replace(few, optimizer=frozen))
+    assert float(without.bias) == 0.0
+    assert {row["logit_bias"] for row in rows(tmp_path / "without")} == {0.0}
+    with_b = fit(vocabulary, shards, tmp_path / "with", few)
+    assert float(with_b.bias) < -1e-3  # control: b falls at once, since most pairs are negatives
+    left = {variable.name for variable in optimizers.trainable(frozen, without.trainable_variables)}
+    assert {variable.name for variable in without.trainable_variables} - left == {without.bias.name}
+    assert float(without.log_scale) != pytest.approx(math.log(10.0), abs=1e-4)
 
 
 @pytest.mark.slow

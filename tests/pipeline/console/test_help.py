@@ -12,6 +12,7 @@ from tests.pipeline.conftest import ROOT
     ("module", "expected"),
     [
         ("local_runner", ["--gin_file", "--gin_bindings", "--[no]dry_run", "--profile_steps", "--output_dir"]),
+        ("study", ["--gin_file", "--gin_bindings", "--output_dir", "--jobs", "--only", "--[no]dry_run"]),
         ("build", ["--gin_file", "--gin_bindings", "--output_dir"]),
         ("vertex_runner", ["--gin_file", "--output", "--steps", "--data", "--cron"]),
         ("inspect", ["--pictures", "--[no]verify"]),

@@ -12,6 +12,7 @@ from models.settings import configuration
 from models.settings.checks import DECLARED, RENAMED
 from pipeline.settings.platforms import KubeflowSettings, VertexSettings
 from pipeline.settings.run import PipelineSettings
+from pipeline.study.settings import StudySettings
 
 ROOT = pathlib.Path(__file__).parents[3]
 QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
@@ -84,6 +85,7 @@ VALUES = {
     "TextTower.activation": "'gelu'",
     "Packaging.weights": "'bfloat16'",
     "Vocabulary.size": "500",
+    "Negatives.kind": "'hard'",
     "InfraValidator.platform": "'docker'",
     "ImageTextGen.compression": "''",
     "Lion.momentum_dtype": "'float32'",
@@ -94,6 +96,13 @@ VALUES = {
     "CsvSource.quote": "''",
     "UrlListSource.proxy": "'http://proxy.intranet:3128'",
     "WebDatasetSource.key_ends_at": "'last_dot'",
+    "Study.without": "('p',)",
+    "Study.seeds": "(3, 4)",
+    "Study.metrics": "('eval/zero_shot_accuracy',)",
+    "Study.x": "'a'",
+    "Study.lines": "'a'",
+    "Study.compare": "(('p', 'q'),)",
+    "Axis.points": "{'p': ('x',), 'q': ()}",
 }
 for platform, gpu in (("Vertex", "NVIDIA_TESLA_A100"), ("Kubeflow", "nvidia-l4")):
     VALUES |= {
@@ -106,8 +115,14 @@ for platform, gpu in (("Vertex", "NVIDIA_TESLA_A100"), ("Kubeflow", "nvidia-l4")
         f"{platform}.gpus": "2",
     }
 
+_STUDY = ["Study.name = 'one'", "Study.base = ('y',)"]
+_AXIS = ["Study.axes = (@Axis(),)", "Axis.name = 'a'", "Axis.points = {'p': (), 'q': ()}"]
+
 # Further bindings that a rule asks for.
 MORE = {
+    "Study": [*_STUDY, *_AXIS],
+    "Study.axes": _STUDY,
+    "Axis": [*_STUDY, *_AXIS],
     "Augmenter": ["Augmenter.templates = ('a {}',)"],
     "LabelSet": ["Packaging.label_sets = (@LabelSet(),)", "LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
     "EvaluationSet": ["Pipeline.evaluation_sets = (@EvaluationSet(),)", "EvaluationSet.name = 'one'"],
@@ -136,12 +151,13 @@ MORE = {
     "Deduper.embedding_model": ["Deduper.embedding_similarity = 0.5"],
     "Deduper.embedding_similarity": ["Deduper.embedding_model = 'x'"],
     "Packaging.label_sets": ["LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
-    "Runtime.jit_compile": ["Runtime.remat = False"],
+    "Runtime.jit_compile": ["Runtime.remat = 'nothing'"],
 }
 
 
 def roots(name: str) -> list[type]:
-    return [PipelineSettings, *({"Vertex": [VertexSettings], "Kubeflow": [KubeflowSettings]}.get(name, []))]
+    others = {"Vertex": VertexSettings, "Kubeflow": KubeflowSettings, "Study": StudySettings, "Axis": StudySettings}
+    return [PipelineSettings, *([others[name]] if name in others else [])]
 
 
 def load(name: str, *bindings: str) -> list:
@@ -198,8 +214,8 @@ def declared(hint: typing.Any) -> str:
     """The name of a class that a field with this hint can hold; "" if it holds no settings."""
     if getattr(hint, "_is_protocol", False):
         return "JsonlSource"
-    known = DECLARED.items() if dataclasses.is_dataclass(hint) else ()
-    return next((name for cls, name in known if issubclass(cls, hint)), "")
+    named = ((cls, name) for cls, name in DECLARED.items() if dataclasses.is_dataclass(hint))
+    return next((name for cls, name in named if issubclass(cls, hint)), "")
 
 
 FIELDS = [

@@ -1,0 +1,1 @@
+"""Icon sets of Iconify: icons.json -> pictures, drawn from SVG, with the names of the icons."""

@@ -1,0 +1,38 @@
+"""The label sets of a packaged model: which there are, and their embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from components.metrics import saved_model_metrics
+from models.serving import label_sets
+from models.serving.label_sets import LabelSet
+
+if TYPE_CHECKING:
+    from beam.evaluation_sets import EvaluationSetSettings
+    from components.model_packager.settings import LabelSetSettings
+
+Wanted = Mapping[str, tuple[Sequence[str], Sequence[str]]]
+"""{set: (labels, templates)}."""
+
+
+def wanted(
+    evaluated: Sequence[EvaluationSetSettings], found: Mapping[str, list[str]], served: Sequence[LabelSetSettings]
+) -> Wanted:
+    """The evaluation sets that have classes, and the sets that are only served.
+
+    Args:
+      evaluated: the evaluation sets.
+      found: {evaluation set: classes of its rows}, for sets whose settings name none.
+      served: the other sets.
+    """
+    sets = {one.name: (one.classes or found.get(one.name, []), one.templates) for one in evaluated}
+    sets |= {one.name: (one.labels, one.templates) for one in served}
+    return {name: both for name, both in sets.items() if both[0]}
+
+
+def embed(sets: Wanted, model: saved_model_metrics.Signatures) -> dict[str, LabelSet]:
+    """Embeds the labels of each set with the model."""
+    embed_text = saved_model_metrics.text_embedder(model)
+    return {name: label_sets.embed(list(one), list(templates), embed_text) for name, (one, templates) in sets.items()}

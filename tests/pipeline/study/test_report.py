@@ -1,0 +1,153 @@
+"""The report of made-up results: numbers of tables, hostile labels, missing values, and plots of every shape."""
+
+import csv
+import io
+import itertools
+import json
+import math
+import pathlib
+import re
+
+import pytest
+
+from pipeline.study import figures, report, results
+from pipeline.study.settings import AxisSettings, StudySettings
+
+METRICS = ("test/image_to_text_recall_at_5", "log/logit_bias")
+HOSTILE = "</td><script>window.hacked = 1</script>"
+
+
+def run(cell: str, seed: int, value: float | None, folder: str, status: str = "finished") -> dict:
+    """A run as `results.collect` describes it; a run without a value has not finished."""
+    shares = {"image_to_text_recall_at_5": value, "image_to_text_recall_at_5_low": 0.1}
+    times = {"seconds": 3.0, "examples_per_second": 100.0 + seed, "peak_memory_bytes": 5e8}
+    empty = dict.fromkeys(results.TIMES)
+    done = value is not None
+    return {
+        "cell": cell, "seed": seed, "folder": folder, "failed_log": "" if done else f"{folder}/run.log",
+        "status": status if done or status != "finished" else "not run", "step": 5 if done else None,
+        "metrics": {"test": {**shares, "image_to_text_recall_at_5_high": 0.9}} if done else {},
+        "log": {"loss": 1.0} if done else {}, **(times if done else empty),
+    }  # fmt: skip
+
+
+def facts(tmp_path, values: dict[tuple[str, ...], list[float | None]], axes: dict[str, list[str]], **more) -> dict:
+    """Facts of a study with these values of the runs of its cells; each run has a log of three rows."""
+    cells = []
+    for number, (labels, of_cell) in enumerate(values.items()):
+        name = ", ".join(labels)
+        runs = []
+        for seed, value in enumerate(of_cell):
+            folder = tmp_path / f"{number}" / f"seed-{seed}"
+            folder.mkdir(parents=True)
+            rows = [{"step": step, "loss": 2.0 - step, "gradient_norm": 1.0 + step} for step in range(3)]
+            (folder / "training_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            runs.append(run(name, seed, value, str(folder)))
+        known = [value for value in of_cell if value is not None]
+        mean = {METRICS[0]: {"value": known[0], "low": known[0] - 0.01, "high": known[0] + 0.01}} if known else {}
+        cost = {name: runs[0][name] for name in results.TIMES}
+        cells.append(
+            {
+                "name": name,
+                "labels": dict(zip(axes, labels, strict=True)),
+                "gin": ["+ a = 1"],
+                "runs": runs,
+                "means": mean,
+                "cost": cost,
+            }
+        )
+    *others, x = axes
+    return {
+        "name": "made_up", "claim": "", "command": "python -m pipeline.study", "base": ["x.gin"], "seeds": [0, 1],
+        "confidence": 0.9, "metrics": list(METRICS), "axes": axes, "x": x, "lines": others[0] if others else "",
+        "cells": cells, "comparisons": [], "versions": {"python": "3"}, **more,
+    }  # fmt: skip
+
+
+def png_size(picture: bytes) -> tuple[int, int]:
+    assert picture.startswith(b"\x89PNG")
+    return int.from_bytes(picture[16:20], "big"), int.from_bytes(picture[20:24], "big")
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"loss": ["a", "b"]},
+        {"loss": ["a", "b"], "batch": ["16", "64", "1024"]},
+        {"loss": ["a", "b"], "noise": ["0", "0.3"], "kind": ["x", "y", "z"]},
+    ],
+)
+def test_plots_of_one_two_and_three_axes(tmp_path, axes):
+    values = {labels: [0.4, 0.5] for labels in itertools.product(*axes.values())}
+    drawn = figures.draw(facts(tmp_path, values, axes))
+    assert set(drawn) == {"made_up_metrics.png", "made_up_curves.png", "made_up_cost.png"}
+    assert all(min(png_size(picture)) > 100 for picture in drawn.values())
+
+
+def test_a_study_without_any_result_has_a_report(tmp_path):
+    made = facts(tmp_path, {("a",): [None, None], ("b",): [None, None]}, {"loss": ["a", "b"]})
+    page = pathlib.Path(report.write(made, str(tmp_path)))
+    assert "a, seed 1: not run" in page.read_text()
+    assert (tmp_path / "results.csv").read_text().count("not run") == 4
+
+
+def test_hostile_labels_stay_text(tmp_path):
+    made = facts(tmp_path, {(HOSTILE,): [0.4, 0.5]}, {"loss": [HOSTILE]}, claim=HOSTILE)
+    page = pathlib.Path(report.write(made, str(tmp_path))).read_text()
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 4
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+
+
+def test_the_table_has_a_row_for_each_run_and_times_last(tmp_path):
+    made = facts(tmp_path, {("a",): [0.4, 0.5], ("b",): [0.6, None]}, {"loss": ["a", "b"]})
+    rows = list(csv.reader(io.StringIO(results.table(made))))
+    assert rows[0][:4] == ["loss", "seed", "status", "step"]
+    assert rows[0][-3:] == list(results.TIMES)
+    assert [row[:4] for row in rows[1:]] == [
+        ["a", "0", "finished", "5"],
+        ["a", "1", "finished", "5"],
+        ["b", "0", "finished", "5"],
+        ["b", "1", "not run", ""],
+    ]
+    assert rows[2][rows[0].index("test/image_to_text_recall_at_5")] == "0.5"
+
+
+def test_markdown_tables_have_as_many_cells_as_their_heads(tmp_path):
+    compared = {"metric": METRICS[0], "first": "a", "second": "b", "difference": 0.1, "low": -0.1, "high": 0.3}
+    made = facts(
+        tmp_path, {("a",): [0.4, 0.5], ("b",): [0.6, None]}, {"loss": ["a", "b"]},
+        comparisons=[{**compared, "p_value": 0.2, "verdict": "not decided"}],
+    )  # fmt: skip
+    report.write(made, str(tmp_path))
+    text = (tmp_path / "report.md").read_text()
+    tables = re.findall(r"((?:^\|.*\|\n)+)", text, re.MULTILINE)
+    assert len(tables) == 3
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+        assert set(table.splitlines()[1]) == {"|", "-"}
+    assert "| a | 0.400 (0.390 to 0.410) [0.400, 0.500] |" in text
+
+
+def study(**more) -> StudySettings:
+    axis = AxisSettings("loss", {"a": (), "b": ()})
+    return StudySettings(name="s", base=("x.gin",), axes=(axis,), metrics=METRICS, compare=(("a", "b"),), **more)
+
+
+def test_a_cell_with_a_diverged_run_has_no_mean_and_is_not_decided():
+    def rows(last: float | None) -> list[dict]:
+        values = {"a": [0.5, 0.51], "b": [0.1, last]}
+        return [
+            {"name": name, "runs": [run(name, seed, value, "", "diverged" if value is None else "finished")
+                                    for seed, value in enumerate(both)]}
+            for name, both in values.items()
+        ]  # fmt: skip
+
+    whole = results.values_of(rows(0.11), METRICS[0])
+    (one,) = results.comparisons(study(), METRICS[0], whole)
+    assert one["verdict"] == "shown"
+    left = results.values_of(rows(None), METRICS[0])
+    assert left == {"a": [0.5, 0.51]}
+    (one,) = results.comparisons(study(), METRICS[0], left)
+    assert one["verdict"] == "not decided"
+    assert math.isnan(one["difference"])
