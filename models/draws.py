@@ -2,7 +2,7 @@
 
 The seed of a row is in the batch (models.objectives.objective.SEEDS), so neither the number of replicas nor a restart
 changes a draw. All draws are integers: with one seed, TensorFlow draws the same integers with XLA and without it, but
-other floats.
+may round floats in another way.
 """
 
 from collections.abc import Callable, Sequence

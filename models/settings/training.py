@@ -160,7 +160,7 @@ class TrainingSettings:
             f"set {label(self.objective, 'precomputed')} = False, or remove the noise",
         )
         require(
-            self.objective.text_input.length > 1 or not (self.corruption and self.corruption.text),
+            not (self.corruption and self.corruption.text) or self.objective.text_input.length > 1,
             "Corruption.text",
             self.corruption and self.corruption.text,
             "0 for texts of one token, which is the end of sentence",

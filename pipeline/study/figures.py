@@ -84,7 +84,7 @@ def _over_x(axis: Axes, facts: Facts, metric: str, fixed: Mapping[str, str]) -> 
         axis.minorticks_off()
     axis.set_xticks(places, labels)
     axis.set_xlabel(facts["x"], fontsize=9)
-    if len(lines) > 1:
+    if len(lines) > 1 and axis.get_legend_handles_labels()[0]:  # a metric may have no value yet
         axis.legend(fontsize=8, frameon=False, title=facts["lines"], title_fontsize=8)
     _plain(axis)
 

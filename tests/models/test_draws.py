@@ -28,13 +28,9 @@ def test_xla_draws_the_same():
         np.testing.assert_array_equal(plain, compiled)
 
 
-def test_control_xla_draws_other_floats():
-    """The reason why all draws are integers."""
-
-    def floats() -> tf.Tensor:
-        return tf.random.stateless_uniform([50], [1, 2], alg="philox")
-
-    assert not np.array_equal(floats(), tf.function(floats, jit_compile=True)())
+def test_control_another_stream_draws_others():
+    first = draws.integers(draws.stream(SEEDS[0], 0), [50], 0, 937)
+    assert not np.array_equal(first, draws.integers(draws.stream(SEEDS[0], 1), [50], 0, 937))
 
 
 def test_a_row_draws_from_its_own_seed_only():

@@ -19,6 +19,9 @@ KINDS = ("random", "hard", "easy")
 LOG_SCALE, BIAS = np.log(7.0), -3.0
 
 
+MANY = [pytest.param(count, marks=pytest.mark.slow) for count in (4, 8)]  # minutes on two cores
+
+
 @functools.cache
 def on_devices(replicas: int) -> dict[str, dict[str, float]]:
     """Errors of the loss on `replicas` logical CPUs, in a separate process."""
@@ -29,7 +32,7 @@ def on_devices(replicas: int) -> dict[str, dict[str, float]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 4, 8])
+@pytest.mark.parametrize("replicas", [1, 2, *MANY])
 def test_loss_and_gradients_equal_the_dense_reference_on_any_number_of_devices(replicas):
     found = {case: errors for case, errors in on_devices(replicas).items() if not case.endswith("within each replica")}
     assert len(found) >= 3 * len(KINDS)
@@ -38,12 +41,13 @@ def test_loss_and_gradients_equal_the_dense_reference_on_any_number_of_devices(r
     assert not wrong
 
 
-@pytest.mark.parametrize("replicas", [2, 4, 8])
+@pytest.mark.parametrize("replicas", [2, *MANY])
 def test_control_a_choice_within_each_replica_differs(replicas):
     within = {case: errors for case, errors in on_devices(replicas).items() if case.endswith("within each replica")}
     assert len(within) == 4
-    for case, errors in within.items():
-        assert min(errors[name] for name in ("x", "y", "loss")) > 1e-5, case
+    for kind in ("hard", "easy"):  # with one of the two ratios, both choices may happen to be the same pairs
+        of_kind = [errors for case, errors in within.items() if case.startswith(kind)]
+        assert max(min(errors[name] for name in ("x", "y", "loss")) for errors in of_kind) > 1e-5, kind
 
 
 def loss_of(x: np.ndarray, y: np.ndarray, kind: str, per_positive: float, seeds: np.ndarray | None = None):

@@ -13,6 +13,7 @@ from models.settings.checks import DECLARED, RENAMED
 from pipeline.settings.platforms import KubeflowSettings, VertexSettings
 from pipeline.settings.run import PipelineSettings
 from pipeline.study.settings import StudySettings
+from tests.pipeline.settings.samples import MORE, VALUES
 
 ROOT = pathlib.Path(__file__).parents[3]
 QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
@@ -28,131 +29,6 @@ SPANS = sorted(
         if span.split(".")[0] in CLASSES
     }
 )
-
-# Values for fields whose rules refuse the value that `changed` would derive from the default.
-VALUES = {
-    "Pipeline.name": "'other'",
-    "Pipeline.warm_start": "True",
-    "Pipeline.beam_args": "('--runner=FnApiRunner', '--x')",
-    "Pretrained.path": "'x'",
-    "Pretrained.parts": "('image_tower',)",
-    "Similarity.model": "'x'",
-    "Similarity.minimum": "0.1",
-    "Deduper.exact": "('bytes',)",
-    "Deduper.embedding_similarity": "0.9",
-    "Training.micro_batches": "2",
-    "Augmentation.max_crop": "1.5",
-    "Augmentation.max_aspect": "1.5",
-    "Pictures.max_aspect": "3.0",
-    "Deduper.evaluation_sets": "{'coco': 'x'}",
-    "Augmenter.views": "('flip',)",
-    "Barlip.projector": "(8, 4)",
-    "ClipRocket.contrast": "'sigmoid'",
-    "ClipRocket.ensemble_weight": "0.5",
-    "Siamlip.projector": "(8, 4)",
-    "Siamlip.predictor": "(8, 128)",
-    "Byolip.projector": "(8, 4)",
-    "Byolip.predictor": "(8, 128)",
-    "Swalip.projector": "(8, 4)",
-    "Augmenter.rewrites": "{'swap': 1.0}",
-    "Augmenter.templates": "('a {}',)",
-    "Augmenter.splits": "('eval',)",
-    "EvaluationSet.templates": "('a {}',)",
-    "EvaluationSet.classes": "('a', 'b')",
-    "EvaluationSet.name": "'other'",
-    "LabelSet.name": "'other'",
-    "LabelSet.labels": "('a',)",
-    "LabelSet.templates": "('a {}',)",
-    "Gate.min_value": "{'image_to_text_recall_at_5': 0.5}",
-    "Gate.max_drop": "{'image_to_text_recall_at_5': 0.5}",
-    "Gate.slice_by": "('language',)",
-    "Training.profile_steps": "(2, 3)",
-    "Schedule.kind": "'rsqrt'",
-    "Runtime.strategy": "'mirrored'",
-    "Runtime.compute_dtype": "'bfloat16'",
-    "ImageTower.resize": "'crop'",
-    "ImageTower.interpolation": "'bicubic'",
-    "ImageTower.pooling": "'gap'",
-    "ImageTower.size": "96",
-    "ImageTower.patch": "8",
-    "ImageTower.heads": "8",
-    "ImageTower.width": "256",
-    "TextTower.heads": "8",
-    "TextTower.width": "256",
-    "TextTower.pooling": "'eos'",
-    "TextTower.punctuation": "'canonicalize'",
-    "ImageTower.activation": "'gelu'",
-    "TextTower.activation": "'gelu'",
-    "Packaging.weights": "'bfloat16'",
-    "Vocabulary.size": "500",
-    "Negatives.kind": "'hard'",
-    "InfraValidator.platform": "'docker'",
-    "ImageTextGen.compression": "''",
-    "Lion.momentum_dtype": "'float32'",
-    "Adafactor.momentum_dtype": "'float32'",
-    "OpenMojiSource.languages": "('en', 'de')",
-    "TfdsSource.templates": "('a {}',)",
-    "CsvSource.delimiter": "';'",
-    "CsvSource.quote": "''",
-    "UrlListSource.proxy": "'http://proxy.intranet:3128'",
-    "WebDatasetSource.key_ends_at": "'last_dot'",
-    "Study.without": "('p',)",
-    "Study.seeds": "(3, 4)",
-    "Study.metrics": "('eval/zero_shot_accuracy',)",
-    "Study.x": "'a'",
-    "Study.lines": "'a'",
-    "Study.compare": "(('p', 'q'),)",
-    "Axis.points": "{'p': ('x',), 'q': ()}",
-}
-for platform, gpu in (("Vertex", "NVIDIA_TESLA_A100"), ("Kubeflow", "nvidia-l4")):
-    VALUES |= {
-        f"{platform}.root": "'gs://other/x'",
-        f"{platform}.image": "'other:1'",
-        f"{platform}.trainer_image": "'other:1'",
-        f"{platform}.machine": "'ct5lp-hightpu-4t'",
-        f"{platform}.topology": "'2x2'",
-        f"{platform}.gpu": f"'{gpu}'",
-        f"{platform}.gpus": "2",
-    }
-
-_STUDY = ["Study.name = 'one'", "Study.base = ('y',)"]
-_AXIS = ["Study.axes = (@Axis(),)", "Axis.name = 'a'", "Axis.points = {'p': (), 'q': ()}"]
-
-# Further bindings that a rule asks for.
-MORE = {
-    "Study": [*_STUDY, *_AXIS],
-    "Study.axes": _STUDY,
-    "Axis": [*_STUDY, *_AXIS],
-    "Augmenter": ["Augmenter.templates = ('a {}',)"],
-    "LabelSet": ["Packaging.label_sets = (@LabelSet(),)", "LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
-    "EvaluationSet": ["Pipeline.evaluation_sets = (@EvaluationSet(),)", "EvaluationSet.name = 'one'"],
-    "TfdsSource.templates": ["TfdsSource.builder = 'x'"],
-    "Vertex.topology": ["Vertex.machine = 'ct5lp-hightpu-4t'"],
-    "Vertex.machine": ["Vertex.topology = '2x2'"],
-    "Vertex.gpu": ["Vertex.gpus = 1", "Vertex.machine = 'a2-highgpu-1g'"],
-    "Vertex.gpus": ["Vertex.gpu = 'NVIDIA_TESLA_A100'", "Vertex.machine = 'a2-highgpu-2g'"],
-    "Vertex.spot": ["Vertex.gpu = 'NVIDIA_TESLA_A100'", "Vertex.gpus = 1", "Vertex.machine = 'a2-highgpu-1g'"],
-    "Vertex.hosts": ["Vertex.gpu = 'NVIDIA_TESLA_A100'", "Vertex.gpus = 1", "Vertex.machine = 'a2-highgpu-1g'"],
-    "Kubeflow.topology": ["Kubeflow.machine = 'ct5lp-hightpu-4t'"],
-    "Kubeflow.machine": ["Kubeflow.topology = '2x2'"],
-    "Kubeflow.gpu": ["Kubeflow.gpus = 1"],
-    "Kubeflow.gpus": ["Kubeflow.gpu = 'nvidia-l4'"],
-    "Pretrained": ["Pretrained.path = 'y'"],
-    "Similarity": ["Similarity.model = 'y'"],
-    "Siglit": ["Training.pretrained = @Pretrained()", "Pretrained.path = 'y'"],
-    "Siglit.precomputed": ["Augmentation.min_crop = 1.0", "Augmentation.max_crop = 1.0"],
-    "Augmentation.min_area": ["Augmentation.min_crop = 1.0", "Augmentation.max_crop = 1.0"],
-    "ClipRocket.contrast": ["ClipRocket.label_smoothing = 0.0"],
-    "Swalip": ["ClipRocket.label_smoothing = 0.0"],
-    "Swalip.prototypes": ["ClipRocket.local_views = 0"],
-    "Siamlip.projector": ["Siamlip.predictor = (8, 4)"],
-    "Byolip.projector": ["Byolip.predictor = (8, 4)"],
-    "Schedule.cooldown_steps": ["Schedule.kind = 'constant'"],
-    "Deduper.embedding_model": ["Deduper.embedding_similarity = 0.5"],
-    "Deduper.embedding_similarity": ["Deduper.embedding_model = 'x'"],
-    "Packaging.label_sets": ["LabelSet.name = 'one'", "LabelSet.labels = ('a', 'b')"],
-    "Runtime.jit_compile": ["Runtime.remat = 'nothing'"],
-}
 
 
 def roots(name: str) -> list[type]:

@@ -3,11 +3,14 @@
 python -m tests.pipeline.study.shapes STUDY.gin OUTPUT JOBS
 """
 
+import contextlib
 import csv
 import json
+import multiprocessing
 import pathlib
 import subprocess
 import sys
+from multiprocessing import forkserver
 from typing import Any
 
 from pipeline.study import study
@@ -38,6 +41,7 @@ class ShapesStudy:
         self.path.write_text("\n".join([*text, *self._lines, *more]) + "\n")
 
     def run(self, jobs: int = 2, only: str = "") -> bool:
+        _stop_fork_server()
         options = study.Options(str(self.folder / "output"), jobs=jobs, only=only, command="python -m pipeline.study")
         return study.run([str(self.path)], [], options)
 
@@ -59,6 +63,13 @@ class ShapesStudy:
     def results(self) -> dict[str, int]:
         """{run: time of change of its result, in nanoseconds}."""
         return {f"{p.parts[-3]}/{p.parts[-2]}": p.stat().st_mtime_ns for p in self.own.glob("*/seed-*/result.json")}
+
+
+def _stop_fork_server() -> None:
+    """A command runs one study, in whose temporary folder the fork server has its socket; a test runs several."""
+    with contextlib.suppress(FileNotFoundError):
+        forkserver._forkserver._stop()
+    multiprocessing.current_process()._config.pop("tempdir", None)
 
 
 if __name__ == "__main__":
