@@ -41,9 +41,9 @@ def test_loss_and_gradients_equal_the_dense_reference_on_any_number_of_devices(r
 @pytest.mark.parametrize("replicas", [2, 4, 8])
 def test_control_a_choice_within_each_replica_differs(replicas):
     within = {case: errors for case, errors in on_devices(replicas).items() if case.endswith("within each replica")}
-    assert len(within) == 4
+    assert len(within) == 2
     for case, errors in within.items():
-        assert min(errors[name] for name in ("x", "y", "loss")) > 1e-5, case
+        assert min(errors.values()) > 1e-4, case
 
 
 def loss_of(x: np.ndarray, y: np.ndarray, kind: str, per_positive: float, seeds: np.ndarray | None = None):
