@@ -15,6 +15,7 @@ from models.distribution.collectives import Collectives, OneDevice
 
 Metrics = dict[str, tf.Tensor]
 _INTEGERS = {tf.float32: tf.int32, tf.float64: tf.int64}
+_DIGIT = 4  # bits of the threshold that a round finds
 
 
 def masked_sigmoid_loss(
@@ -125,22 +126,32 @@ def _in_order(values: tf.Tensor) -> tf.Tensor:
 
 
 def _threshold(keys: tf.Tensor, count: int, collectives: Collectives) -> tf.Tensor:
-    """The least integer that at least `count` keys of all replicas do not exceed, by bisection over all integers."""
-    dtype = keys.dtype
+    """The least integer that at least `count` keys of all replicas do not exceed.
 
-    def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        differing = tf.bitwise.bitwise_xor(low, high)
-        middle = tf.bitwise.bitwise_and(low, high) + tf.bitwise.right_shift(differing, tf.ones([], dtype))
-        (found,) = collectives.all_reduce([_count(keys <= middle)])
-        return tf.where(found >= count, low, middle + 1), tf.where(found >= count, middle, high)
+    Bisection, but into 16 parts: a round counts the keys below each border, and the replicas add up their counts. So a
+    round finds four bits of the threshold, from the highest to the lowest, and eight rounds find an int32.
+    """
+    parts, digits = 2**_DIGIT, 8 * keys.dtype.size // _DIGIT
 
-    low, high, halvings = tf.constant(dtype.min, dtype), tf.constant(dtype.max, dtype), 8 * dtype.size
+    def narrow(low: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+        def border(part: tf.Tensor) -> tf.Tensor:
+            return tf.bitwise.bitwise_xor(low, tf.bitwise.left_shift(part, shift))  # the bits of `low` from here are 0
+
+        counts = [_count(keys < border(tf.constant(part, keys.dtype))) for part in range(1, parts)]
+        (below,) = collectives.all_reduce([tf.stack(counts)])
+        return border(tf.cast(_count(below < count), keys.dtype))
+
+    shifts = tf.constant([_DIGIT * digit for digit in reversed(range(digits))], keys.dtype)
+    low = tf.constant(keys.dtype.min, keys.dtype)
     if collectives.form == "loop":
-        low, high = tf.while_loop(lambda *_: True, halve, (low, high), maximum_iterations=halvings)
+        state = (tf.constant(0), low)
+        _, low = tf.while_loop(
+            lambda k, _: k < digits, lambda k, low: (k + 1, narrow(low, shifts[k])), state, maximum_iterations=digits
+        )
     else:  # the other strategies do not sum over replicas inside a loop
-        for _ in range(halvings):
-            low, high = halve(low, high)
-    return high
+        for k in range(digits):
+            low = narrow(low, shifts[k])
+    return low
 
 
 def _count(found: tf.Tensor) -> tf.Tensor:

@@ -152,17 +152,18 @@ class TrainingSettings:
             "off, because embeddings are of whole pictures",
             f"set {label(self.objective, 'precomputed')} = False, or remove the augmentation",
         )
+        noise = self.corruption or CorruptionSettings()
         require(
-            precomputed_tower(self.objective) is None or not (self.corruption and self.corruption.image),
+            not noise.image or precomputed_tower(self.objective) is None,
             "Corruption.image",
-            self.corruption and self.corruption.image,
+            noise.image,
             "0, because training reads embeddings in place of pictures",
             f"set {label(self.objective, 'precomputed')} = False, or remove the noise",
         )
         require(
             not (self.corruption and self.corruption.text) or self.objective.text_input.length > 1,
             "Corruption.text",
-            self.corruption and self.corruption.text,
+            noise.text,
             "0 for texts of one token, which is the end of sentence",
             "set it to 0, or raise the length of texts",
         )

@@ -85,6 +85,20 @@ def test_precomputed_embeddings_give_the_same_losses_as_a_tower_in_the_step():
     )
 
 
+@pytest.mark.parametrize("kind", ["random", "hard"])
+@pytest.mark.parametrize("config", [OBJECTIVE, LOCKED], ids=["siglip", "siglit"])
+def test_an_objective_may_keep_a_part_of_the_negatives(config, kind):
+    objective, _, step = step_of(dataclasses.replace(config, negatives=settings.NegativesSettings(kind, 4.0)))
+    assert objective.views.seeds == (kind == "random")
+    seeds = tf.constant(np.random.default_rng(0).integers(0, 2**31, (ROWS, 2)), tf.int32)
+    first, second = ({name: float(value) for name, value in step({**batch(), "seeds": seeds}).items()} for _ in "12")
+    assert second["loss"] < first["loss"]
+    assert second["kept_negatives"] == first["kept_negatives"]
+    assert 0 < first["kept_negatives"] < ROWS - 1
+    assert kind == "random" or first["kept_negatives"] == 4.0
+    assert kind == "random" or first["kept_negative_logit"] > first["negative_logit"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

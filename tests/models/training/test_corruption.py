@@ -11,8 +11,10 @@ import pytest
 import scipy.stats
 
 from models import settings
+from models.distribution.collectives import OneDevice
 from models.inputs.tokenizer import Tokenizer
 from models.objectives.objective import SEEDS
+from models.training.corruption import Corruption
 from models.training.recorder import RunRecorder
 from tests.models.training import noise
 from tests.models.training.noise import END, LENGTH, PAD, WORDS, rows_of, with_noise
@@ -102,6 +104,9 @@ def test_noise_of_1_hits_every_row_and_too_few_rows_for_a_cycle_stay():
 
 def test_seeds_go_on_only_to_an_objective_that_asks_for_them():
     assert set(with_noise(4)) == set(rows_of(4)) - {SEEDS}
+    asking = dataclasses.replace(noise.VIEWS, seeds=True)
+    corruption = Corruption(noise.ALL, asking, noise.TOKENIZER, OneDevice())
+    np.testing.assert_array_equal(corruption(rows_of(4))[SEEDS], rows_of(4)[SEEDS])
 
 
 @pytest.mark.parametrize("replicas", [2, 4])
