@@ -161,7 +161,7 @@ class TrainingSettings:
             f"set {label(self.objective, 'precomputed')} = False, or remove the noise",
         )
         require(
-            not (self.corruption and self.corruption.text) or self.objective.text_input.length > 1,
+            not noise.text or self.objective.text_input.length > 1,
             "Corruption.text",
             noise.text,
             "0 for texts of one token, which is the end of sentence",
