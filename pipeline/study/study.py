@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing.util
 import os
 import re
 import time
@@ -71,6 +72,7 @@ def run(gin_files: Sequence[str], gin_bindings: Sequence[str], options: Options)
 
     folder = os.path.join(options.output_dir, settings.name)
     own = os.path.join(folder, FOLDER)
+    multiprocessing.util.get_temp_dir()  # now, because the folder's own temporary files end before this process does
     with output_folder.alone(folder):
         _take(own, settings, os.path.basename(gin_files[-1]))
         pinned = [data.pin(cell) for cell in cells]
