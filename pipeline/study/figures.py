@@ -123,6 +123,8 @@ def _curves(facts: Facts, logs: Mapping[tuple[str, int], Sequence[Mapping[str, f
         axis.set_xlabel("step", fontsize=9)
         if name in _LOGARITHMIC:
             axis.set_yscale("log")
+        else:
+            axis.ticklabel_format(axis="y", useOffset=False)
         _plain(axis)
     for place, cell in enumerate(cells):
         style = {"color": _COLOURS[place % len(_COLOURS)], "ls": _STYLES[place // len(_COLOURS) % len(_STYLES)]}
