@@ -69,7 +69,7 @@ def blocks(seeds: tf.Tensor, side: int, count: int, smallest: int, proposals: in
 
 
 def _rectangle(drawn: tf.Tensor, left: tf.Tensor, side: int, smallest: int) -> tf.Tensor:
-    """bool [N, side, side] of one rectangle a row; nothing, if it is as long as the picture.
+    """Returns bool [N, side, side] of one rectangle a row; nothing, if it is as long as the picture.
 
     Args:
       drawn: int64 [4, N], uniform in [0, 2^30): for the area, the aspect, the top and the left.

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.distribution.collectives import Collectives
+from models.layers.visual_codes import Codebook
 from models.objectives.training_only import TrainingOnly
 from models.settings import AugmentationSettings, ObjectiveSettings
 
@@ -83,6 +84,9 @@ class Objective(Protocol):
 
     def start(self) -> None:
         """Lets state that follows weights, such as a momentum copy, start as these; called when weights were loaded."""
+
+    def use_codebook(self, codebook: Codebook) -> None:
+        """Takes the visual codes that the settings ask for (models.settings.visual_codes); called before training."""
 
     @property
     def variables(self) -> list[tf.Variable]:

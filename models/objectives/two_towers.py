@@ -7,6 +7,7 @@ import tf_keras as keras
 
 from models import settings
 from models.distribution.collectives import Collectives
+from models.layers.visual_codes import Codebook
 from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, ScoredRows, Views
 from models.objectives.training_only import TrainingOnly
 from models.towers import flops
@@ -48,6 +49,9 @@ class TwoTowers(keras.layers.Layer):
 
     def start(self) -> None:
         """Does nothing: there is no state."""
+
+    def use_codebook(self, codebook: Codebook) -> None:
+        """Takes none: the settings ask for none."""
 
     def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
         """Does nothing: there is no state."""
