@@ -19,8 +19,8 @@ from models import run_fn
 class Trainer(Component):
     """Trains the towers and exports a SavedModel, by `models.run_fn.run_fn` in TFX's generic Trainer executor.
 
-    It extends the specification of TFX's Trainer, which has no vocabulary, no codebook and no number of steps. Outputs: `model`
-    (Model; a SavedModel with all preprocessing inside) and `model_run` (ModelRun; TensorBoard events and
+    It extends the specification of TFX's Trainer, which has no vocabulary, no codebook and no number of steps. Outputs:
+    `model` (Model; a SavedModel with all preprocessing inside) and `model_run` (ModelRun; TensorBoard events and
     training_log.jsonl).
     """
 

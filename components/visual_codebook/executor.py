@@ -13,8 +13,8 @@ import tensorflow as tf
 from absl import logging
 from PIL import Image
 from sklearn.cluster import MiniBatchKMeans
-from threadpoolctl import threadpool_limits
 from tfx.types import Artifact
+from threadpoolctl import threadpool_limits
 
 from components import declaration
 from models import features, files
@@ -50,9 +50,9 @@ class Executor(declaration.Executor):
         tf.io.gfile.makedirs(codebook.uri)
         files.write_text(os.path.join(codebook.uri, FACTS_FILE), json.dumps(facts, indent=1))
         content = visual_codes.as_bytes(made)
-        with files.WholeFile(os.path.join(codebook.uri, CODEBOOK_FILE)) as unfinished:
-            with tf.io.gfile.GFile(unfinished, "wb") as file:
-                file.write(content)
+        path = os.path.join(codebook.uri, CODEBOOK_FILE)
+        with files.WholeFile(path) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
+            file.write(content)
         codebook.set_string_custom_property("sha256", hashlib.sha256(content).hexdigest())
 
 

@@ -19,6 +19,10 @@ CODEBOOK_FILE = "codebook.npz"
 VARIANCE_FLOOR = 1e-4  # added to the variance of a patch, with pixels in [-1, 1], so that flat patches stay flat
 
 
+# What numpy and zipfile raise for bytes that are no .npz.
+_BROKEN = (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile)
+
+
 class CodebookError(ValueError):
     """A codebook cannot be used."""
 
@@ -96,7 +100,7 @@ def read(path: str, patch: int, most: int) -> Codebook:
             centres, scales, stored = (arrays[name] for name in ("centres", "scales", "patch"))
     except CodebookError:
         raise
-    except (OSError, tf.errors.OpError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except (*_BROKEN, tf.errors.OpError) as error:
         raise CodebookError(
             f"VisualCodebook.path is {path!r}, which is no .npz with arrays centres, scales and patch ({error}), and a "
             "pickle is never loaded; name a codebook of the layout in models/layers/visual_codes.py"
@@ -120,7 +124,8 @@ def _require(codebook: Codebook, path: str, patch: int, most: int) -> None:
         )
     if not (np.isfinite(codebook.centres).all() and np.isfinite(codebook.scales).all()):
         raise CodebookError(f"the codebook {path} has numbers that are not finite; make it again")
-    if shapes[0][0] > most:
+    codes = shapes[0][0]
+    if codes > most:
         raise CodebookError(
-            f"the codebook {path} has {shapes[0][0]} codes, but VisualCodebook.codes is {most}; set it to {shapes[0][0]}"
+            f"the codebook {path} has {codes} codes, but VisualCodebook.codes is {most}; set it to {codes}"
         )

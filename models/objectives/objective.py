@@ -20,6 +20,7 @@ Metrics = dict[str, tf.Tensor]
 IMAGES = "images"
 TOKEN_IDS = "token_ids"
 SEEDS = "seeds"
+PICTURE_IDS = "picture_ids"
 CARRIED = "carried/"
 """Begins the names of tensors that `Objective.loss` hands to `Objective.after_update` among its metrics."""
 
@@ -40,12 +41,14 @@ class Views:
         others.
       seeds: whether the batch has SEEDS, int32 [N, 2], new at each visit of a pair. An objective that draws in the step
         (such as masks) draws from them, so that a resumed run draws the same.
+      picture_ids: whether the batch has PICTURE_IDS, int32 [N], equal for rows of one picture.
       image_embedding: D of the stored image embeddings, float32 [N, D], unit norm; 0 reads none.
     """
 
     images: Mapping[str, AugmentationSettings | None] = dataclasses.field(default_factory=lambda: {IMAGES: None})
     texts: Mapping[str, None] = dataclasses.field(default_factory=lambda: {TOKEN_IDS: None})
     seeds: bool = False
+    picture_ids: bool = False
     image_embedding: int = 0
 
 
@@ -85,8 +88,13 @@ class Objective(Protocol):
     def start(self) -> None:
         """Lets state that follows weights, such as a momentum copy, start as these; called when weights were loaded."""
 
-    def use_codebook(self, codebook: Codebook) -> None:
-        """Takes the visual codes that the settings ask for (models.settings.visual_codes); called before training."""
+    def prepare(self, text_ids: np.ndarray, codebook: Codebook | None) -> None:
+        """Takes what training needs beside batches; called once before it.
+
+        Args:
+          text_ids: ids of the pieces that texts consist of (Tokenizer.text_ids).
+          codebook: the visual codes, if the settings ask for them (models.settings.visual_codes).
+        """
 
     @property
     def variables(self) -> list[tf.Variable]:

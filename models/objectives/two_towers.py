@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -50,8 +51,8 @@ class TwoTowers(keras.layers.Layer):
     def start(self) -> None:
         """Does nothing: there is no state."""
 
-    def use_codebook(self, codebook: Codebook) -> None:
-        """Takes none: the settings ask for none."""
+    def prepare(self, text_ids: np.ndarray, codebook: Codebook | None) -> None:
+        """Takes nothing."""
 
     def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
         """Does nothing: there is no state."""

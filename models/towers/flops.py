@@ -29,6 +29,15 @@ def image_tower(config: settings.ImageTowerSettings) -> float:
     return patches + transformer(config, tokens) + keys_and_values + probe
 
 
+def fusion(config: settings.TransformerSettings, tokens: int, context: int) -> float:
+    """FLOP of the forward pass of a fusion: `tokens` that attend to themselves, and to `context` others if any."""
+    if not context:
+        return transformer(config, tokens)
+    width = config.width
+    crossed = 2 * tokens * 2 * width * width + 2 * context * 2 * width * width + 2 * 2 * tokens * context * width
+    return transformer(config, tokens) + config.depth * crossed
+
+
 def text_tower(config: settings.TextTowerSettings, embedding_dim: int) -> float:
     """FLOP of the forward pass of one text: encoder, head, and the projection of bottlenecked embeddings."""
     encoder = transformer(config, config.length) + 2 * config.length * config.bottleneck * config.width

@@ -93,6 +93,20 @@ class Attention(keras.layers.Layer):
         flat = tf.matmul(tf.reshape(attended, [-1, self.width]), kernel)
         return tf.reshape(tf.nn.bias_add(flat, tf.cast(self.attention_output.bias, flat.dtype)), tf.shape(queries))
 
+    def weights_of(
+        self, queries: tf.Tensor, context: tf.Tensor | None = None, key_mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The attention weights alone, which `call` applies to the values: [N, heads, L, M], in float32 at least."""
+        (query,), (key,) = (
+            self._project(queries, self.query),
+            self._project(queries if context is None else context, self.key),
+        )
+        dtype = tf.float64 if query.dtype == tf.float64 else tf.float32
+        scores = tf.matmul(tf.cast(query, dtype), tf.cast(key, dtype), transpose_b=True) * query.shape[-1] ** -0.5
+        if key_mask is not None:
+            scores = tf.where(key_mask[:, None, None, :], scores, dtype.min)
+        return tf.nn.softmax(scores)
+
     def _project(self, sequence: tf.Tensor, *projections: keras.layers.EinsumDense) -> list[tf.Tensor]:
         """[N, L, width] -> for each projection, [N, heads, L, width / heads]."""
         width, heads, length = self.width, self.heads, sequence.shape[1]
