@@ -5,6 +5,7 @@ changes a draw. All draws are integers: with one seed, TensorFlow draws the same
 may round floats in another way. `choices` compares floats, so it is the same but for ties within rounding.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -21,6 +22,11 @@ def for_rows(function: Callable[[tf.Tensor], tf.Tensor], seeds: tf.Tensor, spec:
 def stream(seed: tf.Tensor, number: int) -> tf.Tensor:
     """The seed of a row's draws for one purpose, int32 [2]; other numbers give independent draws."""
     return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
+
+
+def streams(seeds: tf.Tensor, number: int) -> tf.Tensor:
+    """The seeds of the rows' draws for one purpose: int32 [N, 2] -> int32 [N, 2]; see `stream`."""
+    return for_rows(functools.partial(stream, number=number), seeds, tf.TensorSpec([2], seeds.dtype))
 
 
 def integers(seed: tf.Tensor, shape: Sequence[int], low: int, high: int) -> tf.Tensor:

@@ -81,9 +81,9 @@ class Batches:
         Returns:
           {"position": int64 [3]}; for each text view NAME, {NAME: int32 [b, L]}; for each image view NAME, {NAME: uint8
           [b, S, S, 3]} and, if it is cropped, {NAME_boxes: float32 [b, 4]}. If the views ask for them, {"seeds": int32
-          [b, 2]}, {"picture_ids": int32 [b]} and {"image_embedding": float32 [b, D]}. With
-          Logging.false_negatives, {"class_ids": int32 [b]}, equal for rows of one class_name, -1 for none. Each visit of a row makes new random draws, which do not depend
-          on the batch that the row is in.
+          [b, 2]}, {"picture_ids": int32 [b]} and {"image_embedding": float32 [b, D]}. With Logging.false_negatives,
+          {"class_ids": int32 [b]}, equal for rows of one class_name, -1 for none. Each visit of a row makes new random
+          draws, which do not depend on the batch that the row is in.
         """
         if self._config.cache:
             decoded = self._from_memory(reader, start)

@@ -77,8 +77,7 @@ class Itm(Term):
                 keys = within.all_gather(encoded[f"{other}_key"])
                 products = tf.matmul(tf.stop_gradient(encoded[own]), keys, transpose_b=True)
                 logits = products / tf.cast(self.aids.temperature, products.dtype)
-            streams = draws.for_rows(_stream(number), seeds, tf.TensorSpec([2], seeds.dtype))
-            chosen.append(draws.choices(streams, tf.ensure_shape(logits, allowed.shape), allowed))
+            chosen.append(draws.choices(draws.streams(seeds, number), tf.ensure_shape(logits, allowed.shape), allowed))
         assert ids.shape[0] == chosen[0].shape[0]
         return chosen[0], chosen[1], tf.reduce_any(allowed, axis=1)
 
@@ -113,10 +112,3 @@ def _hashed(token_ids: tf.Tensor, factor: int) -> tf.Tensor:
     for place in range(token_ids.shape[1]):
         total = total * factor + token_ids[:, place]  # int32 wraps around
     return total
-
-
-def _stream(number: int) -> tf.types.experimental.GenericFunction:
-    def of_row(seed: tf.Tensor) -> tf.Tensor:
-        return draws.stream(seed, number)
-
-    return of_row

@@ -1,10 +1,11 @@
 import tensorflow as tf
 import tf_keras as keras
 
+from models import draws
 from models.layers.block_masks import block_masks
 from models.layers.visual_codes import described, nearest
 from models.objectives.objective import IMAGES, SEEDS, Encoded
-from models.objectives.simla_terms.term import IMAGE, Parts, Seen, Term, cross_entropy
+from models.objectives.simla_terms.term import BLOCKS, IMAGE, Parts, Seen, Term, cross_entropy
 
 
 class Mim(Term):
@@ -24,7 +25,7 @@ class Mim(Term):
         config, tower = self.config, self.config.image_tower
         images = seen.batch[IMAGES]
         side, count = tower.size // tower.patch, config.patches_to_mask
-        mask = block_masks(seen.batch[SEEDS], side, count, config.smallest_block)
+        mask = block_masks(draws.streams(seen.batch[SEEDS], BLOCKS), side, count, config.smallest_block)
         places = tf.argsort(tf.cast(mask, tf.int32), axis=1, direction="DESCENDING", stable=True)[:, :count]
         mask_vector = tf.convert_to_tensor(self.aids.mask_vectors[IMAGE])
 

@@ -10,10 +10,12 @@ from models import settings
 from models.layers.visual_codes import Codebook
 from models.objectives.simla import Simla
 
-WIDTH, VOCABULARY, LENGTH, DIM, QUEUE, CODES = 8, 16, 5, 3, 12, 6
+WIDTH, HEADS, VOCABULARY, LENGTH, DIM, QUEUE, CODES, PATCH = 8, 2, 16, 5, 3, 12, 6, 4
 PAD, END, WORDS = 1, 0, np.arange(3, VOCABULARY)
-IMAGE_TOWER = settings.ImageTowerSettings(size=8, patch=4, width=WIDTH, depth=1, heads=2, mlp_dim=8, pooling="cls")
-TEXT_TOWER = settings.TextTowerSettings(length=LENGTH, width=WIDTH, depth=2, heads=2, mlp_dim=8)
+IMAGE_TOWER = settings.ImageTowerSettings(
+    size=8, patch=PATCH, width=WIDTH, depth=1, heads=HEADS, mlp_dim=8, pooling="cls"
+)
+TEXT_TOWER = settings.TextTowerSettings(length=LENGTH, width=WIDTH, depth=2, heads=HEADS, mlp_dim=8)
 BOOK = settings.VisualCodebookSettings(codes=CODES)
 TERMS = ("itc", "itm", "mlm", "mim", "psl")
 
@@ -50,7 +52,7 @@ def made(of: settings.SimlaSettings, dtype: str = "float32", seed: int = 0, step
 
 
 def batch(rows: int, dtype: str = "float32", seed: int = 0) -> dict[str, tf.Tensor]:
-    """Texts of 1 to 4 words, then the end of sentence and padding. Rows 0 and 1 have one caption, 2 and 3 one picture."""
+    """Texts of 1 to 4 words, an end of sentence and padding. Rows 0 and 1 have one caption, 2 and 3 one picture."""
     rng = np.random.default_rng(seed)
     ids = np.full((rows, LENGTH), PAD)
     for row in range(rows):
