@@ -1,6 +1,6 @@
 """What objectives with an image tower and a text tower share: everything except the loss."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras as keras
@@ -8,6 +8,7 @@ import tf_keras as keras
 from models import settings
 from models.distribution.collectives import Collectives
 from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, ScoredRows, Views
+from models.objectives.signatures import Signature
 from models.objectives.training_only import TrainingOnly
 from models.towers import flops
 from models.towers.image_tower import ImageTower
@@ -79,6 +80,10 @@ class TwoTowers(keras.layers.Layer):
 
     def embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
         return normalized(self.text_tower(token_ids))
+
+    def signatures(self) -> Mapping[str, Signature]:
+        """No further ones."""
+        return {}
 
 
 def encode_views(tower: keras.layers.Layer, views: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
