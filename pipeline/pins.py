@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from beam import reader, sources
 from beam.build import ImageTextGenSettings
 from beam.dedupe import DeduperSettings
 from components.vocabulary_trainer.settings import VocabularySettings
 from models import files, pretrained
+from models.serving import contract
 from models.settings import PretrainedSettings, VisualCodebookSettings, visual_codes
 from models.settings.checks import require
 from pipeline.settings.run import PipelineSettings
@@ -113,11 +113,7 @@ def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
     example = "name one, such as 'output/quickstart/serving'"
     if not tf.io.gfile.exists(file):
         raise ValueError(f"{name} is {path!r}, but holds no SavedModel; {example}")
-    model = saved_model_pb2.SavedModel()
-    with tf.io.gfile.GFile(file, "rb") as opened:
-        model.ParseFromString(opened.read())
-    missing = sorted({*signatures} - {key for graph in model.meta_graphs for key in graph.signature_def})
-    if missing:
+    if missing := sorted({*signatures} - {*contract.signatures(newest)}):
         raise ValueError(f"{name} is {path!r}, but that has no signature {', '.join(missing)}; {example}")
     return newest
 

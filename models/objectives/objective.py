@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from models.distribution.collectives import Collectives
 from models.layers.visual_codes import Codebook
+from models.objectives.signatures import Signature
 from models.objectives.training_only import TrainingOnly
 from models.settings import AugmentationSettings, ObjectiveSettings
 
@@ -156,3 +157,6 @@ class Objective(Protocol):
         The logit must be affine in the cosine similarity: logit = scale * similarity + bias, with the same scale and
         bias for all pairs. Export relies on it: the signature `evaluate` returns similarity, scale and bias.
         """
+
+    def signatures(self) -> Mapping[str, Signature]:
+        """Further functions that the exported model serves, by name; most objectives have none."""

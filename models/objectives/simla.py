@@ -15,8 +15,11 @@ from models.layers.ramp import Ramp
 from models.layers.visual_codes import Codebook
 from models.layers.word_masks import WordMasks
 from models.objectives.objective import Batch, Encoded, Metrics, ScoredRows, Views
+from models.objectives.signatures import IMAGE_BYTES, PROBABILITY, Signature
+from models.objectives.signatures import TEXT as TEXT_INPUT
 from models.objectives.simla_terms import IMAGE, MODALITIES, TERMS, TEXT, Aids, Parts, Seen, Term
-from models.objectives.simla_terms.itm import Itm
+from models.objectives.simla_terms.itm import Itm, match_logits
+from models.objectives.simla_terms.psl import keyword_logits
 from models.objectives.training_only import TrainingOnly
 from models.objectives.two_towers import at_least_float32, mean_logits, normalized
 from models.settings.simla import LARGEST_TEMPERATURE, LEAST_TEMPERATURE
@@ -24,6 +27,7 @@ from models.towers import flops
 from models.towers.fusion import Fusion
 from models.towers.image_tower import ImageTower
 
+_KEYWORDS = 10
 _SERVED_HEADS = ("itm", "psl")  # what the exported model answers with
 
 
@@ -165,6 +169,39 @@ class Simla(keras.layers.Layer):
 
     def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
         return tf.matmul(image_embedding, text_embedding, transpose_b=True) / self.temperature
+
+    def signatures(self) -> dict[str, Signature]:
+        """`match` and `localize` with itm, `keywords` with psl."""
+        both = (IMAGE_BYTES, TEXT_INPUT)
+        found = {"match": Signature(self.match, both), "localize": Signature(self.localize, both)}
+        found = found if self.config.itm else {}
+        if self.config.psl:
+            found["keywords"] = Signature(self.keywords, (IMAGE_BYTES,), pieces=("pieces",))
+        return found
+
+    def match(self, images: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The probability that picture and text belong together, of each pair, by the fusion: [N]."""
+        logits = match_logits(self._own(), token_ids, self.image_tower.tokens(images))
+        return {PROBABILITY: tf.nn.softmax(logits)[:, 1]}
+
+    def localize(self, images: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Where the words look: [N, g, g], the mean over words and heads of the last cross-attention.
+
+        The class token and padding are left out [ours; the paper uses Grad-CAM].
+        """
+        fusion, side = self.fusion, self.config.image_tower.size // self.config.image_tower.patch
+        shown = fusion.seen(token_ids)
+        _, weights = fusion.last_weights(fusion.embed(token_ids), shown, self.image_tower.tokens(images))
+        heat = tf.reduce_mean(weights, axis=1)[:, 1:, 1:]
+        words = tf.cast(shown[:, 1:, None], heat.dtype)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(heat * words, axis=1), tf.reduce_sum(words, axis=1))
+        return {"heat": tf.reshape(mean, [-1, side, side])}
+
+    def keywords(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The most probable keywords of a picture, with their probabilities, [N, 10] each, the largest first."""
+        logits = keyword_logits(self._own(), self.image_tower.tokens(images))
+        probability, pieces = tf.math.top_k(tf.sigmoid(logits), min(_KEYWORDS, self._vocabulary_size))
+        return {"pieces": pieces, PROBABILITY: probability}
 
     def _embedding(self, modality: str, output: tf.Tensor) -> tf.Tensor:
         return normalized(self.projections[modality](at_least_float32(output)))

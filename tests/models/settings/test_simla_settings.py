@@ -23,7 +23,7 @@ GIN = pathlib.Path(__file__).parents[3] / "gin"
     [
         (
             lambda: SimlaSettings(itc=0.0, itm=0.0, mlm=0.0, mim=0.0, psl=0.0),
-            "Simla.itc, itm, mlm, mim and psl is (0.0, 0.0, 0.0, 0.0, 0.0), but must be not all 0; set one of them to 1.0",
+            "Simla.itc, itm, mlm, mim and psl is (0.0, 0.0, 0.0, 0.0, 0.0), but must be not all 0; set one of them",
         ),
         (lambda: SimlaSettings(mlm=-1.0), "Simla.mlm is -1.0, but must be 0 or more; 0 switches it off"),
         (
@@ -38,7 +38,7 @@ GIN = pathlib.Path(__file__).parents[3] / "gin"
             lambda: SimlaSettings(min_block=300),
             "Simla.min_block is 300, but must be at most 195: the picture has 196 pa",
         ),
-        (lambda: SimlaSettings(alpha=1.5), "Simla.alpha is 1.5, but must be in [0, 1]; set Simla.alpha to a fraction"),
+        (lambda: SimlaSettings(alpha=1.5), "Simla.alpha is 1.5, but must be in [0, 1]; set Simla.alpha to a frac"),
         (
             lambda: SimlaSettings(temperature=0.6),
             "Simla.temperature is 0.6, but must be in [0.001, 0.5]; training keeps",
