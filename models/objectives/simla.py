@@ -20,6 +20,7 @@ from models.objectives.signatures import TEXT as TEXT_INPUT
 from models.objectives.simla_terms import IMAGE, MODALITIES, TERMS, TEXT, Aids, Parts, Seen, Term
 from models.objectives.simla_terms.itm import Itm, match_logits
 from models.objectives.simla_terms.psl import keyword_logits
+from models.objectives.simla_terms.vectors import Vectors
 from models.objectives.training_only import TrainingOnly
 from models.objectives.two_towers import at_least_float32, mean_logits, normalized
 from models.settings.simla import LARGEST_TEMPERATURE, LEAST_TEMPERATURE
@@ -71,7 +72,7 @@ class Simla(keras.layers.Layer):
         self._momentum: Callable[[], MomentumCopy] = _untracked(
             MomentumCopy(list(zip(own.layers, copy.layers, strict=True)), config.momentum)
         )
-        vectors = _Vectors(config, name="training")
+        vectors = Vectors(config, name="training")
         vectors.build()
         aids.mask_vectors, aids.centres = vectors.masks, vectors.centres
         parts: list[keras.layers.Layer] = [self._ramp(), vectors, *copy.layers]
@@ -224,28 +225,6 @@ class Simla(keras.layers.Layer):
         for layer in (*parts.projections.values(), *parts.heads.values()):
             with tf.name_scope(layer.name):
                 layer.build((None, width))
-
-
-class _Vectors(keras.layers.Layer):
-    """Learned vectors in place of masked words and patches, and the centres of the visual codes."""
-
-    def __init__(self, config: settings.SimlaSettings, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self._config = config
-        self.masks: dict[str, tf.Variable] = {}
-        self.centres: tf.Variable | None = None
-
-    def build(self, input_shape: object = None) -> None:
-        config, width = self._config, self._config.image_tower.width
-        with tf.name_scope(self.name):
-            for modality, weight in ((IMAGE, config.mim), (TEXT, config.mlm)):
-                if weight:
-                    normal = keras.initializers.RandomNormal(stddev=width**-0.5)
-                    self.masks[modality] = self.add_weight(f"{modality}_mask", (width,), initializer=normal)
-            if config.mim:
-                shape = (config.visual_codebook.codes, 3 * config.image_tower.patch**2 + 1)
-                self.centres = self.add_weight("centres", shape, initializer="zeros", trainable=False)
-        super().build(input_shape)
 
 
 def _untracked(value: object) -> Callable[..., object]:
