@@ -15,6 +15,12 @@ class Vocabulary(Artifact):
     TYPE_NAME = "siglip_tfx.Vocabulary"
 
 
+class VisualCodebook(Artifact):
+    """codebook.npz (models/layers/visual_codes.py), and codebook.json, which says how well it does."""
+
+    TYPE_NAME = "siglip_tfx.VisualCodebook"
+
+
 class RunReport(Artifact):
     """report.html, a self-contained page, and summary.json, which has the same facts for programs."""
 

@@ -145,7 +145,8 @@ class RestClient:
           model_name: name of the model on the server.
           timeout: the longest time to wait for an answer (seconds).
         """
-        self._url = f"{url.rstrip('/')}/v1/models/{model_name}:predict"
+        self._model = f"{url.rstrip('/')}/v1/models/{model_name}"
+        self._url = f"{self._model}:predict"
         self._session = requests.Session()
         self._timeout = timeout
 
@@ -166,8 +167,20 @@ class RestClient:
             text = said.get("error") or f"{response.text[:_SHOWN]!r}; is that TensorFlow Serving?"
             raise NoAnswer(f"{self._url} did not answer {signature}: {response.status_code}, {text}")
         outputs = said["outputs"]
-        named = outputs if isinstance(outputs, dict) else {_ONLY_OUTPUTS[signature]: outputs}
+        named = outputs if isinstance(outputs, dict) else {self._only_output(signature): outputs}
         return {name: _to_array(value) for name, value in named.items()}
+
+    def _only_output(self, signature: str) -> str:
+        """The name of the only output; the server is asked for those that not every model has."""
+        if signature in _ONLY_OUTPUTS:
+            return _ONLY_OUTPUTS[signature]
+        address = f"{self._model}/metadata"
+        try:
+            told = self._session.get(address, timeout=self._timeout).json()
+            (name,) = told["metadata"]["signature_def"]["signature_def"][signature]["outputs"]
+        except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+            raise NoAnswer(f"{address} does not name the output of {signature}: {error!r}") from error
+        return name
 
 
 def _to_array(value: Any) -> np.ndarray:

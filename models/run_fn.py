@@ -17,6 +17,7 @@ GIN_KEY = "gin"
 VOCABULARY_KEY = "vocabulary"
 CHECKPOINTS_KEY = "checkpoints"
 STEPS_KEY = "steps"
+CODEBOOK_KEY = "visual_codebook"
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -28,6 +29,7 @@ def run_fn(fn_args: FnArgs) -> None:
         "gin": resolved gin text of TrainingSettings;
         "steps": replaces Training.steps;
         "vocabulary": path of a SentencePiece model;
+        "visual_codebook": path of a codebook, if the objective asks for one;
         "checkpoints": a folder with a subfolder for each run, from which the same run goes on after it was killed.
     """
     vocabulary = fn_args.custom_config[VOCABULARY_KEY]
@@ -36,14 +38,17 @@ def run_fn(fn_args: FnArgs) -> None:
     if fn_args.base_model:
         config = dataclasses.replace(config, pretrained=settings.PretrainedSettings(fn_args.base_model))
     shards = tfrecords.find_shards(fn_args.train_files)
-    run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], fingerprint(config, shards, vocabulary))
-    objective, tokenizer, devices = fit(config, vocabulary, shards, fn_args.eval_files, fn_args.model_run_dir, run)
+    codebook = fn_args.custom_config.get(CODEBOOK_KEY, "")
+    run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], fingerprint(config, shards, vocabulary, codebook))
+    objective, tokenizer, devices = fit(
+        config, vocabulary, shards, fn_args.eval_files, fn_args.model_run_dir, run, codebook
+    )
     if devices.is_chief:
         export.save(objective, tokenizer, configuration.to_gin(config), fn_args.serving_model_dir)
     devices.agree(False)  # all wait for the chief: TFX looks for the model as soon as any process ends
 
 
-def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary: str) -> str:
+def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary: str, codebook: str = "") -> str:
     """A hash of everything that the weights depend on; settings of logging, saving and profiling do not change it."""
     runtime = dataclasses.replace(config.runtime, steps_per_loop=1, peak_flops=0.0)
     same = dataclasses.replace(
@@ -56,4 +61,7 @@ def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary
     )
     facts = [configuration.to_gin(same)]
     facts += [f"{path} {tf.io.gfile.stat(path).length}" for path in [*shards, vocabulary]]
+    if codebook:
+        with tf.io.gfile.GFile(codebook, "rb") as file:
+            facts.append(hashlib.sha256(file.read()).hexdigest())
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

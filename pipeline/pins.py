@@ -4,16 +4,17 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from beam import reader, sources
 from beam.build import ImageTextGenSettings
 from beam.dedupe import DeduperSettings
 from components.vocabulary_trainer.settings import VocabularySettings
 from models import files, pretrained
-from models.settings import PretrainedSettings
+from models.serving import contract
+from models.settings import PretrainedSettings, VisualCodebookSettings, visual_codes
 from models.settings.checks import require
 from pipeline.settings.run import PipelineSettings
 
@@ -38,6 +39,11 @@ def pin_models(run: PipelineSettings) -> PipelineSettings:
     vocabulary, training = run.vocabulary, run.training
     if vocabulary.path:
         vocabulary = dataclasses.replace(vocabulary, sha256=_sha256(vocabulary, vocabulary.path))
+    codes = visual_codes(training.objective)
+    if codes and codes.codebook.path:
+        codebook = dataclasses.replace(codes.codebook, sha256=_sha256(codes.codebook, codes.codebook.path))
+        objective: Any = dataclasses.replace(training.objective, visual_codebook=codebook)  # type: ignore[call-arg]
+        training = dataclasses.replace(training, objective=objective)
     if training.pretrained:
         path = files.newest_version(training.pretrained.path)
         pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
@@ -107,16 +113,12 @@ def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
     example = "name one, such as 'output/quickstart/serving'"
     if not tf.io.gfile.exists(file):
         raise ValueError(f"{name} is {path!r}, but holds no SavedModel; {example}")
-    model = saved_model_pb2.SavedModel()
-    with tf.io.gfile.GFile(file, "rb") as opened:
-        model.ParseFromString(opened.read())
-    missing = sorted({*signatures} - {key for graph in model.meta_graphs for key in graph.signature_def})
-    if missing:
+    if missing := sorted({*signatures} - {*contract.signatures(newest)}):
         raise ValueError(f"{name} is {path!r}, but that has no signature {', '.join(missing)}; {example}")
     return newest
 
 
-def _sha256(named: VocabularySettings | PretrainedSettings, path: str) -> str:
+def _sha256(named: VocabularySettings | PretrainedSettings | VisualCodebookSettings, path: str) -> str:
     name = type(named).__name__.removesuffix("Settings")
     if not any(_files(path)):
         raise ValueError(

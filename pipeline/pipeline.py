@@ -30,8 +30,10 @@ from components.model_packager.component import ModelPackager
 from components.pusher.executor import Executor as PushExecutor
 from components.run_report.component import RunReport
 from components.trainer.component import Trainer
+from components.visual_codebook.component import VisualCodebook
 from components.vocabulary_trainer.component import VocabularyTrainer
 from models import features
+from models.settings import visual_codes
 from models.settings.configuration import to_gin
 from pipeline import suite
 from pipeline.platform import Inputs, Platform
@@ -71,6 +73,7 @@ class Prepared:
       examples: Examples with variants and embeddings. Only the Trainer reads these.
       vocabulary: a SentencePiece vocabulary.
       reports: {input of RunReport: DataReport}.
+      codebook: a VisualCodebook, or None.
       base: the node that finds the model of an earlier run, or None.
       base_model: the model to start training from, or None.
       nodes: the components, in the order in which they run.
@@ -78,6 +81,7 @@ class Prepared:
 
     examples: Channel
     vocabulary: Channel
+    codebook: Channel | None
     reports: dict[str, Channel]
     base: BaseNode | None
     base_model: Channel | None
@@ -96,6 +100,7 @@ def create(settings: PipelineSettings, platform: Platform) -> Pipeline:
         anomalies=data.anomalies,
         vocabulary=prepared.vocabulary,
         model_run=trainer.outputs["model_run"],
+        visual_codebook=prepared.codebook,
         **results,
         **data.reports,
         **prepared.reports,
@@ -113,7 +118,8 @@ def create_data(settings: PipelineSettings, platform: Platform) -> tuple[Pipelin
 
     Returns:
       The DAG, and its outputs: "train" for the Trainer, "held_out" (Examples with the test split), "rows" (their
-      DataReport), "vocabulary", "suite" and "classes" (the DataReport of the suite).
+      DataReport), "vocabulary", "codebook" (if the objective asks for one), "suite" and "classes" (the DataReport of
+      the suite).
     """
     outside = platform.inputs(settings)
     data = _data(settings, outside)
@@ -125,6 +131,7 @@ def create_data(settings: PipelineSettings, platform: Platform) -> tuple[Pipelin
         "vocabulary": prepared.vocabulary,
         "suite": data.suite.outputs["suite"],
         "classes": data.suite.outputs["report"],
+        **({"codebook": prepared.codebook} if prepared.codebook else {}),
     }
     return _dag(settings, platform, [outside.finder, *data.nodes, *prepared.nodes, data.suite]), outputs
 
@@ -180,7 +187,10 @@ def _prepared(settings: PipelineSettings, platform: Platform, data: Data) -> Pre
     base_model = base.outputs["model"] if base and settings.warm_start else None
     vocabulary = VocabularyTrainer(examples=data.examples, base_model=base_model, settings=to_gin(settings.vocabulary))
     trained_on, reports = data.examples, {}
-    augmenter = embedder = None
+    augmenter = embedder = codebook = None
+    if codes := visual_codes(settings.training.objective):
+        codebook = VisualCodebook(examples=data.examples, settings=to_gin(codes))
+        codebook.add_upstream_node(data.checked)
     if settings.augmenter:
         layout = to_gin(settings.image_text_gen.layout)
         augmenter = Augmenter(examples=trained_on, settings=to_gin(settings.augmenter), layout=layout)
@@ -189,8 +199,9 @@ def _prepared(settings: PipelineSettings, platform: Platform, data: Data) -> Pre
     if embedding := settings.training.embedding:
         embedder = ImageEmbedder(examples=trained_on, settings=to_gin(embedding))
         trained_on = embedder.outputs["embedded"]
-    nodes = [base, vocabulary, augmenter, embedder]
-    return Prepared(trained_on, vocabulary.outputs["vocabulary"], reports, base, base_model, nodes)
+    nodes = [base, vocabulary, codebook, augmenter, embedder]
+    found = codebook.outputs["codebook"] if codebook else None
+    return Prepared(trained_on, vocabulary.outputs["vocabulary"], found, reports, base, base_model, nodes)
 
 
 def _trainer(settings: PipelineSettings, platform: Platform, data: Data, prepared: Prepared) -> Trainer:
@@ -202,6 +213,7 @@ def _trainer(settings: PipelineSettings, platform: Platform, data: Data, prepare
         steps=platform.steps(settings),
         checkpoints=platform.locations.checkpoints,
         base_model=prepared.base_model,
+        visual_codebook=prepared.codebook,
         custom_config=platform.trainer_config(),
     )
     if executor := platform.trainer_executor():

@@ -5,14 +5,16 @@ import contextlib
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.serving_clients import Client, Refused
 
 
 @contextlib.contextmanager
-def rest_server(client: Client, model_name: str = "siglip") -> Iterator[str]:
-    """Serves the client's model; yields the URL."""
+def rest_server(
+    client: Client, model_name: str = "siglip", outputs: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[str]:
+    """Serves the client's model; yields the URL. Its metadata names the outputs of the signatures in `outputs`."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -24,12 +26,16 @@ def rest_server(client: Client, model_name: str = "siglip") -> Iterator[str]:
                 return
             inputs = {name: [_decode(value) for value in values] for name, values in body["inputs"].items()}
             try:
-                outputs = client.predict(body.get("signature_name", "serving_default"), inputs)
+                answered = client.predict(body.get("signature_name", "serving_default"), inputs)
             except Refused as error:
                 self._answer(400, {"error": f"assertion failed: [{error}]"})
                 return
-            named = {name: value.tolist() for name, value in outputs.items()}
+            named = {name: value.tolist() for name, value in answered.items()}
             self._answer(200, {"outputs": named if len(named) > 1 else next(iter(named.values()))})
+
+        def do_GET(self) -> None:
+            named = {name: {"outputs": {key: {} for key in some}} for name, some in (outputs or {}).items()}
+            self._answer(200, {"metadata": {"signature_def": {"signature_def": named}}})
 
         def _answer(self, status: int, content: dict) -> None:
             data = json.dumps(content).encode()

@@ -8,10 +8,10 @@ from tfx.components.infra_validator.model_server_clients import tensorflow_servi
 
 from components.infra_validator import process_runner, runners
 from components.infra_validator.load_test import LoadTest
-from components.infra_validator.serving_requests import NotServable, Rows, require_refusal
+from components.infra_validator.serving_requests import NotServable, Rows, require_refusal, require_signatures
 from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import MODEL_NAME, GrpcClient, NoAnswer, Refused
-from models.serving import export
+from models.serving import contract, export
 
 _POLL_SECONDS = 0.2
 _TIMED = 5
@@ -44,7 +44,9 @@ def serve_and_check(
         return check
     runner = runners.create(settings, model_path)
     try:
-        rows = Rows(pictures, captions, export.label_counts(model_path))
+        _wait_until_served(runner, settings, check)
+        rows = Rows(pictures, captions, contract.served(model_path), export.label_counts(model_path))
+        require_signatures(rows)
         _check_served(runner, rows, settings, check)
     except NotServable as error:
         check["problem"] = str(error)
@@ -60,12 +62,7 @@ def serve_and_check(
     return check
 
 
-def _check_served(
-    runner: runners.Runner,
-    rows: Rows,
-    settings: InfraValidatorSettings,
-    check: dict[str, Any],
-) -> None:
+def _wait_until_served(runner: runners.Runner, settings: InfraValidatorSettings, check: dict[str, Any]) -> None:
     start = time.time()
     deadline = start + settings.max_load_seconds
     runner.Start()
@@ -74,6 +71,8 @@ def _check_served(
     status.WaitUntilModelLoaded(deadline, polling_interval_sec=_POLL_SECONDS)
     check["load_seconds"] = time.time() - start
 
+
+def _check_served(runner: runners.Runner, rows: Rows, settings: InfraValidatorSettings, check: dict[str, Any]) -> None:
     client = GrpcClient(runner.GetEndpoint(), timeout=settings.max_load_seconds)
     load = LoadTest(client, rows)
     _measure_memory(runner, settings, check)

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from components.serving_clients import GrpcClient, Refused
-from models.serving import export
+from models.objectives.signatures import EMBEDDING, IMAGE_BYTES, INPUTS, PROBABILITY, TEXT
+from models.serving import contract
+from models.serving.contract import CLASSIFY, EMBED_IMAGE, EMBED_TEXT, ZERO_SHOT, Names
 
 UNIT_NORM_TOLERANCE = 1e-3
 NO_PICTURE = b"not a picture"
-IMAGE, TEXT, ZERO_SHOT = "embed_image", "embed_text", "serving_default"
 Inputs = Mapping[str, Sequence[bytes]]
 Answer = Mapping[str, np.ndarray]
+_MUST_ANSWER = {EMBED_IMAGE: "image_embedding", EMBED_TEXT: "text_embedding", ZERO_SHOT: PROBABILITY}
 
 
 class NotServable(ValueError):
@@ -26,36 +28,50 @@ class Rows:
     Attributes:
       pictures: encoded pictures.
       captions: one for each picture.
+      signatures: {signature: its inputs and outputs}, all that users ask; see `models.serving.contract.served`.
       label_counts: {name: number of labels} of the model's own label sets.
     """
 
     pictures: Sequence[bytes]
     captions: Sequence[bytes]
+    signatures: Mapping[str, Names]
     label_counts: Mapping[str, int]
 
     def requests(self) -> dict[str, Inputs]:
-        """Returns {signature: inputs} for one request to each serving signature."""
-        return {
-            IMAGE: {"image_bytes": self.pictures},
-            TEXT: {"text": self.captions},
-            ZERO_SHOT: {"image_bytes": self.pictures, "labels": self.captions},
-            **{export.CLASSIFY + name: {"image_bytes": self.pictures} for name in self.label_counts},
-        }
+        """Returns {signature: inputs} for one request to each serving signature.
+
+        Raises:
+          NotServable: a signature has an input that is neither pictures nor texts.
+        """
+        try:
+            return {
+                signature: contract.request(signature, names, self.pictures, self.captions)
+                for signature, names in self.signatures.items()
+            }
+        except ValueError as error:
+            raise NotServable(str(error)) from error
 
     def take(self, places: Sequence[int]) -> "Rows":
         """Returns the pictures and captions at these places, in this order."""
         pictures = [self.pictures[place] for place in places]
         return dataclasses.replace(self, pictures=pictures, captions=[self.captions[place] for place in places])
 
-    def labels(self, signature: str) -> int:
-        """The number of labels that a signature with probabilities answers for."""
-        return (
-            len(self.captions) if signature == ZERO_SHOT else self.label_counts[signature.removeprefix(export.CLASSIFY)]
+    def labels(self, signature: str) -> int | None:
+        """The number of labels that a signature must answer for; None if it answers for none, or the set is unknown."""
+        return len(self.captions) if signature == ZERO_SHOT else self.label_counts.get(signature.removeprefix(CLASSIFY))
+
+
+def require_signatures(rows: Rows) -> None:
+    """Raises NotServable unless the model has the signatures of every model, and one for each of its label sets."""
+    wanted = [*_MUST_ANSWER, *(CLASSIFY + name for name in rows.label_counts)]
+    if missing := [name for name in wanted if name not in rows.signatures]:
+        raise NotServable(
+            f"the model has no signature {', '.join(missing)}, but {', '.join(rows.signatures) or 'none'}"
         )
 
 
 def first_answers(client: GrpcClient, rows: Rows) -> dict[str, Answer]:
-    """Sends one valid request to each serving signature, and one request with a broken picture.
+    """Sends one valid request to each serving signature, and requests that must be refused.
 
     Returns:
       {signature: its answer for all rows}.
@@ -75,32 +91,63 @@ def first_answers(client: GrpcClient, rows: Rows) -> dict[str, Answer]:
 
 
 def require_valid(signature: str, answer: Answer, rows: Rows) -> None:
-    """Raises NotServable unless an answer has finite values, the right shapes, unit norms and probabilities."""
+    """Raises NotServable unless an answer has finite values, the right shapes, unit norms and probabilities.
+
+    Outputs are known by their names: ..._embedding is [N, D] of unit norm, `probability` lies in [0, 1]. Only further
+    signatures may answer strings.
+    """
+    common, count = contract.is_common(signature), len(rows.pictures)
     for name, value in answer.items():
-        if not value.ndim or value.dtype.kind in "OSU":
+        text = value.dtype.kind in "OSU"
+        if not value.ndim or (text and common) or (not common and len(value) != count):
             raise NotServable(f"{signature} answered a {name} of shape {value.shape} and type {value.dtype}")
+        if text:
+            continue
         broken = np.flatnonzero(~np.isfinite(value).all(axis=tuple(range(1, value.ndim))))
         if broken.size:
             where = ", ".join(map(str, broken))
             raise NotServable(f"{signature} answered a {name} that is NaN or infinite for rows {where} (from 0)")
-    count = len(rows.pictures)
-    if signature in (IMAGE, TEXT):
-        name = "image_embedding" if signature == IMAGE else "text_embedding"
-        _require_unit_norm(signature, _output(signature, answer, name), count)
-    else:
-        _require_probability(signature, _output(signature, answer, "probability"), (count, rows.labels(signature)))
+    if common:
+        _output(signature, answer, _MUST_ANSWER.get(signature, PROBABILITY))
+    for name, value in answer.items():
+        if name.endswith(EMBEDDING):
+            _require_unit_norm(signature, value, count)
+        elif name == PROBABILITY:
+            _require_probability(signature, value, count, rows.labels(signature))
 
 
 def require_refusal(client: GrpcClient, rows: Rows) -> None:
-    """Raises NotServable unless the model refuses bytes that are no picture, and names their row."""
+    """Raises NotServable unless the model refuses bytes that are no picture, and names their row.
+
+    Further signatures are asked, too. One with pictures and texts must also refuse one text less than pictures.
+    """
     row = len(rows.pictures)
+    for signature, names in rows.signatures.items():
+        further = not contract.is_common(signature)
+        if IMAGE_BYTES not in names.inputs or not (further or signature == EMBED_IMAGE):
+            continue
+        broken = dict(contract.request(signature, names, [*rows.pictures, NO_PICTURE], [*rows.captions, b""]))
+        _require_refused(client, signature, broken, row)
+        if names.inputs == INPUTS[-1]:
+            unequal = {IMAGE_BYTES: [*rows.pictures, rows.pictures[0]], TEXT: rows.captions}
+            try:
+                client.predict(signature, unequal)
+            except Refused:
+                continue
+            raise NotServable(f"{signature} answered {row + 1} pictures with {row} texts, but must refuse them")
+
+
+def _require_refused(client: GrpcClient, signature: str, inputs: Inputs, row: int) -> None:
     try:
-        client.predict(IMAGE, {"image_bytes": [*rows.pictures, NO_PICTURE]})
+        answer = client.predict(signature, inputs)
     except Refused as error:
         if error.rows != [row]:
-            raise NotServable(f"{IMAGE} refused a broken picture in row {row}, but named no row: {error}") from error
+            raise NotServable(
+                f"{signature} refused a broken picture in row {row}, but named no row: {error}"
+            ) from error
     else:
-        raise NotServable(f"{IMAGE} answered a broken picture in row {row} with an embedding")
+        what = "an embedding" if signature == EMBED_IMAGE else f"a {', '.join(answer)}"
+        raise NotServable(f"{signature} answered a broken picture in row {row} with {what}")
 
 
 def _output(signature: str, answer: Answer, name: str) -> np.ndarray:
@@ -117,7 +164,8 @@ def _require_unit_norm(signature: str, embedding: np.ndarray, rows: int) -> None
         raise NotServable(f"{signature} answered embeddings of length {norms}, but they must have length 1")
 
 
-def _require_probability(signature: str, probability: np.ndarray, shape: tuple[int, int]) -> None:
+def _require_probability(signature: str, probability: np.ndarray, rows: int, labels: int | None) -> None:
+    shape = (rows, *probability.shape[1:]) if labels is None else (rows, labels)
     if probability.shape != shape:
         raise NotServable(f"{signature} answered shape {probability.shape}, but must answer {shape}")
     if not np.all((probability >= 0) & (probability <= 1)):

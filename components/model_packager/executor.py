@@ -48,7 +48,7 @@ class Executor(declaration.Executor):
         weights = packaging.weights
         export.save(objective, tokenizer, gin_text, path, label_sets, weights)
         rows = next(iter(tfrecords.read_shards([os.path.join(own, "*")]).batch(warm_up.LARGEST_BATCH)))
-        warm_up.write(path, tfrecords.parse(rows, (features.IMAGE, features.CAPTION)), label_sets)
+        warm_up.write(path, tfrecords.parse(rows, (features.IMAGE, features.CAPTION)))
         facts: dict[str, Any] = {
             "weights": weights,
             "bytes": export.folder_bytes(os.path.join(path, "variables")),

@@ -1,38 +1,36 @@
 """Writes warm-up requests, which TensorFlow Serving runs before a version becomes available, to assets.extra/."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.serving_clients import predict_request
 from models import features
-from models.serving import export
+from models.serving import contract, export
 
 FILE = "tf_serving_warmup_requests"
 LARGEST_BATCH = 32
 
 
-def write(saved_model: str, rows: Mapping[str, tf.Tensor], label_sets: Iterable[str]) -> None:
+def write(saved_model: str, rows: Mapping[str, tf.Tensor]) -> None:
     """Writes a request of one row and one of all rows for each signature except `evaluate`, which serves no users.
 
     Args:
       saved_model: folder of the SavedModel.
       rows: {features.IMAGE, features.CAPTION: string [N]}.
-      label_sets: names of the label sets that have a signature.
+
+    Raises:
+      ValueError: a signature has an input that is neither pictures nor texts.
     """
     folder = os.path.join(saved_model, export.EXTRA)
+    signatures = contract.served(saved_model)
     with tf.io.TFRecordWriter(os.path.join(folder, FILE)) as file:
         for count in sorted({1, len(rows[features.IMAGE])}):
             pictures, texts = (list(rows[name].numpy()[:count]) for name in (features.IMAGE, features.CAPTION))
-            inputs = {
-                "embed_image": {"image_bytes": pictures},
-                "embed_text": {"text": texts},
-                "serving_default": {"image_bytes": pictures, "labels": texts},
-                **{export.CLASSIFY + name: {"image_bytes": pictures} for name in label_sets},
-            }
-            for signature, values in inputs.items():
+            for signature, names in signatures.items():
+                values = contract.request(signature, names, pictures, texts)
                 log = prediction_log_pb2.PredictionLog()
                 log.predict_log.request.CopyFrom(predict_request("", signature, values))
                 file.write(log.SerializeToString())

@@ -12,8 +12,8 @@ from components.run_report import executor
 class RunReport(Component):
     """Writes report.html and summary.json about everything the run made, whether the model is blessed or not.
 
-    Output: `report` (RunReport). The inputs are the run's artifacts; it has no dedupe_report without a Deduper, and no
-    augment_report without an Augmenter.
+    Output: `report` (RunReport). The inputs are the run's artifacts; it has no dedupe_report without a Deduper, no
+    augment_report without an Augmenter, and no visual_codebook without a VisualCodebook.
 
     Args:
       gin: the resolved gin of the whole run.
@@ -39,6 +39,7 @@ class RunReport(Component):
     settings: Parameter[str]
     dedupe_report: InputArtifact[artifacts.DataReport] = None
     augment_report: InputArtifact[artifacts.DataReport] = None
+    visual_codebook: InputArtifact[artifacts.VisualCodebook] = None
 
     OUTPUTS = {"report": artifacts.RunReport}
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)

@@ -23,6 +23,7 @@ from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
 from components.run_report import figures, gate, rendering, test_split, times
 from components.run_report.settings import ReportSettings
+from components.visual_codebook.executor import FACTS_FILE
 from models import features, files
 from models.evaluation import as_json
 from models.settings import configuration
@@ -81,6 +82,7 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
         ),
         "packaging_cost": packager.cost_text(packaging) if "cost" in packaging else "",
         "gallery": test.gallery,
+        "codebook": inputs.read("visual_codebook", FACTS_FILE),
         "pairs": inputs.read("dedupe_report", SAMPLES_FILE, []),
         "variants": inputs.read("augment_report", SAMPLES_FILE, []),
         "gin": exec_properties["gin"],

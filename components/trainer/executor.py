@@ -11,6 +11,7 @@ from components.declaration import Artifacts
 from components.model_resolver.executor import present
 from components.vocabulary_trainer.executor import MODEL_FILE
 from models import run_fn
+from models.layers.visual_codes import CODEBOOK_FILE
 from models.training.interruption import Interrupted
 
 PREEMPTED = 143
@@ -18,13 +19,16 @@ PREEMPTED = 143
 
 
 class Executor(executor.GenericExecutor):
-    """Adds the vocabulary's path and the steps to the run function's `custom_config`."""
+    """Adds the paths of vocabulary and codebook and the steps to the run function's `custom_config`."""
 
     def _GetFnArgs(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> FnArgs:
         inputs = present(input_dict, standard_component_specs.BASE_MODEL_KEY)
         fn_args = super()._GetFnArgs(inputs, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(input_dict["vocabulary"])
         fn_args.custom_config[run_fn.VOCABULARY_KEY] = os.path.join(folder, MODEL_FILE)
+        if codebooks := input_dict.get("visual_codebook"):
+            uri = artifact_utils.get_single_uri(codebooks)
+            fn_args.custom_config[run_fn.CODEBOOK_KEY] = os.path.join(uri, CODEBOOK_FILE)
         fn_args.custom_config[run_fn.STEPS_KEY] = exec_properties[run_fn.STEPS_KEY]
         return fn_args
 

@@ -15,7 +15,7 @@ from models import features, settings
 from models.inputs import crops, images, tfrecords
 from models.inputs.rand_augment import rand_augment
 from models.inputs.tokenizer import Tokenizer
-from models.objectives.objective import SEEDS, Views, boxes_of
+from models.objectives.objective import PICTURE_IDS, SEEDS, Views, boxes_of
 
 POSITION = "position"
 CLASS_IDS = "class_ids"
@@ -81,9 +81,9 @@ class Batches:
         Returns:
           {"position": int64 [3]}; for each text view NAME, {NAME: int32 [b, L]}; for each image view NAME, {NAME: uint8
           [b, S, S, 3]} and, if it is cropped, {NAME_boxes: float32 [b, 4]}. If the views ask for them, {"seeds": int32
-          [b, 2]} and {"image_embedding": float32 [b, D]}. With Logging.false_negatives, {"class_ids": int32 [b]},
-          equal for rows of one class_name, -1 for none. Each visit of a row makes new random draws, which do not depend
-          on the batch that the row is in.
+          [b, 2]}, {"picture_ids": int32 [b]} and {"image_embedding": float32 [b, D]}. With Logging.false_negatives,
+          {"class_ids": int32 [b]}, equal for rows of one class_name, -1 for none. Each visit of a row makes new random
+          draws, which do not depend on the batch that the row is in.
         """
         if self._config.cache:
             decoded = self._from_memory(reader, start)
@@ -109,6 +109,8 @@ class Batches:
             decoded[_PIXELS] = images.decode_and_resize(image, self._config.objective.image_input)
         if self._views.image_embedding:
             decoded[features.IMAGE_EMBEDDING] = tfrecords.parse_embeddings([example], self._views.image_embedding)[0]
+        if self._views.picture_ids:
+            decoded[PICTURE_IDS] = tfrecords.parse_picture_numbers([example])[0]
         if self._config.logging.false_negatives:
             decoded[CLASS_IDS] = tfrecords.parse_class_ids([example])[0]
         return decoded
@@ -123,7 +125,7 @@ class Batches:
         if self._views.seeds:
             seed = self._seed(reader, position, 3, 0)
             seen[SEEDS] = tf.random.stateless_uniform([2], seed, None, None, tf.int32, alg="philox")
-        seen |= {name: row[name] for name in (features.IMAGE_EMBEDDING, CLASS_IDS) if name in row}
+        seen |= {name: row[name] for name in (features.IMAGE_EMBEDDING, CLASS_IDS, PICTURE_IDS) if name in row}
         for view, (name, own) in enumerate(self._views.images.items()):
             augmentation = own or self._config.augmentation
             seen[name] = row[_PIXELS]

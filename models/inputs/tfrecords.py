@@ -31,6 +31,11 @@ def parse_picture_ids(examples: tf.Tensor) -> tf.Tensor:
     return tf.where(row[features.GROUP] == "", row[features.KEY], row[features.GROUP])
 
 
+def parse_picture_numbers(examples: tf.Tensor) -> tf.Tensor:
+    """Serialized tf.Example [N] -> int32 [N], a hash of the picture id, so equal for rows of one picture."""
+    return tf.cast(tf.strings.to_hash_bucket_fast(parse_picture_ids(examples), 2**31 - 1), tf.int32)
+
+
 def parse_class_ids(examples: tf.Tensor) -> tf.Tensor:
     """Serialized tf.Example [N] -> int32 [N], equal for rows with the same class_name; -1 for rows without one.
 

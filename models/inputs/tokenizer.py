@@ -62,6 +62,10 @@ class Tokenizer(tf.Module):
         """Tokenizes texts and labels, in serving, after `without_punctuation`."""
         return self(without_punctuation(text, self.config.punctuation))
 
+    def pieces(self, ids: tf.Tensor) -> tf.Tensor:
+        """The pieces of these ids, as strings of the same shape."""
+        return self._pieces.id_to_string(ids)
+
 
 def without_punctuation(text: tf.Tensor, rule: str) -> tf.Tensor:
     """Applies a rule for ASCII punctuation: string [N] -> string [N].

@@ -12,6 +12,7 @@ from models.objectives.clip_rocket import ClipRocket
 from models.objectives.objective import Objective
 from models.objectives.siglip import Siglip
 from models.objectives.siglit import Siglit
+from models.objectives.simla import Simla
 from models.objectives.softmax import Softmax
 from models.towers.precision import layers_compute_in
 
@@ -71,4 +72,5 @@ def _name(given: Any) -> str:
 register(settings.ClipRocketSettings, ClipRocket)
 register(settings.SiglipSettings, Siglip)
 register(settings.SiglitSettings, Siglit)
+register(settings.SimlaSettings, Simla)
 register(settings.SoftmaxSettings, Softmax)

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from models.distribution.collectives import Collectives
+from models.layers.visual_codes import Codebook
+from models.objectives.signatures import Signature
 from models.objectives.training_only import TrainingOnly
 from models.settings import AugmentationSettings, ObjectiveSettings
 
@@ -19,6 +21,7 @@ Metrics = dict[str, tf.Tensor]
 IMAGES = "images"
 TOKEN_IDS = "token_ids"
 SEEDS = "seeds"
+PICTURE_IDS = "picture_ids"
 CARRIED = "carried/"
 """Begins the names of tensors that `Objective.loss` hands to `Objective.after_update` among its metrics."""
 
@@ -39,12 +42,14 @@ class Views:
         others.
       seeds: whether the batch has SEEDS, int32 [N, 2], new at each visit of a pair. An objective that draws in the step
         (such as masks) draws from them, so that a resumed run draws the same.
+      picture_ids: whether the batch has PICTURE_IDS, int32 [N], equal for rows of one picture.
       image_embedding: D of the stored image embeddings, float32 [N, D], unit norm; 0 reads none.
     """
 
     images: Mapping[str, AugmentationSettings | None] = dataclasses.field(default_factory=lambda: {IMAGES: None})
     texts: Mapping[str, None] = dataclasses.field(default_factory=lambda: {TOKEN_IDS: None})
     seeds: bool = False
+    picture_ids: bool = False
     image_embedding: int = 0
 
 
@@ -83,6 +88,14 @@ class Objective(Protocol):
 
     def start(self) -> None:
         """Lets state that follows weights, such as a momentum copy, start as these; called when weights were loaded."""
+
+    def prepare(self, text_ids: np.ndarray, codebook: Codebook | None) -> None:
+        """Takes what training needs beside batches; called once before it.
+
+        Args:
+          text_ids: ids of the pieces that texts consist of (Tokenizer.text_ids).
+          codebook: the visual codes, if the settings ask for them (models.settings.visual_codes).
+        """
 
     @property
     def variables(self) -> list[tf.Variable]:
@@ -144,3 +157,6 @@ class Objective(Protocol):
         The logit must be affine in the cosine similarity: logit = scale * similarity + bias, with the same scale and
         bias for all pairs. Export relies on it: the signature `evaluate` returns similarity, scale and bias.
         """
+
+    def signatures(self) -> Mapping[str, Signature]:
+        """Further functions that the exported model serves, by name; most objectives have none."""

@@ -1,13 +1,16 @@
 """What objectives with an image tower and a text tower share: everything except the loss."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from models import settings
 from models.distribution.collectives import Collectives
+from models.layers.visual_codes import Codebook
 from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, ScoredRows, Views
+from models.objectives.signatures import Signature
 from models.objectives.training_only import TrainingOnly
 from models.towers import flops
 from models.towers.image_tower import ImageTower
@@ -49,6 +52,9 @@ class TwoTowers(keras.layers.Layer):
     def start(self) -> None:
         """Does nothing: there is no state."""
 
+    def prepare(self, text_ids: np.ndarray, codebook: Codebook | None) -> None:
+        """Takes nothing."""
+
     def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
         """Does nothing: there is no state."""
 
@@ -79,6 +85,10 @@ class TwoTowers(keras.layers.Layer):
 
     def embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
         return normalized(self.text_tower(token_ids))
+
+    def signatures(self) -> Mapping[str, Signature]:
+        """No further ones."""
+        return {}
 
 
 def encode_views(tower: keras.layers.Layer, views: Sequence[tf.Tensor], training: bool) -> tf.Tensor:

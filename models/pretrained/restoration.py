@@ -38,7 +38,8 @@ def require_fit(checkpoint: Loaded, config: settings.ObjectiveSettings, parts: t
     if not isinstance(config, settings.TwoTowersSettings):
         return
     if isinstance(checkpoint, TrainedModel):
-        parts = tuple(part for part in parts if part in TOWERS)
+        held = {checkpoint.part(key) for key in checkpoint.weights}  # Simla has no text tower of its own
+        parts = tuple(part for part in parts if part in TOWERS and part in held)
     towers = settings.SiglipSettings(config.image_tower, config.text_tower)
     rows = checkpoint.weights.get(TOKEN_EMBEDDING, np.zeros([0, 0])).shape[0]
     expected = layout.shapes(towers, rows)

@@ -13,12 +13,14 @@ from models.files import WholeFolder, write_text
 from models.inputs import images, tfrecords
 from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
+from models.objectives.signatures import IMAGE_BYTES, TEXT, Signature
 from models.objectives.training_only import exported_variables
+from models.serving import contract
 from models.serving.compression import CompressedWeights
 from models.serving.label_sets import LabelSet, widest
 
 EXTRA, GIN_FILE, LABELS_FOLDER = "assets.extra", "config.gin", "labels"
-CLASSIFY = "classify_"
+CLASSIFY = contract.CLASSIFY
 Signatures = dict[str, Callable[..., dict[str, tf.Tensor]]]
 
 
@@ -34,6 +36,8 @@ class ServedModel(tf.Module):
     | classify_NAME   | image_bytes: string [N]                 | the same for the K labels of the set NAME, whose |
     |                 |                                         | embeddings are stored                            |
     | evaluate        | examples: string [N], tf.Example        | the inputs of the metrics, see `evaluate`        |
+
+    Objectives may add more (`Objective.signatures`).
     """
 
     def __init__(
@@ -56,6 +60,12 @@ class ServedModel(tf.Module):
         else:
             self.weights = CompressedWeights(objective, weights)
             self._read = self.weights.in_place
+        self._further = dict(objective.signatures())
+        if taken := [name for name in self._further if contract.is_common(name)]:
+            raise ValueError(
+                f"{type(objective).__name__}.signatures names {taken[0]!r}, but a signature of this name is, or may "
+                f"be, in every model (such as {CLASSIFY}...); choose another name"
+            )
         self._objective = lambda: objective  # untracked: with compression, its own variables must not be saved
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
@@ -84,6 +94,29 @@ class ServedModel(tf.Module):
             return self._probabilities(self._embed_image(image_bytes), tf.constant(self._label_sets[name].embedding))
 
         return classify
+
+    def further(self, signature: Signature) -> Callable[..., dict[str, tf.Tensor]]:
+        """The served form of one of the objective's own signatures.
+
+        It refuses unequal numbers of pictures and texts (InvalidArgumentError, with both numbers).
+        """
+
+        def answer(given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            with tf.control_dependencies(_same_rows(given)), self._read():
+                prepared = [self._prepared(name, given[name]) for name in signature.inputs]
+                answer = signature.function(*prepared)
+            return {
+                name: self.tokenizer.pieces(value) if name in signature.pieces else value
+                for name, value in answer.items()
+            }
+
+        functions: dict[tuple[str, ...], Callable[..., dict[str, tf.Tensor]]] = {
+            (IMAGE_BYTES,): lambda image_bytes: answer({IMAGE_BYTES: image_bytes}),
+            (TEXT,): lambda text: answer({TEXT: text}),
+            (IMAGE_BYTES, TEXT): lambda image_bytes, text: answer({IMAGE_BYTES: image_bytes, TEXT: text}),
+        }
+        strings = [tf.TensorSpec([None], tf.string, name=name) for name in signature.inputs]
+        return tf.function(functions[signature.inputs], input_signature=strings, autograph=False)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -124,6 +157,7 @@ class ServedModel(tf.Module):
             "serving_default": self.zero_shot,
             "evaluate": self.evaluate,
             **{CLASSIFY + name: self.classify(name) for name in self._label_sets},
+            **{name: self.further(one) for name, one in self._further.items()},
         }
 
     def call(self, signature: str, **inputs: tf.Tensor | Sequence[str] | Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -150,12 +184,26 @@ class ServedModel(tf.Module):
 
     def _embed_image(self, image_bytes: tf.Tensor) -> tf.Tensor:
         with self._read():
-            pixels = images.decode_batch(image_bytes, self._objective().config.image_input)
-            return self._objective().embed_image(pixels)
+            return self._objective().embed_image(self._prepared(IMAGE_BYTES, image_bytes))
+
+    def _prepared(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """Encoded pictures -> pixels, or texts -> token ids."""
+        if name == IMAGE_BYTES:
+            return images.decode_batch(values, self._objective().config.image_input)
+        return self.tokenizer.served(values)
 
     def _embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
         with self._read():
             return self._objective().embed_text(token_ids)
+
+
+def _same_rows(given: Mapping[str, tf.Tensor]) -> list[tf.Operation]:
+    """Requires that all inputs have the same number of rows."""
+    if len(given) == 1:
+        return []
+    pictures, texts = tf.size(given[IMAGE_BYTES]), tf.size(given[TEXT])
+    told = [IMAGE_BYTES, "has", pictures, "rows, but", TEXT, "has", texts, "; send one text for each picture"]
+    return [tf.debugging.Assert(tf.equal(pictures, texts), told)]
 
 
 def folder_bytes(folder: str) -> int:

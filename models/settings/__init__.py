@@ -22,6 +22,7 @@ from models.settings.optimizers import (
 from models.settings.preparation import ImageInput, TextInput
 from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
+from models.settings.simla import SimlaSettings
 from models.settings.terms import (
     BarlipSettings,
     ByolipSettings,
@@ -31,6 +32,7 @@ from models.settings.terms import (
 )
 from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings
 from models.settings.training import CheckpointSettings, LoggingSettings, TrainingSettings
+from models.settings.visual_codebook import VisualCodebookSettings, VisualCodesSettings, visual_codes
 
 __all__ = [
     "AdafactorSettings",
@@ -55,6 +57,7 @@ __all__ = [
     "SiamlipSettings",
     "SiglipSettings",
     "SiglitSettings",
+    "SimlaSettings",
     "SoftmaxSettings",
     "SwalipSettings",
     "TermSettings",
@@ -63,5 +66,8 @@ __all__ = [
     "TrainingSettings",
     "TransformerSettings",
     "TwoTowersSettings",
+    "VisualCodebookSettings",
+    "VisualCodesSettings",
     "precomputed_tower",
+    "visual_codes",
 ]

@@ -3,11 +3,19 @@
 from models import settings
 
 
-def transformer(config: settings.TransformerSettings, tokens: int) -> float:
-    """FLOP of the forward pass of all encoder blocks on one sequence: projections, attention and MLP."""
-    projections = 2 * tokens * (4 * config.width * config.width + 2 * config.width * config.mlp_dim)
-    attention = 2 * 2 * tokens * tokens * config.width
-    return float(config.depth * (projections + attention))
+def transformer(config: settings.TransformerSettings, tokens: int, context: int = 0) -> float:
+    """FLOP of the forward pass of all encoder blocks on one sequence: projections, attention and MLP.
+
+    Args:
+      config: sizes of the encoder.
+      tokens: length of the sequence. Masked keys count: a mask saves no product.
+      context: length of the other sequence that keys and values come from; 0 if they come from the sequence itself.
+    """
+    keys = context or tokens
+    projections = 2 * tokens * (2 * config.width * config.width + 2 * config.width * config.mlp_dim)
+    keys_and_values = 2 * keys * 2 * config.width * config.width
+    attention = 2 * 2 * tokens * keys * config.width
+    return float(config.depth * (projections + keys_and_values + attention))
 
 
 def image_tower(config: settings.ImageTowerSettings) -> float:
@@ -19,6 +27,15 @@ def image_tower(config: settings.ImageTowerSettings) -> float:
     keys_and_values = 2 * tokens * 2 * width * width
     probe = 2 * (2 * width * width + 2 * tokens * width + 2 * width * config.mlp_dim)
     return patches + transformer(config, tokens) + keys_and_values + probe
+
+
+def fusion(config: settings.TransformerSettings, tokens: int, context: int) -> float:
+    """FLOP of the forward pass of a fusion: `tokens` that attend to themselves, and to `context` others if any."""
+    if not context:
+        return transformer(config, tokens)
+    width = config.width
+    crossed = 2 * tokens * 2 * width * width + 2 * context * 2 * width * width + 2 * 2 * tokens * context * width
+    return transformer(config, tokens) + config.depth * crossed
 
 
 def text_tower(config: settings.TextTowerSettings, embedding_dim: int) -> float:

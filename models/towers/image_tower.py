@@ -27,12 +27,31 @@ class ImageTower(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self.pool(self.tokens(images, training))
+
+    def tokens(
+        self,
+        images: tf.Tensor,
+        training: bool = False,
+        patch_mask: tf.Tensor | None = None,
+        mask_vector: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The encoded tokens before the pooling: [N, patches, width], with the class token first if there is one.
+
+        Args:
+          images: float32 [N, size, size, 3] in [-1, 1].
+          training: whether a backward pass follows.
+          patch_mask: bool [N, patches], where `mask_vector` stands for the patch; None masks none.
+          mask_vector: [width].
+        """
         patches = self.patch_embedding(images)
         tokens = tf.reshape(patches, [-1, self.config.patches, self.config.width])
+        if patch_mask is not None:
+            tokens = tf.where(patch_mask[..., None], tf.cast(mask_vector, tokens.dtype), tokens)
         if self.config.pooling == "cls":
             first = tf.tile(tf.cast(self.class_token, tokens.dtype), [tf.shape(tokens)[0], 1, 1])
             tokens = tf.concat([first, tokens], axis=1)
-        return self.pool(self.encoder(tokens + tf.cast(self.position_embedding, tokens.dtype), training=training))
+        return self.encoder(tokens + tf.cast(self.position_embedding, tokens.dtype), training=training)
 
     def _map(self, tokens: tf.Tensor) -> tf.Tensor:
         return self.head(tokens)

@@ -13,6 +13,7 @@ from models.distribution import strategies
 from models.distribution.strategies import Distribution
 from models.inputs.batches import Batches
 from models.inputs.tokenizer import Tokenizer
+from models.layers import visual_codes
 from models.objectives import Objective
 from models.objectives.training_only import exported_variables
 from models.training import loop
@@ -26,6 +27,7 @@ def fit(
     held_out_patterns: list[str],
     log_dir: str,
     checkpoint_dir: str,
+    codebook: str = "",
 ) -> tuple[Objective, Tokenizer, Distribution]:
     """Trains the objective of the settings; call it before any other use of TensorFlow.
 
@@ -37,6 +39,7 @@ def fit(
         objective finishes with them.
       log_dir: see `loop.train`.
       checkpoint_dir: see `loop.train`.
+      codebook: path of the visual codes; "" if the objective asks for none.
 
     Returns:
       The trained objective, the tokenizer of its texts, and the devices.
@@ -52,6 +55,9 @@ def fit(
     tokenizer = Tokenizer(vocabulary, config.objective.text_input)
     with devices.strategy.scope():
         objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
+        codes = settings.visual_codes(config.objective)
+        read = visual_codes.read(codebook, codes.image_tower.patch, codes.codebook.codes) if codes else None
+        objective.prepare(tokenizer.text_ids(), read)
         if config.pretrained:
             checkpoint = pretrained.load_fitting(config.pretrained, config.objective, vocabulary)
             pretrained.restore(exported_variables(objective), checkpoint, config.pretrained.parts)

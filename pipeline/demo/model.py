@@ -6,12 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from beam.exported_model import ExportedModel
+from models.serving import contract
 
-_SIGNATURES = ("embed_image", "embed_text", "serving_default")
+_SIGNATURES = (contract.EMBED_IMAGE, contract.EMBED_TEXT, contract.ZERO_SHOT)
 
 
 class LoadedModel:
-    """An exported model; one caller at a time, so that large pictures do not add up in memory."""
+    """An exported model; one caller at a time, so that large pictures do not add up in memory.
+
+    Attributes:
+      further: {signature: its inputs and outputs}, those that not every model has.
+    """
 
     def __init__(self, saved_model: str) -> None:
         """Loads the model.
@@ -24,6 +29,7 @@ class LoadedModel:
         """
         self._lock = threading.Lock()
         self._model = ExportedModel(saved_model, required=_SIGNATURES)
+        self.further = contract.further(contract.signatures(saved_model))
 
     def probabilities(self, image: bytes, labels: Sequence[str]) -> list[float]:
         """Sigmoid probability that each of K labels belongs to an encoded picture; they do not add up to 1."""

@@ -35,7 +35,8 @@ def create(model: LoadedModel, name: str, index: Index | None, rules: PictureSet
     guard.protect(app, host)
 
     def render(**shown: Any) -> str:
-        return flask.render_template("page.html", name=name, index=index, rules=rules, typed=_typed(), **shown)
+        model_facts = {"name": name, "further": model.further}
+        return flask.render_template("page.html", **model_facts, index=index, rules=rules, typed=_typed(), **shown)
 
     @app.get("/")
     def start() -> str:

@@ -14,7 +14,8 @@ from beam import store
 from beam.evaluation_sets import CLASSES_FILE
 from components.vocabulary_trainer.executor import MODEL_FILE
 from models import features
-from models.settings import configuration
+from models.layers.visual_codes import CODEBOOK_FILE
+from models.settings import configuration, visual_codes
 from pipeline import executions, pins, pipeline, platform, suite
 from pipeline.console import local_dag
 from pipeline.study.cells import Cell
@@ -36,6 +37,7 @@ class Data:
       vocabulary: path of the SentencePiece model.
       evaluated: {evaluation set, or 'test': folder of its shards}.
       classes: {evaluation set: class names of its rows}.
+      codebook: path of the visual codes; "" if the objective asks for none.
     """
 
     train: str
@@ -43,6 +45,7 @@ class Data:
     vocabulary: str
     evaluated: dict[str, str]
     classes: dict[str, list[str]]
+    codebook: str = ""
 
 
 def pin(cell: Cell) -> Cell:
@@ -98,6 +101,7 @@ def _text(settings: PipelineSettings) -> str:
         settings.vocabulary,
         settings.augmenter,
         settings.training.embedding,
+        visual_codes(settings.training.objective),
         suite.read(settings),
     ]
     return configuration.to_gin(*(part for part in parts if part))
@@ -134,4 +138,5 @@ def _data(outputs: Mapping[str, str], settings: PipelineSettings) -> Data:
         {name: os.path.join(outputs["suite"], f"Split-{name}") for name in sets}
         | {TEST: os.path.join(outputs["held_out"], f"Split-{TEST}")},
         classes,
+        os.path.join(outputs["codebook"], CODEBOOK_FILE) if "codebook" in outputs else "",
     )

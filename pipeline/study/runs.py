@@ -113,6 +113,7 @@ def _make_one(cell: Cell, seed: int, data: Data, folder: str, keep: bool) -> Run
         identity="",
         gin=configuration.to_gin(training),
         vocabulary=data.vocabulary,
+        codebook=data.codebook,
         train=tfrecords.find_shards([data.train]),
         held_out=data.held_out,
         evaluated=data.evaluated,
@@ -122,7 +123,7 @@ def _make_one(cell: Cell, seed: int, data: Data, folder: str, keep: bool) -> Run
         test_rows=settings.report.max_rows,
         keeps_model=keep,
     )
-    fingerprint = run_fn.fingerprint(training, order.train, order.vocabulary)
+    fingerprint = run_fn.fingerprint(training, order.train, order.vocabulary, order.codebook)
     order = dataclasses.replace(order, identity=_identity(order, fingerprint))
     path = os.path.join(folder, cell.folder, f"seed-{seed}")
     return Run(cell, seed, path, order, configuration.to_gin(settings))

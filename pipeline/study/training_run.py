@@ -45,6 +45,7 @@ class Order:
       identity: hash of all that the result depends on.
       gin: resolved gin of TrainingSettings.
       vocabulary: path of the SentencePiece model.
+      codebook: path of the visual codes; "" if the objective asks for none.
       train: paths of the shards to learn from.
       held_out: pattern of the shards that training scores.
       evaluated: {evaluation set, or 'test': folder of its shards}.
@@ -58,6 +59,7 @@ class Order:
     identity: str
     gin: str
     vocabulary: str
+    codebook: str
     train: list[str]
     held_out: str
     evaluated: dict[str, str]
@@ -102,7 +104,9 @@ def run(order: Order, folder: str) -> None:
     checkpoints = os.path.join(work, "checkpoints")
     result: dict[str, Any] = {"identity": order.identity, "versions": installed.versions()}
     try:
-        objective, tokenizer, _ = fit(config, order.vocabulary, order.train, [order.held_out], folder, checkpoints)
+        objective, tokenizer, _ = fit(
+            config, order.vocabulary, order.train, [order.held_out], folder, checkpoints, order.codebook
+        )
     except Diverged as error:
         print(f"diverged: {error}")
         result |= {"status": DIVERGED, "step": error.step, "metrics": {}}

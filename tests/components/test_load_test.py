@@ -11,11 +11,16 @@ from components.infra_validator import load_test, runners, serving_check
 from components.infra_validator.serving_requests import NotServable, Rows
 from components.infra_validator.settings import InfraValidatorSettings
 from components.serving_clients import Refused
-from models.serving import export
+from models.serving import contract, export
 from tests.components.toy_models import COLOURS, FaultyModel, ToyModel
 from tests.pictures import shape_pairs
 from tests.served import ThreadRunner
 
+NAMES = {
+    "embed_image": contract.Names(("image_bytes",), ("image_embedding",)),
+    "embed_text": contract.Names(("text",), ("text_embedding",)),
+    "serving_default": contract.Names(("image_bytes", "labels"), ("probability",)),
+}
 PICTURES, CAPTIONS = zip(*[(picture, caption.encode()) for picture, caption, _ in shape_pairs()[:4]], strict=True)
 SIGNATURES = ("embed_image", "embed_text", "serving_default", "classify_colours")
 CONDITIONS = (("request", 9), ("row", 2), ("size", 3), ("together", 0))
@@ -73,7 +78,7 @@ class Answers:
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_every_number_of_rows_and_several_orders_are_sent_to_every_signature(count):
     client = Answers()
-    rows = Rows([b"%03d" % one for one in range(count)], [b"%03d" % (500 + one) for one in range(count)], {})
+    rows = Rows([b"%03d" % one for one in range(count)], [b"%03d" % (500 + one) for one in range(count)], NAMES, {})
     load_test.LoadTest(client, rows).send_mixed(60 * count)
     for signature in ("embed_image", "embed_text", "serving_default"):
         sent = [one for name, one in client.sent if name == signature]
@@ -85,7 +90,7 @@ def test_every_number_of_rows_and_several_orders_are_sent_to_every_signature(cou
 def test_every_one_of_300_changed_answers_is_found(record_property):
     """Changes one answer, of any signature and at any request, in one of four ways."""
     random = np.random.default_rng(7)
-    rows = Rows([b"%d00" % one for one in range(1, 6)], [b"%d00" % one for one in range(3, 8)], {})  # all differ
+    rows = Rows([b"%d00" % one for one in range(1, 6)], [b"%d00" % one for one in range(3, 8)], NAMES, {})  # all differ
     ways = {
         "nan": lambda value: value * np.nan,
         "turned": lambda value: value[:, ::-1] if value.shape[1] == 2 else value * 0.9,

@@ -50,3 +50,35 @@ def test_streams_are_independent():
     pairs = np.bincount(8 * one + other, minlength=64)
     assert scipy.stats.chisquare(pairs).pvalue > 1e-6
     np.testing.assert_array_equal(one, draws.integers(draws.stream(SEEDS[0], 0), [100_000], 0, 8))
+
+
+choices = tf.function(draws.choices, autograph=False)  # loops over rows are slow outside of graphs
+
+
+def chosen(allowed: tf.Tensor, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each of 6 was drawn in `rows` rows, and the expected numbers."""
+    seeds = tf.constant(np.random.default_rng(1).integers(-(2**31), 2**31, (rows, 2)), tf.int32)
+    logits = tf.constant([0.0, 1.5, -1.0, 0.5, 3.0, 0.2])
+    drawn = choices(seeds, tf.tile(logits[None], [rows, 1]), tf.tile(allowed[None], [rows, 1]))
+    weights = np.where(allowed, np.exp(logits), 0)
+    return np.bincount(drawn, minlength=6), rows * weights / weights.sum()
+
+
+@pytest.mark.parametrize("left_out", [None, 4])
+def test_choices_follow_the_softmax_of_what_is_allowed(left_out):
+    allowed = tf.constant([place != left_out for place in range(6)])
+    counted, expected = chosen(allowed, 10_000)
+    kept = expected > 0
+    assert scipy.stats.chisquare(counted[kept], expected[kept]).pvalue > 1e-4
+    assert counted[~kept].sum() == 0
+    uniform = np.full(kept.sum(), 10_000 / kept.sum())
+    assert scipy.stats.chisquare(counted[kept], uniform).pvalue < 1e-9  # control
+
+
+def test_choices_are_the_same_with_xla_and_depend_on_the_seed_of_the_row():
+    logits = tf.random.stateless_normal([20, 30], [0, 1])
+    allowed = tf.ones([20, 30], tf.bool)
+    whole = choices(SEEDS, logits, allowed)
+    np.testing.assert_array_equal(whole, tf.function(draws.choices, jit_compile=True)(SEEDS, logits, allowed))
+    np.testing.assert_array_equal(whole[10:], choices(SEEDS[10:], logits[10:], allowed[10:]))
+    assert not np.array_equal(whole, choices(SEEDS + 1, logits, allowed))

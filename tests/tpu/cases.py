@@ -1,5 +1,6 @@
 """The programs that tests.tpu.trace can write: our TrainStep with our optimisers and losses."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -12,9 +13,10 @@ from models.distribution.collectives import Collectives, OneDevice, Tpu
 from models.features import IMAGE_EMBEDDING
 from models.losses.sigmoid import sigmoid_loss
 from models.objectives import Objective
-from models.objectives.objective import Views
+from models.objectives.objective import PICTURE_IDS, SEEDS, Views
 from models.training.step import TrainStep
 from tests.models.training.noise import corruption, rows_of
+from tests.models.training.shapes import SIMLA, codebook
 from tests.tiny_model import OBJECTIVE
 from tests.tpu import linear, reference
 from tests.tpu.extract import collective_permute
@@ -29,6 +31,8 @@ SIZES = {
         OBJECTIVE.image_tower, OBJECTIVE.text_tower, contrast="sigmoid", label_smoothing=0.0, **_ROCKET
     ),
     "byolip": settings.ClipRocketSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower, terms=(_BYOLIP,), **_ROCKET),
+    "simla": SIMLA,
+    "simla_replica": dataclasses.replace(SIMLA, negatives="replica"),
     "base": settings.SiglipSettings(),  # B/16 at 224 px, 64 tokens
     "siglit": settings.SiglitSettings(precomputed=True),  # the same towers, on stored embeddings
 }
@@ -108,6 +112,7 @@ def _model_step(
     """The objective, its step, and all variables that the step may read."""
     keras.utils.set_random_seed(config.seed)
     objective = objectives.create(config.objective, vocabulary_size, config.runtime)
+    objective.prepare(np.arange(3, vocabulary_size), codebook())
     trained = optimizers.trainable(config.optimizer, objective.trainable_variables)
     optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, trained)
     step = TrainStep(objective, optimizer, collectives, config)
@@ -122,6 +127,10 @@ def _random_batch(
     count, side, length = config.batch_size, config.objective.image_tower.size, config.objective.text_tower.length
     rows = {view: rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8) for view in views.images}
     rows |= {view: rng.integers(0, vocabulary_size, (count, length)).astype(np.int32) for view in views.texts}
+    if views.seeds:
+        rows[SEEDS] = rng.integers(-(2**31), 2**31, (count, 2)).astype(np.int32)
+    if views.picture_ids:
+        rows[PICTURE_IDS] = np.arange(count, dtype=np.int32)
     return {view: values.reshape(replicas, count // replicas, *values.shape[1:]) for view, values in rows.items()}
 
 
@@ -134,6 +143,10 @@ def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, st
     pixels = tf.TensorSpec([step.rows, image.size, image.size, 3], tf.uint8)
     specs = dict.fromkeys(views.images, pixels)
     specs |= dict.fromkeys(views.texts, tf.TensorSpec([step.rows, text.length], tf.int32))
+    if views.seeds:
+        specs[SEEDS] = tf.TensorSpec([step.rows, 2], tf.int32)
+    if views.picture_ids:
+        specs[PICTURE_IDS] = tf.TensorSpec([step.rows], tf.int32)
     if views.image_embedding:
         specs[IMAGE_EMBEDDING] = tf.TensorSpec([step.rows, views.image_embedding])
 

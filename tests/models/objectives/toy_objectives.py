@@ -13,6 +13,7 @@ from models import objectives, settings
 from models.losses.sigmoid import sigmoid_loss
 from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS, Views
 from models.objectives.siglip import Siglip
+from models.objectives.signatures import IMAGE_BYTES, TEXT, Signature
 from models.objectives.training_only import TrainingOnly
 from models.objectives.two_towers import normalized
 from models.settings.checks import settings_class
@@ -136,6 +137,31 @@ class OneTower(keras.layers.Layer):
 
     def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
         return tf.matmul(image_embedding, text_embedding, transpose_b=True) * tf.exp(self.log_scale) + self.bias
+
+    def prepare(self, text_ids, codebook) -> None:
+        """Needs nothing beside batches."""
+
+    def signatures(self) -> dict[str, Signature]:
+        return {
+            "embed_pair": Signature(self.pairs, (IMAGE_BYTES, TEXT)),
+            "localize": Signature(self.heat, (IMAGE_BYTES, TEXT)),
+            "keywords": Signature(self.keywords, (IMAGE_BYTES,), pieces=("pieces",)),
+            "length": Signature(lambda ids: {"length": tf.reduce_sum(tf.cast(ids != 1, tf.int32), axis=1)}, (TEXT,)),
+        }
+
+    def pairs(self, images: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"pair_embedding": normalized(self.embed_image(images) + self.embed_text(token_ids))}
+
+    def heat(self, images: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The cosine of each patch with the text, [N, 3, 3]."""
+        patches = normalized(self.tower(images))
+        heat = tf.einsum("npw,nw->np", patches, self.embed_text(token_ids))
+        return {"heat": tf.reshape(heat, [-1, 3, 3])}
+
+    def keywords(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The two most probable words of a picture."""
+        probability, pieces = tf.math.top_k(tf.sigmoid(self.words(self.embed_image(images))), 2)
+        return {"probability": probability, "pieces": pieces}
 
 
 def pooled(tokens: tf.Tensor) -> tf.Tensor:

@@ -133,7 +133,7 @@ def test_training_cannot_start_from_compressed_weights(folder):
 def test_warm_up_requests_cover_every_served_signature(folder):
     path = str(folder / "float32")
     rows = {features.IMAGE: tf.constant(PICTURES), features.CAPTION: tf.constant(CAPTIONS)}
-    warm_up.write(path, rows, ["eval", "two"])
+    warm_up.write(path, rows)
     file = os.path.join(path, "assets.extra", "tf_serving_warmup_requests")
     logs = [warm_up.prediction_log_pb2.PredictionLog.FromString(one.numpy()) for one in tfrecords.read_shards([file])]
     model = tf.saved_model.load(path)

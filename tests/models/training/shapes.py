@@ -20,6 +20,7 @@ import tensorflow as tf
 import models.training.fit
 from beam.records import ImageText
 from models import settings
+from models.layers import visual_codes
 from models.objectives import Objective
 from tests.devices import make_devices
 from tests.pictures import shape_pairs
@@ -44,7 +45,16 @@ ROCKET = settings.ClipRocketSettings(
     projection_dim=16,
     local_hidden=24,
 )
-OBJECTIVES = {"siglip": OBJECTIVE, "rocket": ROCKET}
+SIMLA = settings.SimlaSettings(
+    dataclasses.replace(OBJECTIVE.image_tower, pooling="cls"),
+    OBJECTIVE.text_tower,
+    projection_dim=16,
+    momentum=0.9,
+    queue_size=96,
+    alpha_steps=20,
+    visual_codebook=settings.VisualCodebookSettings(codes=20),
+)
+OBJECTIVES = {"siglip": OBJECTIVE, "rocket": ROCKET, "simla": SIMLA}
 EXAMPLES = [
     ImageText(f"key-{i}", image, caption, "x:1", "test", class_name=colour).to_example()
     for i, (image, caption, colour) in enumerate(shape_pairs())
@@ -65,8 +75,24 @@ def write_shards(folder: pathlib.Path, count: int, examples: list[bytes] = EXAMP
 def fit(vocabulary: str, paths: list[str], folder: pathlib.Path, config: settings.TrainingSettings) -> Objective:
     """Trains in `folder`, which gets the log and the checkpoints; the held-out rows are the training rows."""
     log, checkpoints = str(folder / "log"), str(folder / "checkpoints")
-    objective, _, _ = models.training.fit.fit(config, vocabulary, paths, paths, log, checkpoints)
+    codes = write_codebook(folder) if settings.visual_codes(config.objective) else ""
+    objective, _, _ = models.training.fit.fit(config, vocabulary, paths, paths, log, checkpoints, codes)
     return objective
+
+
+def codebook() -> visual_codes.Codebook:
+    """Drawn visual codes of SIMLA's patches."""
+    patch = SIMLA.image_tower.patch
+    centres = np.random.default_rng(0).normal(size=(20, 3 * patch * patch + 1)).astype(np.float32)
+    return visual_codes.Codebook(centres, np.ones(20, np.float32), patch)
+
+
+def write_codebook(folder: pathlib.Path) -> str:
+    """The path of a file with these codes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / visual_codes.CODEBOOK_FILE
+    path.write_bytes(visual_codes.as_bytes(codebook()))
+    return str(path)
 
 
 def weights(objective: Objective) -> dict[str, np.ndarray]:

@@ -151,4 +151,6 @@ def test_model_with_missing_signatures_or_damaged_files_is_refused(tmp_path):
         LoadedModel(str(tmp_path / "less"))
     more = {**less, "embed_text": served.embed_text, "serving_default": served.zero_shot}
     tf.saved_model.save(served, str(tmp_path / "more"), signatures=more)
-    assert LoadedModel(str(tmp_path / "more")).probabilities(b"", ["a", "b"]) == [0.5, 0.5]
+    loaded = LoadedModel(str(tmp_path / "more"))
+    assert loaded.probabilities(b"", ["a", "b"]) == [0.5, 0.5]
+    assert loaded.further == {}  # classify_emoji is a label set

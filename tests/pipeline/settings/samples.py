@@ -25,6 +25,8 @@ VALUES = {
     "Byolip.projector": "(8, 4)",
     "Byolip.predictor": "(8, 128)",
     "Swalip.projector": "(8, 4)",
+    "Simla.queue_size": "128",
+    "Simla.negatives": "'replica'",
     "Augmenter.rewrites": "{'swap': 1.0}",
     "Augmenter.templates": "('a {}',)",
     "Augmenter.splits": "('eval',)",

@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 CLASSES = {name: cls for cls, name in DECLARED.items() if not cls.__module__.startswith("tests.")}
-OF_COMPONENTS = {"Layout", "EvaluationSuite", "Embedding"}
+OF_COMPONENTS = {"Layout", "EvaluationSuite", "Embedding", "VisualCodes"}
 """Classes that the pipeline fills in for components; users do not set them."""
 SPANS = sorted(
     {

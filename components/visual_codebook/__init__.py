@@ -1,0 +1,1 @@
+"""VisualCodebook: patches of the train split -> centres of visual codes."""

@@ -1,0 +1,130 @@
+"""The codebook: the same for the same rows, better with more codes, and refused where it does not fit."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components.artifacts import VisualCodebook
+from components.declaration import describe_examples
+from components.visual_codebook import executor
+from models import settings
+from models.layers import visual_codes
+from models.layers.visual_codes import Codebook, CodebookError
+from models.settings import configuration
+from tests.models.training.shapes import EXAMPLES, write_shards
+
+TOWER = settings.ImageTowerSettings(size=24, patch=8, width=32, depth=1, heads=2, mlp_dim=64)
+DIM = 3 * 8 * 8 + 1
+
+
+def made(folder, shards: int = 1, examples=EXAMPLES[:60], **changes: object) -> tuple[bytes, dict]:
+    """The bytes and facts of the codebook of some rows."""
+    config = settings.VisualCodebookSettings(**{"codes": 16, "patches": 400, **changes})
+    split = folder / "examples" / "Split-train"
+    write_shards(split, shards, list(examples))
+    inputs, output = standard_artifacts.Examples(), VisualCodebook()
+    inputs.uri, output.uri = str(folder / "examples"), str(folder / "codebook")
+    describe_examples(inputs, ["train"])
+    executor.Executor().run(inputs, configuration.to_gin(settings.VisualCodesSettings(config, TOWER)), output)
+    facts = json.loads((folder / "codebook" / executor.FACTS_FILE).read_text())
+    return (folder / "codebook" / visual_codes.CODEBOOK_FILE).read_bytes(), facts
+
+
+def test_the_same_rows_give_the_same_bytes_however_many_workers_wrote_them(tmp_path):
+    one, facts = made(tmp_path / "one")
+    four, _ = made(tmp_path / "four", shards=4, examples=EXAMPLES[:60][::-1])
+    assert one == four
+    assert facts["codes"] == 16
+    assert len(facts["pictures"]) == 8
+    other, _ = made(tmp_path / "other", seed=1)
+    assert other != one  # control
+
+
+def test_the_error_falls_with_the_number_of_codes(tmp_path):
+    errors = [made(tmp_path / str(codes), codes=codes)[1] for codes in (2, 8, 32)]
+    assert errors[0]["error_of_mean"] > errors[0]["error"] > errors[1]["error"] > errors[2]["error"] > 0
+
+
+def test_fewer_distinct_patches_than_codes_are_told_and_work(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(executor.logging, "warning", lambda text, *values: told.append(text % values))
+    content, facts = made(tmp_path, codes=4000)
+    assert facts["codes"] < 4000
+    assert facts["error"] < 1e-9
+    assert (
+        f"{facts['codes']} distinct patches give {facts['codes']} codes, where VisualCodebook.codes" in told[0]
+    )
+    (tmp_path / "book.npz").write_bytes(content)
+    assert len(visual_codes.read(str(tmp_path / "book.npz"), 8, 4000).centres) == facts["codes"]
+
+
+def test_vectors_and_codes_equal_a_loop_in_numpy():
+    rng = np.random.default_rng(0)
+    pixels, centres = rng.uniform(-1, 1, (2, 26, 26, 3)), rng.normal(size=(7, DIM))
+    vectors = visual_codes.described(tf.constant(pixels), 8).numpy()
+    assert vectors.shape == (2, 9, DIM)  # the last two pixels are no whole patch
+    for row, (top, left) in [(0, (0, 0)), (1, (0, 8)), (8, (16, 16))]:
+        patch = pixels[1, top : top + 8, left : left + 8].ravel()
+        expected = (patch - patch.mean()) / np.sqrt(patch.var() + 1e-4)
+        np.testing.assert_allclose(vectors[1, row], [*expected, patch.mean() * np.sqrt(192)], rtol=1e-9)
+    distances = np.square(vectors[:, :, None] - centres).sum(axis=-1)
+    codes = visual_codes.nearest(tf.constant(vectors), tf.constant(centres))
+    np.testing.assert_array_equal(codes, distances.argmin(axis=-1))
+
+
+def test_a_picture_that_is_made_of_centres_is_rebuilt():
+    rng = np.random.default_rng(0)
+    pixels = np.float32(rng.uniform(-1, 1, (1, 24, 24, 3)))
+    vectors = visual_codes.described(tf.constant(pixels), 8).numpy()[0]
+    book = Codebook(vectors, np.float32([np.sqrt(p.var() + 1e-4) for p in patches(pixels[0])]), 8)
+    codes = executor.assign(vectors, vectors).reshape(3, 3)
+    np.testing.assert_array_equal(codes.ravel(), np.arange(9))
+    np.testing.assert_allclose(visual_codes.drawn(codes, book), pixels[0], atol=1e-5)
+
+
+def patches(picture: np.ndarray) -> list[np.ndarray]:
+    return [picture[top : top + 8, left : left + 8] for top in (0, 8, 16) for left in (0, 8, 16)]
+
+
+def with_nan() -> np.ndarray:
+    centres = np.zeros((4, DIM), np.float32)
+    centres[1, 2] = np.nan
+    return centres
+
+
+@pytest.mark.parametrize(
+    ("centres", "patch", "message"),
+    [
+        (np.zeros((4, DIM)), 16, r"is of patches of 16 pixels, but ImageTower.patch is 8; name a"),
+        (with_nan(), 8, r"has numbers that are not finite; make it again"),
+        (np.zeros((99, DIM)), 8, r"has 99 codes, but VisualCodebook.codes is 50; set it to 99"),
+        (np.zeros((4, 7)), 8, r"has centres \[4, 7\] and scales \[4\], but must have \[K, 193\]"),
+    ],
+    ids=["patch", "nan", "codes", "shape"],
+)
+def test_a_codebook_that_does_not_fit_is_refused(tmp_path, centres, patch, message):
+    path = tmp_path / "book.npz"
+    path.write_bytes(visual_codes.as_bytes(Codebook(np.float32(centres), np.ones(len(centres), np.float32), patch)))
+    with pytest.raises(CodebookError, match=message):
+        visual_codes.read(str(path), 8, 50)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps([1]), b"", b"PK\x03\x04 cut short"], ids=["pickle", "empty", "cut"])
+def test_what_is_no_npz_is_refused_and_never_unpickled(tmp_path, content):
+    path = tmp_path / "book.npz"
+    path.write_bytes(content)
+    with pytest.raises(
+        CodebookError, match=r"book.npz', which is no .npz with arrays .* a pickle is never"
+    ):
+        visual_codes.read(str(path), 8, 50)
+
+
+def test_an_array_that_is_a_pickle_is_refused(tmp_path):
+    path = tmp_path / "book.npz"
+    np.savez(path, centres=np.array([{}], object), scales=np.ones(1), patch=8)
+    with pytest.raises(CodebookError, match="a pickle is never loaded"):
+        visual_codes.read(str(path), 8, 50)

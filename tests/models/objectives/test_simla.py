@@ -1,0 +1,168 @@
+"""Each term of Simla and its gradients equal a dense float64 reference; known faults are seen."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import draws
+from models.distribution.collectives import OneDevice
+from models.layers import keyword_votes
+from models.layers.block_masks import block_masks
+from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS
+from models.objectives.simla_terms import Psl, itc, itm, mim, mlm, psl, term
+from models.optimizers.parameters import name
+from models.training import gradients
+from tests.models.objectives import simla_reference, simlas
+from tests.models.objectives.simlas import TERMS
+
+ROWS = 6
+NEAR = 1e-10
+BATCH = simlas.batch(ROWS, "float64")
+IDS, PICTURES = BATCH[TOKEN_IDS].numpy(), BATCH[IMAGES].numpy()
+
+
+@functools.cache
+def made(*terms: str):
+    return simlas.made(simlas.config(*terms), "float64")
+
+
+def weights(objective) -> dict[str, tf.Tensor]:
+    return {name(variable): variable.read_value() for variable in objective.variables}
+
+
+def ours(objective, batch=BATCH) -> tuple[float, dict[str, np.ndarray]]:
+    variables = objective.trainable_variables
+
+    def run():
+        return gradients.of_batch(objective, objective.encode, batch, variables, OneDevice())[::2]
+
+    loss, by = tf.function(run, autograph=False)()
+    return float(loss), {name(v): g.numpy() for v, g in zip(variables, by, strict=True)}
+
+
+def planted(objective) -> simla_reference.Planted:
+    """Masks and draws of the model; keywords of the reference's attention, by the votes alone."""
+    config, seeds = objective.config, BATCH[SEEDS]
+    words = objective._aids().words or simlas.made(simlas.config("mlm"))._aids().words
+    masked = words.draw(BATCH[TOKEN_IDS], seeds, term.WORDS)
+    patches = block_masks(draws.streams(seeds, term.BLOCKS), 2, config.patches_to_mask, config.smallest_block)
+    nothing = np.zeros(ROWS, np.int32)
+    picture, text, fits = nothing, nothing, nothing > 0
+    if config.itm:
+        (matching,) = [one for one in objective._terms() if one.name == "itm"]
+        picture, text, fits = (one.numpy() for one in matching.drawn(objective.encode(BATCH), OneDevice()))
+    attention = simla_reference.class_attention(weights(objective), PICTURES, IDS)
+    places = keyword_votes.voted(tf.constant(attention), tf.constant(IDS >= 3), config.votes, config.keywords)
+    queues = objective._aids().queues
+    kept = {m: getattr(queues, m).numpy() for m in simla_reference.MODALITIES} if queues else {}
+    alpha = float(objective._ramp().now())
+    return simla_reference.Planted(
+        masked.hidden.numpy(), masked.places.numpy(), masked.token_ids.numpy(), patches.numpy(),
+        picture, text, fits, places.numpy(), kept, alpha,
+    )  # fmt: skip
+
+
+@functools.cache
+def expected(*terms: str) -> tuple[float, dict[str, np.ndarray]]:
+    objective = made(*terms)
+    w = weights(objective)
+    with tf.GradientTape() as tape:
+        tape.watch(w)
+        loss = simla_reference.loss(objective.config, w, PICTURES, IDS, planted(objective))
+    by = tape.gradient(loss, w, unconnected_gradients="zero")
+    learned = {name(variable) for variable in objective.trainable_variables}
+    return float(loss), {key: tf.convert_to_tensor(by[key]).numpy() for key in learned}
+
+
+def differences(*terms: str) -> tuple[float, float]:
+    """Relative errors of the loss and of all gradients."""
+    (loss, by), (right, right_by) = ours(made(*terms)), expected(*terms)
+    assert set(by) == set(right_by)
+    largest = max(np.abs(value).max() for value in right_by.values())
+    return abs(loss / right - 1), max(np.abs(by[key] - value).max() for key, value in right_by.items()) / largest
+
+
+@pytest.mark.parametrize("terms", [*((one,) for one in TERMS), ()], ids=[*TERMS, "all"])
+def test_loss_and_gradients_equal_the_reference(terms):
+    assert max(differences(*terms)) < NEAR
+
+
+def test_the_batch_tells_duplicates_and_padding():
+    drawn = planted(made())
+    assert drawn.fits.all()
+    assert drawn.picture[0] not in (0, 1)
+    assert drawn.text[1] not in (0, 1)
+    assert drawn.picture[2] not in (2, 3)
+    assert drawn.text[3] not in (2, 3)
+    assert drawn.word_places.any()
+    assert not (drawn.word_places & (IDS < 3)).any()
+    assert not (drawn.keywords & (IDS < 3)).any()
+    assert (drawn.patches.sum(axis=1) == 1).all()
+
+
+def _codes_of_another_crop(self, images):
+    return usual_codes(self, tf.roll(images, 1, axis=1))
+
+
+usual_codes = mim.Mim._codes
+
+
+def _narrow(parts, tokens):
+    """Logits of the embedding, in place of the full-width class output."""
+    z = parts.projections["image"](tokens[:, 0])
+    return parts.heads["psl"](tf.pad(z, [[0, 0], [0, simlas.WIDTH - simlas.DIM]]))
+
+
+def _of_everything(self, seen):
+    weights, _ = seen.copy.fusion.last_weights(
+        seen.copy.fusion.embed(seen.token_ids), seen.shown, seen.copied_image_tokens
+    )
+    return keyword_votes.voted(weights[:, :, 0, 1:], tf.ones(seen.token_ids.shape, tf.bool), 4, 5)
+
+
+def _own_pair(self, encoded, within):
+    picture, text, fits = usual_draw(self, encoded, within)
+    return tf.range(ROWS) if within.num_replicas == 1 else picture, text, fits
+
+
+usual_draw = itm.Itm.drawn
+
+CONTROLS = {
+    "codes_of_another_crop": ("mim", mim.Mim, "_codes", _codes_of_another_crop),
+    "psl_from_the_projection": ("psl", psl, "keyword_logits", _narrow),
+    "padding_voted_for": ("psl", Psl, "_keywords", _of_everything),
+    "own_pair_drawn": ("itm", itm.Itm, "drawn", _own_pair),
+}
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_control_of_a_known_fault_differs(control, monkeypatch):
+    terms, owner, attribute, broken = CONTROLS[control]
+    expected(terms)
+    monkeypatch.setattr(owner, attribute, broken)
+    assert differences(terms)[0] > 1e-4
+
+
+@pytest.mark.parametrize("module", [itc, mlm, psl], ids=lambda module: module.__name__.rsplit(".", 1)[1])
+def test_control_a_gradient_through_the_targets_differs(module, monkeypatch):
+    """Targets of the trained layers, as if these were their own momentum copy, and learned from."""
+    case = module.__name__.rsplit(".", 1)[1]
+    objective = made(case)
+    monkeypatch.setattr(objective, "_copy", objective._own)
+    right = ours(objective)[1]
+    monkeypatch.setattr(tf, "stop_gradient", tf.identity)
+    wrong = ours(objective)[1]
+    largest = max(np.abs(value).max() for value in right.values())
+    assert max(np.abs(wrong[key] - value).max() for key, value in right.items()) > 1e-3 * largest
+
+
+def test_control_alpha_of_another_step_differs():
+    objective = made("mlm")
+    expected("mlm")
+    objective._ramp().step.assign(6)
+    try:
+        assert differences("mlm")[0] > 1e-4
+    finally:
+        objective._ramp().step.assign(5)

@@ -1,0 +1,69 @@
+"""Micro-batches of Simla equal the whole batch; a term that is off has no layers; draws follow their softmax."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.distribution.collectives import OneDevice
+from models.objectives.simla_terms import itm
+from models.optimizers.parameters import name
+from models.training import gradients
+from tests.models.objectives import simlas
+
+
+def test_micro_batches_equal_the_whole_batch():
+    objective = simlas.made(simlas.config())
+    batch = simlas.batch(8)
+    common = (objective, objective.encode, batch, objective.trainable_variables, OneDevice())
+
+    def of(function, *more):
+        return tf.function(lambda: function(*common, *more)[:3], autograph=False)()
+
+    loss, metrics, right = of(gradients.of_batch)
+    other, others, found = of(gradients.of_micro_batches, 4)
+    assert float(other) == pytest.approx(float(loss), rel=2e-5)
+    assert set(metrics) == set(others)
+    largest = max(float(tf.reduce_max(tf.abs(g))) for g in right)
+    for variable, mine, theirs in zip(objective.trainable_variables, found, right, strict=True):
+        assert float(tf.reduce_max(tf.abs(mine - theirs))) < 2e-5 * largest, variable.name
+
+
+@pytest.mark.parametrize("term", simlas.TERMS)
+def test_a_term_that_is_off_has_no_layers_and_no_passes(term):
+    objective = simlas.made(simlas.config(*(other for other in simlas.TERMS if other != term)))
+    names = {name(variable) for variable in objective.variables}
+    assert not [one for one in names if f"{term}_head" in one]
+    assert any("queues" in one for one in names) == (term != "itc")
+    assert any("text_mask" in one for one in names) == (term != "mlm")
+    assert any("image_mask" in one for one in names) == (term != "mim")
+    assert not [one for one in objective.encode(simlas.batch(4)) if one.startswith(term)]
+
+
+def test_without_itc_the_draw_is_uniform_and_the_log_says_so():
+    objective = simlas.made(simlas.config("itm"))
+    encoded = objective.encode(simlas.batch(6))
+    assert float(objective.loss(encoded, OneDevice())[1]["uniform_negatives"]) == 1.0
+    assert "uniform_negatives" not in simlas.made(simlas.config("itc", "itm")).loss(
+        simlas.made(simlas.config("itc", "itm")).encode(simlas.batch(6)), OneDevice()
+    )[1]  # fmt: skip
+
+
+def test_a_batch_of_one_caption_has_no_other_pair_and_a_finite_loss():
+    objective = simlas.made(simlas.config("itc", "itm"))
+    batch = simlas.batch(4)
+    batch["token_ids"] = tf.repeat(batch["token_ids"][:1], 4, axis=0)
+    encoded = objective.encode(batch)
+    (matching,) = [term for term in objective._terms() if isinstance(term, itm.Itm)]
+    assert not np.any(matching.drawn(encoded, OneDevice())[2])
+    share = matching.loss(encoded, OneDevice())
+    assert float(share) == pytest.approx(float(tf.reduce_mean(encoded["itm"])), rel=1e-6)
+
+
+def test_a_pair_is_the_same_whatever_else_is_in_its_batch():
+    """`encode` computes row by row."""
+    objective = simlas.made(simlas.config())
+    batch = simlas.batch(6)
+    whole = objective.encode(batch)
+    half = objective.encode({key: value[3:] for key, value in batch.items()})
+    for key, value in half.items():
+        np.testing.assert_allclose(np.float64(whole[key][3:]), np.float64(value), rtol=2e-5, atol=1e-5, err_msg=key)
