@@ -17,9 +17,18 @@ def for_rows(function: Callable[[tf.Tensor], tf.Tensor], seeds: tf.Tensor, spec:
     return tf.map_fn(function, seeds, fn_output_signature=spec)
 
 
-def stream(seed: tf.Tensor, number: int) -> tf.Tensor:
+def stream(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     """The seed of a row's draws for one purpose, int32 [2]; other numbers give independent draws."""
     return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
+
+
+def streams(seeds: tf.Tensor, number: int) -> tf.Tensor:
+    """The seeds of the draws of all rows for one purpose, int32 [N, 2]."""
+
+    def of_row(seed: tf.Tensor) -> tf.Tensor:
+        return stream(seed, number)
+
+    return for_rows(of_row, seeds, tf.TensorSpec([2], tf.int32))
 
 
 def integers(seed: tf.Tensor, shape: Sequence[int], low: int, high: int) -> tf.Tensor:

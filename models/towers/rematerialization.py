@@ -13,6 +13,8 @@ import tensorflow as tf
 import tf_keras as keras
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from models.towers.dropout import Drop, nothing
+
 Block = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -41,7 +43,7 @@ def rematerialize(block: Block) -> Block:
     return rematerialized
 
 
-def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
+def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor, drop: Drop = nothing) -> tf.Tensor:
     """Applies equal blocks one after the other, in a loop over their stacked weights; XLA compiles one block.
 
     The backward pass is a second loop. It computes the activations of one block at a time from the block's input, which
@@ -50,6 +52,7 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
     Args:
       blocks: layers with weights of the same names and shapes, which have been built.
       inputs: [N, L, width].
+      drop: changes the input of each block, equally in both loops.
 
     Returns:
       The last block's output, [N, L, width].
@@ -65,7 +68,7 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
 
         def forward(k: tf.Tensor, hidden: tf.Tensor, kept: tf.TensorArray) -> tuple[Any, ...]:
             with _weights(first, [stack[k] for stack in stacks]):
-                return k + 1, first(hidden), kept.write(k, hidden)
+                return k + 1, first(drop(k, hidden)), kept.write(k, hidden)
 
         kept = tf.TensorArray(inputs.dtype, depth, element_shape=inputs.shape)
         _, outputs, kept = _loop(depth, forward, (inputs, kept))
@@ -78,7 +81,7 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
                 with tf.GradientTape() as tape:
                     tape.watch([block_input, *weights])
                     with _weights(first, weights):
-                        block_output = first(block_input)
+                        block_output = first(drop(last, block_input))
                 by_input, *by_weights = tape.gradient(block_output, [block_input, *weights], output_gradients=upstream)
                 return k + 1, by_input, [one.write(last, new) for one, new in zip(sums, by_weights, strict=True)]
 

@@ -4,8 +4,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from models import settings
-from models.towers import operations
-from models.towers.rematerialization import rematerialize, scan
+from models.towers import dropout, operations
+from models.towers.rematerialization import Block, rematerialize, scan
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -122,7 +122,8 @@ class Encoder(keras.layers.Layer):
     """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width].
 
     `remat` is what the backward pass computes again (Runtime.remat): "nothing", "attention" (the attention weights),
-    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop).
+    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop). `drop` changes the input of
+    each block.
     """
 
     def __init__(
@@ -134,13 +135,18 @@ class Encoder(keras.layers.Layer):
         self.blocks = [EncoderBlock(config, causal, again, name=f"block_{i}") for i in range(config.depth)]
         self.norm = LayerNorm(name="norm")
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False, drop: dropout.Drop = dropout.nothing) -> tf.Tensor:
         if training and self.remat == "scan":
-            return self.norm(scan(self.blocks, inputs))
+            return self.norm(scan(self.blocks, inputs, drop))
         hidden = inputs
-        for block in self.blocks:
-            hidden = rematerialize(block)(hidden) if training and self.remat == "block" else block(hidden)
+        for number, block in enumerate(self.blocks):
+            dropping = _after(drop, number, block)
+            hidden = rematerialize(dropping)(hidden) if training and self.remat == "block" else dropping(hidden)
         return self.norm(hidden)
+
+
+def _after(drop: dropout.Drop, number: int, block: EncoderBlock) -> Block:
+    return lambda hidden: block(drop(number, hidden))
 
 
 class MapHead(keras.layers.Layer):
