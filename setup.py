@@ -82,6 +82,7 @@ setup(
             "siglip-publish=pipeline.publish:console",
             "siglip-run-vertex=pipeline.vertex_runner:console",
             "siglip-study=pipeline.study.__main__:console",
+            "siglip-synonyms=pipeline.synonyms:console",
             "siglip-zero-shot=pipeline.zero_shot:console",
         ]
     },

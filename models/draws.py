@@ -19,7 +19,7 @@ def for_rows(function: Callable[[tf.Tensor], tf.Tensor], seeds: tf.Tensor, spec:
     return tf.map_fn(function, seeds, fn_output_signature=spec)
 
 
-def stream(seed: tf.Tensor, number: int) -> tf.Tensor:
+def stream(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     """The seed of a row's draws for one purpose, int32 [2]; other numbers give independent draws."""
     return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
 

@@ -13,8 +13,15 @@ from beam.build import ImageTextGenSettings
 from beam.dedupe import DeduperSettings
 from components.vocabulary_trainer.settings import VocabularySettings
 from models import files, pretrained
+from models.inputs import synonyms
 from models.serving import contract
-from models.settings import PretrainedSettings, VisualCodebookSettings, visual_codes
+from models.settings import (
+    ObjectiveSettings,
+    PretrainedSettings,
+    TextAugmentationSettings,
+    VisualCodebookSettings,
+    visual_codes,
+)
 from models.settings.checks import require
 from pipeline.settings.run import PipelineSettings
 
@@ -48,7 +55,22 @@ def pin_models(run: PipelineSettings) -> PipelineSettings:
         path = files.newest_version(training.pretrained.path)
         pretrained = dataclasses.replace(training.pretrained, path=path, sha256=_sha256(training.pretrained, path))
         training = dataclasses.replace(training, pretrained=pretrained)
+    training = dataclasses.replace(training, objective=_pin_synonyms(training.objective))
     return dataclasses.replace(run, vocabulary=vocabulary, training=training)
+
+
+def _pin_synonyms(objective: ObjectiveSettings) -> ObjectiveSettings:
+    """Fills in the hash of the synonyms of each text view; raises ValueError if a file cannot be read."""
+    pinned = {}
+    for field in dataclasses.fields(objective):
+        texts = getattr(objective, field.name)
+        if isinstance(texts, TextAugmentationSettings) and texts.synonyms:
+            path = texts.synonyms
+            _require_file("TextAugmentation.synonyms", path, path, "`python -m pipeline.synonyms` writes one")
+            synonyms.read(path)
+            found = _pinned("TextAugmentation.synonyms_sha256", texts.synonyms_sha256, path)
+            pinned[field.name] = dataclasses.replace(texts, synonyms_sha256=found)
+    return dataclasses.replace(objective, **pinned) if pinned else objective
 
 
 def require_evaluation_sets(run: PipelineSettings) -> None:
@@ -120,12 +142,17 @@ def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
 
 def _sha256(named: VocabularySettings | PretrainedSettings | VisualCodebookSettings, path: str) -> str:
     name = type(named).__name__.removesuffix("Settings")
+    fix = "`make quickstart` publishes to output/quickstart/serving"
+    _require_file(f"{name}.path", named.path, path, fix)
+    return _pinned(f"{name}.sha256", named.sha256, path)
+
+
+def _require_file(name: str, given: str, path: str, fix: str) -> None:
     if not any(_files(path)):
         raise ValueError(
-            f"{name}.path is {named.path!r}, but there is no such file (in {os.getcwd()}); name one that exists, or "
-            "make it first: `make quickstart` publishes to output/quickstart/serving"
+            f"{name} is {given!r}, but there is no such file (in {os.getcwd()}); name one that exists, or make it "
+            f"first: {fix}"
         )
-    return _pinned(f"{name}.sha256", named.sha256, path)
 
 
 def _pinned(name: str, expected: str, path: str) -> str:

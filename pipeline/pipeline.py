@@ -107,6 +107,7 @@ def create(settings: PipelineSettings, platform: Platform) -> Pipeline:
         gin=to_gin(settings),
         steps=platform.steps(settings),
         image_text_gen=outside.image_text_gen,
+        training=to_gin(settings.training),
         settings=to_gin(settings.report),
     )
     nodes = [outside.finder, *data.nodes, *prepared.nodes, trainer, data.suite, *gate, report]

@@ -1,16 +1,11 @@
 """Rewrites of a caption, word by word, as in the recipe of CLIP-rocket (arXiv 2305.08675, appendix)."""
 
+import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-_FUNCTION_WORDS = """
-a an the this that these those some any each i you he she it we they his her its our their my your is are was
-were be been being am has have had do does did will would shall should can could may might must of to for and
-or as so such there here very just also than then
-"""
-# English words that say little about a picture. Words of place (in, on, under) and negations are not among them.
-STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
-"""Words that `remove_stop_words` removes."""
+from models.stop_words import STOP_WORDS
 
 Rewrite = Callable[[Sequence[str], random.Random], list[str]]
 
@@ -52,17 +47,29 @@ def synonym(words: Sequence[str], draw: random.Random) -> list[str]:
 
 def synonyms(word: str) -> list[str]:
     """The single words that share a meaning with `word` in WordNet, sorted."""
+    with _wordnet() as wordnet:
+        meanings = wordnet.synsets(word)
+    names = {lemma.name() for meaning in meanings for lemma in meaning.lemmas()}
+    return sorted(name for name in names if "_" not in name and name.casefold() != word.casefold())
+
+
+def all_words() -> list[str]:
+    """The single words of WordNet, in lower case, sorted."""
+    with _wordnet() as wordnet:
+        return sorted({name.lower() for name in wordnet.all_lemma_names() if "_" not in name})
+
+
+@contextlib.contextmanager
+def _wordnet() -> Iterator[Any]:
     try:
         from nltk.corpus import wordnet
 
-        meanings = wordnet.synsets(word)
+        yield wordnet
     except (ImportError, LookupError) as error:
         raise LookupError(
             "the rewrite synonym needs WordNet: pip install nltk && python -m nltk.downloader wordnet; or leave "
             "synonym out of Augmenter.rewrites"
         ) from error
-    names = {lemma.name() for meaning in meanings for lemma in meaning.lemmas()}
-    return sorted(name for name in names if "_" not in name and name.casefold() != word.casefold())
 
 
 REWRITES: dict[str, Rewrite] = {"synonym": synonym, "swap": swap, "delete": delete}

@@ -19,6 +19,7 @@ class RunReport(Component):
       gin: the resolved gin of the whole run.
       steps: training steps of this run, which replace those of the gin text.
       image_text_gen: gin text of this run's ImageTextGenSettings, which replace those of the gin text.
+      training: gin text of TrainingSettings.
       settings: gin text of ReportSettings.
     """
 
@@ -36,6 +37,7 @@ class RunReport(Component):
     gin: Parameter[str]
     steps: Parameter[int]
     image_text_gen: Parameter[str]
+    training: Parameter[str]
     settings: Parameter[str]
     dedupe_report: InputArtifact[artifacts.DataReport] = None
     augment_report: InputArtifact[artifacts.DataReport] = None

@@ -21,15 +21,16 @@ from components import installed
 from components.declaration import Artifacts
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
-from components.run_report import figures, gate, rendering, test_split, times
+from components.run_report import figures, gate, rendering, test_split, times, training_views
 from components.run_report.settings import ReportSettings
 from components.visual_codebook.executor import FACTS_FILE
 from models import features, files
 from models.evaluation import as_json
-from models.settings import configuration
+from models.settings import TrainingSettings, configuration
 from models.training.log import LOG_FILE
 
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.json"
+_ROWS = 6  # of the train split, as training sees them
 
 
 class Executor(base_executor.BaseExecutor):
@@ -68,6 +69,7 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
     """Returns the summary for programs, and what only the page shows."""
     inputs = _Inputs(artifacts)
     settings = configuration.parse(exec_properties["settings"], ReportSettings)
+    training = configuration.parse(exec_properties["training"], TrainingSettings)
     evaluation = gate.read(inputs.uri("evaluation"))
     split = artifact_utils.get_split_uri(artifacts["examples"], "test")
     model = path_utils.serving_model_path(inputs.uri("model"))
@@ -84,6 +86,7 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
         "gallery": test.gallery,
         "codebook": inputs.read("visual_codebook", FACTS_FILE),
         "pairs": inputs.read("dedupe_report", SAMPLES_FILE, []),
+        "seen": training_views.sheet(training, artifact_utils.get_split_uri(artifacts["examples"], "train"), _ROWS),
         "variants": inputs.read("augment_report", SAMPLES_FILE, []),
         "gin": exec_properties["gin"],
         "asked_steps": exec_properties["steps"],

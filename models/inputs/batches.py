@@ -11,16 +11,14 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from models import features, settings
-from models.inputs import crops, images, tfrecords
-from models.inputs.rand_augment import rand_augment
+from models import settings
+from models.inputs import tfrecords
+from models.inputs.row_views import CAPTIONS, RowViews, SeedOf
 from models.inputs.tokenizer import Tokenizer
-from models.objectives.objective import PICTURE_IDS, SEEDS, Views, boxes_of
+from models.objectives.objective import Views
 
 POSITION = "position"
-CLASS_IDS = "class_ids"
 START = (0, 0, 0)
-_PIXELS, _CAPTIONS, _COUNT = "pixels", "captions", "count"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,8 @@ class Batches:
         """
         tfrecords.require_rows(paths, config.batch_size)
         self._paths, self._tokenizer, self._config = sorted(paths), tokenizer, config
-        self._views = dataclasses.replace(views, seeds=views.seeds or config.corruption is not None)
+        views = dataclasses.replace(views, seeds=views.seeds or config.corruption is not None)
+        self._rows, self._texts = RowViews(views, config), tuple(views.texts)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -80,72 +79,42 @@ class Batches:
 
         Returns:
           {"position": int64 [3]}; for each text view NAME, {NAME: int32 [b, L]}; for each image view NAME, {NAME: uint8
-          [b, S, S, 3]} and, if it is cropped, {NAME_boxes: float32 [b, 4]}. If the views ask for them, {"seeds": int32
-          [b, 2]}, {"picture_ids": int32 [b]} and {"image_embedding": float32 [b, D]}. With Logging.false_negatives,
-          {"class_ids": int32 [b]}, equal for rows of one class_name, -1 for none. Each visit of a row makes new random
-          draws, which do not depend on the batch that the row is in.
+          [b, H, H, 3]}, {NAME_boxes: float32 [b, 4]} if it is cropped, and {NAME_colours: float32 [b, 8]} if its
+          colours change. If the views ask for them, {"seeds": int32 [b, 2]}, {"picture_ids": int32 [b]} and
+          {"image_embedding": float32 [b, D]}. With Logging.false_negatives, {"class_ids": int32 [b]}, equal for rows of
+          one class_name, -1 for none. Each visit of a row makes new random draws, which do not depend on the batch that
+          the row is in.
         """
         if self._config.cache:
             decoded = self._from_memory(reader, start)
         else:
             decoded = self._from_shards(reader, start).map(
-                lambda example, position: (self._decode(example), position),
+                lambda example, position: (self._rows.decode(example), position),
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
         augmented = decoded.map(
-            lambda row, position: (self._augment(row, reader, position), position),
+            lambda row, position: (self._rows.draw(row, self._seeds(reader, position)), position),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         batched = augmented.batch(rows, drop_remainder=True)
-        return batched.map(lambda batch, positions: {**batch, POSITION: positions[-1]}).prefetch(2)
+        return batched.map(self._tokenized, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
-    def _decode(self, example: tf.Tensor) -> dict[str, tf.Tensor]:
-        captions = self._tokenizer(tfrecords.parse_captions([example]).flat_values)
-        decoded = {_CAPTIONS: captions, _COUNT: tf.shape(captions)[0]}
-        if self._views.images:
-            image = tfrecords.parse([example], (features.IMAGE,))[features.IMAGE][0]
-            decoded[_PIXELS] = images.decode_and_resize(image, self._config.objective.image_input)
-        if self._views.image_embedding:
-            decoded[features.IMAGE_EMBEDDING] = tfrecords.parse_embeddings([example], self._views.image_embedding)[0]
-        if self._views.picture_ids:
-            decoded[PICTURE_IDS] = tfrecords.parse_picture_numbers([example])[0]
-        if self._config.logging.false_negatives:
-            decoded[CLASS_IDS] = tfrecords.parse_class_ids([example])[0]
-        return decoded
+    def _tokenized(self, batch: dict[str, tf.Tensor], positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        token_ids = {name: self._tokenizer(batch[name]) for name in self._texts}
+        return {**batch, **token_ids, POSITION: positions[-1]}
 
-    def _augment(self, row: dict[str, tf.Tensor], reader: InputPipeline, position: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The row as this visit sees it: a caption for each text view, and the picture for each image view."""
-        seen = {}
-        for view, name in enumerate(self._views.texts):
-            draw = tf.random.stateless_uniform([], self._seed(reader, position, 2, view), alg="philox")
-            caption = tf.cast(draw * tf.cast(row[_COUNT], tf.float32), tf.int32)
-            seen[name] = row[_CAPTIONS][tf.minimum(caption, row[_COUNT] - 1)]
-        if self._views.seeds:
-            seed = self._seed(reader, position, 3, 0)
-            seen[SEEDS] = tf.random.stateless_uniform([2], seed, None, None, tf.int32, alg="philox")
-        seen |= {name: row[name] for name in (features.IMAGE_EMBEDDING, CLASS_IDS, PICTURE_IDS) if name in row}
-        for view, (name, own) in enumerate(self._views.images.items()):
-            augmentation = own or self._config.augmentation
-            seen[name] = row[_PIXELS]
-            if crops.draws_boxes(augmentation):
-                seen[boxes_of(name)] = crops.random_box(augmentation, self._seed(reader, position, 0, view))
-            if augmentation.rand_augment_layers:
-                seen[name] = rand_augment(
-                    row[_PIXELS],
-                    augmentation.rand_augment_layers,
-                    augmentation.rand_augment_magnitude,
-                    self._seed(reader, position, 1, view),
-                )
-        return seen
-
-    def _seed(self, reader: InputPipeline, position: tf.Tensor, purpose: int, view: int) -> tf.Tensor:
-        """int64 [2], different for each visit of each row, each purpose and each view."""
+    def _seeds(self, reader: InputPipeline, position: tf.Tensor) -> SeedOf:
+        """Seeds that differ for each visit of each row, each purpose and each view."""
         number, group, row = tf.unstack(position)
-        first = tf.constant(self._config.seed * 1_000_003 + reader.index + (2**8 * purpose + view) * 2**40, tf.int64)
         second = (number * 2**20 + group) * 2**24 + row  # unique for each visit, up to 2^24 rows in a group
-        return tf.stack([first, second])
+
+        def seed_of(purpose: int, view: int) -> tf.Tensor:
+            first = self._config.seed * 1_000_003 + reader.index + (2**8 * purpose + view) * 2**40
+            return tf.stack([tf.constant(first, tf.int64), second])
+
+        return seed_of
 
     def _from_shards(self, reader: InputPipeline, start: Sequence[int]) -> tf.data.Dataset:
         """Endless (serialized row, position after it)."""
@@ -192,16 +161,16 @@ class Batches:
         """Endless (decoded row, position after it); decodes every row of this reader once, at this call."""
         rows = tfrecords.read_shards(self._paths).enumerate().filter(lambda i, _: i % reader.count == reader.index)
         decoded = rows.map(
-            lambda _, example: self._decode(example), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            lambda _, example: self._rows.decode(example), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         parts: dict[str, list[tf.Tensor]] = {}
         for batch in decoded.ragged_batch(256):
             for name, value in batch.items():
                 parts.setdefault(name, []).append(value)
         table = {name: tf.concat(values, axis=0) for name, values in parts.items()}
-        captions = table[_CAPTIONS]  # ragged: rows have different numbers of captions
-        table[_CAPTIONS] = captions.to_tensor(shape=[None, None, self._tokenizer.length])
-        count = table[_COUNT].shape[0]
+        captions = table[CAPTIONS]  # ragged: rows have different numbers of captions
+        table[CAPTIONS] = captions.to_tensor()
+        count = table[CAPTIONS].shape[0]
         first_pass, _, first_row = (tf.constant(number, tf.int64) for number in start)
 
         def pass_rows(number: tf.Tensor) -> tf.data.Dataset:

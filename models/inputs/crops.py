@@ -38,29 +38,36 @@ def random_box(config: settings.AugmentationSettings, seed: tf.Tensor) -> tf.Ten
     return tf.where(more[1] < 0.5, mirrored, box) if config.flip else box
 
 
-def crop(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
-    """Cuts the box out of each picture, and resizes it bilinearly: float32 [N, S, S, 3] in [-1, 1] -> the same shape.
+def crop(images: tf.Tensor, boxes: tf.Tensor, size: int | None = None) -> tf.Tensor:
+    """Cuts the box out of each picture, and resizes it: float32 [N, H, H, 3] in [-1, 1] -> [N, size, size, 3].
 
-    Pixels outside the picture are white. The resize is antialiased: if a box is larger than the picture, each pixel is
-    the mean of the pixels that fall into it. Inside a picture, the result equals tf.image.crop_and_resize. XLA does not
-    compile that op for every device; it compiles the two matrix products here.
+    Pixels outside the picture are white. The resize is bilinear and antialiased: if a box has more pixels than the
+    result, each pixel is the mean of the pixels that fall into it. Otherwise, the result equals
+    tf.image.crop_and_resize inside a picture. XLA does not compile that op for every device; it compiles the two matrix
+    products here.
+
+    Args:
+      images: the pictures.
+      boxes: float32 [N, 4], see `random_box`.
+      size: side of the result; None keeps the side of the pictures.
     """
-    size = images.shape[1]
-    rows, rows_inside = _bilinear_weights(boxes[:, 0], boxes[:, 2], size)
-    columns, columns_inside = _bilinear_weights(boxes[:, 1], boxes[:, 3], size)
+    side = images.shape[1]
+    size = size or side
+    rows, rows_inside = _bilinear_weights(boxes[:, 0], boxes[:, 2], side, size)
+    columns, columns_inside = _bilinear_weights(boxes[:, 1], boxes[:, 3], side, size)
     cropped = tf.einsum("nyi,nijc->nyjc", rows, images)
     cropped = tf.einsum("nxj,nyjc->nyxc", columns, cropped)
     inside = rows_inside[:, :, None] * columns_inside[:, None, :]
     return cropped + WHITE * (1.0 - inside[..., None])
 
 
-def _bilinear_weights(start: tf.Tensor, end: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The weights of source pixels for each target pixel, [N, size, size], 0 outside; and [N, size], 1 for inside."""
+def _bilinear_weights(start: tf.Tensor, end: tf.Tensor, side: int, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The weights of `side` source pixels for `size` target pixels, [N, size, side]; and [N, size], 1 for inside."""
     steps = tf.range(size, dtype=tf.float32) / max(size - 1, 1)
-    source = (start[:, None] + (end - start)[:, None] * steps) * (size - 1)
-    inside = tf.cast(tf.logical_and(source >= 0, source <= size - 1), tf.float32)
-    distance = tf.abs(source[:, :, None] - tf.range(size, dtype=tf.float32))
-    shrinking = tf.maximum(tf.abs(end - start), 1.0)[:, None, None]
-    weights = tf.maximum(1.0 - distance / shrinking, 0.0)
+    source = (start[:, None] + (end - start)[:, None] * steps) * (side - 1)
+    inside = tf.cast(tf.logical_and(source >= 0, source <= side - 1), tf.float32)
+    distance = tf.abs(source[:, :, None] - tf.range(side, dtype=tf.float32))
+    spacing = tf.abs(end - start) * ((side - 1) / max(size - 1, 1))  # of target pixels, in source pixels
+    weights = tf.maximum(1.0 - distance / tf.maximum(spacing, 1.0)[:, None, None], 0.0)
     weights = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=2, keepdims=True))
     return weights * inside[:, :, None], inside

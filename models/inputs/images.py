@@ -17,9 +17,14 @@ def decode_and_resize(image_bytes: tf.Tensor, prepared: settings.ImageInput) -> 
     Raises:
       InvalidArgumentError: the bytes cannot be decoded.
     """
-    resized = _RESIZES[prepared.resize](_composite_on_white(decode(image_bytes)), prepared)
+    return resize(decode(image_bytes), prepared, prepared.size)
+
+
+def resize(pixels: tf.Tensor, prepared: settings.ImageInput, size: int) -> tf.Tensor:
+    """uint8 [H, W, 1 to 4] -> uint8 [size, size, 3]; `prepared` says how, and its own size does not count."""
+    resized = _RESIZES[prepared.resize](_composite_on_white(pixels), prepared, size)
     pixels = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-    return tf.ensure_shape(pixels, [prepared.size, prepared.size, 3])
+    return tf.ensure_shape(pixels, [size, size, 3])
 
 
 def decode(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -39,14 +44,12 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _squash(pixels: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
-    sides = [prepared.size, prepared.size]
-    return tf.image.resize(pixels, sides, method=prepared.interpolation, antialias=prepared.antialias)
+def _squash(pixels: tf.Tensor, prepared: settings.ImageInput, size: int) -> tf.Tensor:
+    return tf.image.resize(pixels, [size, size], method=prepared.interpolation, antialias=prepared.antialias)
 
 
-def _crop(pixels: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
+def _crop(pixels: tf.Tensor, prepared: settings.ImageInput, size: int) -> tf.Tensor:
     """Scales the shorter side to `size` and keeps the middle of the longer one; computes no pixel outside of it."""
-    size = prepared.size
     sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
     scale = size / tf.reduce_min(sides)
     return tf.raw_ops.ScaleAndTranslate(
@@ -59,9 +62,8 @@ def _crop(pixels: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
     )[0]
 
 
-def _letterbox(pixels: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
+def _letterbox(pixels: tf.Tensor, prepared: settings.ImageInput, size: int) -> tf.Tensor:
     """Scales the longer side to `size`, and centres the picture on white."""
-    size = prepared.size
     sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
     inner = tf.maximum(tf.cast(tf.round(sides * size / tf.reduce_max(sides)), tf.int32), 1)
     resized = tf.image.resize(pixels, inner, method=prepared.interpolation, antialias=prepared.antialias)

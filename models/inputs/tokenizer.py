@@ -16,7 +16,7 @@ EOS_ID = 0
 UNKNOWN_ID = 2
 
 _PUNCTUATION = "[" + re.escape(string.punctuation) + "]"
-_BLANKS = r"[\s\v\x1c-\x1f\x{85}\p{Z}]+"  # what Python's re calls \s; that of TensorFlow's RE2 is ASCII's
+BLANKS = r"[\s\v\x1c-\x1f\x{85}\p{Z}]+"  # what Python's re calls \s; that of TensorFlow's RE2 is ASCII's
 
 
 class Tokenizer(tf.Module):
@@ -81,7 +81,7 @@ def without_punctuation(text: tf.Tensor, rule: str) -> tf.Tensor:
     if rule == "canonicalize":
         text = tf.strings.regex_replace(text, "_", " ")
     text = tf.strings.regex_replace(text, _PUNCTUATION, "")
-    return tf.strings.regex_replace(tf.strings.regex_replace(text, _BLANKS, " "), "^ | $", "")
+    return tf.strings.regex_replace(tf.strings.regex_replace(text, BLANKS, " "), "^ | $", "")
 
 
 def _read(path: str) -> tuple[bytes, sentencepiece.SentencePieceProcessor]:

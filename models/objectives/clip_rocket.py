@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 import tf_keras as keras
 
-from models import settings
+from models import draws, settings
 from models.distribution import state
 from models.distribution.collectives import Collectives
 from models.layers.mlp import Mlp
 from models.losses.sigmoid import sigmoid_loss
 from models.losses.softmax import softmax_loss
 from models.objectives import ensemble, terms
-from models.objectives.objective import CARRIED, IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, ScoredRows, Views
+from models.objectives.objective import CARRIED, IMAGES, SEEDS, TOKEN_IDS, Batch, Encoded, Metrics, ScoredRows, Views
 from models.objectives.terms import IMAGE, MODALITIES, TEXT
 from models.objectives.training_only import TrainingOnly
 from models.objectives.two_towers import TwoTowers, at_least_float32, encode_views, mean_logits, normalized
@@ -21,6 +21,8 @@ from models.settings.clip_rocket import LARGEST_SCALE
 from models.towers import flops
 from models.towers.image_tower import ImageTower
 from models.towers.text_tower import TextTower
+
+_DROPOUT = 16  # the first stream of a row's draws for dropout; corruption has those before
 
 
 class ClipRocket(TwoTowers):
@@ -48,7 +50,8 @@ class ClipRocket(TwoTowers):
         self._texts = tuple(f"local_{TOKEN_IDS}_{i}" for i in local)
         self.views = Views(
             images={IMAGES: config.global_images, **dict.fromkeys(self._images, config.local_images)},
-            texts=dict.fromkeys([TOKEN_IDS, *self._texts]),
+            texts={TOKEN_IDS: config.global_texts, **dict.fromkeys(self._texts, config.local_texts)},
+            seeds=config.drops_out,
         )
         dim, width = config.projection_dim, config.image_tower.width
         self.projectors = {
@@ -60,7 +63,7 @@ class ClipRocket(TwoTowers):
             )
             for m in MODALITIES
         }
-        sizes = (config.local_hidden, config.local_hidden, dim)
+        sizes = (config.local_hidden, config.local_hidden, dim) if config.local_hidden else (dim,)
         self.local_projectors = {m: Mlp(sizes, name=f"local_{m}_projector") for m in MODALITIES} if local else {}
         self.log_scale = self.scalar("log_scale", math.log(config.logit_scale))
         if local:
@@ -109,11 +112,12 @@ class ClipRocket(TwoTowers):
             IMAGE: [batch[name] for name in (IMAGES, *self._images)],
             TEXT: [batch[name] for name in (TOKEN_IDS, *self._texts)],
         }
+        seeds = self._dropout_seeds(batch)
         encoded = {}
         for m, tower in ((IMAGE, self.image_tower), (TEXT, self.text_tower)):
-            encoded[m] = encode_views(tower, views[m][:1], training=True)[:, 0]
+            encoded[m] = encode_views(tower, views[m][:1], True, seeds[m, "global"])[:, 0]
             if self.local_projectors:
-                encoded[f"local_{m}"] = encode_views(tower, views[m][1:], training=True)
+                encoded[f"local_{m}"] = encode_views(tower, views[m][1:], True, seeds[m, "local"])
         for term in self._terms():
             encoded |= term.encode(views)
         return encoded
@@ -168,6 +172,16 @@ class ClipRocket(TwoTowers):
         """The mixed similarity, with scale and bias of the global pair [ours]."""
         similarity = tf.matmul(image_embedding, text_embedding, transpose_b=True)
         return similarity * tf.exp(self.log_scale) + (0.0 if self.bias is None else self.bias)
+
+    def _dropout_seeds(self, batch: Batch) -> dict[tuple[str, str], list[tf.Tensor]]:
+        """{(modality, kind): int32 [N, 2] for each view of that kind}; empty where nothing drops out."""
+        n = self.config.local_views
+        numbers = {"global": range(1), "local": range(1, 1 + n)}
+        found: dict[tuple[str, str], list[tf.Tensor]] = {(m, kind): [] for m in MODALITIES for kind in numbers}
+        for kind, own in self.config.text_views.items():
+            if own and own.dropout and self.config.drops_out:
+                found[TEXT, kind] = [draws.streams(batch[SEEDS], _DROPOUT + number) for number in numbers[kind]]
+        return found
 
     def _local_share(self, h: Mapping[str, tf.Tensor], log_scale: tf.Tensor, collectives: Collectives) -> tf.Tensor:
         """The mean of the contrast over the n x n local pairs, times n."""

@@ -11,7 +11,7 @@ from models.distribution.collectives import Collectives
 from models.layers.visual_codes import Codebook
 from models.objectives.signatures import Signature
 from models.objectives.training_only import TrainingOnly
-from models.settings import AugmentationSettings, ObjectiveSettings
+from models.settings import AugmentationSettings, ObjectiveSettings, TextAugmentationSettings
 
 Batch = dict[str, tf.Tensor]
 Encoded = dict[str, tf.Tensor]
@@ -31,6 +31,11 @@ def boxes_of(view: str) -> str:
     return f"{view}_boxes"
 
 
+def colours_of(view: str) -> str:
+    """The name of the draws of an image view's colours (models.inputs.colours), in a batch."""
+    return f"{view}_colours"
+
+
 @dataclasses.dataclass(frozen=True)
 class Views:
     """The views of each pair that a batch must hold.
@@ -38,8 +43,8 @@ class Views:
     Attributes:
       images: {name of a view: augmentation}; each view is float32 [N, S, S, 3] in [-1, 1], augmented independently of
         the others. None takes Training.augmentation. Without image views, no picture is read or decoded.
-      texts: {name of a view: None}; each view is int32 [N, L], the token ids of a caption drawn independently of the
-        others.
+      texts: {name of a view: augmentation}; each view is int32 [N, L], the token ids of a caption that is drawn and
+        augmented independently of the others. None changes no word.
       seeds: whether the batch has SEEDS, int32 [N, 2], new at each visit of a pair. An objective that draws in the step
         (such as masks) draws from them, so that a resumed run draws the same.
       picture_ids: whether the batch has PICTURE_IDS, int32 [N], equal for rows of one picture.
@@ -47,7 +52,7 @@ class Views:
     """
 
     images: Mapping[str, AugmentationSettings | None] = dataclasses.field(default_factory=lambda: {IMAGES: None})
-    texts: Mapping[str, None] = dataclasses.field(default_factory=lambda: {TOKEN_IDS: None})
+    texts: Mapping[str, TextAugmentationSettings | None] = dataclasses.field(default_factory=lambda: {TOKEN_IDS: None})
     seeds: bool = False
     picture_ids: bool = False
     image_embedding: int = 0

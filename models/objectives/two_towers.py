@@ -91,10 +91,24 @@ class TwoTowers(keras.layers.Layer):
         return {}
 
 
-def encode_views(tower: keras.layers.Layer, views: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
-    """Encodes all views of each row in one pass of the tower: [N, ...] each -> [N, V, width], in float32 at least."""
-    rows = tower(views[0] if len(views) == 1 else tf.concat(views, axis=0), training=training)
+def encode_views(
+    tower: keras.layers.Layer, views: Sequence[tf.Tensor], training: bool, seeds: Sequence[tf.Tensor] = ()
+) -> tf.Tensor:
+    """Encodes all views of each row in one pass of the tower: [N, ...] each -> [N, V, width], in float32 at least.
+
+    Args:
+      tower: an image or text tower.
+      views: the rows in each view.
+      training: whether the tower runs as in training.
+      seeds: int32 [N, 2] for each view, from which a text tower draws its dropout; () drops nothing.
+    """
+    more = {"seeds": _joined(seeds)} if seeds else {}
+    rows = tower(_joined(views), training=training, **more)
     return tf.stack(tf.split(at_least_float32(rows), len(views)), axis=1)
+
+
+def _joined(views: Sequence[tf.Tensor]) -> tf.Tensor:
+    return views[0] if len(views) == 1 else tf.concat(views, axis=0)
 
 
 def normalized(embedding: tf.Tensor) -> tf.Tensor:

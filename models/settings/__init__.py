@@ -1,6 +1,6 @@
 """Settings of learning: frozen dataclasses that gin fills, and that check their values when they are made."""
 
-from models.settings.augmentation import AugmentationSettings
+from models.settings.augmentation import COLOUR_PROBABILITIES, AugmentationSettings
 from models.settings.clip_rocket import ClipRocketSettings
 from models.settings.corruption import CorruptionSettings
 from models.settings.objectives import (
@@ -30,11 +30,13 @@ from models.settings.terms import (
     SwalipSettings,
     TermSettings,
 )
+from models.settings.text_augmentation import TextAugmentationSettings
 from models.settings.towers import ImageTowerSettings, TextTowerSettings, TransformerSettings
 from models.settings.training import CheckpointSettings, LoggingSettings, TrainingSettings
 from models.settings.visual_codebook import VisualCodebookSettings, VisualCodesSettings, visual_codes
 
 __all__ = [
+    "COLOUR_PROBABILITIES",
     "AdafactorSettings",
     "AdamWSettings",
     "AugmentationSettings",
@@ -61,6 +63,7 @@ __all__ = [
     "SoftmaxSettings",
     "SwalipSettings",
     "TermSettings",
+    "TextAugmentationSettings",
     "TextInput",
     "TextTowerSettings",
     "TrainingSettings",

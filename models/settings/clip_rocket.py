@@ -12,6 +12,7 @@ from models.settings.checks import (
 )
 from models.settings.objectives import TwoTowersSettings
 from models.settings.terms import SwalipSettings, TermSettings
+from models.settings.text_augmentation import TextAugmentationSettings
 
 CONTRASTS = ("softmax", "sigmoid")
 LARGEST_SCALE = 100.0
@@ -27,8 +28,10 @@ class ClipRocketSettings(TwoTowersSettings):
       global_images: augmentation of the global picture, such as @weak/Augmentation(). None takes Training.augmentation.
       local_images: augmentation of the local pictures, such as @strong/Augmentation(). None takes
         Training.augmentation.
+      global_texts: augmentation of the global caption, such as @weak/TextAugmentation(). None changes nothing.
+      local_texts: augmentation of the local captions, such as @strong/TextAugmentation(). None changes nothing.
       projection_dim: channels of an embedding of either kind of views.
-      local_hidden: channels of both hidden layers of the local projectors.
+      local_hidden: channels of both hidden layers of the local projectors. 0 makes them one linear layer.
       contrast: loss of each pair of views, "softmax" (the paper's) or "sigmoid", SigLIP's, in the ring.
       label_smoothing: e of the softmax of local pairs: the share of the target that all candidates get alike.
       contrastive_weight: factor of the contrast. The paper uses 1 for CC3M, and 2 for its larger data sets.
@@ -43,6 +46,8 @@ class ClipRocketSettings(TwoTowersSettings):
     local_views: int = 2
     global_images: AugmentationSettings | None = None
     local_images: AugmentationSettings | None = None
+    global_texts: TextAugmentationSettings | None = None
+    local_texts: TextAugmentationSettings | None = None
     projection_dim: int = 256
     local_hidden: int = 4096
     contrast: str = "softmax"
@@ -55,7 +60,8 @@ class ClipRocketSettings(TwoTowersSettings):
 
     def __post_init__(self) -> None:
         require_at_least_zero(self, "local_views", fix="use 0 for the basic recipe")
-        require_positive(self, "projection_dim", "local_hidden", "contrastive_weight")
+        require_positive(self, "projection_dim", "contrastive_weight")
+        require_at_least_zero(self, "local_hidden", fix="0 makes the local projectors linear")
         require_one_of(self, "contrast", CONTRASTS)
         for name in ("logit_scale", "local_logit_scale"):
             value = getattr(self, name)
@@ -79,7 +85,18 @@ class ClipRocketSettings(TwoTowersSettings):
             "None with ClipRocket.local_views = 0, which leaves nothing to mix",
             "remove it",
         )
+        for own in self.image_views.values():
+            if own:
+                own.require_fits(self.image_tower.size)
         self._require_terms()
+
+    @property
+    def image_views(self) -> dict[str, AugmentationSettings | None]:
+        return {"global": self.global_images, **({"local": self.local_images} if self.local_views else {})}
+
+    @property
+    def text_views(self) -> dict[str, TextAugmentationSettings | None]:
+        return {"global": self.global_texts, **({"local": self.local_texts} if self.local_views else {})}
 
     def _require_terms(self) -> None:
         names = [DECLARED[type(term)] for term in self.terms]

@@ -3,8 +3,10 @@
 import abc
 from typing import Protocol, runtime_checkable
 
+from models.settings.augmentation import AugmentationSettings
 from models.settings.checks import require, require_one_of, require_positive, settings_class
 from models.settings.preparation import ImageInput, TextInput
+from models.settings.text_augmentation import TextAugmentationSettings
 from models.settings.towers import ImageTowerSettings, TextTowerSettings
 
 
@@ -26,6 +28,16 @@ class ObjectiveSettings(abc.ABC):
     def locked(self) -> tuple[str, ...]:
         """Names of the towers that training never changes; Training.pretrained must give their weights."""
         return ()
+
+    @property
+    def image_views(self) -> dict[str, AugmentationSettings | None]:
+        """{kind of image views: their augmentation}; None takes Training.augmentation."""
+        return {"training": None}
+
+    @property
+    def text_views(self) -> dict[str, TextAugmentationSettings | None]:
+        """{kind of text views: their augmentation}; None changes nothing."""
+        return {"training": None}
 
     def require_batch(self, batch_size: int) -> None:
         """Raises ValueError if the objective cannot train on batches of this size."""
@@ -65,6 +77,11 @@ class TwoTowersSettings(ObjectiveSettings):
     @property
     def text_input(self) -> TextInput:
         return self.text_tower
+
+    @property
+    def drops_out(self) -> bool:
+        """Whether TextTower.dropout acts on a view of texts."""
+        return self.text_tower.dropout > 0 and any(own and own.dropout for own in self.text_views.values())
 
 
 @settings_class("Negatives")

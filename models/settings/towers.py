@@ -116,6 +116,8 @@ class TextTowerSettings(TransformerSettings):
         tokenizer does. "remove" makes "goldenretriever" of "golden_retriever", as Hugging Face's SiglipTokenizer does.
         "canonicalize" makes "golden retriever" of it, as big_vision's evaluators and open_clip do: each underscore
         becomes a blank, and then punctuation is removed. docs/checkpoints.md names the code.
+      dropout: probability that a value of the token stream becomes 0 at the start of a block, in [0, 1). It acts in
+        training, and only on text views that ask for it (TextAugmentation.dropout). 0 switches it off.
       pad_id: token id that pads a text: 1 in SigLIP, 0 in SigLIP 2.
       eos_id: token id of the vocabulary's end of sentence; only pooling "eos" uses it. VocabularyTrainer's vocabularies
         have 0.
@@ -126,6 +128,7 @@ class TextTowerSettings(TransformerSettings):
     pooling: str = "last"
     bottleneck: int = 0
     punctuation: str = "keep"
+    dropout: float = 0.0
     pad_id: int = 1
     eos_id: int = 0
 
@@ -140,3 +143,4 @@ class TextTowerSettings(TransformerSettings):
         require_one_of(self, "pooling", TEXT_POOLINGS)
         require_one_of(self, "punctuation", PUNCTUATIONS)
         require_at_least_zero(self, "bottleneck", "pad_id", "eos_id", fix="correct it")
+        require(0 <= self.dropout < 1, "TextTower.dropout", self.dropout, "in [0, 1)", "use 0 for none")

@@ -3,7 +3,7 @@
 from models.settings.augmentation import AugmentationSettings
 from models.settings.checks import label, require, require_at_least_zero, require_positive, settings_class
 from models.settings.corruption import CorruptionSettings
-from models.settings.objectives import ObjectiveSettings, SiglipSettings, precomputed_tower
+from models.settings.objectives import ObjectiveSettings, SiglipSettings, TwoTowersSettings, precomputed_tower
 from models.settings.optimizers import AdamWSettings, OptimizerSettings, ScheduleSettings
 from models.settings.pretrained import EmbeddingSettings, PretrainedSettings
 from models.settings.runtime import RuntimeSettings
@@ -70,8 +70,8 @@ class TrainingSettings:
       shuffle_buffer: rows that each reader shuffles at a time. More shuffles better and takes more memory; best is all
         rows.
       shards_at_once: number of shards that are read side by side into that buffer.
-      cache: keeps every decoded picture in memory (size x size x 3 bytes each), so that later passes do not decode. Set
-        it if all pictures fit.
+      cache: keeps every decoded picture in memory (size x size x 3 bytes each), so that later passes do not decode.
+        Captions are kept as text. Set it if all pictures fit.
       seed: seed of the weights, the order of the data and the augmentation.
       max_loss: largest loss. Training stops with an error if the loss rises above it.
       profile_steps: first and last step of a TensorBoard profile, such as (20, 25). () profiles none.
@@ -152,6 +152,17 @@ class TrainingSettings:
             "off, because embeddings are of whole pictures",
             f"set {label(self.objective, 'precomputed')} = False, or remove the augmentation",
         )
+        towers = self.objective
+        if isinstance(towers, TwoTowersSettings) and not towers.drops_out:
+            require(
+                not towers.text_tower.dropout,
+                "TextTower.dropout",
+                towers.text_tower.dropout,
+                "0, unless a view of texts asks for it",
+                "set it to 0, or TextAugmentation.dropout = True in a view of @ClipRocket()",
+            )
+        if self.augmentation.source_size:
+            self.augmentation.require_fits(self.objective.image_input.size)
         noise = self.corruption or CorruptionSettings()
         require(
             not noise.image or precomputed_tower(self.objective) is None,

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from models import settings
-from models.towers import transformer
+from models.towers import dropout, transformer
 
 
 class TextTower(keras.layers.Layer):
@@ -12,6 +12,7 @@ class TextTower(keras.layers.Layer):
 
     The tower attends to padding, as in SigLIP, so training and serving must pad every text to the full length. With a
     bottleneck K, the token embedding is [vocabulary_size, K], and a projection [K, width] without bias follows.
+    TextTower.dropout acts in training on rows with a seed, int32 [N, 2].
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class TextTower(keras.layers.Layer):
         self.position_embedding = transformer.position_embedding(self, self.config.length, self.config.width)
         super().build(input_shape)
 
-    def call(self, token_ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, token_ids: tf.Tensor, training: bool = False, seeds: tf.Tensor | None = None) -> tf.Tensor:
         tokens = self.token_embedding(token_ids)
         if self.config.bottleneck:
             tokens = self.token_projection(tokens)
-        hidden = self.encoder(tokens + tf.cast(self.position_embedding, tokens.dtype), training=training)
+        drops = training and seeds is not None and self.config.dropout > 0
+        drop = dropout.of_rows(self.config.dropout, seeds) if drops else dropout.nothing
+        hidden = self.encoder(tokens + tf.cast(self.position_embedding, tokens.dtype), training=training, drop=drop)
         if self.config.pooling == "last":
             return self.head(hidden[:, -1])
         ends = tf.argmax(tf.equal(token_ids, self.config.eos_id), axis=1)

@@ -1,16 +1,16 @@
 """The pre-LN transformer encoder that all towers share (SigLIP, arXiv 2303.15343, section 4; ViT, 2010.11929)."""
 
-import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras as keras
 
 from models import settings
-from models.towers import operations
-from models.towers.rematerialization import rematerialize, scan
+from models.towers import dropout, operations
+from models.towers.rematerialization import Block, rematerialize, scan
 
 LAYER_NORM_EPSILON = 1e-6
+_MOST_PIECES = {"scan": 1, "pieces": 4}
 
 
 class LayerNorm(keras.layers.Layer):
@@ -163,7 +163,8 @@ class Encoder(keras.layers.Layer):
     """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width].
 
     `remat` is what the backward pass computes again (Runtime.remat): "nothing", "attention" (the attention weights),
-    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop).
+    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop). `drop` changes the input of
+    each block.
     """
 
     def __init__(
@@ -182,6 +183,7 @@ class Encoder(keras.layers.Layer):
         key_mask: tf.Tensor | None = None,
         context: Sequence[tf.Tensor] | None = None,
         gives_hidden: bool = False,
+        drop: dropout.Drop = dropout.nothing,
     ) -> tf.Tensor | tuple[tf.Tensor, list[tf.Tensor]]:
         """Encodes a sequence.
 
@@ -192,27 +194,39 @@ class Encoder(keras.layers.Layer):
           context: for each block, the hidden tokens of another sequence, [N, M, width], which are that block's keys and
             values: what `gives_hidden` gave for the other sequence.
           gives_hidden: whether to return the hidden tokens, too.
+          drop: changes the input of each block.
 
         Returns:
           The encoded tokens, [N, L, width]; with `gives_hidden`, also the input of each block, [N, L, width] each.
         """
-        if training and self.remat == "scan":
-            outputs, hidden = scan(self.blocks, inputs, context, key_mask, gives_hidden)
+        if training and self.remat in _MOST_PIECES:
+            pieces = _MOST_PIECES[self.remat]
+            outputs, hidden = scan(self.blocks, inputs, context, key_mask, gives_hidden, drop, pieces)
         else:
-            outputs, hidden = self._apply(inputs, training, key_mask, context)
+            outputs, hidden = self._apply(inputs, training, key_mask, context, drop)
         return (self.norm(outputs), hidden) if gives_hidden else self.norm(outputs)
 
     def _apply(
-        self, outputs: tf.Tensor, training: bool, key_mask: tf.Tensor | None, context: Sequence[tf.Tensor] | None
+        self,
+        outputs: tf.Tensor,
+        training: bool,
+        key_mask: tf.Tensor | None,
+        context: Sequence[tf.Tensor] | None,
+        drop: dropout.Drop,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Applies one block after the other; returns the last output, and the input of each block."""
         hidden: list[tf.Tensor] = []
-        for i, block in enumerate(self.blocks):
+        for number, block in enumerate(self.blocks):
             hidden.append(outputs)
-            given = (outputs,) if context is None else (outputs, context[i])
-            masked = block if key_mask is None else functools.partial(block, key_mask=key_mask)
-            outputs = rematerialize(masked)(*given) if training and self.remat == "block" else masked(*given)
+            given = (outputs,) if context is None else (outputs, context[number])
+            dropping = _after(drop, number, block, key_mask)
+            outputs = rematerialize(dropping)(*given) if training and self.remat == "block" else dropping(*given)
         return outputs, hidden
+
+
+def _after(drop: dropout.Drop, number: int, block: EncoderBlock, key_mask: tf.Tensor | None) -> Block:
+    masked = {} if key_mask is None else {"key_mask": key_mask}
+    return lambda hidden, *context: block(drop(number, hidden), *context, **masked)
 
 
 class MapHead(keras.layers.Layer):

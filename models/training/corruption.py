@@ -54,14 +54,18 @@ class Corruption:
         return rows if self._views.seeds else {name: value for name, value in rows.items() if name != SEEDS}
 
     def _noisy_images(self, rows: Batch, seeds: tf.Tensor) -> Batch:
-        names = list(self._views.images)
-        shape = rows[names[0]].shape[1:]
+        hit, noisy = self._hit(seeds, _IMAGE_COIN, self._config.image), {}
+        alike: dict[tf.TensorShape, list[str]] = {}  # views that are decoded at one size have the same noise
+        for name in self._views.images:
+            alike.setdefault(rows[name].shape[1:], []).append(name)
+        for shape, names in alike.items():
 
-        def noise(seed: tf.Tensor) -> tf.Tensor:
-            return tf.cast(draws.integers(draws.stream(seed, _PIXELS), shape, 0, 256), tf.uint8)
+            def noise(seed: tf.Tensor, shape: tf.TensorShape = shape) -> tf.Tensor:
+                return tf.cast(draws.integers(draws.stream(seed, _PIXELS), shape, 0, 256), tf.uint8)
 
-        drawn = draws.for_rows(noise, seeds, tf.TensorSpec(shape, tf.uint8))
-        return self._replaced(rows, names, self._hit(seeds, _IMAGE_COIN, self._config.image), drawn)
+            drawn = draws.for_rows(noise, seeds, tf.TensorSpec(shape, tf.uint8))
+            noisy |= self._replaced(rows, names, hit, drawn)
+        return noisy
 
     def _random_texts(self, rows: Batch, seeds: tf.Tensor) -> Batch:
         place, count = tf.range(self._length), len(self._pieces)

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from models import settings
 from models.distribution.collectives import Collectives
-from models.inputs import crops, images
-from models.inputs.batches import CLASS_IDS
+from models.inputs import row_views
+from models.inputs.row_views import CLASS_IDS
 from models.objectives import Objective
-from models.objectives.objective import CARRIED, Batch, Encoded, Metrics, boxes_of
+from models.objectives.objective import CARRIED, Batch, Encoded, Metrics
 from models.optimizers import Optimizer, parameters
 from models.optimizers.optimizer import square_norms
 from models.training import false_negatives, gradients
@@ -116,13 +116,10 @@ class TrainStep:
         }
 
     def _encode_views(self, batch: Batch) -> Encoded:
-        """Crops the pictures, with pixels in [-1, 1], and encodes the rows."""
-        seen = dict(batch)
-        for view in self._objective.views.images:
-            seen[view] = images.to_unit_range(batch[view])
-            if boxes_of(view) in batch:
-                seen[view] = crops.crop(seen[view], seen.pop(boxes_of(view)))
-        return self._objective.encode(seen)
+        """Crops and recolours the pictures, with pixels in [-1, 1], and encodes the rows."""
+        size = self._config.objective.image_input.size
+        pictures = {view: row_views.picture(batch, view, size) for view in self._objective.views.images}
+        return self._objective.encode({**batch, **pictures})
 
     def _bad_part(self, loss: tf.Tensor, squares: tf.Tensor, weight_norm: tf.Tensor) -> tf.Tensor:
         fine = [loss[None] <= self._config.max_loss]  # also false for NaN

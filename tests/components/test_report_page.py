@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from beam import thumbnails
-from components.run_report import executor, fonts, times
+from components.run_report import executor, fonts, times, training_views
 from models.evaluation import metrics
 from tests.pictures import encode
 from tests.pipeline.demo.browser import CHROMIUM, Browser, wait_for
@@ -59,6 +59,7 @@ def page(text: str) -> str:
         "curves": PIXEL, "bars": PIXEL, "packaging_cost": text, "gin": text, "asked_steps": 3, "source": text,
         "gallery": [{**shown, "nearest": [{"caption": text, "probability": 0.5, "right": True}]}],
         "pairs": [{"kept": shown, "dropped": shown, "reason": text, "detail": f"a;{text}"}],
+        "seen": [training_views.Seen(PIXEL, text, [training_views.Visit(text, PIXEL, text)])],
         "variants": [{**shown, "variants": [{**shown, "variant": text}]}],
         "attribution": text, "timings": [times.Made(text, MOMENT, 1.5)], "time_bars": PIXEL, "written_at": "now",
     }  # fmt: skip

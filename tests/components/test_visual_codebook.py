@@ -55,9 +55,7 @@ def test_fewer_distinct_patches_than_codes_are_told_and_work(tmp_path, monkeypat
     content, facts = made(tmp_path, codes=4000)
     assert facts["codes"] < 4000
     assert facts["error"] < 1e-9
-    assert (
-        f"{facts['codes']} distinct patches give {facts['codes']} codes, where VisualCodebook.codes" in told[0]
-    )
+    assert f"{facts['codes']} distinct patches give {facts['codes']} codes, where VisualCodebook.codes" in told[0]
     (tmp_path / "book.npz").write_bytes(content)
     assert len(visual_codes.read(str(tmp_path / "book.npz"), 8, 4000).centres) == facts["codes"]
 
@@ -117,9 +115,7 @@ def test_a_codebook_that_does_not_fit_is_refused(tmp_path, centres, patch, messa
 def test_what_is_no_npz_is_refused_and_never_unpickled(tmp_path, content):
     path = tmp_path / "book.npz"
     path.write_bytes(content)
-    with pytest.raises(
-        CodebookError, match=r"book.npz', which is no .npz with arrays .* a pickle is never"
-    ):
+    with pytest.raises(CodebookError, match=r"book.npz', which is no .npz with arrays .* a pickle is never"):
         visual_codes.read(str(path), 8, 50)
 
 

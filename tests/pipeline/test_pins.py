@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from models import pretrained
-from models.settings import PretrainedSettings, TrainingSettings
+from models.settings import ClipRocketSettings, PretrainedSettings, TextAugmentationSettings, TrainingSettings
 from pipeline import pins
 from pipeline.settings.run import PipelineSettings, VocabularySettings
 
@@ -46,6 +46,25 @@ def test_vocabulary_file_is_pinned_and_a_missing_one_is_named(tmp_path):
     file.write_bytes(b"two")
     assert pins.pin(run).vocabulary.sha256 != one.sha256
     assert dataclasses.replace(one, sha256="") == run.vocabulary
+
+
+def test_a_file_of_synonyms_is_pinned_and_a_bad_one_is_named(tmp_path):
+    file = tmp_path / "synonyms.tsv"
+    texts = TextAugmentationSettings(rewrites={"synonym": 1.0}, synonyms=str(file))
+    run = PipelineSettings(training=TrainingSettings(ClipRocketSettings(local_texts=texts)))
+    with pytest.raises(ValueError, match=r"TextAugmentation.synonyms is .*synonyms.tsv', but there is no such file"):
+        pins.pin(run)
+    file.write_text("dog\thound\n")
+    one = pins.pin(run).training.objective
+    assert len(one.local_texts.synonyms_sha256) == 64
+    assert one.global_texts is None
+    file.write_text("dog\tpuppy\n")
+    assert pins.pin(run).training.objective != one
+    with pytest.raises(ValueError, match=r"TextAugmentation.synonyms_sha256 is .* but .* has .*"):
+        pins.pin(dataclasses.replace(run, training=TrainingSettings(one)))
+    file.write_text("dog hound\n")
+    with pytest.raises(ValueError, match="line 1: 'dog hound': it must be word<TAB>synonym,synonym"):
+        pins.pin(run)
 
 
 def test_a_missing_checkpoint_says_how_to_make_one(tmp_path):

@@ -21,12 +21,13 @@ PROTOTYPES = settings.SwalipSettings(prototypes=7, projector=(5, 4), frozen_step
 
 
 def config(**more: object) -> settings.ClipRocketSettings:
-    return settings.ClipRocketSettings(IMAGE_TOWER, TEXT_TOWER, projection_dim=3, local_hidden=5, **more)
+    return settings.ClipRocketSettings(IMAGE_TOWER, TEXT_TOWER, projection_dim=3, **{"local_hidden": 5, **more})
 
 
 CONFIGS = {
     "basic": config(local_views=0),
     "views": config(contrastive_weight=2.0),
+    "linear": config(local_hidden=0),
     "sigmoid": config(contrast="sigmoid", label_smoothing=0.0),
     "barlip": config(terms=(BARLIP,)),
     "siamlip": config(terms=(SIAMLIP,)),

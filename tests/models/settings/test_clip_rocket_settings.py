@@ -6,16 +6,28 @@ import re
 import pytest
 
 from models.settings import (
+    AugmentationSettings,
     BarlipSettings,
     ByolipSettings,
     ClipRocketSettings,
     SiamlipSettings,
     SwalipSettings,
+    TextAugmentationSettings,
     TrainingSettings,
     configuration,
 )
 
 GIN = pathlib.Path(__file__).parents[3] / "gin"
+STRONG = AugmentationSettings(
+    min_area=0.08, jitter_probability=0.8, grey_probability=0.2, blur_probability=0.5, flip=True
+)
+VIEWS = {
+    "global_images": AugmentationSettings(min_area=0.5),
+    "local_images": STRONG,
+    "global_texts": TextAugmentationSettings(stop_words=0.8),
+    "local_texts": TextAugmentationSettings(stop_words=0.8, rewrites={"swap": 0.4, "delete": 0.2}, dropout=True),
+}
+"""The paper's; its rewrite "synonym", with a weight of .4, needs a file."""
 
 
 @pytest.mark.parametrize(
@@ -83,6 +95,8 @@ def test_gin_files_give_the_sizes_of_the_paper_which_are_the_defaults(name):
     }
     expected = (default[name],) if name in default else ()
     smoothing = 0.0 if name == "swalip" else 0.1
-    assert made.objective == ClipRocketSettings(terms=expected, label_smoothing=smoothing)
+    views = {name: getattr(made.objective, name) for name in VIEWS}
+    assert views == VIEWS
+    assert made.objective == ClipRocketSettings(terms=expected, label_smoothing=smoothing, **views)
     assert (made.optimizer.beta_2, made.optimizer.clip_norm) == (0.98, 0.0)
     assert made.schedule.final_share * made.optimizer.learning_rate == pytest.approx(1e-5)

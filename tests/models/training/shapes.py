@@ -39,9 +39,12 @@ CONFIG = settings.TrainingSettings(
 )
 ROCKET = settings.ClipRocketSettings(
     OBJECTIVE.image_tower,
-    OBJECTIVE.text_tower,
+    dataclasses.replace(OBJECTIVE.text_tower, dropout=0.1),
     terms=(settings.ByolipSettings(projector=(24, 16), predictor=(24, 16), momentum=0.9),),
-    local_images=settings.AugmentationSettings(min_area=0.3),
+    local_images=settings.AugmentationSettings(
+        min_area=0.3, source_size=32, jitter_probability=0.8, grey_probability=0.2, blur_probability=0.5
+    ),
+    local_texts=settings.TextAugmentationSettings(0.8, {"swap": 2.0, "delete": 1.0}, dropout=True),
     projection_dim=16,
     local_hidden=24,
 )

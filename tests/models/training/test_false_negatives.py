@@ -13,7 +13,8 @@ import tensorflow as tf
 from beam.records import ImageText
 from models.distribution.collectives import OneDevice
 from models.inputs import images
-from models.inputs.batches import CLASS_IDS, Batches
+from models.inputs.batches import Batches
+from models.inputs.row_views import CLASS_IDS
 from models.inputs.tokenizer import Tokenizer
 from models.training import false_negatives
 from models.training.log import LOG_FILE
