@@ -6,6 +6,7 @@ through an optimisation barrier. `scan` runs the two passes in two loops, which 
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -48,6 +49,7 @@ def scan(
     context: Sequence[tf.Tensor] | None = None,
     key_mask: tf.Tensor | None = None,
     gives_hidden: bool = False,
+    most_pieces: int = 1,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Applies equal blocks one after the other, in a loop over their stacked weights; XLA compiles one block.
 
@@ -60,6 +62,8 @@ def scan(
       context: for each block, its keyword argument `context`, [N, M, width]; None passes none.
       key_mask: the blocks' keyword argument `key_mask`, bool; None passes none.
       gives_hidden: whether to return the input of each block.
+      most_pieces: a block takes the rows in as many pieces, one after the other, if this divides N; else in the next
+        smaller number that does. So only the activations of one piece of one block are in memory.
 
     Returns:
       The last block's output, [N, L, width], and the inputs of all blocks, [N, L, width] each; none without
@@ -67,10 +71,7 @@ def scan(
     """
     first, depth = blocks[0], len(blocks)
     contexts = [] if context is None else [tf.stack(list(context))]
-
-    def apply(hidden: tf.Tensor, others: Sequence[tf.Tensor]) -> tf.Tensor:
-        masked = {} if key_mask is None else {"key_mask": key_mask}
-        return first(hidden, *others, **masked)
+    pieces = _pieces(inputs, most_pieces)
 
     @tf.custom_gradient
     def scanned(inputs: tf.Tensor, *contexts: tf.Tensor) -> tuple[object, Callable[..., object]]:
@@ -79,9 +80,11 @@ def scan(
             for alike in zip(*(block.trainable_variables for block in blocks), strict=True)
         ]
 
+        def at(k: tf.Tensor) -> _BlockOfScan:
+            return _BlockOfScan(first, [stack[k] for stack in stacks], [one[k] for one in contexts], key_mask, pieces)
+
         def forward(k: tf.Tensor, hidden: tf.Tensor, kept: tf.TensorArray) -> tuple[Any, ...]:
-            with _weights(first, [stack[k] for stack in stacks]):
-                return k + 1, apply(hidden, [one[k] for one in contexts]), kept.write(k, hidden)
+            return k + 1, at(k).apply(hidden), kept.write(k, hidden)
 
         kept = tf.TensorArray(inputs.dtype, depth, element_shape=inputs.shape)
         _, outputs, kept = _loop(depth, forward, (inputs, kept))
@@ -90,22 +93,18 @@ def scan(
         def gradient(*upstreams: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
             upstream, *by_hidden = upstreams
 
-            def backward(k: tf.Tensor, upstream: tf.Tensor, sums: list[tf.TensorArray]) -> tuple[Any, ...]:
+            def backward(k: tf.Tensor, upstream: tf.Tensor, found: list[tf.TensorArray]) -> tuple[Any, ...]:
                 last = depth - 1 - k
-                others, weights = [one[last] for one in contexts], [stack[last] for stack in stacks]
-                sources = [block_inputs[last], *others, *weights]
-                with tf.GradientTape() as tape:
-                    tape.watch(sources)
-                    with _weights(first, weights):
-                        block_output = apply(sources[0], others)
-                by_input, *by_rest = tape.gradient(block_output, sources, output_gradients=upstream)
+                by_input, *by_rest = at(last).gradients(block_inputs[last], upstream)
                 for one in by_hidden:
                     by_input += one[last]
-                return k + 1, by_input, [one.write(last, new) for one, new in zip(sums, by_rest, strict=True)]
+                return k + 1, by_input, [one.write(last, new) for one, new in zip(found, by_rest, strict=True)]
 
-            sums = [tf.TensorArray(s.dtype, depth, element_shape=s.shape[1:]) for s in (*contexts, *stacks)]
-            _, by_inputs, sums = _loop(depth, backward, (upstream, sums))
-            found = [one.stack() for one in sums]
+            dtype = first.compute_dtype if pieces == 1 else first.variable_dtype
+            wanted = [*((one.dtype, one.shape[1:]) for one in contexts), *((dtype, one.shape[1:]) for one in stacks)]
+            arrays = [tf.TensorArray(dtype, depth, element_shape=shape) for dtype, shape in wanted]
+            _, by_inputs, arrays = _loop(depth, backward, (upstream, arrays))
+            found = [one.stack() for one in arrays]
             by_variables = _of_variables(blocks, found[len(contexts) :], variables or [])
             return [by_inputs, *found[: len(contexts)]], by_variables
 
@@ -115,6 +114,79 @@ def scan(
         return scanned(inputs, *contexts), []
     outputs, hidden = scanned(inputs, *contexts)
     return outputs, tf.unstack(hidden)
+
+
+@dataclasses.dataclass(frozen=True)
+class _BlockOfScan:
+    """A block of `scan` with tensors as weights, whose rows pass in `pieces`."""
+
+    block: keras.layers.Layer
+    weights: list[tf.Tensor]
+    contexts: list[tf.Tensor]
+    key_mask: tf.Tensor | None
+    pieces: int
+
+    def apply(self, hidden: tf.Tensor) -> tf.Tensor:
+        """[N, L, width] -> [N, L, width]."""
+        if self.pieces == 1:
+            return self._apply(hidden, self.contexts, self.key_mask)
+        cut = self._cut(hidden)
+
+        def body(p: tf.Tensor, outputs: tf.TensorArray) -> tuple[Any, ...]:
+            return p + 1, outputs.write(p, self._apply(cut[p], *self._others(p)))
+
+        outputs = tf.TensorArray(hidden.dtype, self.pieces, element_shape=cut.shape[1:])
+        return self._whole(_loop(self.pieces, body, (outputs,))[1])
+
+    def gradients(self, hidden: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
+        """By the input, by each context, and by each weight; those by weights are summed over pieces in float32."""
+        if self.pieces == 1:
+            return self._gradients(hidden, self.contexts, self.key_mask, upstream)
+        cut, cut_upstream = self._cut(hidden), self._cut(upstream)
+        rows = 1 + len(self.contexts)  # the gradients that have a row for each row of the input
+
+        def body(p: tf.Tensor, by_rows: list[tf.TensorArray], sums: list[tf.Tensor]) -> tuple[Any, ...]:
+            found = self._gradients(cut[p], *self._others(p), cut_upstream[p])
+            written = [one.write(p, new) for one, new in zip(by_rows, found[:rows], strict=True)]
+            return p + 1, written, [one + tf.cast(new, one.dtype) for one, new in zip(sums, found[rows:], strict=True)]
+
+        inputs = [cut, *map(self._cut, self.contexts)]
+        by_rows = [tf.TensorArray(one.dtype, self.pieces, element_shape=one.shape[1:]) for one in inputs]
+        sums = [tf.zeros(weight.shape, self.block.variable_dtype) for weight in self.weights]
+        _, by_rows, sums = _loop(self.pieces, body, (by_rows, sums))
+        return [*map(self._whole, by_rows), *sums]
+
+    def _apply(self, hidden: tf.Tensor, contexts: Sequence[tf.Tensor], key_mask: tf.Tensor | None) -> tf.Tensor:
+        masked = {} if key_mask is None else {"key_mask": key_mask}
+        with _weights(self.block, self.weights):
+            return self.block(hidden, *contexts, **masked)
+
+    def _gradients(
+        self, hidden: tf.Tensor, contexts: Sequence[tf.Tensor], key_mask: tf.Tensor | None, upstream: tf.Tensor
+    ) -> list[tf.Tensor]:
+        sources = [hidden, *contexts, *self.weights]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            outputs = self._apply(hidden, contexts, key_mask)
+        return tape.gradient(outputs, sources, output_gradients=upstream)
+
+    def _others(self, p: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor | None]:
+        """The contexts and the key mask of piece p."""
+        mask = None if self.key_mask is None else self._cut(self.key_mask)[p]
+        return [self._cut(one)[p] for one in self.contexts], mask
+
+    def _cut(self, rows: tf.Tensor) -> tf.Tensor:
+        """[N, ...] -> [pieces, N / pieces, ...]."""
+        return tf.reshape(rows, [self.pieces, rows.shape[0] // self.pieces, *rows.shape[1:]])
+
+    def _whole(self, pieces: tf.TensorArray) -> tf.Tensor:
+        cut = pieces.stack()
+        return tf.reshape(cut, [-1, *cut.shape[2:]])
+
+
+def _pieces(inputs: tf.Tensor, most: int) -> int:
+    """The largest number up to `most` that divides the number of rows; 1 if that is unknown."""
+    return next(count for count in range(most, 0, -1) if count == 1 or (inputs.shape[0] or 1) % count == 0)
 
 
 def _of_variables(

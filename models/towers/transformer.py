@@ -11,6 +11,7 @@ from models.towers import operations
 from models.towers.rematerialization import rematerialize, scan
 
 LAYER_NORM_EPSILON = 1e-6
+_MOST_PIECES = {"scan": 1, "pieces": 4}
 
 
 class LayerNorm(keras.layers.Layer):
@@ -149,7 +150,8 @@ class Encoder(keras.layers.Layer):
     """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width].
 
     `remat` is what the backward pass computes again (Runtime.remat): "nothing", "attention" (the attention weights),
-    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop).
+    "block" (all but each block's input), "scan" (the same, with the blocks in one loop), or "pieces" (as "scan", with
+    the rows of a block in four pieces).
     """
 
     def __init__(
@@ -182,8 +184,9 @@ class Encoder(keras.layers.Layer):
         Returns:
           The encoded tokens, [N, L, width]; with `gives_hidden`, also the input of each block, [N, L, width] each.
         """
-        if training and self.remat == "scan":
-            outputs, hidden = scan(self.blocks, inputs, context, key_mask, gives_hidden)
+        if training and self.remat in _MOST_PIECES:
+            pieces = _MOST_PIECES[self.remat]
+            outputs, hidden = scan(self.blocks, inputs, context, key_mask, gives_hidden, pieces)
         else:
             outputs, hidden = self._apply(inputs, training, key_mask, context)
         return (self.norm(outputs), hidden) if gives_hidden else self.norm(outputs)
