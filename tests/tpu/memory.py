@@ -25,6 +25,7 @@ CASES = {
     "8192, scan": {**_BASE, "batch_size": 8192, "remat": "scan"},
     "16384": {**_BASE, "batch_size": 16384},
     "16384, scan": {**_BASE, "batch_size": 16384, "remat": "scan"},
+    "16384, pieces": {**_BASE, "batch_size": 16384, "remat": "pieces"},
     "16384, 4 micro-batches": {**_BASE, "batch_size": 16384, "micro_batches": 4},
     "32768, SigLiT, precomputed": {**_BASE, "size": "siglit", "batch_size": 32768},
     "1048576, loss": {"kind": "loss", "replicas": 256, "form": "loop", "rows": 4096, "width": 768},

@@ -12,7 +12,7 @@ import pytest
 from tests.tpu import commands
 
 BATCH = 40  # no other size of the models, so that a tensor over the whole batch would be seen
-CASE = {"batch_size": BATCH, "vocabulary_size": 100, "compute_dtype": "float32", "remat": True, "steps": 3}
+CASE = {"batch_size": BATCH, "vocabulary_size": 100, "compute_dtype": "float32", "remat": "block", "steps": 3}
 OBJECTIVES = ("sigmoid_rocket", "byolip")
 
 

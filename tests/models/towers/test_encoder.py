@@ -167,7 +167,8 @@ def crossed(made: Encoder):
     ("remat", "compiled"),
     [
         ("scan", False),
-        *[pytest.param(remat, True, marks=pytest.mark.slow) for remat in ("attention", "block", "scan")],
+        ("pieces", False),
+        *[pytest.param(remat, True, marks=pytest.mark.slow) for remat in ("attention", "block", "scan", "pieces")],
     ],
 )
 def test_rematerialised_passes_with_mask_and_context_equal_the_plain_ones(remat, compiled):
