@@ -123,7 +123,7 @@ class Encoder(keras.layers.Layer):
 
     `remat` is what the backward pass computes again (Runtime.remat): "nothing", "attention" (the attention weights),
     "block" (all but each block's input), or "scan" (the same, with the blocks in one loop). `drop` changes the input of
-    each block.
+    each block; it is None in the first call, because Keras stores that call in a SavedModel.
     """
 
     def __init__(
@@ -135,13 +135,13 @@ class Encoder(keras.layers.Layer):
         self.blocks = [EncoderBlock(config, causal, again, name=f"block_{i}") for i in range(config.depth)]
         self.norm = LayerNorm(name="norm")
 
-    def call(self, inputs: tf.Tensor, training: bool = False, drop: dropout.Drop = dropout.nothing) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False, drop: dropout.Drop | None = None) -> tf.Tensor:
         if training and self.remat == "scan":
-            return self.norm(scan(self.blocks, inputs, drop))
+            return self.norm(scan(self.blocks, inputs, drop or dropout.nothing))
         hidden = inputs
         for number, block in enumerate(self.blocks):
-            dropping = _after(drop, number, block)
-            hidden = rematerialize(dropping)(hidden) if training and self.remat == "block" else dropping(hidden)
+            step = _after(drop, number, block) if drop else block
+            hidden = rematerialize(step)(hidden) if training and self.remat == "block" else step(hidden)
         return self.norm(hidden)
 
 
