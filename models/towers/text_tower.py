@@ -44,8 +44,8 @@ class TextTower(keras.layers.Layer):
         if self.config.bottleneck:
             tokens = self.token_projection(tokens)
         drops = training and seeds is not None and self.config.dropout > 0
-        drop = dropout.of_rows(self.config.dropout, seeds) if drops else dropout.nothing
-        hidden = self.encoder(tokens + tf.cast(self.position_embedding, tokens.dtype), training=training, drop=drop)
+        more = {"drop": dropout.of_rows(self.config.dropout, seeds)} if drops else {}
+        hidden = self.encoder(tokens + tf.cast(self.position_embedding, tokens.dtype), training=training, **more)
         if self.config.pooling == "last":
             return self.head(hidden[:, -1])
         ends = tf.argmax(tf.equal(token_ids, self.config.eos_id), axis=1)

@@ -163,9 +163,7 @@ class Encoder(keras.layers.Layer):
     """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width].
 
     `remat` is what the backward pass computes again (Runtime.remat): "nothing", "attention" (the attention weights),
-    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop). `drop` changes the input of
-    each block.
-    """
+    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop).    """
 
     def __init__(
         self, config: settings.TransformerSettings, remat: str = "nothing", causal: bool = False, **kwargs: object
@@ -183,7 +181,7 @@ class Encoder(keras.layers.Layer):
         key_mask: tf.Tensor | None = None,
         context: Sequence[tf.Tensor] | None = None,
         gives_hidden: bool = False,
-        drop: dropout.Drop = dropout.nothing,
+        drop: dropout.Drop | None = None,
     ) -> tf.Tensor | tuple[tf.Tensor, list[tf.Tensor]]:
         """Encodes a sequence.
 
@@ -194,11 +192,12 @@ class Encoder(keras.layers.Layer):
           context: for each block, the hidden tokens of another sequence, [N, M, width], which are that block's keys and
             values: what `gives_hidden` gave for the other sequence.
           gives_hidden: whether to return the hidden tokens, too.
-          drop: changes the input of each block.
+          drop: changes the input of each block. None in the first call, which Keras stores in a SavedModel.
 
         Returns:
           The encoded tokens, [N, L, width]; with `gives_hidden`, also the input of each block, [N, L, width] each.
         """
+        drop = drop or dropout.nothing
         if training and self.remat in _MOST_PIECES:
             pieces = _MOST_PIECES[self.remat]
             outputs, hidden = scan(self.blocks, inputs, context, key_mask, gives_hidden, drop, pieces)

@@ -61,7 +61,7 @@ def test_nothing_drops_in_evaluation_or_without_seeds(plain):
     assert np.abs(plain(TOKENS, training=True, seeds=SEED_ROWS).numpy() - usual).max() > 0.1
 
 
-@pytest.mark.parametrize("remat", ["block", "scan"])
+@pytest.mark.parametrize("remat", [pytest.param("block", marks=pytest.mark.slow), "scan"])
 def test_rematerialisation_drops_the_same_values(plain, remat):
     def outputs(made: TextTower) -> list[np.ndarray]:
         @tf.function(jit_compile=True, autograph=False)
@@ -105,6 +105,7 @@ def test_only_views_that_ask_drop_out(rocket):
     np.testing.assert_array_equal(objective.embed_text(batch["token_ids"]), objective.embed_text(batch["token_ids"]))
 
 
+@pytest.mark.slow
 def test_micro_batches_drop_the_same_values(rocket):
     objective, batch = rocket
     variables = objective.trainable_variables
