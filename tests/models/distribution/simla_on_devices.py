@@ -58,6 +58,7 @@ def loss_and_gradients(objective: Simla, strategy: tf.distribute.Strategy, colle
         return [part.numpy() for part in strategy.experimental_local_results(value)]
 
     pairs = {key: np.concatenate(local(value)) for key, value in zip(("picture", "text", "fits"), drawn, strict=True)}
+    pairs = {key: np.float64(value) for key, value in pairs.items()}
     return {**pairs, **{key: local(value)[0] for key, value in {**summed, **metrics}.items()}}
 
 
