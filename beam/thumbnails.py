@@ -18,3 +18,8 @@ def data_address(picture: bytes, image_format: str = "PNG", side: int = _SIDE) -
     encoded = io.BytesIO()
     small.save(encoded, image_format, quality=85)
     return f"data:image/{image_format.lower()};base64," + base64.b64encode(encoded.getvalue()).decode()
+
+
+def bytes_of(address: str) -> bytes:
+    """The encoded picture of a data: address."""
+    return base64.b64decode(address.partition(",")[2])

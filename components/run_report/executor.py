@@ -74,8 +74,11 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
     split = artifact_utils.get_split_uri(artifacts["examples"], "test")
     model = path_utils.serving_model_path(inputs.uri("model"))
     test = test_split.measure(model, split, settings.max_rows, settings.gallery)
+    queries = settings.reranked_queries
+    reranked = test_split.reranked(model, split, settings.max_rows, queries) if queries else []
     log = _read_lines(inputs.uri("model_run"), LOG_FILE)
     summary = {"title": settings.title, "model": model, **_summary(inputs, evaluation, test, log)}
+    summary["reranked"] = reranked
     packaging, made = summary["packaging"], times.made_at(artifacts)
     page = {
         "curves": figures.training_curves(log),

@@ -6,6 +6,7 @@ import numpy as np
 
 from beam import thumbnails
 from beam.exported_model import ExportedModel
+from components.metrics import reranking
 from components.metrics.saved_model_metrics import evaluated
 from models import features
 from models.evaluation import metrics
@@ -66,6 +67,15 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> TestSpl
     ]
     chance = metrics.chance(int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES]))
     return TestSplit(len(captions), measured, chance, exhibits)
+
+
+def reranked(model_path: str, split: str, max_rows: int, queries: int) -> list[dict[str, float]]:
+    """Two-stage retrieval at each depth: `depth`, recalls and `seconds`; [] if the model has no signature `match`."""
+    model = ExportedModel(model_path)
+    if reranking.MATCH not in model.signatures:
+        return []
+    rows = reranking.measure(model, split, max_rows, queries)
+    return [{"depth": row.depth, **row.recalls, "seconds": row.seconds} for row in rows]
 
 
 def _exhibit(picture: bytes, caption: str, captions: list[str], own: np.ndarray, probability: np.ndarray) -> Exhibit:

@@ -62,9 +62,13 @@ def blocks(seeds: tf.Tensor, side: int, count: int, smallest: int, proposals: in
         masked = tf.logical_or(masked, tf.logical_and(block, fits[:, None, None]))
         return k + 1, masked, tf.where(fits, 0, failed + 1)
 
+    def go_on(_: tf.Tensor, masked: tf.Tensor, failed: tf.Tensor) -> tf.Tensor:
+        short = tf.reduce_sum(tf.cast(masked, tf.int32), axis=[1, 2]) < count
+        return tf.reduce_any(tf.logical_and(short, failed < TRIES))
+
     rows = seeds.shape[0]
     state = (tf.constant(0), tf.zeros([rows, side, side], tf.bool), tf.zeros([rows], tf.int32))
-    _, masked, _ = tf.while_loop(lambda k, *_: k < proposals, attempt, state, maximum_iterations=proposals)
+    _, masked, _ = tf.while_loop(go_on, attempt, state, maximum_iterations=proposals)
     return tf.reshape(masked, [rows, side * side])
 
 

@@ -18,11 +18,11 @@ class Ramp(keras.layers.Layer):
         super().build(input_shape)
 
     def now(self) -> tf.Tensor:
-        """The number in this step, float32; 0 in the first one, unless there is no ramp."""
+        """The number in this step, in the dtype of weights; 0 in the first one, unless there is no ramp."""
         if not self._steps:
-            return tf.constant(self._last)
+            return tf.constant(self._last, self.variable_dtype)
         done = tf.minimum(self.step.read_value(), self._steps)
-        return self._last * tf.cast(done, tf.float32) / self._steps
+        return self._last * tf.cast(done, self.variable_dtype) / self._steps
 
     def advance(self) -> None:
         """Counts a step; call it in replica context."""

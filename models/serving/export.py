@@ -1,6 +1,7 @@
 """The SavedModel: raw bytes and text in, embeddings and probabilities out; all preprocessing is in the graph."""
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -66,6 +67,7 @@ class ServedModel(tf.Module):
                 f"{type(objective).__name__}.signatures names {taken[0]!r}, but a signature of this name is, or may "
                 f"be, in every model (such as {CLASSIFY}...); choose another name"
             )
+        self._traced = functools.cache(self.signatures)  # so that `call` traces each signature once
         self._objective = lambda: objective  # untracked: with compression, its own variables must not be saved
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
@@ -163,7 +165,7 @@ class ServedModel(tf.Module):
     def call(self, signature: str, **inputs: tf.Tensor | Sequence[str] | Sequence[bytes]) -> dict[str, np.ndarray]:
         """Calls a signature in this process, without a SavedModel; as `beam.exported_model.ExportedModel.call`."""
         tensors = {name: tf.convert_to_tensor(values, tf.string) for name, values in inputs.items()}
-        return {name: value.numpy() for name, value in self.signatures()[signature](**tensors).items()}
+        return {name: value.numpy() for name, value in self._traced()[signature](**tensors).items()}
 
     def _among_classes(
         self, image: tf.Tensor, evaluation_set: tf.Tensor, class_name: tf.Tensor

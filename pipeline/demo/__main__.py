@@ -23,6 +23,7 @@ _MODEL_DIR = flags.DEFINE_string(
 _IMAGES = flags.DEFINE_string("images", None, "A folder of pictures to search.")
 _EXAMPLES = flags.DEFINE_string("examples", None, "A folder of stored shards to search, such as .../Split-test.")
 _INDEX_DIR = flags.DEFINE_string("index_dir", None, "Keep the index in this folder for the next start.")
+_RERANK = flags.DEFINE_integer("rerank", 0, "Rank so many found pictures again, by the signature match.", 0)
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 opens the page to the network.")
 _PORT = flags.DEFINE_integer("port", 8000, "Port to listen on; 0 takes a free port.", 0, 65535)
 _MEGABYTES = flags.DEFINE_integer("max_megabytes", 20, "Size limit of a picture file, in MB.", 1)
@@ -69,15 +70,24 @@ def _serve(saved_model: str, listening: socket.socket) -> None:
 
     searched = _collection()
     model = LoadedModel(saved_model)
+    _require_match(model, saved_model)
     rules = PictureSettings(min_side=1, max_bytes=_MEGABYTES.value * 10**6, max_pixels=_MEGAPIXELS.value * 10**6)
     index = _index(searched, saved_model, model, rules) if searched else None
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     port = listening.getsockname()[1]
-    wsgi = page.create(model, saved_model, index, rules, _HOST.value)
+    wsgi = page.create(model, saved_model, index, rules, _HOST.value, _RERANK.value)
     server = make_server(_HOST.value, port, wsgi, threaded=True, fd=listening.fileno())
     print(f"The page for {saved_model} is at {_address(_HOST.value, port)} (Ctrl-C stops it)", flush=True)
     server.serve_forever()
     print("\nStopped")
+
+
+def _require_match(model: "LoadedModel", saved_model: str) -> None:
+    if _RERANK.value and "match" not in model.further:
+        raise ValueError(
+            f"--rerank={_RERANK.value} needs the signature match, which {saved_model} does not have; name a model of "
+            "Simla with Simla.itm above 0, or leave --rerank out"
+        )
 
 
 def _address(host: str, port: int) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import faiss
 import numpy as np
@@ -46,6 +46,23 @@ class Index:
         """Returns the `count` entries with the largest inner products with `embedding`, float32 [D]; best first."""
         similarity, rows = self._nearest.search(embedding[None], min(count, len(self)))
         return [(self._entries[row], float(value)) for row, value in zip(rows[0], similarity[0], strict=True)]
+
+    def reranked(
+        self, embedding: np.ndarray, count: int, depth: int, match: Callable[[Sequence[bytes]], Sequence[float]]
+    ) -> list[tuple[Entry, float]]:
+        """What `search` returns, with the first `depth` entries ordered by their match, the best first.
+
+        Args:
+          embedding: float32 [D].
+          count: number of entries.
+          depth: number of entries to rank again.
+          match: encoded pictures -> the probability of each; it gets the thumbnails.
+        """
+        found = self.search(embedding, max(count, depth))
+        best = found[:depth]
+        scores = match([thumbnails.bytes_of(entry.thumbnail) for entry, _ in best])
+        order = sorted(range(len(best)), key=lambda place: -scores[place])
+        return [*((best[place][0], scores[place]) for place in order), *found[depth:]][:count]
 
     def save(self, folder: str, fingerprint: str) -> None:
         """Writes `folder`/pictures.npz with the `fingerprint` of its inputs; the file appears whole or not at all."""

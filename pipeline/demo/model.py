@@ -8,6 +8,7 @@ import numpy as np
 from beam.exported_model import ExportedModel
 from models.serving import contract
 
+MATCH = "match"
 _SIGNATURES = (contract.EMBED_IMAGE, contract.EMBED_TEXT, contract.ZERO_SHOT)
 
 
@@ -41,6 +42,12 @@ class LoadedModel:
         """N encoded pictures -> float32 [N, D], unit norm."""
         with self._lock:
             return self._model.call("embed_image", image_bytes=list(images))["image_embedding"]
+
+    def matches(self, images: Sequence[bytes], text: str) -> list[float]:
+        """The probability that each picture and the text belong together, by the signature `match`."""
+        with self._lock:
+            asked = {"image_bytes": list(images), "text": [text.encode()] * len(images)}
+            return self._model.call(MATCH, **asked)["probability"].tolist()
 
     def embed_text(self, text: str) -> np.ndarray:
         """One text -> float32 [D], unit norm."""

@@ -20,7 +20,9 @@ _FOUND = 24
 _FORM_BYTES = 1 << 20  # limit of a form without its picture
 
 
-def create(model: LoadedModel, name: str, index: Index | None, rules: PictureSettings, host: str) -> flask.Flask:
+def create(
+    model: LoadedModel, name: str, index: Index | None, rules: PictureSettings, host: str, rerank: int = 0
+) -> flask.Flask:
     """Returns the page as a WSGI application.
 
     Args:
@@ -29,6 +31,7 @@ def create(model: LoadedModel, name: str, index: Index | None, rules: PictureSet
       index: the pictures to search, or None.
       rules: the limits of an uploaded picture.
       host: the host that the server listens on.
+      rerank: number of found pictures to rank again by the signature `match`; 0 ranks by embeddings alone.
     """
     app = flask.Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=rules.max_bytes + _FORM_BYTES, PROPAGATE_EXCEPTIONS=False)
@@ -58,7 +61,10 @@ def create(model: LoadedModel, name: str, index: Index | None, rules: PictureSet
             raise BadRequest("No pictures are indexed. Start the demo with --images or --examples.")
         if not text:
             raise BadRequest("Type what the pictures should show.")
-        return render(found=index.search(model.embed_text(text), _FOUND))
+        embedding = model.embed_text(text)
+        if not rerank:
+            return render(found=index.search(embedding, _FOUND))
+        return render(found=index.reranked(embedding, _FOUND, rerank, lambda images: model.matches(images, text)))
 
     @app.errorhandler(HTTPException)
     def show_error(error: HTTPException) -> tuple[str, int]:

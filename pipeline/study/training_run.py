@@ -18,10 +18,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components import installed
-from components.metrics import saved_model_metrics
+from components.metrics import reranking, saved_model_metrics
 from components.model_packager import labels
 from models import files, locks, settings
 from models.evaluation import as_json, metrics
+from models.evaluation.reranking import as_metrics
 from models.serving import export
 from models.settings import configuration
 from models.training.divergence import Diverged
@@ -32,6 +33,7 @@ from pipeline.study.settings import TEST
 
 RESULT_FILE, OUTPUT_FILE, LOCK_FILE = "result.json", "run.log", ".running"
 WORK_FOLDER, MODEL_FOLDER = "work", "model"
+_RERANKED_QUERIES = 64
 FINISHED, DIVERGED = "finished", "diverged"
 _MEASURED = (*metrics.SHARES, *(f"{name}{end}" for name in metrics.SHARES for end in ("_low", "_high")))
 _MEASURED = (*_MEASURED, *metrics.CALIBRATIONS, metrics.PICTURES, metrics.CLASSES)
@@ -117,6 +119,10 @@ def run(order: Order, folder: str) -> None:
         label_sets = labels.embed(sets, exact)
         packaged = export.ServedModel(objective, tokenizer, label_sets, order.weights)
         measured = _measure(packaged, order)
+        if reranking.MATCH in packaged.signatures():
+            rows = reranking.measure(packaged, order.evaluated[TEST], order.test_rows, _RERANKED_QUERIES)
+            measured[TEST] |= as_metrics(rows)
+            result["reranking"] = [dataclasses.asdict(row) for row in rows]
         if order.keeps_model:
             path = os.path.join(folder, MODEL_FOLDER)
             shutil.rmtree(path, ignore_errors=True)

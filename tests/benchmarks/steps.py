@@ -10,8 +10,10 @@ import tf_keras as keras
 
 from models import compilation, objectives, optimizers, settings
 from models.distribution import collectives
+from models.layers.visual_codes import Codebook
 from models.losses import sigmoid
 from models.objectives import siglip
+from models.objectives.objective import PICTURE_IDS, SEEDS
 from models.training.step import TrainStep
 from tests.benchmarks.measure import Ratio, ratio
 from tests.benchmarks.models import QUICKSTART
@@ -27,12 +29,21 @@ def step_of(
     """A function that runs a step; XLA compiles its parts (as the Trainer does on a CPU), the whole step or nothing."""
     keras.utils.set_random_seed(0)
     objective = objectives.create(config.objective, _VOCABULARY, config.runtime)
+    if codes := settings.visual_codes(config.objective):
+        dim = 3 * codes.image_tower.patch**2 + 1
+        drawn = np.random.default_rng(0).normal(size=(codes.codebook.codes, dim)).astype(np.float32)
+        book = Codebook(drawn, np.ones(len(drawn), np.float32), codes.image_tower.patch)
+    objective.prepare(np.arange(3, _VOCABULARY), book if codes else None)
     optimizer = optimizers.create(config.optimizer, config.schedule, 1000, objective.trainable_variables)
     step = TrainStep(objective, optimizer, collectives.OneDevice(), config)
     rng = np.random.default_rng(0)
     rows = config.batch_size
     batch = {view: tf.constant(rng.integers(0, 256, (rows, 48, 48, 3)), tf.uint8) for view in objective.views.images}
     batch |= {view: tf.constant(rng.integers(0, _VOCABULARY, (rows, 22)), tf.int32) for view in objective.views.texts}
+    if objective.views.seeds:
+        batch[SEEDS] = tf.constant(rng.integers(0, 2**31, (rows, 2)), tf.int32)
+    if objective.views.picture_ids:
+        batch[PICTURE_IDS] = tf.range(rows)
     run_step = tf.function(step, jit_compile=compiled == "whole", autograph=False)
     used = siglip.sigmoid_loss
     siglip.sigmoid_loss = loss

@@ -53,10 +53,13 @@ def page(text: str) -> str:
         "clusters": clusters, "augment": rows, "anomalies": [text],
         "serving_check": {"problem": text, "request_seconds": {text: 0.1}, "rows": 2},
         "training": {"steps": 3, "loss": 1.0, "examples_per_second": 2.0}, "versions": {text: text},
+        "reranked": [{"depth": 8, **shares, "seconds": 0.01}],
     }  # fmt: skip
     shown = {"image": PIXEL, "caption": text}
     shown_page = {
         "curves": PIXEL, "bars": PIXEL, "packaging_cost": text, "gin": text, "asked_steps": 3, "source": text,
+        "codebook": {"codes": 4, "asked_codes": 9, "rows": 90, "used": 0.5, "perplexity": 3.0, "error": 0.1,
+                     "error_of_mean": 0.9, "pictures": [{"picture": "", "rebuilt": ""}]},
         "gallery": [{**shown, "nearest": [{"caption": text, "probability": 0.5, "right": True}]}],
         "pairs": [{"kept": shown, "dropped": shown, "reason": text, "detail": f"a;{text}"}],
         "seen": [training_views.Seen(PIXEL, text, [training_views.Visit(text, PIXEL, text)])],

@@ -2,12 +2,14 @@
 
 A script, since devices must be set before TensorFlow starts.
 
-python -m tests.models.distribution.simla_on_devices N
+python -m tests.models.distribution.simla_on_devices N quick    without controls, and 4 steps of the state
+python -m tests.models.distribution.simla_on_devices N whole
 
 prints one JSON object: {case: largest relative error}, and what `trace` returns.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -32,9 +34,10 @@ from tests.devices import make_devices
 from tests.models.distribution.rocket_on_devices import Found, error, per_replica
 from tests.models.objectives import simlas
 
-ROWS, STEPS = 8, 30
+ROWS = 8
+STEPS = {"quick": 4, "whole": 30}
 QUEUE = 3 * ROWS
-CONFIG = simlas.config(queue_size=QUEUE)
+CONFIG = simlas.config(queue_size=QUEUE, text_tower=dataclasses.replace(simlas.TEXT_TOWER, depth=1))
 
 
 def loss_and_gradients(objective: Simla, strategy: tf.distribute.Strategy, collectives: Collectives) -> Found:
@@ -55,6 +58,7 @@ def loss_and_gradients(objective: Simla, strategy: tf.distribute.Strategy, colle
         return [part.numpy() for part in strategy.experimental_local_results(value)]
 
     pairs = {key: np.concatenate(local(value)) for key, value in zip(("picture", "text", "fits"), drawn, strict=True)}
+    pairs = {key: np.float64(value) for key, value in pairs.items()}
     return {**pairs, **{key: local(value)[0] for key, value in {**summed, **metrics}.items()}}
 
 
@@ -87,8 +91,8 @@ def expected_after(objective: Simla, keys: dict[str, np.ndarray], before: Found,
     return after
 
 
-def trace(strategy: tf.distribute.Strategy, collectives: Collectives) -> dict[str, float]:
-    """Runs 30 steps of the state: the largest error, how much moved, and how many variables differ on replicas."""
+def trace(strategy: tf.distribute.Strategy, collectives: Collectives, steps: int) -> dict[str, float]:
+    """Runs steps of the state: the largest error, how much moved, and how many variables differ on replicas."""
     with strategy.scope():
         objective = simlas.made(CONFIG, "float64")
         objective.start()
@@ -100,7 +104,7 @@ def trace(strategy: tf.distribute.Strategy, collectives: Collectives) -> dict[st
     kept = [*objective.state, objective.temperature]
     rng, worst, moved = np.random.default_rng(0), 0.0, 0.0
     pushed = [{m: getattr(objective._aids().queues, m).numpy() for m in ("image", "text")}]
-    for _ in range(STEPS):
+    for _ in range(steps):
         drawn(objective, rng)
         keys = {m: np.float64(np.float32(rng.normal(size=(ROWS, simlas.DIM)))) for m in ("image", "text")}
         before = {name(variable): variable.numpy() for variable in kept}
@@ -115,7 +119,7 @@ def trace(strategy: tf.distribute.Strategy, collectives: Collectives) -> dict[st
     return {"trace": worst, "control_nothing_moves": moved, "replicas_differ": differ}
 
 
-def main(replicas: int) -> None:
+def main(replicas: int, how_much: str) -> None:
     make_devices(replicas)
     devices = tuple(f"CPU:{i}" for i in range(replicas))
     mirrored = settings.RuntimeSettings(strategy="mirrored", devices=devices)
@@ -123,17 +127,17 @@ def main(replicas: int) -> None:
     expected = loss_and_gradients(simlas.made(CONFIG, "float64"), tf.distribute.get_strategy(), OneDevice())
     with made.strategy.scope():
         objective = simlas.made(CONFIG, "float64")
-        local = simlas.made(simlas.config(queue_size=QUEUE, negatives="replica"), "float64")
+        local = simlas.made(dataclasses.replace(CONFIG, negatives="replica"), "float64")
     found = loss_and_gradients(objective, made.strategy, made.collectives)
     result = {"global": error(found, expected)}
-    if replicas == 2:
+    if replicas == 2 and how_much == "whole":
         other = loss_and_gradients(local, made.strategy, made.collectives)
         result["replica"] = error(other, expected)
         result["replica_places"] = int(max(other["picture"].max(), other["text"].max()))
         with own_keys_only():
             result["own_keys_only"] = error(loss_and_gradients(objective, made.strategy, made.collectives), expected)
-    print(json.dumps(result | trace(made.strategy, made.collectives)))
+    print(json.dumps(result | trace(made.strategy, made.collectives, STEPS[how_much])))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

@@ -178,3 +178,18 @@ def test_rand_augment_changes_pixels_at_each_visit_and_equally_after_a_restart(v
     ):
         np.testing.assert_array_equal(batch["images"], other["images"])
         np.testing.assert_array_equal(batch["images_boxes"], other["images_boxes"])
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_rows_of_one_picture_have_one_picture_id(vocabulary, tmp_path, cache):
+    """A group, such as the variants of a row, is one picture."""
+    groups = ["a", "a", "", "b", "a", ""]
+    examples = [
+        ImageText(f"key-{i}", image, caption, "x:1", "test", group=groups[i]).to_example()
+        for i, (image, caption, _) in enumerate(shape_pairs()[: len(groups)])
+    ]
+    paths = write_shards(tmp_path, 1, examples)
+    config = dataclasses.replace(PLAIN, batch_size=6, cache=cache)
+    source = Batches(paths, Tokenizer(vocabulary, OBJECTIVE.text_tower), config, Views(picture_ids=True))
+    (batch,) = source.read(6).take(1)
+    assert sorted(Counter(batch["picture_ids"].numpy()).values()) == [1, 1, 1, 3]

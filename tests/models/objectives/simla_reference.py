@@ -214,7 +214,7 @@ def class_attention(w: Weights, images: np.ndarray, ids: np.ndarray) -> np.ndarr
     """The copy's attention of the class token to the words in the last block, [B, heads, L]."""
     tokens, x = image_tokens(w, "momentum_", images), embed(w, "momentum_", ids)
     x = block(w, "momentum_fusion/block_0", x, tokens, shown(ids))
-    name = "momentum_fusion/block_1"
+    name = "momentum_fusion/block_1"  # the last
     normed = norm(w, f"{name}/attention_norm", x)
     weights = attention_weights(w, f"{name}/attention", normed, normed, shown(ids))
     assert weights.shape[1] == HEADS

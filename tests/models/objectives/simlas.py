@@ -25,7 +25,7 @@ def config(*terms: str, **more: object) -> settings.SimlaSettings:
     weights = {name: 0.5 + 0.25 * place if name in (terms or TERMS) else 0.0 for place, name in enumerate(TERMS)}
     usual = {"projection_dim": DIM, "queue_size": QUEUE, "masked_words": 0.5, "alpha_steps": 10, "votes": 2}
     usual |= {"keywords": 2, "visual_codebook": BOOK, "momentum": 0.9, "temperature": 0.2, **weights}
-    return settings.SimlaSettings(IMAGE_TOWER, TEXT_TOWER, **{**usual, **more})
+    return settings.SimlaSettings(**{"image_tower": IMAGE_TOWER, "text_tower": TEXT_TOWER, **usual, **more})
 
 
 def made(of: settings.SimlaSettings, dtype: str = "float32", seed: int = 0, step: int = 5) -> Simla:

@@ -17,7 +17,8 @@ WIDTH = 32
 
 def tiny(settings_class: type[settings.ObjectiveSettings]) -> settings.ObjectiveSettings:
     if issubclass(settings_class, settings.TwoTowersSettings):
-        return settings_class(OBJECTIVE.image_tower, OBJECTIVE.text_tower)
+        pooling = "cls" if settings_class is settings.SimlaSettings else "map"
+        return settings_class(dataclasses.replace(OBJECTIVE.image_tower, pooling=pooling), OBJECTIVE.text_tower)
     return settings_class()
 
 

@@ -11,7 +11,7 @@ from models.distribution.collectives import OneDevice
 from models.layers import keyword_votes
 from models.layers.block_masks import block_masks
 from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS
-from models.objectives.simla_terms import Psl, itc, itm, mim, mlm, psl, term
+from models.objectives.simla_terms import Psl, itm, mim, mlm, psl, term
 from models.optimizers.parameters import name
 from models.training import gradients
 from tests.models.objectives import simla_reference, simlas
@@ -84,7 +84,23 @@ def differences(*terms: str) -> tuple[float, float]:
     return abs(loss / right - 1), max(np.abs(by[key] - value).max() for key, value in right_by.items()) / largest
 
 
-@pytest.mark.parametrize("terms", [*((one,) for one in TERMS), ()], ids=[*TERMS, "all"])
+def loss_error(term: str) -> float:
+    """The relative error of the loss of one term alone, without gradients."""
+    objective = made(term)
+    found = tf.function(lambda: objective.loss(objective.encode(BATCH), OneDevice())[0], autograph=False)()
+    return abs(float(found) / reference_loss(term) - 1)
+
+
+@functools.cache
+def reference_loss(term: str) -> float:
+    objective = made(term)
+    return float(simla_reference.loss(objective.config, weights(objective), PICTURES, IDS, planted(objective)))
+
+
+ALONE = [pytest.param((one,), marks=pytest.mark.slow) for one in TERMS]
+
+
+@pytest.mark.parametrize("terms", [*ALONE, ()], ids=[*TERMS, "all"])
 def test_loss_and_gradients_equal_the_reference(terms):
     assert max(differences(*terms)) < NEAR
 
@@ -140,12 +156,13 @@ CONTROLS = {
 @pytest.mark.parametrize("control", CONTROLS)
 def test_control_of_a_known_fault_differs(control, monkeypatch):
     terms, owner, attribute, broken = CONTROLS[control]
-    expected(terms)
+    assert loss_error(terms) < NEAR
     monkeypatch.setattr(owner, attribute, broken)
-    assert differences(terms)[0] > 1e-4
+    assert loss_error(terms) > 1e-4
 
 
-@pytest.mark.parametrize("module", [itc, mlm, psl], ids=lambda module: module.__name__.rsplit(".", 1)[1])
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [mlm, mim, psl], ids=lambda module: module.__name__.rsplit(".", 1)[1])
 def test_control_a_gradient_through_the_targets_differs(module, monkeypatch):
     """Targets of the trained layers, as if these were their own momentum copy, and learned from."""
     case = module.__name__.rsplit(".", 1)[1]
@@ -160,9 +177,9 @@ def test_control_a_gradient_through_the_targets_differs(module, monkeypatch):
 
 def test_control_alpha_of_another_step_differs():
     objective = made("mlm")
-    expected("mlm")
+    assert loss_error("mlm") < NEAR
     objective._ramp().step.assign(6)
     try:
-        assert differences("mlm")[0] > 1e-4
+        assert loss_error("mlm") > 1e-4
     finally:
         objective._ramp().step.assign(5)

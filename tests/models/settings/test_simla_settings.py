@@ -96,7 +96,7 @@ def test_only_mim_asks_for_a_codebook():
 
 def test_gin_files_give_the_values_of_the_paper():
     files = [str(GIN / "objective" / "simla.gin"), str(GIN / "optimizer" / "simla.gin")]
-    (made,) = configuration.load(files, ["Training.batch_size = 512"], [TrainingSettings])
+    (made,) = configuration.load(files, ["Training.batch_size = 512", "Training.steps = 9000"], [TrainingSettings])
     assert made.objective == SimlaSettings()
     assert (made.optimizer.learning_rate, made.optimizer.weight_decay, made.optimizer.beta_2) == (1e-4, 0.02, 0.999)
     assert made.schedule.final_share == 0.1

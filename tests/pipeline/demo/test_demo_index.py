@@ -28,6 +28,20 @@ def test_picture_is_nearest_to_itself(model, built):
         assert nearest.thumbnail.startswith("data:image/jpeg;base64,")
 
 
+def test_the_first_found_pictures_are_ranked_again_and_the_others_stay(model, built):
+    embedding, asked = model.embed_images([SHAPES[0][0]])[0], []
+
+    def match(images):
+        asked.extend(Image.open(io.BytesIO(image)).format for image in images)
+        return [0.1, 0.9, 0.5]
+
+    usual = [entry for entry, _ in built[0].search(embedding, 6)]
+    found = built[0].reranked(embedding, 6, 3, match)
+    assert [entry for entry, _ in found] == [usual[1], usual[2], usual[0], *usual[3:]]
+    assert [score for _, score in found[:3]] == [0.9, 0.5, 0.1]
+    assert asked == ["JPEG"] * 3
+
+
 def test_index_has_each_picture_once_and_names_unusable_ones(built):
     found, problems = built
     assert len(found) == len({image for image, _, _ in SHAPES}) == 40

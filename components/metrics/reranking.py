@@ -1,0 +1,43 @@
+"""Two-stage retrieval of a model that has the signature `match`, on the rows of a split."""
+
+import numpy as np
+
+from components.metrics.saved_model_metrics import Signatures, evaluated
+from models import features
+from models.evaluation import reranking
+from models.evaluation.retrieval import Array, Pairs
+from models.inputs import tfrecords
+
+MATCH = "match"
+_BATCH = 64
+
+
+def measure(model: Signatures, split: str, max_rows: int, queries: int) -> list[reranking.Row]:
+    """The table of `models.evaluation.reranking.measure` on the first rows of a split.
+
+    Args:
+      model: a model with the signature `match`.
+      split: folder of the shards.
+      max_rows: number of rows that are candidates.
+      queries: number of pictures, and of texts, that are queries.
+    """
+    image, text, captions, names, stored = [], [], [], [], []
+    for examples, answer in evaluated(model, split, max_rows):
+        image.append(answer["image_embedding"])
+        text.append(answer["text_embedding"])
+        captions.extend(answer["caption"])
+        names.extend(answer["picture"])
+        stored.extend(tfrecords.parse(examples, (features.IMAGE,))[features.IMAGE].numpy())
+    pairs = Pairs.of(np.concatenate(image), np.concatenate(text), np.array(captions), np.array(names))
+    _, first = np.unique(np.array(names), return_index=True)
+
+    def match(pictures: list[int], texts: list[int]) -> Array:
+        encoded = [stored[first[one]] for one in pictures]
+        written = [captions[one] for one in texts]
+        found = [
+            model.call(MATCH, image_bytes=encoded[start : start + _BATCH], text=written[start : start + _BATCH])
+            for start in range(0, len(encoded), _BATCH)
+        ]
+        return np.concatenate([one["probability"] for one in found])
+
+    return reranking.measure(pairs, match, queries)  # type: ignore[arg-type]
