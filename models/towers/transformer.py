@@ -163,7 +163,9 @@ class Encoder(keras.layers.Layer):
     """`depth` encoder blocks and a final LayerNorm; [N, L, width] -> [N, L, width].
 
     `remat` is what the backward pass computes again (Runtime.remat): "nothing", "attention" (the attention weights),
-    "block" (all but each block's input), or "scan" (the same, with the blocks in one loop).    """
+    "block" (all but each block's input), "scan" (the same, with the blocks in one loop), or "pieces" (as "scan", with
+    the rows of a block in four pieces).
+    """
 
     def __init__(
         self, config: settings.TransformerSettings, remat: str = "nothing", causal: bool = False, **kwargs: object
