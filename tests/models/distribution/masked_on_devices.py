@@ -61,7 +61,7 @@ def main(replicas: int) -> None:
     made = made_devices(replicas)
     result, ring = {}, on_devices_of(sigmoid_loss, made.strategy, made.collectives)
     for kind in ("random", "hard", "easy"):
-        for ratio in (1.6, 4.0, float(replicas * ROWS - 1)):
+        for ratio in (4.0,) if replicas == 2 else (1.6, 4.0, float(replicas * ROWS - 1)):  # two replicas: a fast test
             negatives = settings.NegativesSettings(kind, ratio)
             loss = loss_of(negatives, replicas)
             dense = functools.partial(dense_masked_sigmoid_loss, kept=kept(negatives, replicas))
