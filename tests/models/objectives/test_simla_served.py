@@ -93,6 +93,7 @@ def test_unequal_numbers_of_pictures_and_texts_are_refused_with_both(signatures,
         signatures[signature](image_bytes=tf.constant(PICTURES), text=tf.constant(CAPTIONS[:2]))
 
 
+@pytest.mark.slow
 def test_a_rebuilt_and_a_compressed_model_answer_alike(trained, tmp_path):
     _, _, path = trained
     objective, tokenizer, gin_text = saved_model.rebuild(path)
@@ -105,6 +106,7 @@ def test_a_rebuilt_and_a_compressed_model_answer_alike(trained, tmp_path):
         np.testing.assert_allclose(other, right, atol=near)
 
 
+@pytest.mark.slow
 def test_the_image_tower_starts_from_any_tower_with_a_class_token(trained, vocabulary, tmp_path):
     """From a SavedModel of another objective; the copy starts as a copy."""
     config = dataclasses.replace(OBJECTIVE, image_tower=SIMLA.image_tower)
