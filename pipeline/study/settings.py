@@ -16,7 +16,7 @@ TEST = "test"
 """The set of a metric on the test split."""
 
 _METRIC = re.compile(r"(\w+)/(\w+)")
-_KNOWN = (*metrics.SHARES, *metrics.CALIBRATIONS)
+_KNOWN = (*metrics.BOUNDED, *metrics.CALIBRATIONS)
 
 
 @settings_class("Axis")
