@@ -26,10 +26,12 @@ class LayerNorm(keras.layers.Layer):
         return operations.layer_norm(inputs, scale, offset, LAYER_NORM_EPSILON)
 
 
-def position_embedding(layer: keras.layers.Layer, length: int, width: int) -> tf.Variable:
+def position_embedding(
+    layer: keras.layers.Layer, length: int, width: int, name: str = "position_embedding"
+) -> tf.Variable:
     """Adds a learned position embedding, float32 [1, length, width] ~ N(0, 1 / width), to `layer`."""
     initializer = keras.initializers.RandomNormal(stddev=width**-0.5)
-    return layer.add_weight("position_embedding", shape=(1, length, width), initializer=initializer)
+    return layer.add_weight(name, shape=(1, length, width), initializer=initializer)
 
 
 def _small_normal() -> keras.initializers.Initializer:
@@ -199,6 +201,33 @@ class Encoder(keras.layers.Layer):
             masked = block if key_mask is None else functools.partial(block, key_mask=key_mask)
             outputs = rematerialize(masked)(*given) if training and self.remat == "block" else masked(*given)
         return outputs, hidden
+
+    def cross(
+        self,
+        one: tf.Tensor,
+        other: tf.Tensor,
+        one_mask: tf.Tensor | None = None,
+        other_mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes two sequences, each with the other's hidden tokens of the same depth as keys and values.
+
+        Args:
+          one: [N, L, width].
+          other: [N, M, width].
+          one_mask: bool [N, L], which tokens of `one` the other may see; None shows all.
+          other_mask: bool [N, M], which tokens of `other` the one may see; None shows all.
+          training: as in `call`. The loop of `scan` holds one sequence, so "scan" does what "block" does here.
+
+        Returns:
+          Both encoded sequences, [N, L, width] and [N, M, width]; with one = other, what `call` gives.
+        """
+        for block in self.blocks:
+            over_other, over_one = (functools.partial(block, key_mask=mask) for mask in (other_mask, one_mask))
+            if training and self.remat in ("block", "scan"):
+                over_other, over_one = rematerialize(over_other), rematerialize(over_one)
+            one, other = over_other(one, other), over_one(other, one)
+        return self.norm(one), self.norm(other)
 
 
 class MapHead(keras.layers.Layer):
