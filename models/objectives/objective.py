@@ -1,8 +1,8 @@
 """The protocol of training objectives: all that the rest of the system knows of one."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -47,6 +47,27 @@ class Views:
     texts: Mapping[str, None] = dataclasses.field(default_factory=lambda: {TOKEN_IDS: None})
     seeds: bool = False
     image_embedding: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What an objective may need to know of its training run.
+
+    Attributes:
+      steps: number of steps of the whole run, those of earlier processes included.
+      text_ids: gives the ids of the pieces that texts consist of (Tokenizer.text_ids), int32.
+    """
+
+    steps: int
+    text_ids: Callable[[], np.ndarray]
+
+
+@runtime_checkable
+class KnowsRun(Protocol):
+    """An objective that depends on its training run, such as by a schedule over its steps."""
+
+    def prepare(self, run: Run) -> None:
+        """Takes the facts of the run; called once, after `build`, before training."""
 
 
 class ScoredRows(Protocol):

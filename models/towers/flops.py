@@ -3,11 +3,19 @@
 from models import settings
 
 
-def transformer(config: settings.TransformerSettings, tokens: int) -> float:
-    """FLOP of the forward pass of all encoder blocks on one sequence: projections, attention and MLP."""
-    projections = 2 * tokens * (4 * config.width * config.width + 2 * config.width * config.mlp_dim)
-    attention = 2 * 2 * tokens * tokens * config.width
-    return float(config.depth * (projections + attention))
+def transformer(config: settings.TransformerSettings, tokens: int, context: int = 0) -> float:
+    """FLOP of the forward pass of all encoder blocks on one sequence: projections, attention and MLP.
+
+    Args:
+      config: sizes of the encoder.
+      tokens: length of the sequence. Masked keys count: a mask saves no product.
+      context: length of the other sequence that keys and values come from; 0 if they come from the sequence itself.
+    """
+    keys = context or tokens
+    projections = 2 * tokens * (2 * config.width * config.width + 2 * config.width * config.mlp_dim)
+    keys_and_values = 2 * keys * 2 * config.width * config.width
+    attention = 2 * 2 * tokens * keys * config.width
+    return float(config.depth * (projections + keys_and_values + attention))
 
 
 def image_tower(config: settings.ImageTowerSettings) -> float:

@@ -112,11 +112,17 @@ def _quick_gelu_gradient(upstream: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 
 
 def attend(
-    queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, causal: bool = False, again: bool = False
+    queries: tf.Tensor,
+    keys: tf.Tensor,
+    values: tf.Tensor,
+    causal: bool = False,
+    again: bool = False,
+    key_mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """softmax(Q K^T / sqrt(D)) V (arXiv 1706.03762, equation 1); [N, H, L, D], [N, H, M, D] twice -> [N, H, L, D].
 
-    With `again`, the backward pass computes the weights, [N, H, L, M], again, so that memory need not hold them.
+    With `again`, the backward pass computes the weights, [N, H, L, M], again, so that memory need not hold them. With
+    `key_mask`, bool [N, M], the weight of a key is exactly 0 where it is False; each row must have a key with True.
     """
 
     @tf.custom_gradient
@@ -124,7 +130,7 @@ def attend(
         root = queries.shape[-1] ** -0.5
 
         def attention_weights(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-            return _masked_softmax(tf.matmul(queries, keys, transpose_b=True), root, causal)
+            return _masked_softmax(tf.matmul(queries, keys, transpose_b=True), root, causal, key_mask)
 
         kept = attention_weights(queries, keys)
 
@@ -141,12 +147,14 @@ def attend(
 
 
 @part
-def _masked_softmax(scores: tf.Tensor, factor: float, causal: bool) -> tf.Tensor:
+def _masked_softmax(scores: tf.Tensor, factor: float, causal: bool, key_mask: tf.Tensor | None) -> tf.Tensor:
     scores = scores * tf.cast(factor, scores.dtype)
     if causal:
         length, others = scores.shape[-2:]
         past = tf.range(others)[None, :] <= tf.range(length)[:, None]
         scores = tf.where(past, scores, scores.dtype.min)
+    if key_mask is not None:
+        scores = tf.where(key_mask[:, None, None, :], scores, scores.dtype.min)
     return tf.nn.softmax(scores)
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-Block = Callable[[tf.Tensor], tf.Tensor]
+Block = Callable[..., tf.Tensor]
 
 
 def barrier(*tensors: tf.Tensor) -> list[tf.Tensor]:
@@ -23,25 +23,32 @@ def barrier(*tensors: tf.Tensor) -> list[tf.Tensor]:
 
 
 def rematerialize(block: Block) -> Block:
-    """Makes the backward pass of `block` compute its activations again, so that only its input is kept."""
+    """Makes the backward pass of `block` compute its activations again, so that only its inputs are kept."""
 
     @tf.custom_gradient
-    def rematerialized(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
+    def rematerialized(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
         def gradient(upstream: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
-            again, upstream_again = barrier(inputs, upstream)
+            *again, upstream_again = barrier(*inputs, upstream)
             with tf.GradientTape() as tape:
                 tape.watch(again)
-                outputs = block(again)
-            sources = [again, *(variables or [])]
-            by_input, *by_variable = tape.gradient(outputs, sources, output_gradients=upstream_again)
-            return (by_input, by_variable) if variables else by_input
+                outputs = block(*again)
+            sources = [*again, *(variables or [])]
+            found = tape.gradient(outputs, sources, output_gradients=upstream_again)
+            by_inputs, by_variable = found[: len(inputs)], found[len(inputs) :]
+            return (by_inputs, by_variable) if variables else by_inputs
 
-        return block(inputs), gradient
+        return block(*inputs), gradient
 
     return rematerialized
 
 
-def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
+def scan(
+    blocks: Sequence[keras.layers.Layer],
+    inputs: tf.Tensor,
+    context: Sequence[tf.Tensor] | None = None,
+    key_mask: tf.Tensor | None = None,
+    gives_hidden: bool = False,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Applies equal blocks one after the other, in a loop over their stacked weights; XLA compiles one block.
 
     The backward pass is a second loop. It computes the activations of one block at a time from the block's input, which
@@ -50,14 +57,23 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
     Args:
       blocks: layers with weights of the same names and shapes, which have been built.
       inputs: [N, L, width].
+      context: for each block, its keyword argument `context`, [N, M, width]; None passes none.
+      key_mask: the blocks' keyword argument `key_mask`, bool; None passes none.
+      gives_hidden: whether to return the input of each block.
 
     Returns:
-      The last block's output, [N, L, width].
+      The last block's output, [N, L, width], and the inputs of all blocks, [N, L, width] each; none without
+      `gives_hidden`.
     """
     first, depth = blocks[0], len(blocks)
+    contexts = [] if context is None else [tf.stack(list(context))]
+
+    def apply(hidden: tf.Tensor, others: Sequence[tf.Tensor]) -> tf.Tensor:
+        masked = {} if key_mask is None else {"key_mask": key_mask}
+        return first(hidden, *others, **masked)
 
     @tf.custom_gradient
-    def scanned(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
+    def scanned(inputs: tf.Tensor, *contexts: tf.Tensor) -> tuple[object, Callable[..., object]]:
         stacks = [
             tf.stack([tf.cast(weight, first.compute_dtype) for weight in alike])
             for alike in zip(*(block.trainable_variables for block in blocks), strict=True)
@@ -65,36 +81,53 @@ def scan(blocks: Sequence[keras.layers.Layer], inputs: tf.Tensor) -> tf.Tensor:
 
         def forward(k: tf.Tensor, hidden: tf.Tensor, kept: tf.TensorArray) -> tuple[Any, ...]:
             with _weights(first, [stack[k] for stack in stacks]):
-                return k + 1, first(hidden), kept.write(k, hidden)
+                return k + 1, apply(hidden, [one[k] for one in contexts]), kept.write(k, hidden)
 
         kept = tf.TensorArray(inputs.dtype, depth, element_shape=inputs.shape)
         _, outputs, kept = _loop(depth, forward, (inputs, kept))
         block_inputs = kept.stack()
 
-        def gradient(upstream: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
+        def gradient(*upstreams: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
+            upstream, *by_hidden = upstreams
+
             def backward(k: tf.Tensor, upstream: tf.Tensor, sums: list[tf.TensorArray]) -> tuple[Any, ...]:
                 last = depth - 1 - k
-                block_input, weights = block_inputs[last], [stack[last] for stack in stacks]
+                others, weights = [one[last] for one in contexts], [stack[last] for stack in stacks]
+                sources = [block_inputs[last], *others, *weights]
                 with tf.GradientTape() as tape:
-                    tape.watch([block_input, *weights])
+                    tape.watch(sources)
                     with _weights(first, weights):
-                        block_output = first(block_input)
-                by_input, *by_weights = tape.gradient(block_output, [block_input, *weights], output_gradients=upstream)
-                return k + 1, by_input, [one.write(last, new) for one, new in zip(sums, by_weights, strict=True)]
+                        block_output = apply(sources[0], others)
+                by_input, *by_rest = tape.gradient(block_output, sources, output_gradients=upstream)
+                for one in by_hidden:
+                    by_input += one[last]
+                return k + 1, by_input, [one.write(last, new) for one, new in zip(sums, by_rest, strict=True)]
 
-            sums = [tf.TensorArray(stack.dtype, depth, element_shape=stack.shape[1:]) for stack in stacks]
+            sums = [tf.TensorArray(s.dtype, depth, element_shape=s.shape[1:]) for s in (*contexts, *stacks)]
             _, by_inputs, sums = _loop(depth, backward, (upstream, sums))
-            by_name = [tf.unstack(one.stack()) for one in sums]
-            found = {  # by name: the tape gives variables without Keras' wrappers
-                weight.name: by_name[i][k]
-                for k, block in enumerate(blocks)
-                for i, weight in enumerate(block.trainable_variables)
-            }
-            return by_inputs, [tf.cast(found[variable.name], variable.dtype) for variable in variables or []]
+            found = [one.stack() for one in sums]
+            by_variables = _of_variables(blocks, found[len(contexts) :], variables or [])
+            return [by_inputs, *found[: len(contexts)]], by_variables
 
-        return outputs, gradient
+        return ((outputs, block_inputs) if gives_hidden else outputs), gradient
 
-    return scanned(inputs)
+    if not gives_hidden:
+        return scanned(inputs, *contexts), []
+    outputs, hidden = scanned(inputs, *contexts)
+    return outputs, tf.unstack(hidden)
+
+
+def _of_variables(
+    blocks: Sequence[keras.layers.Layer], by_stack: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
+) -> list[tf.Tensor]:
+    """Picks each variable's gradient from those by the stacks; by name, since the tape drops Keras' wrappers."""
+    by_weight = [tf.unstack(one) for one in by_stack]
+    found = {
+        weight.name: by_weight[i][k]
+        for k, block in enumerate(blocks)
+        for i, weight in enumerate(block.trainable_variables)
+    }
+    return [tf.cast(found[variable.name], variable.dtype) for variable in variables]
 
 
 def _loop(depth: int, body: Callable[..., tuple[Any, ...]], state: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,4 +1,7 @@
-"""The pre-LN transformer encoder that both towers share (SigLIP, arXiv 2303.15343, section 4; ViT, 2010.11929)."""
+"""The pre-LN transformer encoder that all towers share (SigLIP, arXiv 2303.15343, section 4; ViT, 2010.11929)."""
+
+import functools
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras as keras
@@ -23,10 +26,12 @@ class LayerNorm(keras.layers.Layer):
         return operations.layer_norm(inputs, scale, offset, LAYER_NORM_EPSILON)
 
 
-def position_embedding(layer: keras.layers.Layer, length: int, width: int) -> tf.Variable:
+def position_embedding(
+    layer: keras.layers.Layer, length: int, width: int, name: str = "position_embedding"
+) -> tf.Variable:
     """Adds a learned position embedding, float32 [1, length, width] ~ N(0, 1 / width), to `layer`."""
     initializer = keras.initializers.RandomNormal(stddev=width**-0.5)
-    return layer.add_weight("position_embedding", shape=(1, length, width), initializer=initializer)
+    return layer.add_weight(name, shape=(1, length, width), initializer=initializer)
 
 
 def _small_normal() -> keras.initializers.Initializer:
@@ -65,13 +70,27 @@ class Attention(keras.layers.Layer):
                 projection.build(shape)
         super().build(input_shape)
 
-    def call(self, queries: tf.Tensor, context: tf.Tensor | None = None, causal: bool = False) -> tf.Tensor:
-        """[N, L, width], context [N, M, width] -> [N, L, width]."""
+    def call(
+        self,
+        queries: tf.Tensor,
+        context: tf.Tensor | None = None,
+        causal: bool = False,
+        key_mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Attends: [N, L, width] -> [N, L, width].
+
+        Args:
+          queries: [N, L, width].
+          context: the sequence of keys and values, [N, M, width]; None takes `queries`.
+          causal: whether a query sees only keys up to its own position.
+          key_mask: bool [N, M], True where a key may be seen; None shows all. Each row needs a key.
+        """
         if context is None:
             query, key, value = self._project(queries, self.query, self.key, self.value)
         else:
             (query,), (key, value) = self._project(queries, self.query), self._project(context, self.key, self.value)
-        attended = tf.transpose(operations.attend(query, key, value, causal, self.again), [0, 2, 1, 3])
+        attended = operations.attend(query, key, value, causal, self.again, key_mask)
+        attended = tf.transpose(attended, [0, 2, 1, 3])
         kernel = tf.reshape(tf.cast(self.attention_output.kernel, queries.dtype), [self.width, self.width])
         flat = tf.matmul(tf.reshape(attended, [-1, self.width]), kernel)
         return tf.reshape(tf.nn.bias_add(flat, tf.cast(self.attention_output.bias, flat.dtype)), tf.shape(queries))
@@ -113,8 +132,18 @@ class EncoderBlock(keras.layers.Layer):
         self.mlp_norm = LayerNorm(name="mlp_norm")
         self.mlp = MlpBlock(config.width, config.mlp_dim, config.activation, name="mlp")
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        hidden = inputs + self.attention(self.attention_norm(inputs), causal=self.causal)
+    def call(self, inputs: tf.Tensor, context: tf.Tensor | None = None, key_mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Applies the block.
+
+        Args:
+          inputs: x, [N, L, width].
+          context: hidden tokens of another sequence, [N, M, width]. Their LN gives the keys and values, in place of
+            that of x. The block's own weights make them, so context = x changes nothing but rounding.
+          key_mask: bool [N, L], or [N, M] with context: which keys may be seen.
+        """
+        normed = self.attention_norm(inputs)
+        others = None if context is None else self.attention_norm(context)
+        hidden = inputs + self.attention(normed, others, causal=self.causal, key_mask=key_mask)
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
@@ -134,13 +163,71 @@ class Encoder(keras.layers.Layer):
         self.blocks = [EncoderBlock(config, causal, again, name=f"block_{i}") for i in range(config.depth)]
         self.norm = LayerNorm(name="norm")
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(
+        self,
+        inputs: tf.Tensor,
+        training: bool = False,
+        key_mask: tf.Tensor | None = None,
+        context: Sequence[tf.Tensor] | None = None,
+        gives_hidden: bool = False,
+    ) -> tf.Tensor | tuple[tf.Tensor, list[tf.Tensor]]:
+        """Encodes a sequence.
+
+        Args:
+          inputs: [N, L, width].
+          training: whether a backward pass follows, which `remat` is for.
+          key_mask: bool [N, L], or [N, M] with context; True where a key may be seen, False at padding. None shows all.
+          context: for each block, the hidden tokens of another sequence, [N, M, width], which are that block's keys and
+            values: what `gives_hidden` gave for the other sequence.
+          gives_hidden: whether to return the hidden tokens, too.
+
+        Returns:
+          The encoded tokens, [N, L, width]; with `gives_hidden`, also the input of each block, [N, L, width] each.
+        """
         if training and self.remat == "scan":
-            return self.norm(scan(self.blocks, inputs))
-        hidden = inputs
+            outputs, hidden = scan(self.blocks, inputs, context, key_mask, gives_hidden)
+        else:
+            outputs, hidden = self._apply(inputs, training, key_mask, context)
+        return (self.norm(outputs), hidden) if gives_hidden else self.norm(outputs)
+
+    def _apply(
+        self, outputs: tf.Tensor, training: bool, key_mask: tf.Tensor | None, context: Sequence[tf.Tensor] | None
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Applies one block after the other; returns the last output, and the input of each block."""
+        hidden: list[tf.Tensor] = []
+        for i, block in enumerate(self.blocks):
+            hidden.append(outputs)
+            given = (outputs,) if context is None else (outputs, context[i])
+            masked = block if key_mask is None else functools.partial(block, key_mask=key_mask)
+            outputs = rematerialize(masked)(*given) if training and self.remat == "block" else masked(*given)
+        return outputs, hidden
+
+    def cross(
+        self,
+        one: tf.Tensor,
+        other: tf.Tensor,
+        one_mask: tf.Tensor | None = None,
+        other_mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes two sequences, each with the other's hidden tokens of the same depth as keys and values.
+
+        Args:
+          one: [N, L, width].
+          other: [N, M, width].
+          one_mask: bool [N, L], which tokens of `one` the other may see; None shows all.
+          other_mask: bool [N, M], which tokens of `other` the one may see; None shows all.
+          training: as in `call`. The loop of `scan` holds one sequence, so "scan" does what "block" does here.
+
+        Returns:
+          Both encoded sequences, [N, L, width] and [N, M, width]; with one = other, what `call` gives.
+        """
         for block in self.blocks:
-            hidden = rematerialize(block)(hidden) if training and self.remat == "block" else block(hidden)
-        return self.norm(hidden)
+            over_other, over_one = (functools.partial(block, key_mask=mask) for mask in (other_mask, one_mask))
+            if training and self.remat in ("block", "scan"):
+                over_other, over_one = rematerialize(over_other), rematerialize(over_one)
+            one, other = over_other(one, other), over_one(other, one)
+        return self.norm(one), self.norm(other)
 
 
 class MapHead(keras.layers.Layer):

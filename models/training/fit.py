@@ -51,7 +51,8 @@ def fit(
 
     tokenizer = Tokenizer(vocabulary, config.objective.text_input)
     with devices.strategy.scope():
-        objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
+        run = objectives.Run(config.steps, tokenizer.text_ids)
+        objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime, run)
         if config.pretrained:
             checkpoint = pretrained.load_fitting(config.pretrained, config.objective, vocabulary)
             pretrained.restore(exported_variables(objective), checkpoint, config.pretrained.parts)

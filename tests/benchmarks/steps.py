@@ -12,6 +12,7 @@ from models import compilation, objectives, optimizers, settings
 from models.distribution import collectives
 from models.losses import sigmoid
 from models.objectives import siglip
+from models.objectives.objective import SEEDS, Run
 from models.training.step import TrainStep
 from tests.benchmarks.measure import Ratio, ratio
 from tests.benchmarks.models import QUICKSTART
@@ -26,13 +27,16 @@ def step_of(
 ) -> Callable[[], None]:
     """A function that runs a step; XLA compiles its parts (as the Trainer does on a CPU), the whole step or nothing."""
     keras.utils.set_random_seed(0)
-    objective = objectives.create(config.objective, _VOCABULARY, config.runtime)
+    facts = Run(1000, lambda: np.arange(3, _VOCABULARY))
+    objective = objectives.create(config.objective, _VOCABULARY, config.runtime, facts)
     optimizer = optimizers.create(config.optimizer, config.schedule, 1000, objective.trainable_variables)
     step = TrainStep(objective, optimizer, collectives.OneDevice(), config)
     rng = np.random.default_rng(0)
     rows = config.batch_size
     batch = {view: tf.constant(rng.integers(0, 256, (rows, 48, 48, 3)), tf.uint8) for view in objective.views.images}
     batch |= {view: tf.constant(rng.integers(0, _VOCABULARY, (rows, 22)), tf.int32) for view in objective.views.texts}
+    if objective.views.seeds:
+        batch[SEEDS] = tf.constant(rng.integers(0, 2**31, (rows, 2)), tf.int32)
     run_step = tf.function(step, jit_compile=compiled == "whole", autograph=False)
     used = siglip.sigmoid_loss
     siglip.sigmoid_loss = loss

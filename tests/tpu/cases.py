@@ -12,7 +12,7 @@ from models.distribution.collectives import Collectives, OneDevice, Tpu
 from models.features import IMAGE_EMBEDDING
 from models.losses.sigmoid import sigmoid_loss
 from models.objectives import Objective
-from models.objectives.objective import Views
+from models.objectives.objective import SEEDS, Run, Views
 from models.training.step import TrainStep
 from tests.models.training.noise import corruption, rows_of
 from tests.tiny_model import OBJECTIVE
@@ -29,6 +29,9 @@ SIZES = {
         OBJECTIVE.image_tower, OBJECTIVE.text_tower, contrast="sigmoid", label_smoothing=0.0, **_ROCKET
     ),
     "byolip": settings.ClipRocketSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower, terms=(_BYOLIP,), **_ROCKET),
+    "oner": settings.OnerSettings(
+        settings.OneTowerSettings(32, 1, 2, 64, size=24, patch=8, length=12, projection_dim=16)
+    ),
     "base": settings.SiglipSettings(),  # B/16 at 224 px, 64 tokens
     "siglit": settings.SiglitSettings(precomputed=True),  # the same towers, on stored embeddings
 }
@@ -107,7 +110,8 @@ def _model_step(
 ) -> tuple[Objective, TrainStep, list[tf.Variable]]:
     """The objective, its step, and all variables that the step may read."""
     keras.utils.set_random_seed(config.seed)
-    objective = objectives.create(config.objective, vocabulary_size, config.runtime)
+    run = Run(config.steps, lambda: np.arange(3, vocabulary_size))
+    objective = objectives.create(config.objective, vocabulary_size, config.runtime, run)
     trained = optimizers.trainable(config.optimizer, objective.trainable_variables)
     optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, trained)
     step = TrainStep(objective, optimizer, collectives, config)
@@ -119,9 +123,11 @@ def _random_batch(
 ) -> dict[str, np.ndarray]:
     """[replicas, rows, ...] of each view; the batch is the same for every number of replicas."""
     rng = np.random.default_rng(0)
-    count, side, length = config.batch_size, config.objective.image_tower.size, config.objective.text_tower.length
+    count, side, length = config.batch_size, config.objective.image_input.size, config.objective.text_input.length
     rows = {view: rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8) for view in views.images}
     rows |= {view: rng.integers(0, vocabulary_size, (count, length)).astype(np.int32) for view in views.texts}
+    if views.seeds:
+        rows[SEEDS] = rng.integers(-(2**31), 2**31, (count, 2)).astype(np.int32)
     return {view: values.reshape(replicas, count // replicas, *values.shape[1:]) for view, values in rows.items()}
 
 
@@ -130,10 +136,12 @@ def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, st
     strategy, config = fake_tpu_strategy(replicas), _model_config(replicas, **sizes)
     with strategy.scope():
         objective, step, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
-    views, image, text = objective.views, config.objective.image_tower, config.objective.text_tower
+    views, image, text = objective.views, config.objective.image_input, config.objective.text_input
     pixels = tf.TensorSpec([step.rows, image.size, image.size, 3], tf.uint8)
     specs = dict.fromkeys(views.images, pixels)
     specs |= dict.fromkeys(views.texts, tf.TensorSpec([step.rows, text.length], tf.int32))
+    if views.seeds:
+        specs[SEEDS] = tf.TensorSpec([step.rows, 2], tf.int32)
     if views.image_embedding:
         specs[IMAGE_EMBEDDING] = tf.TensorSpec([step.rows, views.image_embedding])
 

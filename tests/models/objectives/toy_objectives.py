@@ -23,7 +23,7 @@ MOMENTUM_IMAGES, MOMENTUM_TOKEN_IDS = "momentum_images", "momentum_token_ids"
 MOMENTUM, MASKED = 0.9, 0.3
 
 
-@settings_class("OneTower")
+@settings_class("ToyTower")
 class OneTowerSettings(settings.ObjectiveSettings):
     """One transformer that reads patches and words; these settings also say how both are prepared."""
 

@@ -29,11 +29,16 @@ def _plain_gelu(x):
     return 0.5 * x * (1.0 + tf.math.erf(x / math.sqrt(2.0)))
 
 
-def _plain_attention(queries, keys, values, causal):
+_KEY_MASK = tf.constant([[True, False, True, True, False], [True] * 5])
+
+
+def _plain_attention(queries, keys, values, causal, key_mask=None):
     scores = tf.einsum("nhld,nhmd->nhlm", queries, keys) / math.sqrt(queries.shape[-1])
     if causal:
         allowed = np.tril(np.ones(scores.shape[-2:], bool))
         scores = tf.where(allowed, scores, -1e30)
+    if key_mask is not None:
+        scores = tf.where(key_mask[:, None, None], scores, -1e30)
     return tf.einsum("nhlm,nhmd->nhld", tf.nn.softmax(scores), values)
 
 
@@ -49,6 +54,10 @@ CASES = {
     "causal attention": (
         lambda *inputs: operations.attend(*inputs, causal=True),
         lambda *inputs: _plain_attention(*inputs, causal=True), _ATTENTION,
+    ),
+    "attention to a part of the keys": (
+        lambda *inputs: operations.attend(*inputs, key_mask=_KEY_MASK),
+        lambda *inputs: _plain_attention(*inputs, causal=False, key_mask=_KEY_MASK), _ATTENTION,
     ),
     "attention to a context": (
         operations.attend, lambda *inputs: _plain_attention(*inputs, causal=False),

@@ -44,7 +44,13 @@ ROCKET = settings.ClipRocketSettings(
     projection_dim=16,
     local_hidden=24,
 )
-OBJECTIVES = {"siglip": OBJECTIVE, "rocket": ROCKET}
+ONER = settings.OnerSettings(
+    settings.OneTowerSettings(32, 2, 2, 64, size=24, patch=8, length=12, projection_dim=16),
+    cic=1.0,
+    predictor=True,
+    predictor_hidden=24,
+)
+OBJECTIVES = {"siglip": OBJECTIVE, "rocket": ROCKET, "oner": ONER}
 EXAMPLES = [
     ImageText(f"key-{i}", image, caption, "x:1", "test", class_name=colour).to_example()
     for i, (image, caption, colour) in enumerate(shape_pairs())
