@@ -16,11 +16,12 @@ from models.layers.mlp import Mlp
 from models.layers.momentum import ScheduledCopy
 from models.losses.sigmoid import sigmoid_loss
 from models.losses.softmax import one_way_softmax_loss
-from models.objectives import oner_flops
+from models.objectives import oner_flops, oner_signatures
 from models.objectives.masked_prediction import MaskedPrediction
 from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, Run, Views
 from models.objectives.objective_layer import ObjectiveLayer
 from models.objectives.oner_flops import IMAGE, PAIR, TEXT
+from models.objectives.signatures import Signature
 from models.objectives.training_only import TrainingOnly
 from models.objectives.two_towers import mean_logits
 from models.settings.oner import CONTRASTIVE, MASKED
@@ -176,6 +177,9 @@ class Oner(ObjectiveLayer):
         grid = self.config.tower.grid
         projected = self.tower.projected(self.tower.image(images).tokens)
         return tf.reshape(projected, [-1, grid, grid, self.config.tower.projection_dim])
+
+    def signatures(self) -> dict[str, Signature]:
+        return oner_signatures.signatures(self)
 
     def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
         similarity = tf.matmul(image_embedding, text_embedding, transpose_b=True)

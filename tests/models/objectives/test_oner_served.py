@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.serving_clients import LocalClient, Refused
 from models import objectives, settings
+from models.inputs import images
 from models.inputs.tokenizer import Tokenizer
 from models.objectives.training_only import exported_variables
 from models.optimizers.parameters import name
@@ -62,6 +64,29 @@ def test_a_rebuilt_model_answers_alike_and_is_compressed(trained, tmp_path):
         export.save(objective, tokenizer, gin_text, str(tmp_path / weights), weights=weights)
         for one, other in zip(embeddings(str(tmp_path / weights)), embeddings(path), strict=True):
             np.testing.assert_allclose(one, other, atol=near)
+
+
+def test_pairs_and_heat_are_served(trained, vocabulary):
+    """The reference computes each cosine by NumPy; a heat of turned rows and columns is not it."""
+    objective, path = trained
+    client = LocalClient(path)
+    texts = [*CAPTIONS[:5], ""]  # an empty text is answered
+    given = {"image_bytes": PICTURES, "text": [text.encode() for text in texts]}
+    ids = Tokenizer(vocabulary, ONER.text_input)(tf.constant(texts))
+    pixels = images.decode_batch(tf.constant(PICTURES), ONER.image_input)
+    pair = client.predict("embed_pair", given)["pair_embedding"]
+    np.testing.assert_allclose(pair, objective.embed_pair(pixels, ids), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(pair, axis=1), 1, atol=1e-5)
+    heat = client.predict("localize", given)["heat"]
+    patches, text = objective.embed_patches(pixels).numpy(), objective.embed_text(ids).numpy()
+    expected = [[[patches[n, i, j] @ text[n] for j in range(3)] for i in range(3)] for n in range(6)]
+    np.testing.assert_allclose(heat, expected, atol=1e-5)
+    assert np.abs(heat - np.swapaxes(expected, 1, 2)).max() > 1e-3
+    with pytest.raises(Refused, match="image_bytes has 6 rows, but text has 2"):
+        client.predict("localize", {**given, "text": given["text"][:2]})
+    with pytest.raises(Refused) as refused:
+        client.predict("embed_pair", {**given, "image_bytes": [*PICTURES[:5], b"junk"]})
+    assert refused.value.rows == [5]
 
 
 def started_from(path: str, vocabulary: str, folder, config):
