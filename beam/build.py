@@ -3,6 +3,7 @@
 import apache_beam as beam
 
 from beam import renamed, spool, stages, store, writer
+from beam.filters.boxes import BoxCheck
 from beam.filters.captions import CaptionFilter, CaptionSettings, CheckedCaptions, RepeatedCaptions, RowRules
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.filters.similarity import SimilarCaptions, SimilaritySettings
@@ -103,6 +104,7 @@ def _row_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTransf
     captions = settings.captions
     chosen: list[tuple[str, beam.PTransform]] = [
         ("CaptionCheck", CheckedCaptions(captions)),
+        ("BoxCheck", stages.Filter(BoxCheck())),
     ]
     if captions.languages or captions.blocked_terms:
         chosen.append(("RowRules", stages.Filter(RowRules(captions))))

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import apache_beam as beam
 import tensorflow as tf
 
-from beam import reader, spool, stages, store, writer
+from beam import reader, shuffle, spool, stages, store, writer
 from beam.filters import captions
+from beam.filters.boxes import BoxCheck
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
 from beam.sources import Source
@@ -83,9 +84,16 @@ class WriteEvaluationSets(beam.PTransform):
     holds the dict.
     """
 
-    def __init__(self, suite: EvaluationSuiteSettings, own: str, examples_folder: str, report_folder: str) -> None:
-        """`own` is the folder of the shards of the eval split."""
+    def __init__(
+        self, suite: EvaluationSuiteSettings, own: str, examples_folder: str, report_folder: str, train: str = ""
+    ) -> None:
+        """`own` is the folder of the shards of the eval split, `train` that of the train split.
+
+        Sources with a method `pictures_of` say which pictures a row shows. The pipeline fails with a ValueError if a
+        row of such a set shows a picture that a training row shows.
+        """
         super().__init__()
+        self._train = train
         self._sets, self._shards = suite.sets, suite.shards(own)
         self._examples, self._report = examples_folder, report_folder
 
@@ -97,6 +105,9 @@ class WriteEvaluationSets(beam.PTransform):
             flow = pipeline | f"Read {name}" >> _ReadSet(one, self._shards.get(name, []))
             layout = writer.Layout({name: 1}, _SHARDS, _SALT, shard_bytes=_SHARD_BYTES)
             flow | f"Store {name}" >> store.Store(layout, self._examples, os.path.join(self._report, name))
+            if self._train and hasattr(one.source, "pictures_of"):
+                read = pipeline | f"Train {name}" >> reader.ReadShards(self._train)
+                (flow.rows, read) | f"Unseen {name}" >> _RequireUnseen(name, one.source.pictures_of)
             named = flow.rows | f"Classes {name}" >> beam.FlatMap(_class_of, name)
             classes.append(named | f"Distinct {name}" >> beam.Distinct())
         listed = {one.name: list(one.classes) for one in self._sets}
@@ -125,6 +136,7 @@ class _ReadSet(beam.PTransform):
         kept = [outcomes | "Separate" >> stages.Separate()]
         for label, stage in (
             ("CaptionCheck", captions.CheckedCaptions(captions.CaptionSettings())),
+            ("BoxCheck", stages.Filter(BoxCheck())),
             ("DecodeCheck", stages.Filter(DecodeCheck(PictureSettings()))),
             ("ClassCheck", stages.Filter(_ClassCheck(one.classes))),
         ):
@@ -137,6 +149,36 @@ class _ReadSet(beam.PTransform):
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
         removed = [stage.removed for stage in kept if stage.removed] | "Removed" >> beam.Flatten()
         return store.Flow((outcomes, more), pictured, rows, rejected, removed)
+
+
+class _RequireUnseen(beam.PTransform):
+    """(held-out rows, training rows) -> nothing; fails if both show the same picture."""
+
+    def __init__(self, name: str, pictures_of: Callable[[str], frozenset[str]]) -> None:
+        super().__init__()
+        self._name, self._pictures_of = name, pictures_of
+
+    def expand(self, both: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
+        named = dict(zip(("held_out", "train"), both, strict=True))
+        by_picture = {
+            place: rows | f"Pictures of {place}" >> beam.FlatMap(_by_picture, self._pictures_of)
+            for place, rows in named.items()
+        }
+        return by_picture | shuffle.CoGroupByKey() | "Require" >> beam.Map(_require_unseen, self._name)
+
+
+def _by_picture(row: Row, pictures_of: Callable[[str], frozenset[str]]) -> Iterator[tuple[str, str]]:
+    yield from ((picture, row.key) for picture in pictures_of(row.split_key))
+
+
+def _require_unseen(group: tuple[str, dict[str, Iterable[str]]], name: str) -> None:
+    picture, rows = group
+    held_out, train = (min(rows[place], default="") for place in ("held_out", "train"))
+    if held_out and train:
+        raise ValueError(
+            f"EvaluationSet {name!r}: row {held_out!r} shows {picture!r}, but the training row {train!r} shows it, "
+            "too; set the shares and the salt of its source to those of ImageTextGen"
+        )
 
 
 class _ClassCheck:

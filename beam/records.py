@@ -47,6 +47,7 @@ class Row(_Keyed, abc.ABC):
       group: the same text in all rows of one picture, such as its captions in several languages, or "".
       variant: what the Augmenter did to make this row out of another, or "".
       evaluation_set: the evaluation set that the row belongs to, or "".
+      boxes: top, left, bottom and right of what the caption names, in [0, 1] of the picture's height and width; or ().
     """
 
     caption: str
@@ -59,6 +60,7 @@ class Row(_Keyed, abc.ABC):
     group: str = ""
     variant: str = ""
     evaluation_set: str = ""
+    boxes: tuple[float, ...] = ()
 
     @property
     @abc.abstractmethod
@@ -102,6 +104,8 @@ class Row(_Keyed, abc.ABC):
         if self.more_captions:
             values[features.MORE_CAPTIONS] = [caption.encode() for caption in self.more_captions]
         feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for name, v in values.items()}
+        if self.boxes:
+            feature[features.BOXES] = tf.train.Feature(float_list=tf.train.FloatList(value=self.boxes))
         example = tf.train.Example(features=tf.train.Features(feature=feature))
         return example.SerializeToString(deterministic=True)
 
@@ -151,6 +155,7 @@ class ImageText(Row, _WithImage):
             group=texts.get(features.GROUP, [""])[0],
             variant=texts.get(features.VARIANT, [""])[0],
             evaluation_set=texts.get(features.EVALUATION_SET, [""])[0],
+            boxes=tuple(feature[features.BOXES].float_list.value) if features.BOXES in feature else (),
         )
 
 

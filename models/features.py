@@ -28,6 +28,10 @@ Rows of an evaluation set have one caption each, and name their set:
 
     evaluation_set  name of the set; "eval" is the pipeline's own eval split
 
+A row whose caption names a part of the picture has its box; one a row:
+
+    boxes           4 floats in [0, 1] of the picture's height and width: top, left, bottom, right
+
 After ImageEmbedder has embedded the pictures with a locked tower, rows have this feature in place of `image`:
 
     image_embedding  D floats, unit norm
@@ -44,6 +48,7 @@ MORE_CAPTIONS = "more_captions"
 GROUP = "group"
 VARIANT = "variant"
 EVALUATION_SET = "evaluation_set"
+BOXES = "boxes"
 IMAGE_EMBEDDING = "image_embedding"
 
 ALL = (KEY, IMAGE, CAPTION, SOURCE, LANGUAGE, CATEGORY, CLASS_NAME)

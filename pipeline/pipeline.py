@@ -259,6 +259,7 @@ def _gate(
         "model": model,
         "evaluation": evaluator.outputs["evaluation"],
         "model_blessing": evaluator.outputs["blessing"],
+        "suite": data.suite.outputs["suite"],
         "suite_report": data.suite.outputs["report"],
         "infra_blessing": infra_validator.outputs["blessing"],
         "pushed_model": pusher.outputs["pushed_model"],

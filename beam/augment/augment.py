@@ -97,6 +97,7 @@ def variants_of(row: ImageText, settings: AugmenterSettings) -> Iterator[ImageTe
             image=image,
             caption=caption,
             variant=", ".join(done),
+            boxes=(),  # a view may have moved what the caption names
         )
 
 

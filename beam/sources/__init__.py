@@ -10,6 +10,7 @@ from beam.sources.files import spans
 from beam.sources.iconify.source import IconifySource
 from beam.sources.jsonl import JsonlSource
 from beam.sources.openmoji import OpenMojiSource
+from beam.sources.openmoji_scenes import OpenMojiScenes
 from beam.sources.parquet.source import ParquetSource
 from beam.sources.tfds import TfdsSource
 from beam.sources.tfrecord.source import TfrecordSource
@@ -20,6 +21,7 @@ __all__ = [
     "CsvSource",
     "IconifySource",
     "JsonlSource",
+    "OpenMojiScenes",
     "OpenMojiSource",
     "ParquetSource",
     "Source",

@@ -89,7 +89,6 @@ def _pictures() -> dict[str, pathlib.Path]:
 
 def _rasterise(code: str, size: int, languages: tuple[str, ...]) -> Iterator[Outcome]:
     import emoji
-    import resvg_py
 
     emoji.config.load_language([*languages])
     position = f"openmoji:{code}"
@@ -102,7 +101,7 @@ def _rasterise(code: str, size: int, languages: tuple[str, ...]) -> Iterator[Out
         yield Rejected(code, position, "not_fully_qualified", f"{code} is a component or an unqualified spelling")
         return
     names = {language: known[language].strip(":").replace("_", " ") for language in languages if language in known}
-    image = bytes(resvg_py.svg_to_bytes(svg_path=str(_pictures()[code]), width=size, height=size))
+    image = rasterise(code, size)
     several = len(languages) > 1
     for language in languages:
         key = f"openmoji-{code}"
@@ -122,6 +121,13 @@ def _rasterise(code: str, size: int, languages: tuple[str, ...]) -> Iterator[Out
             class_name=_skin_tone(characters),
             group=key if several else "",
         )
+
+
+def rasterise(code: str, side: int) -> bytes:
+    """Draws a picture as a square PNG with transparency; `code` has its code points, joined by "-"."""
+    import resvg_py
+
+    return bytes(resvg_py.svg_to_bytes(svg_path=str(_pictures()[code]), width=side, height=side))
 
 
 def _characters(code: str) -> str:

@@ -19,11 +19,12 @@ class Executor(BeamExecutor):
 
         Raises:
           NoRows: a set has no row left.
+          ValueError: a training row shows a picture of a held-out scene.
         """
         own = split_uri(examples, features.OWN_SET)
         wanted = configuration.parse(settings, EvaluationSuiteSettings)
         describe_examples(suite, sorted(one.name for one in wanted.sets))
         with self._make_beam_pipeline() as pipeline:
-            pipeline | "Sets" >> WriteEvaluationSets(wanted, own, suite.uri, report.uri)
+            pipeline | "Sets" >> WriteEvaluationSets(wanted, own, suite.uri, report.uri, split_uri(examples, "train"))
         for one in wanted.sets:
             store.require_rows(os.path.join(report.uri, one.name), str(one.source or one.examples or own))

@@ -36,6 +36,10 @@ def create(gate: GateSettings, not_retrieved: Sequence[str] = ()) -> config_pb2.
         rule = Rule.parse(text)
         sliced |= {rule.feature} - {""}
         thresholds[f"{rule.metric}_low"].append(_threshold(rule, value_threshold=_at_least(value)))
+    for text, value in sorted(gate.max_value.items()):
+        rule = Rule.parse(text, metrics.GAPS)
+        sliced |= {rule.feature} - {""}
+        thresholds[f"{rule.metric}_high"].append(_threshold(rule, value_threshold=_at_most(value)))
     for text, drop in sorted(gate.max_drop.items()):
         rule = Rule.parse(text)
         sliced |= {rule.feature} - {""}
@@ -91,7 +95,7 @@ def needed_counts(min_value: Mapping[str, float]) -> dict[Rule, int]:
     counts: dict[Rule, int] = {}
     for text, value in min_value.items():
         rule = Rule.parse(text)
-        if value <= 0:
+        if value <= 0 or rule.metric == metrics.POINTING:  # its chance does not depend on the number of pictures
             continue
         if "_recall_at_" in rule.metric:
             count, over_chance = PICTURES, _RECALL_OVER_CHANCE * int(rule.metric.rsplit("_", 1)[1])
@@ -113,6 +117,10 @@ def _threshold(rule: Rule, **threshold: object) -> config_pb2.PerSliceMetricThre
 
 def _at_least(value: float) -> config_pb2.GenericValueThreshold:
     return config_pb2.GenericValueThreshold(lower_bound=wrappers_pb2.DoubleValue(value=value))
+
+
+def _at_most(value: float) -> config_pb2.GenericValueThreshold:
+    return config_pb2.GenericValueThreshold(upper_bound=wrappers_pb2.DoubleValue(value=value))
 
 
 def _falls_at_most(drop: float) -> config_pb2.GenericChangeThreshold:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from models.evaluation import metrics, modality
 from models.evaluation.metrics import Confidence
 from models.evaluation.rules import SLICED_BY, Rule
 from models.settings.checks import require, settings_class
@@ -25,6 +26,8 @@ class GateSettings:
         time in 20. Raise it if the gate blocks good models.
       slice_confidence: confidence level of the change in a slice. It is higher, because one of many slices often drops
         by chance.
+      max_value: {rule: largest value} for metrics where lower is better: modality_gap, in [0, 2], and modality_probe,
+        in [0, 1]. The whole interval must lie below it. {} sets none.
     """
 
     min_value: dict[str, float] = dataclasses.field(default_factory=lambda: {"image_to_text_recall_at_1": 0.1})
@@ -32,16 +35,18 @@ class GateSettings:
     slice_by: tuple[str, ...] = ()
     confidence: float = Confidence.overall
     slice_confidence: float = Confidence.slices
+    max_value: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field in ("min_value", "max_drop"):
+        for field, known in (("min_value", metrics.SHARES), ("max_drop", metrics.SHARES), ("max_value", metrics.GAPS)):
             for text, value in getattr(self, field).items():
                 try:
-                    Rule.parse(text)
+                    rule = Rule.parse(text, known)
                 except ValueError as error:
                     raise ValueError(f"Gate.{field}: {error}") from error
                 name, fix = f"Gate.{field}[{text!r}]", "set a share, not a percentage"
-                require(0 <= value <= 1, name, value, "in [0, 1]", fix)
+                largest = modality.LARGEST.get(rule.metric, 1)
+                require(0 <= value <= largest, name, value, f"in [0, {largest:g}]", fix)
         fix = "name at least one metric, because every model would pass"
         require(bool(self.min_value), "Gate.min_value", self.min_value, "not empty", fix)
         for feature in self.slice_by:

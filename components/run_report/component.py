@@ -25,6 +25,7 @@ class RunReport(Component):
 
     examples: InputArtifact[standard_artifacts.Examples]
     image_text_gen_report: InputArtifact[artifacts.DataReport]
+    suite: InputArtifact[standard_artifacts.Examples]
     suite_report: InputArtifact[artifacts.DataReport]
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies]
     vocabulary: InputArtifact[artifacts.Vocabulary]

@@ -16,19 +16,30 @@ from tfx.utils import path_utils
 from beam.build import ImageTextGenSettings
 from beam.dedupe.report import CLUSTERS_FILE
 from beam.evaluation_sets import CLASSES_FILE
+from beam.exported_model import ExportedModel
 from beam.store import MANIFEST_FILE, SAMPLES_FILE
 from components import installed
 from components.declaration import Artifacts
 from components.infra_validator.executor import CHECK_FILE
 from components.model_packager import executor as packager
-from components.run_report import figures, gate, rendering, test_split, times, training_views
+from components.run_report import (
+    composed_queries,
+    figures,
+    gate,
+    heat_maps,
+    rendering,
+    test_split,
+    times,
+    training_views,
+)
 from components.run_report.settings import ReportSettings
 from components.visual_codebook.executor import FACTS_FILE
 from models import features, files
-from models.evaluation import as_json
+from models.evaluation import as_json, metrics
 from models.settings import TrainingSettings, configuration
 from models.training.log import LOG_FILE
 
+_DOTS = 1000  # rows in the scatter of both modalities
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.json"
 _ROWS = 6  # of the train split, as training sees them
 
@@ -73,21 +84,30 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
     evaluation = gate.read(inputs.uri("evaluation"))
     split = artifact_utils.get_split_uri(artifacts["examples"], "test")
     model = path_utils.serving_model_path(inputs.uri("model"))
-    test = test_split.measure(model, split, settings.max_rows, settings.gallery)
-    queries = settings.reranked_queries
-    reranked = test_split.reranked(model, split, settings.max_rows, queries) if queries else []
+    exported = ExportedModel(model)
+    test = test_split.measure(exported, split, settings.max_rows, settings.gallery)
+    reranked = []
+    if settings.reranked_queries:
+        reranked = test_split.reranked(exported, split, settings.max_rows, settings.reranked_queries)
+    confidence = evaluation.confidence.overall
+    queries = composed_queries.of_split(exported, split, settings.max_rows, confidence)
     log = _read_lines(inputs.uri("model_run"), LOG_FILE)
     summary = {"title": settings.title, "model": model, **_summary(inputs, evaluation, test, log)}
     summary["reranked"] = reranked
+    summary["composed"] = None if queries is None else {"queries": queries.count, "recalls": queries.recalls}
     packaging, made = summary["packaging"], times.made_at(artifacts)
     page = {
         "curves": figures.training_curves(log),
         "bars": figures.metric_bars(
-            [line for line in evaluation.lines if line.place == features.OWN_SET], test.metrics
+            [one for one in evaluation.lines if one.place == features.OWN_SET and one.metric in metrics.SHARES],
+            test.metrics,
         ),
         "packaging_cost": packager.cost_text(packaging) if "cost" in packaging else "",
         "gallery": test.gallery,
         "codebook": inputs.read("visual_codebook", FACTS_FILE),
+        "modalities": figures.modalities(test.image[:_DOTS], test.text[:_DOTS]),
+        "heat_maps": heat_maps.of_splits(exported, _sets(artifacts), settings.gallery, settings.max_rows),
+        "queries": queries,
         "pairs": inputs.read("dedupe_report", SAMPLES_FILE, []),
         "seen": training_views.sheet(training, artifact_utils.get_split_uri(artifacts["examples"], "train"), _ROWS),
         "variants": inputs.read("augment_report", SAMPLES_FILE, []),
@@ -100,6 +120,13 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
         "written_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return summary, page
+
+
+def _sets(artifacts: Artifacts) -> list[str]:
+    """The folders of the evaluation sets."""
+    (suite,) = artifacts["suite"]
+    names = artifact_utils.decode_split_names(suite.split_names)
+    return [artifact_utils.get_split_uri([suite], name) for name in names]
 
 
 def _summary(

@@ -5,9 +5,11 @@ import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
+import numpy as np
 
 from components.run_report.gate import Line
 
+_FEWEST = 4  # points of a scatter
 _BLUE, _GREY, _ORANGE = "#2457a6", "#9aa3ad", "#c2621b"
 
 
@@ -59,6 +61,26 @@ def metric_bars(lines: Sequence[Line], headline: Mapping[str, float]) -> str:
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(axis="x", labelsize=8)
     axis.legend(fontsize=8, frameon=False, loc="lower right")
+    return data_url(png(figure))
+
+
+def modalities(image: np.ndarray, text: np.ndarray) -> str:
+    """Plots embeddings of pictures and texts, float [N, D] each, on the first two principal axes of both together."""
+    both = np.concatenate([image, text]).astype(np.float64)
+    centred = both - both.mean(axis=0)
+    if len(both) < _FEWEST or not np.isfinite(centred).all():
+        return ""
+    places = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    figure = matplotlib.figure.Figure(figsize=(5.2, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for label, colour, rows in (("pictures", _BLUE, places[: len(image)]), ("texts", _ORANGE, places[len(image) :])):
+        axis.scatter(rows[:, 0], rows[:, 1], s=9, alpha=0.5, lw=0, color=colour, label=label)
+    axis.set_xlabel("first principal axis", fontsize=9)
+    axis.set_ylabel("second", fontsize=9)
+    axis.set_aspect("equal", "datalim")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+    axis.legend(fontsize=8, frameon=False)
     return data_url(png(figure))
 
 

@@ -35,6 +35,7 @@ class Line:
     change_low: float | None = None
     change_high: float | None = None
     max_drop: float | None = None
+    max_value: float | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -45,6 +46,11 @@ class Line:
             reasons.append(
                 f"{what} is {self.value:.3f} ({self.low:.3f} to {self.high:.3f}), but the whole interval must be at "
                 f"least {self.min_value:.3f}"
+            )
+        if self.max_value is not None and not self.high <= self.max_value:
+            reasons.append(
+                f"{what} is {self.value:.3f} ({self.low:.3f} to {self.high:.3f}), but the whole interval must be at "
+                f"most {self.max_value:.3f}"
             )
         if self.max_drop is None or self.last_blessed is None or self.change_high is None:
             return reasons
@@ -91,10 +97,12 @@ def read(evaluation_path: str) -> Evaluation:
     thresholds = config.metrics_specs[0].per_slice_thresholds
     lines, too_few = [], []
     for key, values in slices.items():
-        by_chance = metrics.chance(int(values[metrics.PICTURES]), int(values[metrics.CLASSES]))
-        for metric in metrics.SHARES:
+        by_chance = metrics.chance(
+            int(values[metrics.PICTURES]), int(values[metrics.CLASSES]), values[metrics.POINTING_CHANCE]
+        )
+        for metric in metrics.BOUNDED:
             line = _line(key, metric, values, by_chance[metric], baseline.get(key, {}).get(metric), thresholds)
-            asked = line.min_value is not None or line.max_drop is not None
+            asked = any(rule is not None for rule in (line.min_value, line.max_drop, line.max_value))
             if asked or (len(key) == 1 and not math.isnan(line.value)):
                 lines.append(line)
         too_few += _too_few(key, values, by_chance, thresholds)
@@ -140,6 +148,7 @@ def _line(
 ) -> Line:
     bound = f"{metric}_{'slice_' if len(key) > 1 else ''}change_high"
     at_least, drop = _rule(thresholds, f"{metric}_low", key), _rule(thresholds, bound, key)
+    at_most = _rule(thresholds, f"{metric}_high", key)
     compared = last_blessed is not None
     return Line(
         _name(key),
@@ -153,6 +162,7 @@ def _line(
         values[f"{metric}_change_low"] if compared else None,
         values[bound] if compared else None,
         -drop.change_threshold.absolute.value if drop and drop.HasField("change_threshold") else None,
+        at_most.value_threshold.upper_bound.value if at_most else None,
     )
 
 

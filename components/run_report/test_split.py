@@ -36,20 +36,24 @@ class Exhibit:
 
 @dataclasses.dataclass(frozen=True)
 class TestSplit:
-    """Metrics of the test split, their values at chance, and the gallery."""
+    """Metrics of the test split, their values at chance, and the gallery.
+
+    `image` and `text` are the embeddings of the rows, float32 [N, D].
+    """
 
     rows: int
     metrics: dict[str, float]
     chance: dict[str, float]
     gallery: list[Exhibit]
+    image: np.ndarray
+    text: np.ndarray
 
 
-def measure(model_path: str, split: str, max_rows: int, gallery: int) -> TestSplit:
+def measure(model: ExportedModel, split: str, max_rows: int, gallery: int) -> TestSplit:
     """Embeds at most `max_rows` rows of the split's shards with the exported model.
 
     The gallery shows the first `gallery` rows in the shards' order; that is hash order, so nobody has chosen them.
     """
-    model = ExportedModel(model_path)
     collector = Collector()
     captions: list[str] = []
     shown_as: list[bytes] = []
@@ -59,14 +63,16 @@ def measure(model_path: str, split: str, max_rows: int, gallery: int) -> TestSpl
         captions.extend(caption.decode() for caption in answer["caption"])
         shown_as.extend(answer["picture"])
         pictures.extend(tfrecords.parse(examples, (features.IMAGE,))[features.IMAGE].numpy()[: gallery - len(pictures)])
-    measured = metrics.measure(collector.rows())
+    rows = collector.rows()
+    measured = metrics.measure(rows)
     probability = model.call("serving_default", image_bytes=pictures, labels=captions)["probability"]
     own = np.array(shown_as)
     exhibits = [
         _exhibit(picture, captions[i], captions, own == own[i], probability[i]) for i, picture in enumerate(pictures)
     ]
-    chance = metrics.chance(int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES]))
-    return TestSplit(len(captions), measured, chance, exhibits)
+    counts = int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES])
+    chance = metrics.chance(*counts, measured[metrics.POINTING_CHANCE])
+    return TestSplit(len(captions), measured, chance, exhibits, rows.image, rows.text)
 
 
 def reranked(model_path: str, split: str, max_rows: int, queries: int) -> list[dict[str, float]]:

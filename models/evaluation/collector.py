@@ -9,6 +9,7 @@ from models.evaluation.calibration import PairCounts
 from models.evaluation.metrics import Rows
 
 _KEPT = ("image_embedding", "text_embedding", "caption", "picture", "class_index", "logit_scale", "logit_bias")
+_BOXED = ("pointed", "box_area")  # NaN where an older model does not answer them
 _RANK, _CLASSES = "class_rank", "classes"
 _FLOAT32_TIE = 1e-6  # the model computes similarities in float32
 Array = np.ndarray
@@ -18,7 +19,7 @@ class Collector:
     """Keeps 2 x D float32 and two texts a row, and reduces the K class similarities of a row to a rank and counts."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Array]] = {name: [] for name in (*_KEPT, _RANK, _CLASSES)}
+        self._parts: dict[str, list[Array]] = {name: [] for name in (*_KEPT, *_BOXED, _RANK, _CLASSES)}
         self._class_counts = PairCounts()
         self._sets: set[bytes] = set()
 
@@ -26,6 +27,9 @@ class Collector:
         """Adds the outputs of a batch, each [N, ...]."""
         for name in _KEPT:
             self._parts[name].append(np.asarray(outputs[name]))
+        for name in _BOXED:
+            unknown = np.full(len(outputs["picture"]), np.nan, np.float32)
+            self._parts[name].append(np.asarray(outputs.get(name, unknown)))
         self._sets.update(np.asarray(outputs["evaluation_set"]).astype(bytes).tolist())
         similarity = np.asarray(outputs["class_similarity"], np.float64)
         index = np.asarray(outputs["class_index"])
@@ -63,5 +67,7 @@ class Collector:
             class_counts=self._class_counts,
             scale=float(values["logit_scale"][0]),
             bias=float(values["logit_bias"][0]),
+            pointed=values["pointed"],
+            box_area=values["box_area"],
             retrieves=not {name.decode() for name in self._sets} & not_retrieved,
         )

@@ -5,18 +5,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.evaluation import bootstrap, calibration, retrieval
+from models.evaluation import bootstrap, calibration, modality, retrieval
 from models.evaluation.calibration import PairCounts
 
 ACCURACIES = ("zero_shot_accuracy", "zero_shot_top_5_accuracy", "zero_shot_mean_per_class_accuracy")
-SHARES = (*retrieval.RECALLS, *ACCURACIES)
-"""Metrics in [0, 1], where higher is better. A gate can use only these. Each has an interval."""
+POINTING, POINTING_CHANCE = "pointing_accuracy", "pointing_chance"
+SHARES = (*retrieval.RECALLS, *ACCURACIES, POINTING)
+"""Metrics in [0, 1], where higher is better. Each has an interval, and the gate can set a smallest value."""
+GAPS = modality.NAMES
+"""Metrics where lower is better. Each has an interval, and the gate can set a largest value."""
+BOUNDED = (*SHARES, *GAPS)
 CALIBRATIONS = tuple(f"{pairs}_{name}" for pairs in ("caption", "class") for name in calibration.NAMES)
 PICTURES, CLASSES = "pictures", "zero_shot_classes"
 NAMES = (
-    *(name + end for name in SHARES for end in ("", "_low", "_high")),
-    *(name + end for name in SHARES for end in ("_change", "_change_low", "_change_high", "_slice_change_high")),
+    *(name + end for name in BOUNDED for end in ("", "_low", "_high")),
+    *(name + end for name in BOUNDED for end in ("_change", "_change_low", "_change_high", "_slice_change_high")),
     *CALIBRATIONS,
+    POINTING_CHANCE,
     PICTURES,
     CLASSES,
 )
@@ -36,6 +41,9 @@ class Rows:
       classes: the number of classes to choose from.
       class_counts: counts over (picture, class) pairs.
       scale, bias: logit = scale * (image . text) + bias.
+      pointed: float [N], 1 if the largest heat lies in the row's box, else 0; NaN if the row has no box or the model no
+        signature `localize`. None stands for NaN in all rows.
+      box_area: float [N], the share of the picture that the box covers, or NaN; None likewise.
       retrieves: whether to measure retrieval.
       calibrates: whether to count all (picture, caption) pairs for calibration; this takes most of the time.
     """
@@ -50,6 +58,8 @@ class Rows:
     class_counts: PairCounts
     scale: float
     bias: float
+    pointed: Array | None = None
+    box_area: Array | None = None
     retrieves: bool = True
     calibrates: bool = True
 
@@ -80,8 +90,8 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
     confidence = confidence or Confidence()
     names, picture = np.unique(candidate.picture, return_inverse=True)
     count = len(names)
-    figures, calibrated = _figures(candidate, picture, count)
-    before = _figures(dataclasses.replace(baseline, calibrates=False), picture, count)[0] if baseline else {}
+    figures, calibrated = _figures(candidate, picture, names)
+    before = _figures(dataclasses.replace(baseline, calibrates=False), picture, names)[0] if baseline else {}
     values = _at_once(figures, count)
     values_before = _at_once(before, count)
     samples = bootstrap.resample(figures, count)
@@ -89,7 +99,8 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
     metrics = dict.fromkeys(NAMES, float("nan"))
     for name, value in values.items():
         margin = bootstrap.margin(samples[name], count, confidence.overall)
-        metrics |= {name: value, f"{name}_low": max(0.0, value - margin), f"{name}_high": min(1.0, value + margin)}
+        largest = modality.LARGEST.get(name, 1.0)
+        metrics |= {name: value, f"{name}_low": max(0.0, value - margin), f"{name}_high": min(largest, value + margin)}
         if baseline and name in ACCURACIES and not _same_classes(candidate, baseline):
             metrics |= {f"{name}{end}": bound for end, bound in _NOT_COMPARABLE.items()}
         elif name in before:
@@ -98,28 +109,38 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
             metrics |= {f"{name}_change": change, f"{name}_change_low": change - margin}
             metrics[f"{name}_change_high"] = change + margin
             metrics[f"{name}_slice_change_high"] = change + bootstrap.margin(changes, count, confidence.slices)
+    metrics[POINTING_CHANCE] = _pointing_chance(candidate)
     return {**metrics, **calibrated, PICTURES: float(count), CLASSES: float(candidate.classes)}
 
 
-def chance(pictures: int, classes: int) -> dict[str, float]:
+def chance(pictures: int, classes: int, pointing: float = float("nan")) -> dict[str, float]:
     """Expected scores of random embeddings, for `pictures` with equally many distinct captions each, and `classes`.
 
-    For image to text this is an upper bound; it is exact for one caption a picture.
+    For image to text this is an upper bound; it is exact for one caption a picture. `pointing` is the measured
+    POINTING_CHANCE, the mean area of the boxes. For GAPS it is the value of no gap.
     """
     nan = float("nan")
     by_chance = {
         name: min(1.0, int(name.rsplit("_", 1)[1]) / pictures) if pictures else nan for name in retrieval.RECALLS
     }
     by_chance |= dict.fromkeys(ACCURACIES, 1.0 / classes if classes else nan)
-    return {**by_chance, "zero_shot_top_5_accuracy": min(1.0, 5.0 / classes) if classes else nan}
+    by_chance |= {"zero_shot_top_5_accuracy": min(1.0, 5.0 / classes) if classes else nan}
+    return {**by_chance, POINTING: pointing, **modality.NO_GAP}
 
 
 def _same_classes(one: Rows, other: Rows) -> bool:
     return one.classes == other.classes and np.array_equal(one.class_index, other.class_index)
 
 
-def _figures(rows: Rows, picture: Array, count: int) -> tuple[dict[str, bootstrap.Statistic], dict[str, float]]:
-    figures: dict[str, bootstrap.Statistic] = {}
+def _pointing_chance(rows: Rows) -> float:
+    """The mean area of the boxes of the rows that POINTING counts."""
+    if rows.pointed is None or rows.box_area is None or np.isnan(rows.pointed).all():
+        return float("nan")
+    return float(np.mean(rows.box_area[~np.isnan(rows.pointed)]))
+
+
+def _figures(rows: Rows, picture: Array, names: Array) -> tuple[dict[str, bootstrap.Statistic], dict[str, float]]:
+    figures, count = modality.figures(rows.image, rows.text, picture, names), len(names)
     captions = PairCounts()
     if rows.retrieves:
         pairs = retrieval.Pairs.of(rows.image, rows.text, rows.caption, rows.picture)
@@ -128,6 +149,9 @@ def _figures(rows: Rows, picture: Array, count: int) -> tuple[dict[str, bootstra
             by_picture = bootstrap.share(ranks.image_to_text < k, np.arange(count), count)
             figures[f"image_to_text_recall_at_{k}"] = by_picture
             figures[f"text_to_image_recall_at_{k}"] = bootstrap.share(ranks.text_to_image < k, picture, count)
+    if rows.pointed is not None and not np.isnan(rows.pointed).all():
+        asked = ~np.isnan(rows.pointed)
+        figures[POINTING] = bootstrap.share(rows.pointed[asked], picture[asked], count)
     labelled = rows.class_index >= 0
     if labelled.any() and rows.classes > 1:
         _, first = np.unique(picture[labelled], return_index=True)  # a picture with several captions counts once

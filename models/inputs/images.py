@@ -72,6 +72,31 @@ def _letterbox(pixels: tf.Tensor, prepared: settings.ImageInput, size: int) -> t
     return tf.pad(resized, tf.concat([margins, [[0, 0]]], axis=0), constant_values=255.0)
 
 
+def placed(boxes: tf.Tensor, image_bytes: tf.Tensor, prepared: settings.ImageInput) -> tf.Tensor:
+    """Moves boxes from pictures to the pixels that `decode_and_resize` makes of them.
+
+    Args:
+      boxes: top, left, bottom and right, float32 [N, 4] in [0, 1] of a picture's height and width.
+      image_bytes: string [N].
+      prepared: how pictures are resized.
+
+    Returns:
+      float32 [N, 4], cut to [0, 1]; a box outside of a crop has no area.
+    """
+    if prepared.resize == "squash":
+        return boxes
+    sides = tf.map_fn(lambda one: tf.shape(decode(one))[:2], image_bytes, fn_output_signature=tf.int32)
+    sides = tf.cast(tf.ensure_shape(sides, [None, 2]), tf.float32)
+    if prepared.resize == "crop":
+        inner = prepared.size * sides / tf.reduce_min(sides, axis=1, keepdims=True)
+        before = (prepared.size - inner) / 2
+    else:
+        inner = tf.maximum(tf.round(prepared.size * sides / tf.reduce_max(sides, axis=1, keepdims=True)), 1.0)
+        before = tf.floor((prepared.size - inner) / 2)
+    moved = (boxes * tf.tile(inner, [1, 2]) + tf.tile(before, [1, 2])) / prepared.size
+    return tf.clip_by_value(moved, 0.0, 1.0)
+
+
 _RESIZES = {"squash": _squash, "crop": _crop, "letterbox": _letterbox}
 
 

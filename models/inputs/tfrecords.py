@@ -55,6 +55,12 @@ def parse_embeddings(examples: tf.Tensor, dim: int) -> tf.Tensor:
     return tf.io.parse_example(examples, spec)[features.IMAGE_EMBEDDING]
 
 
+def parse_boxes(examples: tf.Tensor) -> tf.Tensor:
+    """Serialized tf.Example [N] -> top, left, bottom and right, float32 [N, 4]; NaN for rows without a box."""
+    spec = {features.BOXES: tf.io.FixedLenFeature([4], tf.float32, default_value=4 * [float("nan")])}
+    return tf.io.parse_example(examples, spec)[features.BOXES]
+
+
 def find_shards(patterns: Sequence[str]) -> list[str]:
     """The sorted paths of all shards that match.
 

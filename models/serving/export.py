@@ -14,9 +14,9 @@ from models.files import WholeFolder, write_text
 from models.inputs import images, tfrecords
 from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
-from models.objectives.signatures import IMAGE_BYTES, TEXT, Signature
+from models.objectives.signatures import IMAGE_BYTES
 from models.objectives.training_only import exported_variables
-from models.serving import contract
+from models.serving import contract, further, pointing
 from models.serving.compression import CompressedWeights
 from models.serving.label_sets import LabelSet, widest
 
@@ -62,11 +62,7 @@ class ServedModel(tf.Module):
             self.weights = CompressedWeights(objective, weights)
             self._read = self.weights.in_place
         self._further = dict(objective.signatures())
-        if taken := [name for name in self._further if contract.is_common(name)]:
-            raise ValueError(
-                f"{type(objective).__name__}.signatures names {taken[0]!r}, but a signature of this name is, or may "
-                f"be, in every model (such as {CLASSIFY}...); choose another name"
-            )
+        further.require_free(self._further, objective)
         self._traced = functools.cache(self.signatures)  # so that `call` traces each signature once
         self._objective = lambda: objective  # untracked: with compression, its own variables must not be saved
 
@@ -97,37 +93,14 @@ class ServedModel(tf.Module):
 
         return classify
 
-    def further(self, signature: Signature) -> Callable[..., dict[str, tf.Tensor]]:
-        """The served form of one of the objective's own signatures.
-
-        It refuses unequal numbers of pictures and texts (InvalidArgumentError, with both numbers).
-        """
-
-        def answer(given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            with tf.control_dependencies(_same_rows(given)), self._read():
-                prepared = [self._prepared(name, given[name]) for name in signature.inputs]
-                answer = signature.function(*prepared)
-            return {
-                name: self.tokenizer.pieces(value) if name in signature.pieces else value
-                for name, value in answer.items()
-            }
-
-        functions: dict[tuple[str, ...], Callable[..., dict[str, tf.Tensor]]] = {
-            (IMAGE_BYTES,): lambda image_bytes: answer({IMAGE_BYTES: image_bytes}),
-            (TEXT,): lambda text: answer({TEXT: text}),
-            (IMAGE_BYTES, TEXT): lambda image_bytes, text: answer({IMAGE_BYTES: image_bytes, TEXT: text}),
-        }
-        strings = [tf.TensorSpec([None], tf.string, name=name) for name in signature.inputs]
-        return tf.function(functions[signature.inputs], input_signature=strings, autograph=False)
-
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Rows of evaluation sets -> the inputs of `models.evaluation`, for each row.
 
         image_embedding and text_embedding; caption; picture, the picture id; evaluation_set; class_similarity, float32
         [N, K], with each label of the row's set, then -inf; class_index, int32 [N], -1 for none; logit_scale and
-        logit_bias, where logit = scale * similarity + bias. If several rows of a batch have the same picture, it is
-        decoded and embedded once.
+        logit_bias, where logit = scale * similarity + bias; box_area and pointed, see `models.serving.pointing`. If
+        several rows of a batch have the same picture, it is decoded and embedded once.
         """
         named = (features.IMAGE, features.CAPTION, features.CLASS_NAME, features.EVALUATION_SET)
         row = tfrecords.parse(examples, named)
@@ -137,11 +110,12 @@ class ServedModel(tf.Module):
         image = tf.gather(self._embed_image(picture), place)
         similarity, index = self._among_classes(image, evaluation_set, row[features.CLASS_NAME])
         unit = tf.one_hot([0], image.shape[-1])
+        token_ids = self.tokenizer(row[features.CAPTION])
         apart = self._objective().logits(unit, tf.concat([unit, -unit], axis=0))
         scale, bias = (apart[0, 0] - apart[0, 1]) / 2, (apart[0, 0] + apart[0, 1]) / 2
         return {
             "image_embedding": image,
-            "text_embedding": self._embed_text(self.tokenizer(row[features.CAPTION])),
+            "text_embedding": self._embed_text(token_ids),
             "caption": row[features.CAPTION],
             "picture": tfrecords.parse_picture_ids(examples),
             "evaluation_set": evaluation_set,
@@ -149,6 +123,7 @@ class ServedModel(tf.Module):
             "class_index": index,
             "logit_scale": tf.fill(tf.shape(index), scale),
             "logit_bias": tf.fill(tf.shape(index), bias),
+            **self._pointed(examples, row[features.IMAGE], token_ids),
         }
 
     def signatures(self) -> Signatures:
@@ -159,7 +134,10 @@ class ServedModel(tf.Module):
             "serving_default": self.zero_shot,
             "evaluate": self.evaluate,
             **{CLASSIFY + name: self.classify(name) for name in self._label_sets},
-            **{name: self.further(one) for name, one in self._further.items()},
+            **{
+                name: further.served(one, self._prepared, self.tokenizer.pieces, self._read)
+                for name, one in self._further.items()
+            },
         }
 
     def call(self, signature: str, **inputs: tf.Tensor | Sequence[str] | Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -180,6 +158,19 @@ class ServedModel(tf.Module):
             similarity = tf.where((evaluation_set == name)[:, None], own, similarity)
         return similarity, self._class_index.lookup(tf.strings.join([evaluation_set, class_name], separator="\0"))
 
+    def _pointed(self, examples: tf.Tensor, image_bytes: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        boxes = tfrecords.parse_boxes(examples)
+        localize = self._further.get(pointing.SIGNATURE)
+        if localize is None:
+            return {pointing.AREA: pointing.area(boxes), pointing.POINTED: pointing.unknown(boxes)}
+
+        def heat(rows: tf.Tensor) -> tf.Tensor:
+            with self._read():
+                pixels = self._prepared(IMAGE_BYTES, tf.gather(image_bytes, rows))
+                return localize.function(pixels, tf.gather(token_ids, rows))[pointing.HEAT]
+
+        return pointing.outputs(boxes, image_bytes, self._objective().config.image_input, heat)
+
     def _probabilities(self, image: tf.Tensor, text: tf.Tensor) -> dict[str, tf.Tensor]:
         logit = self._objective().logits(image, text)
         return {"probability": tf.sigmoid(logit), "logit": logit}
@@ -197,15 +188,6 @@ class ServedModel(tf.Module):
     def _embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
         with self._read():
             return self._objective().embed_text(token_ids)
-
-
-def _same_rows(given: Mapping[str, tf.Tensor]) -> list[tf.Operation]:
-    """Requires that all inputs have the same number of rows."""
-    if len(given) == 1:
-        return []
-    pictures, texts = tf.size(given[IMAGE_BYTES]), tf.size(given[TEXT])
-    told = [IMAGE_BYTES, "has", pictures, "rows, but", TEXT, "has", texts, "; send one text for each picture"]
-    return [tf.debugging.Assert(tf.equal(pictures, texts), told)]
 
 
 def folder_bytes(folder: str) -> int:

@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from models import settings
 from models.towers import transformer
+from models.towers.attention import Attention
 from models.towers.rematerialization import rematerialize
 
 
@@ -20,9 +21,9 @@ class FusionBlock(keras.layers.Layer):
     def __init__(self, config: settings.TransformerSettings, again: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.attention_norm = transformer.LayerNorm(name="attention_norm")
-        self.attention = transformer.Attention(config.width, config.heads, again, name="attention")
+        self.attention = Attention(config.width, config.heads, again, name="attention")
         self.cross_norm = transformer.LayerNorm(name="cross_norm")
-        self.cross_attention = transformer.Attention(config.width, config.heads, again, name="cross_attention")
+        self.cross_attention = Attention(config.width, config.heads, again, name="cross_attention")
         self.mlp_norm = transformer.LayerNorm(name="mlp_norm")
         self.mlp = transformer.MlpBlock(config.width, config.mlp_dim, config.activation, name="mlp")
 

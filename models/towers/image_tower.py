@@ -5,6 +5,7 @@ import tf_keras as keras
 
 from models import settings
 from models.towers import transformer
+from models.towers.map_head import MapHead
 
 
 class ImageTower(keras.layers.Layer):
@@ -17,7 +18,7 @@ class ImageTower(keras.layers.Layer):
         self.encoder = transformer.Encoder(config, remat, name="encoder")
         self.pool = {"map": self._map, "gap": self._mean, "cls": self._first}[config.pooling]
         if config.pooling == "map":
-            self.head = transformer.MapHead(config, name="head")
+            self.head = MapHead(config, name="head")
 
     def build(self, input_shape: tf.TensorShape) -> None:
         width, has_class = self.config.width, self.config.pooling == "cls"

@@ -1,5 +1,6 @@
 """The pre-LN transformer encoder that all towers share (SigLIP, arXiv 2303.15343, section 4; ViT, 2010.11929)."""
 
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -7,6 +8,7 @@ import tf_keras as keras
 
 from models import settings
 from models.towers import dropout, operations
+from models.towers.attention import Attention
 from models.towers.rematerialization import Block, rematerialize, scan
 
 LAYER_NORM_EPSILON = 1e-6
@@ -26,10 +28,12 @@ class LayerNorm(keras.layers.Layer):
         return operations.layer_norm(inputs, scale, offset, LAYER_NORM_EPSILON)
 
 
-def position_embedding(layer: keras.layers.Layer, length: int, width: int) -> tf.Variable:
+def position_embedding(
+    layer: keras.layers.Layer, length: int, width: int, name: str = "position_embedding"
+) -> tf.Variable:
     """Adds a learned position embedding, float32 [1, length, width] ~ N(0, 1 / width), to `layer`."""
     initializer = keras.initializers.RandomNormal(stddev=width**-0.5)
-    return layer.add_weight("position_embedding", shape=(1, length, width), initializer=initializer)
+    return layer.add_weight(name, shape=(1, length, width), initializer=initializer)
 
 
 def _small_normal() -> keras.initializers.Initializer:
@@ -37,85 +41,6 @@ def _small_normal() -> keras.initializers.Initializer:
 
 
 _ACTIVATIONS = {"gelu_tanh": operations.gelu_tanh, "gelu": operations.gelu, "quick_gelu": operations.quick_gelu}
-
-
-class Attention(keras.layers.Layer):
-    """Multi-head attention (arXiv 1706.03762, section 3.2.2) of a sequence to itself or to `context`.
-
-    One product projects all that depends on one sequence. The weights are kept apart, as in the published checkpoints:
-    query, key and value are [width, heads, width / heads], the projection of the output [heads, width / heads, width].
-    With `again`, the backward pass computes the attention weights again.
-    """
-
-    def __init__(self, width: int, heads: int, again: bool = False, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.again = again
-        self.width, self.heads, dim = width, heads, width // heads
-        self.query, self.key, self.value = (
-            keras.layers.EinsumDense("abc,cde->abde", (None, heads, dim), bias_axes="de", name=name)
-            for name in ("query", "key", "value")
-        )
-        self.attention_output = keras.layers.EinsumDense(
-            "abcd,cde->abe", (None, width), bias_axes="e", name="attention_output"
-        )
-
-    def build(self, input_shape: tf.TensorShape) -> None:
-        """Builds the projections, which hold the weights; `call` multiplies."""
-        outer, inner = (None, None, self.width), (None, None, self.heads, self.width // self.heads)
-        shapes = [(self.query, outer), (self.key, outer), (self.value, outer), (self.attention_output, inner)]
-        for projection, shape in shapes:
-            with tf.name_scope(projection.name):  # part of the weights' names, which checkpoints use
-                projection.build(shape)
-        super().build(input_shape)
-
-    def call(
-        self,
-        queries: tf.Tensor,
-        context: tf.Tensor | None = None,
-        causal: bool = False,
-        key_mask: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        """Attends: [N, L, width] -> [N, L, width].
-
-        Args:
-          queries: [N, L, width].
-          context: the sequence of keys and values, [N, M, width]; None takes `queries`.
-          causal: whether a query sees only keys up to its own position.
-          key_mask: bool [N, M], True where a key may be seen; None shows all. Each row needs a key.
-        """
-        if context is None:
-            query, key, value = self._project(queries, self.query, self.key, self.value)
-        else:
-            (query,), (key, value) = self._project(queries, self.query), self._project(context, self.key, self.value)
-        attended = operations.attend(query, key, value, causal, self.again, key_mask)
-        attended = tf.transpose(attended, [0, 2, 1, 3])
-        kernel = tf.reshape(tf.cast(self.attention_output.kernel, queries.dtype), [self.width, self.width])
-        flat = tf.matmul(tf.reshape(attended, [-1, self.width]), kernel)
-        return tf.reshape(tf.nn.bias_add(flat, tf.cast(self.attention_output.bias, flat.dtype)), tf.shape(queries))
-
-    def weights_of(
-        self, queries: tf.Tensor, context: tf.Tensor | None = None, key_mask: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """The attention weights alone, which `call` applies to the values: [N, heads, L, M], in float32 at least."""
-        (query,), (key,) = (
-            self._project(queries, self.query),
-            self._project(queries if context is None else context, self.key),
-        )
-        dtype = tf.float64 if query.dtype == tf.float64 else tf.float32
-        scores = tf.matmul(tf.cast(query, dtype), tf.cast(key, dtype), transpose_b=True) * query.shape[-1] ** -0.5
-        if key_mask is not None:
-            scores = tf.where(key_mask[:, None, None, :], scores, dtype.min)
-        return tf.nn.softmax(scores)
-
-    def _project(self, sequence: tf.Tensor, *projections: keras.layers.EinsumDense) -> list[tf.Tensor]:
-        """[N, L, width] -> for each projection, [N, heads, L, width / heads]."""
-        width, heads, length = self.width, self.heads, sequence.shape[1]
-        kernel = tf.concat([tf.reshape(one.kernel, [width, width]) for one in projections], axis=1)
-        bias = tf.concat([tf.reshape(one.bias, [width]) for one in projections], axis=0)
-        flat = tf.matmul(tf.reshape(sequence, [-1, width]), tf.cast(kernel, sequence.dtype))
-        flat = tf.nn.bias_add(flat, tf.cast(bias, flat.dtype))
-        parts = tf.reshape(flat, [-1, length, len(projections), heads, width // heads])
-        return tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
 
 
 class MlpBlock(keras.layers.Layer):
@@ -224,27 +149,35 @@ class Encoder(keras.layers.Layer):
             outputs = rematerialize(dropping)(*given) if training and self.remat == "block" else dropping(*given)
         return outputs, hidden
 
+    def cross(
+        self,
+        one: tf.Tensor,
+        other: tf.Tensor,
+        one_mask: tf.Tensor | None = None,
+        other_mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes two sequences, each with the other's hidden tokens of the same depth as keys and values.
+
+        Args:
+          one: [N, L, width].
+          other: [N, M, width].
+          one_mask: bool [N, L], which tokens of `one` the other may see; None shows all.
+          other_mask: bool [N, M], which tokens of `other` the one may see; None shows all.
+          training: as in `call`. The loop of `scan` holds one sequence, so "scan" and "pieces" do what "block"
+            does here.
+
+        Returns:
+          Both encoded sequences, [N, L, width] and [N, M, width]; with one = other, what `call` gives.
+        """
+        for block in self.blocks:
+            over_other, over_one = (functools.partial(block, key_mask=mask) for mask in (other_mask, one_mask))
+            if training and self.remat in ("block", *_MOST_PIECES):
+                over_other, over_one = rematerialize(over_other), rematerialize(over_one)
+            one, other = over_other(one, other), over_one(other, one)
+        return self.norm(one), self.norm(other)
+
 
 def _after(drop: dropout.Drop, number: int, block: EncoderBlock, key_mask: tf.Tensor | None) -> Block:
     masked = {} if key_mask is None else {"key_mask": key_mask}
     return lambda hidden, *context: block(drop(number, hidden), *context, **masked)
-
-
-class MapHead(keras.layers.Layer):
-    """Multihead attention pooling: one learned probe attends to all tokens; [N, L, width] -> [N, width]."""
-
-    def __init__(self, config: settings.TransformerSettings, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.width = config.width
-        self.attention = Attention(config.width, config.heads, name="attention")
-        self.norm = LayerNorm(name="norm")
-        self.mlp = MlpBlock(config.width, config.mlp_dim, config.activation, name="mlp")
-
-    def build(self, input_shape: tf.TensorShape) -> None:
-        self.probe = self.add_weight("probe", shape=(1, 1, self.width), initializer="glorot_uniform")
-        super().build(input_shape)
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        probe = tf.tile(tf.cast(self.probe, inputs.dtype), [tf.shape(inputs)[0], 1, 1])
-        pooled = self.attention(probe, inputs)
-        return (pooled + self.mlp(self.norm(pooled)))[:, 0]

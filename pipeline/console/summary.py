@@ -49,7 +49,8 @@ def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, fl
         name = line["metric"].replace("_", " ") + ("" if own else f": {line['place']}")
         interval = f"{line['low']:.3f}-{line['high']:.3f}" if line["low"] is not None else ""
         shown = [_number(test["metrics"][line["metric"]]) if own else "", _number(line["value"])]
-        rest = [_number(line["chance"]), _number(line["min_value"])]
+        limit = line["min_value"] if line["max_value"] is None else line["max_value"]
+        rest = [_number(line["chance"]), _number(limit)]
         lines.append(f"{name:<36}{shown[0]:>7}{shown[1]:>7}{interval:>15}{rest[0]:>8}{rest[1]:>7}".rstrip())
     dropped = f"{_reasons(rows['dropped'])}{_rejects(facts, 'image_text_gen')}{_skipped(rows)}"
     lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {dropped}."]

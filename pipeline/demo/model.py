@@ -49,6 +49,16 @@ class LoadedModel:
             asked = {"image_bytes": list(images), "text": [text.encode()] * len(images)}
             return self._model.call(MATCH, **asked)["probability"].tolist()
 
+    def heat(self, image: bytes, text: str) -> np.ndarray:
+        """The heat of a text in an encoded picture, float32 [g, h]; only models with `localize` have it."""
+        with self._lock:
+            return self._model.call("localize", image_bytes=[image], text=[text.encode()])["heat"][0]
+
+    def embed_pair(self, image: bytes, text: str) -> np.ndarray:
+        """A picture and a text together -> float32 [D], unit norm; only models with `embed_pair` have it."""
+        with self._lock:
+            return self._model.call("embed_pair", image_bytes=[image], text=[text.encode()])["pair_embedding"][0]
+
     def embed_text(self, text: str) -> np.ndarray:
         """One text -> float32 [D], unit norm."""
         with self._lock:

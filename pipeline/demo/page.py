@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, 
 from beam import thumbnails
 from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
+from components.run_report import heat_maps
 from pipeline.demo import guard
 from pipeline.demo.collection import BadPicture, checked
 from pipeline.demo.index import THUMBNAIL_SIDE, Index
@@ -17,6 +18,7 @@ from pipeline.demo.model import LoadedModel
 
 _MAX_LABELS = 100
 _FOUND = 24
+_NO_PICTURES = "No pictures are indexed. Start the demo with --images or --examples."
 _FORM_BYTES = 1 << 20  # limit of a form without its picture
 
 
@@ -58,13 +60,29 @@ def create(
     def search() -> str:
         text = flask.request.form.get("text", "").strip()
         if index is None:
-            raise BadRequest("No pictures are indexed. Start the demo with --images or --examples.")
+            raise BadRequest(_NO_PICTURES)
         if not text:
             raise BadRequest("Type what the pictures should show.")
         embedding = model.embed_text(text)
         if not rerank:
             return render(found=index.search(embedding, _FOUND))
         return render(found=index.reranked(embedding, _FOUND, rerank, lambda images: model.matches(images, text)))
+
+    @app.post("/locate")
+    def locate() -> str:
+        text = _words("Type what to look for in the picture.", "looked_for")
+        _require(model, "localize")
+        picture = _uploaded(rules)
+        return render(heat=heat_maps.drawn(picture.image, model.heat(picture.image, text)), heat_of=text)
+
+    @app.post("/compose")
+    def compose() -> str:
+        words = _words("Type how the other picture differs.", "changed")
+        _require(model, "embed_pair")
+        if index is None:
+            raise BadRequest(_NO_PICTURES)
+        picture = _uploaded(rules)
+        return render(composed=index.search(model.embed_pair(picture.image, words), _FOUND))
 
     @app.errorhandler(HTTPException)
     def show_error(error: HTTPException) -> tuple[str, int]:
@@ -81,6 +99,18 @@ def _typed() -> Mapping[str, str]:
         return flask.request.form
     except RequestEntityTooLarge:
         return {}
+
+
+def _words(missing: str, field: str) -> str:
+    words = flask.request.form.get(field, "").strip()
+    if not words:
+        raise BadRequest(missing)
+    return words
+
+
+def _require(model: LoadedModel, signature: str) -> None:
+    if signature not in model.further:
+        raise BadRequest(f"This model has no signature {signature}.")
 
 
 def _labels(typed: str) -> list[str]:

@@ -10,6 +10,7 @@ from components.model_packager.settings import PackagingSettings
 from components.run_report.settings import ReportSettings
 from components.vocabulary_trainer.settings import VocabularySettings
 from models import features
+from models.evaluation import metrics
 from models.evaluation.rules import Rule
 from models.settings import TrainingSettings
 from models.settings.checks import require, settings_class
@@ -64,8 +65,8 @@ class PipelineSettings:
         rule, fix = "different", "set EvaluationSet.name and LabelSet.name of each in its scope, as in a/LabelSet.name"
         require(len(set(of_all)) == len(of_all), "the names of evaluation and label sets", of_all, rule, fix)
         known = {features.OWN_SET, *names}
-        for text in (*self.gate.min_value, *self.gate.max_drop):
-            asked = Rule.parse(text).evaluation_set
+        for text in (*self.gate.min_value, *self.gate.max_drop, *self.gate.max_value):
+            asked = Rule.parse(text, metrics.BOUNDED).evaluation_set
             require(asked in known, "Gate: the set", asked, f"one of {', '.join(sorted(known))}", "correct it")
         weights = self.packaging.weights
         require(

@@ -16,7 +16,7 @@ TEST = "test"
 """The set of a metric on the test split."""
 
 _METRIC = re.compile(r"(\w+)/(\w+)")
-_KNOWN = (*metrics.SHARES, *metrics.CALIBRATIONS, *reranking.METRICS)
+_KNOWN = (*metrics.BOUNDED, *metrics.CALIBRATIONS, *reranking.METRICS)
 
 
 @settings_class("Axis")

@@ -35,8 +35,8 @@ RESULT_FILE, OUTPUT_FILE, LOCK_FILE = "result.json", "run.log", ".running"
 WORK_FOLDER, MODEL_FOLDER = "work", "model"
 _RERANKED_QUERIES = 64
 FINISHED, DIVERGED = "finished", "diverged"
-_MEASURED = (*metrics.SHARES, *(f"{name}{end}" for name in metrics.SHARES for end in ("_low", "_high")))
-_MEASURED = (*_MEASURED, *metrics.CALIBRATIONS, metrics.PICTURES, metrics.CLASSES)
+_MEASURED = (*metrics.BOUNDED, *(f"{name}{end}" for name in metrics.BOUNDED for end in ("_low", "_high")))
+_MEASURED = (*_MEASURED, *metrics.CALIBRATIONS, metrics.POINTING_CHANCE, metrics.PICTURES, metrics.CLASSES)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,8 +91,45 @@ def test_messages_have_value_interval_rule_and_comparison(checked, reasons):
 
 
 def test_chance_is_known_for_every_share_metric():
-    assert set(metrics.chance(10, 2)) == set(metrics.SHARES)
-    assert set(metrics.SHARES) < set(metrics.NAMES)
+    assert set(metrics.chance(10, 2)) == set(metrics.BOUNDED)
+    assert set(metrics.BOUNDED) < set(metrics.NAMES)
+
+
+def test_a_largest_value_is_a_threshold_of_the_interval_s_upper_end():
+    gate = GateSettings(MIN, max_value={"coco/modality_probe": 0.8, "modality_gap by category": 1.2})
+    config = tfma.utils.update_eval_config_with_defaults(
+        eval_config.create(gate), has_baseline=False, rubber_stamp=True
+    )
+    tfma.utils.verify_eval_config(config)
+    thresholds = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
+    by_name = {key.name: rules for key, rules in thresholds.items()}
+    ((where, rule),) = by_name["modality_probe_high"]
+    assert dict(where.feature_values) == {"evaluation_set": "coco"}
+    assert rule.upper_bound.value == 0.8
+    ((where, rule),) = by_name["modality_gap_high"]
+    assert (list(where.feature_keys), rule.upper_bound.value) == (["category"], 1.2)
+
+
+@pytest.mark.parametrize(
+    ("field", "rule", "value", "message"),
+    [
+        ("max_value", "modality_gap", 2.5, r"Gate.max_value\['modality_gap'\] is 2.5, but must be in \[0, 2\]"),
+        ("max_value", "modality_probe", 80, r"is 80, but must be in \[0, 1\]"),
+        ("max_value", "pointing_accuracy", 0.5, "is better if it is higher; set it in Gate.min_value"),
+        ("min_value", "modality_gap", 0.5, "'modality_gap' is better if it is lower; set it in Gate.max_value"),
+        ("min_value", "pointing_accuracy", 30, r"is 30, but must be in \[0, 1\]"),
+    ],
+)  # fmt: skip
+def test_each_metric_has_its_kind_of_limit(field, rule, value, message):
+    with pytest.raises(ValueError, match=message):
+        GateSettings(**{field: {rule: value}})
+
+
+def test_a_gap_above_its_largest_value_blocks_and_one_below_passes():
+    assert not Line("eval", "modality_probe", 0.7, 0.6, 0.8, 0.5, max_value=0.8).failures
+    (reason,) = Line("eval", "modality_probe", 0.7, 0.6, 0.8, 0.5, max_value=0.79).failures
+    assert reason == "modality_probe is 0.700 (0.600 to 0.800), but the whole interval must be at most 0.790"
+    assert Line("eval", "modality_gap", float("nan"), float("nan"), float("nan"), 0.0, max_value=1.0).failures
 
 
 DIM, PER_PICTURE, WATCHED = 24, 5, ("image_to_text_recall_at_1", "text_to_image_recall_at_1")

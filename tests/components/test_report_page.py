@@ -13,6 +13,8 @@ from PIL import Image
 
 from beam import thumbnails
 from components.run_report import executor, fonts, times, training_views
+from components.run_report.composed_queries import ComposedQueries, ComposedQuery, Found
+from components.run_report.heat_maps import HeatMap
 from models.evaluation import metrics
 from tests.pictures import encode
 from tests.pipeline.demo.browser import CHROMIUM, Browser, wait_for
@@ -42,6 +44,7 @@ def page(text: str) -> str:
     values = {**shares, "example_count": 10.0, "pictures": 10.0}
     line = {"place": text, "metric": "image_to_text_recall_at_1", "value": 0.5, "low": 0.4, "high": 0.6, "chance": 0.1}
     line |= {"min_value": 0.1, "last_blessed": None, "change_low": None, "change_high": None, "max_drop": None}
+    line |= {"max_value": None}
     rows = {"read": 9, "written": 8, "splits": {"train": 6, text: 2}, "dropped": {text: 1}}
     rows["captions_in_several_splits"] = 0
     clusters = {"clusters": 1, "sizes": {"2": 1}, "evaluation_sets": {text: {"found": 1, "rows": 2}}}
@@ -61,6 +64,11 @@ def page(text: str) -> str:
         "codebook": {"codes": 4, "asked_codes": 9, "rows": 90, "used": 0.5, "perplexity": 3.0, "error": 0.1,
                      "error_of_mean": 0.9, "pictures": [{"picture": "", "rebuilt": ""}]},
         "gallery": [{**shown, "nearest": [{"caption": text, "probability": 0.5, "right": True}]}],
+        "modalities": PIXEL, "heat_maps": [HeatMap(PIXEL, text, right) for right in (True, False)],
+        "queries": ComposedQueries(
+            3, 4, text, {text: {1: {"value": 0.5, "low": 0.4, "high": 0.6}}}, {1: 0.1},
+            [ComposedQuery(PIXEL, text, text, text, [Found(PIXEL, text, right=True)])],
+        ),
         "pairs": [{"kept": shown, "dropped": shown, "reason": text, "detail": f"a;{text}"}],
         "seen": [training_views.Seen(PIXEL, text, [training_views.Visit(text, PIXEL, text)])],
         "variants": [{**shown, "variants": [{**shown, "variant": text}]}],

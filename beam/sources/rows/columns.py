@@ -5,13 +5,14 @@ from typing import Any
 
 from beam.records import ImageText, Outcome, Rejected, Skipped, content_key, is_utf8
 from beam.sources.limits import Limits
-from beam.sources.rows import inline_images, picture_files, texts
+from beam.sources.rows import boxes, inline_images, picture_files, texts
 from beam.sources.rows.classes import ClassNames
 from beam.sources.rows.raw import InvalidRow, RawRow, shown
 from beam.sources.rows.texts import listed
 
 _TEXT_FIELDS = ("key", "language", "category", "class_name", "group")
-FIELDS = ("image", "image_base64", *_TEXT_FIELDS)
+_BOXES = "boxes"  # read only if `RowSource.columns` names it: many data sets have boxes of another meaning
+FIELDS = ("image", "image_base64", *_TEXT_FIELDS, _BOXES)
 _LIMITS, _NO_CLASSES = Limits(), ClassNames("", ())
 
 
@@ -43,6 +44,7 @@ def to_pair(
         key = values["key"]
         class_name = classes.name_of(columns.get(renamed.get("class_name", "class_name")), values["class_name"])
         first, *others = texts.captions(columns, captions, limits)
+        box = boxes.parse(columns.get(renamed[_BOXES]), renamed[_BOXES]) if _BOXES in renamed else ()
         image = _image(columns, renamed, row.file, limits)
     except InvalidRow as error:
         return Rejected(key, row.position, error.reason, error.detail)
@@ -57,6 +59,7 @@ def to_pair(
         category=values["category"],
         class_name=class_name,
         more_captions=tuple(others),
+        boxes=box,
     )
 
 

@@ -28,8 +28,9 @@ class RowSource:
 
     A row has a picture, one or more captions, and optional texts. The picture is `image` (bytes, a URI, or a path
     relative to the folder of the file) or `image_base64`. The optional texts are `key` (if missing, a hash of the
-    content), `language`, `category`, `class_name` and `group`. A row that cannot be used is dropped with a reason, its
-    file and its place; it never stops the run.
+    content), `language`, `category`, `class_name` and `group`. `boxes` is read only if `columns` names its column: four
+    numbers in [0, 1], top, left, bottom and right of the part of the picture that the caption names. A row that cannot
+    be used is dropped with a reason, its file and its place; it never stops the run.
 
     Attributes:
       path: a file or a glob pattern, on any file system of Beam; {SPAN} stands for the highest number that has files.
@@ -85,7 +86,8 @@ class RowSource:
 
     def column_names(self) -> set[str]:
         """Returns the names of all columns that a pair may use."""
-        return {self.columns.get(field, field) for field in FIELDS} | set(self.captions)
+        named = {self.columns.get(field, field) for field in FIELDS} | set(self.captions)
+        return named if "boxes" in self.columns else named - {"boxes"}
 
     def image_columns(self) -> list[str]:
         """Returns the names of the two columns that a picture may come from."""

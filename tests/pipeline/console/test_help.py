@@ -16,6 +16,7 @@ from tests.pipeline.conftest import ROOT
         ("build", ["--gin_file", "--gin_bindings", "--output_dir"]),
         ("vertex_runner", ["--gin_file", "--output", "--steps", "--data", "--cron"]),
         ("inspect", ["--pictures", "--[no]verify"]),
+        ("composed", ["--model_dir", "--examples"]),
         ("zero_shot", ["--model_dir", "--image", "--labels", "--output"]),
     ],
 )

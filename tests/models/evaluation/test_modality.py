@@ -1,0 +1,114 @@
+"""The gap and the probe are what their definitions say, and pointing is counted over rows with a box."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from models.evaluation import bootstrap, metrics, modality
+from tests.models.evaluation.outputs import random_outputs, unit
+from tests.models.evaluation.test_metrics import collected
+
+PICTURES = 200
+NAMES = np.array([b"p%d" % i for i in range(PICTURES)])
+
+
+def values(image: np.ndarray, text: np.ndarray, picture: np.ndarray | None = None) -> dict[str, float]:
+    picture = np.arange(len(image)) if picture is None else picture
+    names = NAMES[: picture.max() + 1]
+    figures = modality.figures(image, text, picture, names)
+    return {name: float(one(np.ones([1, len(names)]))[0]) for name, one in figures.items()}
+
+
+def shifted(rows: np.ndarray, by: float) -> np.ndarray:
+    moved = rows + by * np.eye(rows.shape[1])[0]
+    return (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_equal_embeddings_have_no_gap_and_tell_nothing():
+    image = unit(np.random.default_rng(0), PICTURES, 16)
+    assert values(image, image) == {"modality_gap": 0.0, "modality_probe": 0.5}
+
+
+def test_the_gap_is_the_distance_of_the_means():
+    generator = np.random.default_rng(1)
+    image, text = unit(generator, PICTURES, 16), shifted(unit(generator, PICTURES, 16), 0.5)
+    expected = np.linalg.norm(image.astype(np.float64).mean(axis=0) - text.astype(np.float64).mean(axis=0))
+    assert values(image, text)["modality_gap"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_picture_with_several_texts_counts_once_and_each_text_counts():
+    generator = np.random.default_rng(2)
+    picture = np.array([0, 0, 0, 1, 2, 3])
+    image, text = unit(generator, 4, 8), unit(generator, 6, 8)
+    expected = np.linalg.norm(image.astype(np.float64).mean(axis=0) - text.astype(np.float64).mean(axis=0))
+    assert values(image[picture], text, picture)["modality_gap"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_probe_is_a_least_squares_classifier_on_the_other_half():
+    """The reference solves the same problem by NumPy's lstsq and one loop over rows."""
+    generator = np.random.default_rng(3)
+    image = unit(generator, PICTURES, 6)
+    text = shifted(unit(generator, PICTURES, 6), 0.4)
+    order = np.argsort([modality.hashlib.sha256(name).digest() for name in NAMES])
+    fits, scores = order[:100], order[100:]
+    rows = np.concatenate([image[fits], text[fits]]).astype(np.float64)
+    solved = np.linalg.lstsq(np.c_[rows, np.ones(200)], np.repeat([1.0, -1.0], 100), rcond=None)[0]
+    right = [np.r_[image[i], 1] @ solved > 0 for i in scores] + [np.r_[text[i], 1] @ solved < 0 for i in scores]
+    found = values(image, text)["modality_probe"]
+    assert found == pytest.approx(np.mean(right), abs=1e-12)
+    assert 0.55 < found < 0.95  # control: neither blind nor perfect
+
+
+def test_far_clusters_are_told_apart_and_shuffled_modalities_are_not():
+    generator = np.random.default_rng(4)
+    image, text = (shifted(unit(generator, PICTURES, 16), by) for by in (-3.0, 3.0))
+    assert values(image, text)["modality_probe"] == 1.0
+    swapped = generator.random(PICTURES) < 0.5
+    mixed = np.where(swapped[:, None], text, image), np.where(swapped[:, None], image, text)
+    samples = bootstrap.resample(modality.figures(*mixed, np.arange(PICTURES), NAMES), PICTURES)["modality_probe"]
+    assert np.quantile(samples, 0.005) < 0.5 < np.quantile(samples, 0.995)
+
+
+def test_gaps_have_intervals_and_changes_and_need_four_pictures():
+    outputs = random_outputs(60, 8, 0, captions=60)
+    measured = metrics.measure(collected(outputs, 1).rows(), collected(outputs, 1).rows())
+    for name in metrics.GAPS:
+        assert measured[f"{name}_low"] <= measured[name] <= measured[f"{name}_high"]
+        assert measured[f"{name}_change"] == 0
+    few = {name: value[:3] for name, value in outputs.items()} | {"class_index": np.full(3, -1)}
+    assert all(np.isnan(metrics.measure(collected(few, 1).rows())[name]) for name in metrics.GAPS)
+
+
+def test_pointing_counts_rows_with_a_box():
+    outputs = random_outputs(40, 8, 0, captions=40)
+    pointed = np.full(40, np.nan, np.float32)
+    pointed[:20] = np.repeat([1.0, 0.0], [15, 5])
+    area = np.where(np.isnan(pointed), np.nan, 0.1).astype(np.float32)
+    measured = metrics.measure(collected({**outputs, "pointed": pointed, "box_area": area}, 4).rows())
+    assert measured["pointing_accuracy"] == 0.75
+    assert measured["pointing_accuracy_low"] < 0.75 < measured["pointing_accuracy_high"]
+    assert measured["pointing_chance"] == pytest.approx(0.1)
+    assert metrics.chance(40, 3, measured["pointing_chance"])["pointing_accuracy"] == pytest.approx(0.1)
+    without = metrics.measure(collected(outputs, 4).rows())  # an older model answers neither
+    assert np.isnan(without["pointing_accuracy"])
+    assert np.isnan(without["pointing_chance"])
+
+
+def test_the_interval_of_a_model_that_points_at_random_holds_chance():
+    """In 40 draws, the 90% interval misses about 4 times; it holds chance for no model that is three times better."""
+    outputs = random_outputs(200, 8, 0, captions=200)
+    rows = collected(outputs, 1).rows(frozenset({"eval"}))
+    generator, missed, found = np.random.default_rng(5), 0, 0
+    for _ in range(40):
+        area = generator.uniform(0.05, 0.2, 200)
+        for better in (1, 3):
+            pointed = (generator.random(200) < better * area).astype(np.float32)
+            measured = metrics.measure(dataclasses.replace(rows, pointed=pointed, box_area=area, calibrates=False))
+            low, high = measured["pointing_accuracy_low"], measured["pointing_accuracy_high"]
+            holds = low <= measured["pointing_chance"] <= high
+            missed += better == 1 and not holds
+            found += better == 3 and low > measured["pointing_chance"]
+    print(f"\n90% intervals that miss chance: {missed} of 40")
+    assert missed <= 9
+    assert found == 40

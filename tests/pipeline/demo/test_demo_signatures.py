@@ -1,0 +1,72 @@
+"""The page of a model with further signatures: it lists them, shows heat maps, and searches by picture and words."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import tf_keras as keras
+from PIL import Image
+
+from models import objectives
+from models.inputs.tokenizer import Tokenizer
+from models.serving import export
+from models.settings import configuration
+from pipeline.demo import collection, index
+from pipeline.demo.model import LoadedModel
+from pipeline.demo.page import create
+from tests.models.objectives.toy_objectives import OneTowerSettings
+from tests.pipeline.demo.conftest import RULES, SHAPES
+
+PICTURE = SHAPES[3][0]
+
+
+@pytest.fixture(scope="module")
+def one_tower(vocabulary, tmp_path_factory) -> LoadedModel:
+    keras.utils.set_random_seed(0)
+    config = OneTowerSettings()
+    tokenizer = Tokenizer(vocabulary, config)
+    path = str(tmp_path_factory.mktemp("one_tower") / "1")
+    export.save(objectives.create(config, tokenizer.vocabulary_size), tokenizer, configuration.to_gin(config), path)
+    return LoadedModel(path)
+
+
+@pytest.fixture(scope="module")
+def client(one_tower, folder):
+    found, _ = index.build(collection.ImageFolder(folder), one_tower, RULES)
+    return create(one_tower, "m", found, RULES, "127.0.0.1").test_client()
+
+
+def post(client, place: str, **fields):
+    return client.post(place, data={"image": (io.BytesIO(PICTURE), "shape.png"), **fields})
+
+
+def test_the_page_lists_the_signatures_of_its_model_only(client, model, built):
+    page = client.get("/").text
+    assert "<code>embed_pair</code> (image_bytes, text to pair_embedding)" in page
+    assert 'action="/locate"' in page
+    plain = create(model, "m", built[0], RULES, "127.0.0.1").test_client()  # control
+    assert "Further signatures" not in plain.get("/").text
+    assert 'action="/locate"' not in plain.get("/").text
+    assert "This model has no signature localize" in post(plain, "/locate", looked_for="a disc").text
+
+
+def test_heat_is_drawn_on_the_picture(client, one_tower):
+    shown = post(client, "/locate", looked_for="a red disc").text
+    (encoded,) = re.findall(r'class="heat" src="data:image/png;base64,([^"]+)"', shown)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))), np.int32)
+    assert pixels.shape == (224, 224, 3)
+    heat = one_tower.heat(PICTURE, "a red disc")
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert (pixels[int((row + 0.5) * 224 / 3), int((column + 0.5) * 224 / 3)] == 255).all()  # the dot
+    assert "Type what to look for" in post(client, "/locate", looked_for=" ").text
+
+
+def test_search_by_picture_and_words_compares_their_common_embedding(client, one_tower, folder):
+    shown = post(client, "/compose", changed="blue").text
+    names = re.findall(r'alt="([^"]+\.PNG)"', shown)
+    pictures = {name: image for name, _, image in collection.ImageFolder(folder) if name.endswith("PNG")}
+    scores = one_tower.embed_images(list(pictures.values())) @ one_tower.embed_pair(PICTURE, "blue")
+    assert names[0] == list(pictures)[int(scores.argmax())]
+    assert "Type how the other picture differs" in post(client, "/compose", changed="").text
