@@ -21,7 +21,10 @@ def measure(model: Signatures, split: str, max_rows: int, queries: int) -> list[
       max_rows: number of rows that are candidates.
       queries: number of pictures, and of texts, that are queries.
     """
-    image, text, captions, names, stored = [], [], [], [], []
+    image, text = [], []
+    captions: list[bytes] = []
+    names: list[bytes] = []
+    stored: list[bytes] = []
     for examples, answer in evaluated(model, split, max_rows):
         image.append(answer["image_embedding"])
         text.append(answer["text_embedding"])

@@ -75,9 +75,8 @@ def measure(model: ExportedModel, split: str, max_rows: int, gallery: int) -> Te
     return TestSplit(len(captions), measured, chance, exhibits, rows.image, rows.text)
 
 
-def reranked(model_path: str, split: str, max_rows: int, queries: int) -> list[dict[str, float]]:
+def reranked(model: ExportedModel, split: str, max_rows: int, queries: int) -> list[dict[str, float]]:
     """Two-stage retrieval at each depth: `depth`, recalls and `seconds`; [] if the model has no signature `match`."""
-    model = ExportedModel(model_path)
     if reranking.MATCH not in model.signatures:
         return []
     rows = reranking.measure(model, split, max_rows, queries)

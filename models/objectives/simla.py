@@ -81,7 +81,8 @@ class Simla(ObjectiveLayer):
         if config.itc:
             aids.queues = Queues(config.queue_size, config.projection_dim, name="queues")
             parts.append(aids.queues)
-        for layer in (self._ramp(), *([aids.queues] if aids.queues else [])):
+        counted: list[keras.layers.Layer] = [self._ramp(), *([aids.queues] if aids.queues else [])]
+        for layer in counted:
             with tf.name_scope(layer.name):
                 layer.build()
         for term in self._terms():

@@ -54,7 +54,8 @@ class Corruption:
         return rows if self._views.seeds else {name: value for name, value in rows.items() if name != SEEDS}
 
     def _noisy_images(self, rows: Batch, seeds: tf.Tensor) -> Batch:
-        hit, noisy = self._hit(seeds, _IMAGE_COIN, self._config.image), {}
+        hit = self._hit(seeds, _IMAGE_COIN, self._config.image)
+        noisy: Batch = {}
         alike: dict[tf.TensorShape, list[str]] = {}  # views that are decoded at one size have the same noise
         for name in self._views.images:
             alike.setdefault(rows[name].shape[1:], []).append(name)
