@@ -119,7 +119,7 @@ def cluster(rows: np.ndarray, scales: np.ndarray, patch: int, codes: int, seed: 
     assigned = assign(rows, centres)
     counts = np.bincount(assigned, minlength=len(centres))
     totals = np.bincount(assigned, weights=scales, minlength=len(centres))
-    return Codebook(centres, np.float32(totals / np.maximum(counts, 1)), patch)
+    return Codebook(centres, (totals / np.maximum(counts, 1)).astype(np.float32), patch)
 
 
 def assign(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -173,5 +173,5 @@ def _rebuilt(pixels: np.ndarray, codebook: Codebook) -> list[dict[str, str]]:
 
 def _png(pixels: np.ndarray) -> str:
     stream = io.BytesIO()
-    Image.fromarray(np.uint8(np.round((pixels + 1) * 127.5))).save(stream, "PNG")
+    Image.fromarray(np.round((pixels + 1) * 127.5).astype(np.uint8)).save(stream, "PNG")
     return base64.b64encode(stream.getvalue()).decode()

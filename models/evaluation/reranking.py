@@ -53,7 +53,8 @@ def measure(pairs: Pairs, match: Match, queries: int, depths: Sequence[int] = DE
     tables["text_to_image"] = (scores.T[:queries], right.T[:queries])
     rows = []
     for depth in depths:
-        recalls, seconds, asked = {}, 0.0, 0
+        recalls: dict[str, float] = {}
+        seconds, asked = 0.0, 0
         for way, (of_way, wanted) in tables.items():
             start = time.perf_counter()
             ranked = reranked(of_way, depth, _ask(way, match))

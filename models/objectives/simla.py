@@ -1,6 +1,7 @@
 """Simla: single-stream multi-level alignment (arXiv 2203.14395)."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +29,7 @@ from models.towers import flops
 from models.towers.fusion import Fusion
 from models.towers.image_tower import ImageTower
 
+Value = TypeVar("Value")
 _KEYWORDS = 10
 _SERVED_HEADS = ("itm", "psl")  # what the exported model answers with
 
@@ -80,7 +82,8 @@ class Simla(keras.layers.Layer):
         if config.itc:
             aids.queues = Queues(config.queue_size, config.projection_dim, name="queues")
             parts.append(aids.queues)
-        for layer in (self._ramp(), *([aids.queues] if aids.queues else [])):
+        counted: list[keras.layers.Layer] = [self._ramp(), *([aids.queues] if aids.queues else [])]
+        for layer in counted:
             with tf.name_scope(layer.name):
                 layer.build()
         for term in self._terms():
@@ -227,6 +230,6 @@ class Simla(keras.layers.Layer):
                 layer.build((None, width))
 
 
-def _untracked(value: object) -> Callable[..., object]:
+def _untracked(value: Value) -> Callable[[], Value]:
     """A function that returns the value: Keras finds layers in attributes, but not in functions."""
     return lambda: value
