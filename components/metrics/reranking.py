@@ -1,5 +1,7 @@
 """Two-stage retrieval of a model that has the signature `match`, on the rows of a split."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from components.metrics.saved_model_metrics import Signatures, evaluated
@@ -21,7 +23,8 @@ def measure(model: Signatures, split: str, max_rows: int, queries: int) -> list[
       max_rows: number of rows that are candidates.
       queries: number of pictures, and of texts, that are queries.
     """
-    image, text = [], []
+    image: list[Array] = []
+    text: list[Array] = []
     captions: list[bytes] = []
     names: list[bytes] = []
     stored: list[bytes] = []
@@ -32,9 +35,9 @@ def measure(model: Signatures, split: str, max_rows: int, queries: int) -> list[
         names.extend(answer["picture"])
         stored.extend(tfrecords.parse(examples, (features.IMAGE,))[features.IMAGE].numpy())
     pairs = Pairs.of(np.concatenate(image), np.concatenate(text), np.array(captions), np.array(names))
-    _, first = np.unique(np.array(names), return_index=True)
+    first = [names.index(name) for name in sorted({*names})]  # of each picture, in the order of Pairs.of
 
-    def match(pictures: list[int], texts: list[int]) -> Array:
+    def match(pictures: Sequence[int], texts: Sequence[int]) -> Array:
         encoded = [stored[first[one]] for one in pictures]
         written = [captions[one] for one in texts]
         found = [
@@ -43,4 +46,4 @@ def measure(model: Signatures, split: str, max_rows: int, queries: int) -> list[
         ]
         return np.concatenate([one["probability"] for one in found])
 
-    return reranking.measure(pairs, match, queries)  # type: ignore[arg-type]
+    return reranking.measure(pairs, match, queries)

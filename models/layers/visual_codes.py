@@ -105,7 +105,7 @@ def read(path: str, patch: int, most: int) -> Codebook:
             f"VisualCodebook.path is {path!r}, which is no .npz with arrays centres, scales and patch ({error}), and a "
             "pickle is never loaded; name a codebook of the layout in models/layers/visual_codes.py"
         ) from error
-    codebook = Codebook(np.asarray(centres, np.float32), np.asarray(scales, np.float32), int(stored))
+    codebook = Codebook(centres.astype(np.float32), scales.astype(np.float32), int(stored))
     _require(codebook, path, patch, most)
     return codebook
 
