@@ -48,15 +48,24 @@ MODEL_TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 MODELS = {f"model-{d}": {"kind": "model", "replicas": 4, "compute_dtype": d, **MODEL} for d in MODEL_TOLERANCE}
 NOISE = {"noise": {"kind": "noise", "replicas": 4, "count": 40}}
 WHOLE_BATCH = {"one_device": {"kind": "one_device", **MODEL, "compute_dtype": "float32", "micro_batches": 1}}
-RUN = {**WHOLE, **FEW, **MICRO, **SOFTMAX, **MASKED, **BROKEN, **MODELS, **NOISE}
+RUN = {**WHOLE, **FEW, **MICRO, **SOFTMAX, **MASKED, **BROKEN, **NOISE}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> pathlib.Path:
     """The programs and results of all cases, from one TensorFlow process and one jax process."""
     root = tmp_path_factory.mktemp("programs")
-    commands.trace({root / name: case for name, case in {**RUN, **WHOLE_BATCH}.items()})
+    commands.trace({root / name: case for name, case in RUN.items()})
     commands.run(root / name for name in RUN)
+    return root
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> pathlib.Path:
+    """The same of the whole model, which XLA:CPU compiles for minutes."""
+    root = tmp_path_factory.mktemp("models")
+    commands.trace({root / name: case for name, case in {**MODELS, **WHOLE_BATCH}.items()})
+    commands.run(root / name for name in MODELS)
     return root
 
 
@@ -124,15 +133,17 @@ def test_replicas_see_the_noise_that_one_device_sees(folder):
         np.testing.assert_array_equal(found[name].reshape(value.shape), value, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", MODEL_TOLERANCE)
-def test_the_model_trains_on_replicas_as_on_one_device(folder, dtype):
+def test_the_model_trains_on_replicas_as_on_one_device(models, dtype):
     """Compares SigLIP with Adafactor, rematerialisation, micro-batches and crops with float32 on the whole batch."""
-    ours, expected = results(folder, f"model-{dtype}"), results(folder, "one_device")
+    ours, expected = results(models, f"model-{dtype}"), results(models, "one_device")
     for name, copies in ours.items():
         replica_0 = copies[:1] if name.startswith("variable/") else copies[:, :1]
         assert np.isfinite(copies).all(), name
         assert (copies == replica_0).all(), f"{name} differs between replicas"
     for name, value in expected.items():
-        np.testing.assert_allclose(ours[name][:, :1], value, rtol=MODEL_TOLERANCE[dtype], err_msg=name)
+        wide = 10 if name == "update_norm" else 1  # an update is the difference of two rounded weights
+        np.testing.assert_allclose(ours[name][:, :1], value, rtol=wide * MODEL_TOLERANCE[dtype], err_msg=name)
     assert (ours["bad_part"] == -1).all()
     assert (np.diff(ours["loss"][:, 0]) < 0).all()

@@ -132,6 +132,7 @@ def test_a_batch_that_replicas_cannot_share_is_refused(folder):
     assert "Training.batch_size is 45, but must be a multiple of 2: 2 replicas x 1 micro-batches; try 44" in done.stderr
 
 
+@pytest.mark.slow  # four processes train
 def test_two_workers_share_the_rows_and_resume_from_the_chiefs_checkpoint(folder):
     """Each worker reads its own rows, so weights differ from those of one device; both workers end with the same."""
     path = folder("workers")

@@ -37,7 +37,10 @@ def rows(dataset: tf.data.Dataset, count: int) -> list[bytes]:
     return [row.tobytes() for row in np.concatenate(taken)]
 
 
-@pytest.mark.parametrize("cache", [False, True])
+CACHES = [pytest.param(False, marks=pytest.mark.slow), True]  # a cached row takes the longer way
+
+
+@pytest.mark.parametrize("cache", CACHES)
 def test_every_pass_shows_every_row_once_in_another_order(vocabulary, paths, cache):
     seen = rows(batches(vocabulary, paths, cache=cache).read(16), 12)
     first, second = seen[:96], seen[96:]
@@ -64,7 +67,7 @@ def test_control_a_resumed_run_that_forgets_its_position_sees_other_rows(vocabul
     assert rows(source.read(10), 8)[40:] != rows(source.read(10), 4)
 
 
-@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("cache", CACHES)
 @pytest.mark.parametrize("readers", [2, 4])
 def test_readers_share_every_pass_evenly_even_with_fewer_shards_than_readers(vocabulary, paths, readers, cache):
     """Each of 4 readers gets about 24 rows a pass; the number varies if whole shards differ in length."""
@@ -138,7 +141,7 @@ def test_stored_embeddings_are_read_in_place_of_pictures(vocabulary, tmp_path):
         next(iter(Batches(shards, tokenizer, CONFIG, Views({}, image_embedding=3)).read(48)))
 
 
-@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("cache", CACHES)
 def test_each_visit_draws_one_caption_and_a_resumed_run_draws_the_same(vocabulary, tmp_path, cache):
     captions = [["red"], ["blue circle", "a blue one", "round and blue"], ["green", "grass"], ["black"]]
     rows = [
@@ -161,7 +164,7 @@ def test_each_visit_draws_one_caption_and_a_resumed_run_draws_the_same(vocabular
         np.testing.assert_array_equal(batch["token_ids"], other["token_ids"])
 
 
-@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("cache", CACHES)
 def test_rand_augment_changes_pixels_at_each_visit_and_equally_after_a_restart(vocabulary, tmp_path, cache):
     shards = write_shards(tmp_path, 2, EXAMPLES[:32])
     augmentation = settings.AugmentationSettings(rand_augment_layers=2, flip=True)

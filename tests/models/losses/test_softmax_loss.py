@@ -96,13 +96,16 @@ def test_targets_with_smoothing_are_refused():
         one_way("soft", "float64", label_smoothing=0.3)
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 4, 8])
+MANY = [pytest.param(count, marks=pytest.mark.slow) for count in (4, 8)]  # minutes on two cores
+
+
+@pytest.mark.parametrize("replicas", [1, 2, *MANY])
 def test_replicas_equal_one_device_on_the_whole_batch(replicas):
     found = on_devices(replicas, "softmax")
     for form in ("softmax", "softmax_smoothed", "one_way_smoothed", "one_way_soft_queue"):
         assert max(found[form].values()) < 1e-12, (form, found[form])
 
 
-@pytest.mark.parametrize("replicas", [2, 4, 8])
+@pytest.mark.parametrize("replicas", [2, *MANY])
 def test_control_smoothing_over_the_rows_of_one_replica_differs(replicas):
     assert on_devices(replicas, "softmax")["smoothed_by_local_b"]["y"] > 1e-3

@@ -104,7 +104,7 @@ def test_control_masks_of_other_seeds_differ():
     assert differences(FAST, batch={**batch, "seeds": tf.reverse(batch["seeds"], [0])})[0] > 1e-4
 
 
-@pytest.mark.parametrize("case", [FAST, pytest.param("sigmoid", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("case", ["light", *(pytest.param(one, marks=pytest.mark.slow) for one in (FAST, "sigmoid"))])
 def test_micro_batches_equal_the_whole_batch(case):
     objective = oners.made(CONFIGS[case], "float32")
     batch = oners.batch(8, "float32")

@@ -109,7 +109,7 @@ def test_seeds_go_on_only_to_an_objective_that_asks_for_them():
     np.testing.assert_array_equal(corruption(rows_of(4))[SEEDS], rows_of(4)[SEEDS])
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_replicas_see_the_rows_that_one_device_sees(replicas, tmp_path):
     command = [sys.executable, "-m", "tests.models.training.noise", str(replicas), str(tmp_path / "rows.npz")]
     subprocess.run(command, cwd=pathlib.Path(__file__).parents[3], check=True, capture_output=True)
@@ -146,6 +146,7 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow  # trains several models
 def test_noise_of_0_gives_the_weights_of_no_noise_bit_for_bit(vocabulary, shards, reference, tmp_path):
     clean = weights(fit(vocabulary, shards, tmp_path / "clean", CONFIG))
     none = dataclasses.replace(CONFIG, corruption=settings.CorruptionSettings())
@@ -153,6 +154,7 @@ def test_noise_of_0_gives_the_weights_of_no_noise_bit_for_bit(vocabulary, shards
     assert not same(clean, reference)  # control
 
 
+@pytest.mark.slow  # trains several models
 def test_a_resumed_run_draws_the_same_noise(vocabulary, shards, reference, tmp_path, monkeypatch):
     usual = RunRecorder.record
 
@@ -168,6 +170,7 @@ def test_a_resumed_run_draws_the_same_noise(vocabulary, shards, reference, tmp_p
     assert same(reference, weights(fit(vocabulary, shards, tmp_path, noisy())))
 
 
+@pytest.mark.slow  # trains several models
 def test_micro_batches_give_the_weights_of_the_whole_batch(vocabulary, shards, tmp_path):
     few = {"steps": 4, "schedule": settings.ScheduleSettings("constant", warmup_steps=0)}
     whole = weights(fit(vocabulary, shards, tmp_path / "whole", noisy(**few)))
@@ -194,6 +197,7 @@ def hits(vocabulary, shards, folder, **corruption: float) -> list[float]:
     return [len(EXAMPLES) * last[f"held_out_{way}_recall_at_10"] for way in ("image_to_text", "text_to_image")]
 
 
+@pytest.mark.slow  # trains several models
 def test_training_on_noise_for_pictures_ends_at_chance(vocabulary, shards, tmp_path):
     low, high = scipy.stats.binom.interval(1 - 1e-6, len(EXAMPLES), 10 / len(EXAMPLES))
     assert all(low <= found <= high for found in hits(vocabulary, shards, tmp_path / "noise", image=1.0))
