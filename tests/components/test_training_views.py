@@ -53,6 +53,6 @@ def test_each_kind_of_views_is_drawn_with_its_own_augmentation(split):
 def test_the_augmentation_of_training_is_shown_and_none_shows_nothing(split):
     training = settings.TrainingSettings(OBJECTIVE)
     assert training_views.sheet(training, split, 2) == []
-    cropped = settings.TrainingSettings(OBJECTIVE, augmentation=settings.AugmentationSettings(0.5))
+    cropped = settings.TrainingSettings(OBJECTIVE, augmentation=settings.AugmentationSettings(0.8))
     (row,) = training_views.sheet(cropped, split, 1)
     assert len({visit.image for visit in row.visits}) == 3

@@ -81,7 +81,7 @@ def test_a_source_size_keeps_the_detail_of_small_crops(vocabulary, shards):
     whole = row_views.picture(
         {"fine": batch["fine"], "fine_boxes": tf.constant([[0.0, 0.0, 1.0, 1.0]] * 4)}, "fine", 24
     )
-    assert float(tf.reduce_mean(tf.abs(whole - images.to_unit_range(batch["images"])))) < 0.1  # antialiased
+    assert float(tf.reduce_mean(tf.abs(whole - images.to_unit_range(batch["images"])))) < 0.2  # antialiased
 
 
 def test_a_larger_source_is_always_cropped_to_the_size_of_the_tower(vocabulary, shards):
