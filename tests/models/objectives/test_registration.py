@@ -10,6 +10,7 @@ import tf_keras as keras
 from models import objectives, settings
 from models.objectives.siglip import Siglip
 from tests.models.objectives.toy_objectives import Fusion, FusionSettings, OneTower, OneTowerSettings
+from tests.models.training.shapes import ONER
 from tests.tiny_model import OBJECTIVE
 
 WIDTH = 32
@@ -19,7 +20,7 @@ def tiny(settings_class: type[settings.ObjectiveSettings]) -> settings.Objective
     if issubclass(settings_class, settings.TwoTowersSettings):
         pooling = "cls" if settings_class is settings.SimlaSettings else "map"
         return settings_class(dataclasses.replace(OBJECTIVE.image_tower, pooling=pooling), OBJECTIVE.text_tower)
-    return settings_class()
+    return ONER if settings_class is settings.OnerSettings else settings_class()
 
 
 def logits_are_affine(objective: objectives.Objective) -> bool:
