@@ -105,7 +105,8 @@ class WriteEvaluationSets(beam.PTransform):
             flow = pipeline | f"Read {name}" >> _ReadSet(one, self._shards.get(name, []))
             layout = writer.Layout({name: 1}, _SHARDS, _SALT, shard_bytes=_SHARD_BYTES)
             flow | f"Store {name}" >> store.Store(layout, self._examples, os.path.join(self._report, name))
-            if self._train and (pictures_of := getattr(one.source, "pictures_of", None)):
+            pictures_of = getattr(one.source, "pictures_of", None)
+            if self._train and pictures_of:
                 read = pipeline | f"Train {name}" >> reader.ReadShards(self._train)
                 (flow.rows, read) | f"Unseen {name}" >> _RequireUnseen(name, pictures_of)
             named = flow.rows | f"Classes {name}" >> beam.FlatMap(_class_of, name)

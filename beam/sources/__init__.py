@@ -36,7 +36,11 @@ __all__ = [
 
 @runtime_checkable
 class Source(Protocol):
-    """Reads image-text pairs, reports each row that it cannot use as Rejected, and counts what is no row as Skipped."""
+    """Reads image-text pairs, reports each row that it cannot use as Rejected, and counts what is no row as Skipped.
+
+    A source whose rows show pictures of other rows also has `pictures_of`: the split key of a row -> the split keys of
+    the pictures that it shows. An evaluation set with such a source must show no picture of a training row.
+    """
 
     name: ClassVar[str]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.run_report.gate import Line
 
-_FEWEST = 4  # points of a scatter
+_FEWEST = 2  # points and channels of a scatter
 _BLUE, _GREY, _ORANGE = "#2457a6", "#9aa3ad", "#c2621b"
 
 
@@ -68,7 +68,7 @@ def modalities(image: np.ndarray, text: np.ndarray) -> str:
     """Plots embeddings of pictures and texts, float [N, D] each, on the first two principal axes of both together."""
     both = np.concatenate([image, text]).astype(np.float64)
     centred = both - both.mean(axis=0)
-    if len(both) < _FEWEST or not np.isfinite(centred).all():
+    if min(both.shape) < _FEWEST or not np.isfinite(centred).all():
         return ""
     places = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
     figure = matplotlib.figure.Figure(figsize=(5.2, 4.2), layout="constrained")

@@ -3,19 +3,22 @@
 import base64
 import dataclasses
 import io
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 
 import matplotlib
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from beam import image_codec
 from beam.exported_model import ExportedModel
 from beam.records import ImageText
-from components.metrics.saved_model_metrics import evaluated
+from models.inputs import tfrecords
 from models.serving import pointing
 
 _SIDE = 224  # pixels
+_BATCH = 64
 _STRENGTH = 0.55  # of the heat's colour where it is largest
 _COLOURS = "inferno"
 
@@ -44,13 +47,11 @@ def of_splits(model: ExportedModel, splits: Iterable[str], count: int, max_rows:
     if pointing.SIGNATURE not in model.signatures:
         return []
     found: dict[bool, list[ImageText]] = {True: [], False: []}
-    for split in splits:
-        for examples, answer in evaluated(model, split, max_rows):
-            for example, pointed in zip(examples.numpy(), answer[pointing.POINTED], strict=True):
-                if not np.isnan(pointed):
-                    row = ImageText.from_example(example, split)
-                    if len(found[bool(pointed)]) < count and _is_square(row.image):
-                        found[bool(pointed)].append(row)
+    for row, pointed in _pointed(model, splits, max_rows):
+        if len(found[pointed]) < count and _is_square(row.image):
+            found[pointed].append(row)
+        if min(map(len, found.values())) >= count:
+            break
     half = count // 2
     right = found[True][: max(half, count - len(found[False]))]
     chosen = [*((row, True) for row in right), *((row, False) for row in found[False][: count - len(right)])]
@@ -62,6 +63,17 @@ def of_splits(model: ExportedModel, splits: Iterable[str], count: int, max_rows:
         HeatMap(drawn(row.image, one, row.boxes), row.caption, right)
         for (row, right), one in zip(chosen, heat, strict=True)
     ]
+
+
+def _pointed(model: ExportedModel, splits: Iterable[str], max_rows: int) -> Iterator[tuple[ImageText, bool]]:
+    """The rows with a box, and whether the model points into it."""
+    for split in splits:
+        for examples in tfrecords.read_shards([os.path.join(split, "*")]).take(max_rows).batch(_BATCH):
+            boxed = tf.boolean_mask(examples, ~tf.math.is_nan(tfrecords.parse_boxes(examples)[:, 0]))
+            if len(boxed):
+                answer = model.call("evaluate", examples=boxed)[pointing.POINTED]
+                for example, pointed in zip(boxed.numpy(), answer, strict=True):
+                    yield ImageText.from_example(example, split), bool(pointed)
 
 
 def drawn(picture: bytes, heat: np.ndarray, box: Sequence[float] = ()) -> str:

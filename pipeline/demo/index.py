@@ -42,6 +42,11 @@ class Index:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def captioned(self, most: int) -> tuple[list[str], np.ndarray]:
+        """Captions of the first entries that have one, and the embeddings of their pictures, float32 [N, D]."""
+        rows = [row for row, entry in enumerate(self._entries) if entry.caption][:most]
+        return [self._entries[row].caption for row in rows], self._embeddings[rows]
+
     def search(self, embedding: np.ndarray, count: int) -> list[tuple[Entry, float]]:
         """Returns the `count` entries with the largest inner products with `embedding`, float32 [D]; best first."""
         similarity, rows = self._nearest.search(embedding[None], min(count, len(self)))

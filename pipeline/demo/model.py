@@ -59,6 +59,11 @@ class LoadedModel:
         with self._lock:
             return self._model.call("embed_pair", image_bytes=[image], text=[text.encode()])["pair_embedding"][0]
 
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """N texts -> float32 [N, D], unit norm."""
+        with self._lock:
+            return self._model.embed_texts(texts)
+
     def embed_text(self, text: str) -> np.ndarray:
         """One text -> float32 [D], unit norm."""
         with self._lock:

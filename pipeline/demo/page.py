@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import flask
-from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, NotFound, RequestEntityTooLarge
 
 from beam import thumbnails
 from beam.filters.pictures import PictureSettings
 from beam.records import ImageText
-from components.run_report import heat_maps
+from components.run_report import figures, heat_maps
 from pipeline.demo import guard
 from pipeline.demo.collection import BadPicture, checked
 from pipeline.demo.index import THUMBNAIL_SIDE, Index
@@ -18,6 +18,7 @@ from pipeline.demo.model import LoadedModel
 
 _MAX_LABELS = 100
 _FOUND = 24
+_DOTS = 500  # pictures in the scatter of both modalities
 _NO_PICTURES = "No pictures are indexed. Start the demo with --images or --examples."
 _FORM_BYTES = 1 << 20  # limit of a form without its picture
 
@@ -39,8 +40,10 @@ def create(
     app.config.update(MAX_CONTENT_LENGTH=rules.max_bytes + _FORM_BYTES, PROPAGATE_EXCEPTIONS=False)
     guard.protect(app, host)
 
+    scatter = _scatter(model, index)
+
     def render(**shown: Any) -> str:
-        model_facts = {"name": name, "further": model.further}
+        model_facts = {"name": name, "further": model.further, "scatter": scatter}
         return flask.render_template("page.html", **model_facts, index=index, rules=rules, typed=_typed(), **shown)
 
     @app.get("/")
@@ -80,7 +83,7 @@ def create(
         words = _words("Type how the other picture differs.", "changed")
         _require(model, "embed_pair")
         if index is None:
-            raise BadRequest(_NO_PICTURES)
+            raise NotFound(_NO_PICTURES)
         picture = _uploaded(rules)
         return render(composed=index.search(model.embed_pair(picture.image, words), _FOUND))
 
@@ -101,6 +104,14 @@ def _typed() -> Mapping[str, str]:
         return {}
 
 
+def _scatter(model: LoadedModel, index: Index | None) -> str:
+    """Pictures and their captions on two principal axes, as a data: URL; "" for pictures without captions."""
+    if index is None:
+        return ""
+    captions, pictures = index.captioned(_DOTS)
+    return figures.modalities(pictures, model.embed_texts(captions)) if captions else ""
+
+
 def _words(missing: str, field: str) -> str:
     words = flask.request.form.get(field, "").strip()
     if not words:
@@ -110,7 +121,7 @@ def _words(missing: str, field: str) -> str:
 
 def _require(model: LoadedModel, signature: str) -> None:
     if signature not in model.further:
-        raise BadRequest(f"This model has no signature {signature}.")
+        raise NotFound(f"This model has no signature {signature}.")
 
 
 def _labels(typed: str) -> list[str]:

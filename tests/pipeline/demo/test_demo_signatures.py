@@ -63,6 +63,17 @@ def test_heat_is_drawn_on_the_picture(client, one_tower):
     assert "Type what to look for" in post(client, "/locate", looked_for=" ").text
 
 
+def test_pictures_with_captions_are_shown_with_them_on_two_axes(client, one_tower):
+    assert 'id="scatter-title"' not in client.get("/").text  # pictures of a folder have no captions
+    entries = [index.Entry(f"{i}", caption, "data:,") for i, (_, caption, _) in enumerate(SHAPES[:8])]
+    known = index.Index(entries, one_tower.embed_images([picture for picture, _, _ in SHAPES[:8]]))
+    page = create(one_tower, "m", known, RULES, "127.0.0.1").test_client().get("/").text
+    assert re.search(r'id="scatter-title".*src="data:image/png;base64,', page, re.DOTALL)
+    captions, embeddings = known.captioned(3)
+    assert captions == [caption for _, caption, _ in SHAPES[:3]]
+    assert embeddings.shape == (3, 32)
+
+
 def test_search_by_picture_and_words_compares_their_common_embedding(client, one_tower, folder):
     shown = post(client, "/compose", changed="blue").text
     names = re.findall(r'alt="([^"]+\.PNG)"', shown)
