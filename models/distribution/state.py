@@ -21,7 +21,7 @@ def assign(changes: Sequence[tuple[tf.Variable, tf.Tensor]]) -> None:
     tf.distribute.get_replica_context().merge_call(assign_all, args=(values,))
 
 
-def move(changes: Sequence[tuple[tf.Variable, tf.Tensor]], decay: float) -> None:
+def move(changes: Sequence[tuple[tf.Variable, tf.Tensor]], decay: float | tf.Tensor) -> None:
     """Moves each variable towards its value: variable <- decay * variable + (1 - decay) * value. See `assign`."""
     assign([(variable, decay * variable.read_value() + (1.0 - decay) * value) for variable, value in changes])
 

@@ -1,1 +1,1 @@
-"""What objectives put after their towers: projectors, batch normalisation and momentum copies."""
+"""What objectives put around their towers: projectors, batch normalisation, momentum copies and masks."""

@@ -9,14 +9,15 @@ from typing import Any
 
 from models import settings
 from models.objectives.clip_rocket import ClipRocket
-from models.objectives.objective import Objective
+from models.objectives.objective import KnowsRun, Objective, Run
+from models.objectives.oner import Oner
 from models.objectives.siglip import Siglip
 from models.objectives.siglit import Siglit
 from models.objectives.simla import Simla
 from models.objectives.softmax import Softmax
 from models.towers.precision import layers_compute_in
 
-__all__ = ["Objective", "create", "register", "registered"]
+__all__ = ["Objective", "Run", "create", "register", "registered"]
 
 _OBJECTIVES: dict[type[settings.ObjectiveSettings], Callable[..., Objective]] = {}
 
@@ -46,9 +47,18 @@ def registered() -> Mapping[type[settings.ObjectiveSettings], Callable[..., Obje
 
 
 def create(
-    config: settings.ObjectiveSettings, vocabulary_size: int, runtime: settings.RuntimeSettings | None = None
+    config: settings.ObjectiveSettings,
+    vocabulary_size: int,
+    runtime: settings.RuntimeSettings | None = None,
+    run: Run | None = None,
 ) -> Objective:
     """Makes the objective of these settings, with all its variables; call it in the strategy's scope.
+
+    Args:
+      config: settings of the objective.
+      vocabulary_size: number of pieces.
+      runtime: precision, and what the backward pass computes again; None takes the defaults.
+      run: facts of the training run, for an objective that needs them to train; None makes it for other uses.
 
     Raises:
       ValueError: no objective is registered for the class of the settings.
@@ -62,6 +72,8 @@ def create(
     with layers_compute_in(runtime.compute_dtype):
         objective = _OBJECTIVES[type(config)](config, vocabulary_size, runtime.remat)
         objective.build()
+    if run is not None and isinstance(objective, KnowsRun):
+        objective.prepare(run)
     return objective
 
 
@@ -70,6 +82,7 @@ def _name(given: Any) -> str:
 
 
 register(settings.ClipRocketSettings, ClipRocket)
+register(settings.OnerSettings, Oner)
 register(settings.SiglipSettings, Siglip)
 register(settings.SiglitSettings, Siglit)
 register(settings.SimlaSettings, Simla)

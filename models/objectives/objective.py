@@ -1,8 +1,8 @@
 """The protocol of training objectives: all that the rest of the system knows of one."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -53,6 +53,29 @@ class Views:
     image_embedding: int = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What an objective may need to know of its training run.
+
+    Attributes:
+      steps: number of steps of the whole run, those of earlier processes included.
+      text_ids: gives the ids of the pieces that texts consist of (Tokenizer.text_ids), int32.
+      codebook: the visual codes, if the settings ask for them (models.settings.visual_codes).
+    """
+
+    steps: int
+    text_ids: Callable[[], np.ndarray]
+    codebook: Codebook | None = None
+
+
+@runtime_checkable
+class KnowsRun(Protocol):
+    """An objective that depends on its training run, such as by a schedule over its steps."""
+
+    def prepare(self, run: Run) -> None:
+        """Takes the facts of the run; called once, after `build`, before training."""
+
+
 class ScoredRows(Protocol):
     """Held-out rows that an objective may look at when training is done."""
 
@@ -88,14 +111,6 @@ class Objective(Protocol):
 
     def start(self) -> None:
         """Lets state that follows weights, such as a momentum copy, start as these; called when weights were loaded."""
-
-    def prepare(self, text_ids: np.ndarray, codebook: Codebook | None) -> None:
-        """Takes what training needs beside batches; called once before it.
-
-        Args:
-          text_ids: ids of the pieces that texts consist of (Tokenizer.text_ids).
-          codebook: the visual codes, if the settings ask for them (models.settings.visual_codes).
-        """
 
     @property
     def variables(self) -> list[tf.Variable]:

@@ -13,9 +13,9 @@ from models.distribution.collectives import Collectives
 from models.layers.momentum import MomentumCopy
 from models.layers.queues import Queues
 from models.layers.ramp import Ramp
-from models.layers.visual_codes import Codebook
 from models.layers.word_masks import WordMasks
-from models.objectives.objective import Batch, Encoded, Metrics, ScoredRows, Views
+from models.objectives.objective import Batch, Encoded, Metrics, Run, Views
+from models.objectives.objective_layer import ObjectiveLayer
 from models.objectives.signatures import IMAGE_BYTES, PROBABILITY, Signature
 from models.objectives.signatures import TEXT as TEXT_INPUT
 from models.objectives.simla_terms import IMAGE, MODALITIES, TERMS, TEXT, Aids, Parts, Seen, Term
@@ -34,7 +34,7 @@ _KEYWORDS = 10
 _SERVED_HEADS = ("itm", "psl")  # what the exported model answers with
 
 
-class Simla(keras.layers.Layer):
+class Simla(ObjectiveLayer):
     """An image tower under a fusion that encodes texts and pairs, and the terms whose weights are not 0.
 
     The embeddings are projections of both class outputs, unit norm. `encode` gives what one row decides alone (masked
@@ -43,7 +43,6 @@ class Simla(keras.layers.Layer):
     """
 
     config: settings.SimlaSettings
-    finishes = False
 
     def __init__(self, config: settings.SimlaSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(name="simla")
@@ -93,8 +92,9 @@ class Simla(keras.layers.Layer):
         self.start()
         self.built = True
 
-    def prepare(self, text_ids: np.ndarray, codebook: Codebook | None) -> None:
-        config, aids = self.config, self._aids()
+    def prepare(self, run: Run) -> None:
+        """Takes the pieces that texts consist of, and the visual codes."""
+        config, aids, text_ids, codebook = self.config, self._aids(), run.text_ids(), run.codebook
         aids.is_word = np.isin(np.arange(self._vocabulary_size), text_ids)
         if config.mlm:
             aids.words = WordMasks(text_ids, self._vocabulary_size, config.masked_words)
@@ -102,14 +102,6 @@ class Simla(keras.layers.Layer):
             missing = aids.centres.shape[0] - len(codebook.centres)
             first = np.repeat(codebook.centres[:1], missing, axis=0)  # never the first of the nearest
             aids.centres.assign(np.concatenate([codebook.centres, first]))
-
-    @property
-    def variables(self) -> list[tf.Variable]:
-        return [*super().variables, *self.training_only.variables]
-
-    @property
-    def trainable_variables(self) -> list[tf.Variable]:
-        return [*super().trainable_variables, *self.training_only.trainable_variables]
 
     @property
     def state(self) -> list[tf.Variable]:
@@ -160,10 +152,6 @@ class Simla(keras.layers.Layer):
         value = tf.clip_by_value(self.temperature.read_value(), LEAST_TEMPERATURE, LARGEST_TEMPERATURE)
         state.assign([(self.temperature, value)])
         self._ramp().advance()
-
-    def finish(self, held_out: ScoredRows) -> dict[str, float]:
-        """Chooses nothing."""
-        return {}
 
     def embed_image(self, images: tf.Tensor) -> tf.Tensor:
         return self._embedding(IMAGE, self.image_tower(images))

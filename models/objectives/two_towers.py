@@ -1,26 +1,22 @@
 """What objectives with an image tower and a text tower share: everything except the loss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from models import settings
 from models.distribution.collectives import Collectives
-from models.layers.visual_codes import Codebook
-from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, ScoredRows, Views
-from models.objectives.signatures import Signature
+from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, Views
+from models.objectives.objective_layer import ObjectiveLayer
 from models.objectives.training_only import TrainingOnly
 from models.towers import flops
 from models.towers.image_tower import ImageTower
 from models.towers.text_tower import TextTower
 
 
-class TwoTowers(keras.layers.Layer):
+class TwoTowers(ObjectiveLayer):
     """An image and a text tower; `encode` returns their embeddings "image" and "text", float32 [N, D], unit norm."""
-
-    finishes = False
 
     def __init__(self, config: settings.TwoTowersSettings, vocabulary_size: int, remat: str, name: str) -> None:
         super().__init__(name=name)
@@ -37,39 +33,10 @@ class TwoTowers(keras.layers.Layer):
         self.embed_text(tf.zeros([1, self.config.text_tower.length], tf.int32))
         self.built = True
 
-    @property
-    def variables(self) -> list[tf.Variable]:
-        return [*super().variables, *self.training_only.variables]
-
-    @property
-    def trainable_variables(self) -> list[tf.Variable]:
-        return [*super().trainable_variables, *self.training_only.trainable_variables]
-
-    @property
-    def state(self) -> list[tf.Variable]:
-        return []
-
-    def start(self) -> None:
-        """Does nothing: there is no state."""
-
-    def prepare(self, text_ids: np.ndarray, codebook: Codebook | None) -> None:
-        """Takes nothing."""
-
-    def after_update(self, encoded: Encoded, collectives: Collectives) -> None:
-        """Does nothing: there is no state."""
-
-    def finish(self, held_out: ScoredRows) -> dict[str, float]:
-        """Chooses nothing."""
-        return {}
-
     def step_flops(self, batch_size: int) -> float:
         dim = self.config.image_tower.width
         forward = flops.image_tower(self.config.image_tower) + flops.text_tower(self.config.text_tower, dim)
         return flops.train_step(forward, batch_size, dim)
-
-    def scalar(self, name: str, value: float) -> tf.Variable:
-        """A learned scalar that starts at `value`, float32 as all weights."""
-        return self.add_weight(name, shape=(), initializer=keras.initializers.Constant(value))
 
     def encode(self, batch: Batch) -> Encoded:
         image = self.encode_image(batch)
@@ -85,10 +52,6 @@ class TwoTowers(keras.layers.Layer):
 
     def embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
         return normalized(self.text_tower(token_ids))
-
-    def signatures(self) -> Mapping[str, Signature]:
-        """No further ones."""
-        return {}
 
 
 def encode_views(tower: keras.layers.Layer, views: Sequence[tf.Tensor], training: bool) -> tf.Tensor:

@@ -12,6 +12,7 @@ from models.settings.objectives import (
     TwoTowersSettings,
     precomputed_tower,
 )
+from models.settings.oner import OnerSettings, OneTowerSettings
 from models.settings.optimizers import (
     AdafactorSettings,
     AdamWSettings,
@@ -50,6 +51,8 @@ __all__ = [
     "LoggingSettings",
     "NegativesSettings",
     "ObjectiveSettings",
+    "OneTowerSettings",
+    "OnerSettings",
     "OptimizerSettings",
     "PretrainedSettings",
     "RuntimeSettings",

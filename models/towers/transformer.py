@@ -1,7 +1,7 @@
 """The pre-LN transformer encoder that all towers share (SigLIP, arXiv 2303.15343, section 4; ViT, 2010.11929)."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tf_keras as keras
@@ -26,10 +26,12 @@ class LayerNorm(keras.layers.Layer):
         return operations.layer_norm(inputs, scale, offset, LAYER_NORM_EPSILON)
 
 
-def position_embedding(layer: keras.layers.Layer, length: int, width: int) -> tf.Variable:
+def position_embedding(
+    layer: keras.layers.Layer, length: int, width: int, name: str = "position_embedding"
+) -> tf.Variable:
     """Adds a learned position embedding, float32 [1, length, width] ~ N(0, 1 / width), to `layer`."""
     initializer = keras.initializers.RandomNormal(stddev=width**-0.5)
-    return layer.add_weight("position_embedding", shape=(1, length, width), initializer=initializer)
+    return layer.add_weight(name, shape=(1, length, width), initializer=initializer)
 
 
 def _small_normal() -> keras.initializers.Initializer:
@@ -213,6 +215,35 @@ class Encoder(keras.layers.Layer):
             masked = block if key_mask is None else functools.partial(block, key_mask=key_mask)
             outputs = rematerialize(masked)(*given) if training and self.remat == "block" else masked(*given)
         return outputs, hidden
+
+    def cross(
+        self,
+        one: tf.Tensor,
+        other: tf.Tensor,
+        one_mask: tf.Tensor | None = None,
+        other_mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes two sequences, each with the other's hidden tokens of the same depth as keys and values.
+
+        Args:
+          one: [N, L, width].
+          other: [N, M, width].
+          one_mask: bool [N, L], which tokens of `one` may be seen; None shows all.
+          other_mask: the same of `other`, bool [N, M].
+          training: as in `call`. The loop of `scan` holds one sequence, so "scan" does what "block" does here.
+
+        Returns:
+          Both encoded sequences; with one = other, what `call` gives.
+        """
+        for block in self.blocks:
+            over: list[Callable[..., tf.Tensor]] = [
+                functools.partial(block, key_mask=mask) for mask in (other_mask, one_mask)
+            ]
+            if training and self.remat in ("block", "scan"):
+                over = [rematerialize(masked) for masked in over]
+            one, other = over[0](one, other), over[1](other, one)
+        return self.norm(one), self.norm(other)
 
 
 class MapHead(keras.layers.Layer):

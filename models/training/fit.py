@@ -54,10 +54,10 @@ def fit(
 
     tokenizer = Tokenizer(vocabulary, config.objective.text_input)
     with devices.strategy.scope():
-        objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime)
         codes = settings.visual_codes(config.objective)
         read = visual_codes.read(codebook, codes.image_tower.patch, codes.codebook.codes) if codes else None
-        objective.prepare(tokenizer.text_ids(), read)
+        run = objectives.Run(config.steps, tokenizer.text_ids, read)
+        objective = objectives.create(config.objective, tokenizer.vocabulary_size, config.runtime, run)
         if config.pretrained:
             checkpoint = pretrained.load_fitting(config.pretrained, config.objective, vocabulary)
             pretrained.restore(exported_variables(objective), checkpoint, config.pretrained.parts)

@@ -12,6 +12,7 @@ from tests.benchmarks import (
     data_memory,
     loss_memory,
     near_duplicates,
+    oners,
     peer_data,
     peer_serving,
     peer_steps,
@@ -40,7 +41,8 @@ def main() -> int:
     exceeded = 0
     if options.only in (None, "steps"):
         print("Ratio of times: median [quartiles], noise: the baseline against itself", flush=True)
-        ratios = [*steps.run(options.rounds), *rockets.run(options.rounds), *simlas.run(options.rounds)]
+        ratios = [*steps.run(options.rounds), *rockets.run(options.rounds)]
+        ratios += [*oners.run(options.rounds), *simlas.run(options.rounds)]
         print("\n".join(f"  {found}" for found in ratios), flush=True)
         exceeded = sum(not found.kept for found in ratios)
     if options.only in (None, "memory"):

@@ -13,7 +13,7 @@ from models.distribution import collectives
 from models.layers.visual_codes import Codebook
 from models.losses import sigmoid
 from models.objectives import siglip
-from models.objectives.objective import PICTURE_IDS, SEEDS
+from models.objectives.objective import PICTURE_IDS, SEEDS, Run
 from models.training.step import TrainStep
 from tests.benchmarks.measure import Ratio, ratio
 from tests.benchmarks.models import QUICKSTART
@@ -28,12 +28,13 @@ def step_of(
 ) -> Callable[[], None]:
     """A function that runs a step; XLA compiles its parts (as the Trainer does on a CPU), the whole step or nothing."""
     keras.utils.set_random_seed(0)
-    objective = objectives.create(config.objective, _VOCABULARY, config.runtime)
+    book = None
     if codes := settings.visual_codes(config.objective):
         dim = 3 * codes.image_tower.patch**2 + 1
         drawn = np.random.default_rng(0).normal(size=(codes.codebook.codes, dim)).astype(np.float32)
         book = Codebook(drawn, np.ones(len(drawn), np.float32), codes.image_tower.patch)
-    objective.prepare(np.arange(3, _VOCABULARY), book if codes else None)
+    facts = Run(1000, lambda: np.arange(3, _VOCABULARY), book)
+    objective = objectives.create(config.objective, _VOCABULARY, config.runtime, facts)
     optimizer = optimizers.create(config.optimizer, config.schedule, 1000, objective.trainable_variables)
     step = TrainStep(objective, optimizer, collectives.OneDevice(), config)
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from models.distribution.collectives import Collectives, OneDevice, Tpu
 from models.features import IMAGE_EMBEDDING
 from models.losses.sigmoid import sigmoid_loss
 from models.objectives import Objective
-from models.objectives.objective import PICTURE_IDS, SEEDS, Views
+from models.objectives.objective import PICTURE_IDS, SEEDS, Run, Views
 from models.training.step import TrainStep
 from tests.models.training.noise import corruption, rows_of
 from tests.models.training.shapes import SIMLA, codebook
@@ -33,6 +33,9 @@ SIZES = {
     "byolip": settings.ClipRocketSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower, terms=(_BYOLIP,), **_ROCKET),
     "simla": SIMLA,
     "simla_replica": dataclasses.replace(SIMLA, negatives="replica"),
+    "oner": settings.OnerSettings(
+        settings.OneTowerSettings(32, 1, 2, 64, size=24, patch=8, length=12, projection_dim=16)
+    ),
     "base": settings.SiglipSettings(),  # B/16 at 224 px, 64 tokens
     "siglit": settings.SiglitSettings(precomputed=True),  # the same towers, on stored embeddings
 }
@@ -111,8 +114,8 @@ def _model_step(
 ) -> tuple[Objective, TrainStep, list[tf.Variable]]:
     """The objective, its step, and all variables that the step may read."""
     keras.utils.set_random_seed(config.seed)
-    objective = objectives.create(config.objective, vocabulary_size, config.runtime)
-    objective.prepare(np.arange(3, vocabulary_size), codebook())
+    run = Run(config.steps, lambda: np.arange(3, vocabulary_size), codebook())
+    objective = objectives.create(config.objective, vocabulary_size, config.runtime, run)
     trained = optimizers.trainable(config.optimizer, objective.trainable_variables)
     optimizer = optimizers.create(config.optimizer, config.schedule, config.steps, trained)
     step = TrainStep(objective, optimizer, collectives, config)
@@ -124,7 +127,7 @@ def _random_batch(
 ) -> dict[str, np.ndarray]:
     """[replicas, rows, ...] of each view; the batch is the same for every number of replicas."""
     rng = np.random.default_rng(0)
-    count, side, length = config.batch_size, config.objective.image_tower.size, config.objective.text_tower.length
+    count, side, length = config.batch_size, config.objective.image_input.size, config.objective.text_input.length
     rows = {view: rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8) for view in views.images}
     rows |= {view: rng.integers(0, vocabulary_size, (count, length)).astype(np.int32) for view in views.texts}
     if views.seeds:
@@ -139,7 +142,7 @@ def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, st
     strategy, config = fake_tpu_strategy(replicas), _model_config(replicas, **sizes)
     with strategy.scope():
         objective, step, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
-    views, image, text = objective.views, config.objective.image_tower, config.objective.text_tower
+    views, image, text = objective.views, config.objective.image_input, config.objective.text_input
     pixels = tf.TensorSpec([step.rows, image.size, image.size, 3], tf.uint8)
     specs = dict.fromkeys(views.images, pixels)
     specs |= dict.fromkeys(views.texts, tf.TensorSpec([step.rows, text.length], tf.int32))

@@ -8,6 +8,7 @@ import tf_keras as keras
 
 from models import settings
 from models.layers.visual_codes import Codebook
+from models.objectives.objective import Run
 from models.objectives.simla import Simla
 
 WIDTH, HEADS, VOCABULARY, LENGTH, DIM, QUEUE, CODES, PATCH = 8, 2, 16, 5, 3, 12, 6, 4
@@ -46,7 +47,8 @@ def made(of: settings.SimlaSettings, dtype: str = "float32", seed: int = 0, step
         drawn = np.float32(rng.normal(size=queue.shape))
         queue.assign(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
     centres = rng.normal(size=(CODES - 1, 3 * 4 * 4 + 1))  # one fewer than there is room for
-    objective.prepare(WORDS, Codebook(np.float32(centres), np.ones(CODES - 1, np.float32), 4))
+    book = Codebook(np.float32(centres), np.ones(CODES - 1, np.float32), 4)
+    objective.prepare(Run(100, lambda: WORDS, book))
     objective._ramp().step.assign(step)
     return objective
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from models import objectives, settings
 from models.inputs.tokenizer import Tokenizer
+from models.objectives.objective import Run
 from models.objectives.training_only import exported_variables
 from models.optimizers.parameters import name
 from models.pretrained import saved_model
@@ -58,7 +59,7 @@ def test_served_match_equals_the_training_graph(trained, signatures):
     objective, tokenizer, _ = trained
     ids = tokenizer(tf.constant(CAPTIONS))
     served = signatures["match"](image_bytes=tf.constant(PICTURES), text=tf.constant(CAPTIONS))["probability"]
-    objective.prepare(tokenizer.text_ids(), None)
+    objective.prepare(Run(1, tokenizer.text_ids))
     batch = {"images": pixels(objective), "token_ids": ids, "picture_ids": tf.range(6)}
     encoded = objective.encode(batch | {"seeds": tf.zeros([6, 2], tf.int32)})
     np.testing.assert_allclose(served, np.exp(-encoded["itm"]), atol=1e-5)

@@ -23,7 +23,7 @@ MOMENTUM_IMAGES, MOMENTUM_TOKEN_IDS = "momentum_images", "momentum_token_ids"
 MOMENTUM, MASKED = 0.9, 0.3
 
 
-@settings_class("OneTower")
+@settings_class("ToyTower")
 class OneTowerSettings(settings.ObjectiveSettings):
     """One transformer that reads patches and words; these settings also say how both are prepared."""
 
@@ -137,9 +137,6 @@ class OneTower(keras.layers.Layer):
 
     def logits(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> tf.Tensor:
         return tf.matmul(image_embedding, text_embedding, transpose_b=True) * tf.exp(self.log_scale) + self.bias
-
-    def prepare(self, text_ids, codebook) -> None:
-        """Needs nothing beside batches."""
 
     def signatures(self) -> dict[str, Signature]:
         return {

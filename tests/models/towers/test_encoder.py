@@ -158,7 +158,8 @@ def crossed(made: Encoder):
     def run(one: tf.Tensor, other: tf.Tensor) -> tuple[object, ...]:
         mask = MASK[:, :OTHERS]
         encoded, hidden = made(other, training=True, key_mask=mask, gives_hidden=True)
-        return encoded, hidden[1], made(one, training=True, key_mask=mask, context=hidden), made(one, training=True)
+        both = made.cross(one, other, other_mask=mask, training=made.remat != "scan" or not tf.executing_eagerly())
+        return encoded, hidden[1], made(one, training=True, key_mask=mask, context=hidden), *both
 
     return run
 

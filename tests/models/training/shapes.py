@@ -54,7 +54,13 @@ SIMLA = settings.SimlaSettings(
     alpha_steps=20,
     visual_codebook=settings.VisualCodebookSettings(codes=20),
 )
-OBJECTIVES = {"siglip": OBJECTIVE, "rocket": ROCKET, "simla": SIMLA}
+ONER = settings.OnerSettings(
+    settings.OneTowerSettings(32, 2, 2, 64, size=24, patch=8, length=12, projection_dim=16),
+    cic=1.0,
+    predictor=True,
+    predictor_hidden=24,
+)
+OBJECTIVES = {"siglip": OBJECTIVE, "rocket": ROCKET, "oner": ONER, "simla": SIMLA}
 EXAMPLES = [
     ImageText(f"key-{i}", image, caption, "x:1", "test", class_name=colour).to_example()
     for i, (image, caption, colour) in enumerate(shape_pairs())
