@@ -39,10 +39,10 @@ class ObjectiveLayer(keras.layers.Layer):
         """Chooses nothing."""
         return {}
 
-    def scalar(self, name: str, value: float) -> tf.Variable:
-        """A learned scalar that starts at `value`, float32 as all weights."""
-        return self.add_weight(name, shape=(), initializer=keras.initializers.Constant(value))
-
     def signatures(self) -> Mapping[str, Signature]:
         """No further ones."""
         return {}
+
+    def scalar(self, name: str, value: float) -> tf.Variable:
+        """A learned scalar that starts at `value`, float32 as all weights."""
+        return self.add_weight(name, shape=(), initializer=keras.initializers.Constant(value))
