@@ -71,11 +71,11 @@ class Oner(ObjectiveLayer):
 
     def __init__(self, config: settings.OnerSettings, vocabulary_size: int, remat: str = "nothing") -> None:
         super().__init__(name="oner")
-        self.config, self._vocabulary_size = config, vocabulary_size
+        self.config = config
         masks, contrasts = (any(getattr(config, term) for term in terms) for terms in (MASKED, CONTRASTIVE))
-        images, texts = [IMAGES, MOMENTUM_IMAGES], [TOKEN_IDS, MOMENTUM_TOKEN_IDS]
-        views = (dict.fromkeys(names if contrasts else names[:1]) for names in (images, texts))
-        self.views = Views(*views, seeds=masks)
+        images = [IMAGES, MOMENTUM_IMAGES] if contrasts else [IMAGES]
+        texts = [TOKEN_IDS, MOMENTUM_TOKEN_IDS] if contrasts else [TOKEN_IDS]
+        self.views = Views(images=dict.fromkeys(images), texts=dict.fromkeys(texts), seeds=masks)
         self.tower = OneTower(config.tower, vocabulary_size, remat, name="one_tower")
         momentum = OneTower(config.tower, vocabulary_size, remat, name="momentum_tower") if contrasts else None
         copy = ScheduledCopy([(self.tower, momentum)], config.momentum) if momentum else None

@@ -1,7 +1,7 @@
 """The pre-LN transformer encoder that all towers share (SigLIP, arXiv 2303.15343, section 4; ViT, 2010.11929)."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tf_keras as keras
@@ -215,18 +215,20 @@ class Encoder(keras.layers.Layer):
         Args:
           one: [N, L, width].
           other: [N, M, width].
-          one_mask: bool [N, L], which tokens of `one` the other may see; None shows all.
-          other_mask: bool [N, M], which tokens of `other` the one may see; None shows all.
+          one_mask: bool [N, L], which tokens of `one` may be seen; None shows all.
+          other_mask: the same of `other`, bool [N, M].
           training: as in `call`. The loop of `scan` holds one sequence, so "scan" does what "block" does here.
 
         Returns:
-          Both encoded sequences, [N, L, width] and [N, M, width]; with one = other, what `call` gives.
+          Both encoded sequences; with one = other, what `call` gives.
         """
         for block in self.blocks:
-            over_other, over_one = (functools.partial(block, key_mask=mask) for mask in (other_mask, one_mask))
+            over: list[Callable[..., tf.Tensor]] = [
+                functools.partial(block, key_mask=mask) for mask in (other_mask, one_mask)
+            ]
             if training and self.remat in ("block", "scan"):
-                over_other, over_one = rematerialize(over_other), rematerialize(over_one)
-            one, other = over_other(one, other), over_one(other, one)
+                over = [rematerialize(masked) for masked in over]
+            one, other = over[0](one, other), over[1](other, one)
         return self.norm(one), self.norm(other)
 
 

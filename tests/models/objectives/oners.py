@@ -30,6 +30,7 @@ CONFIGS = {
     **{term: config(**{term: 1.0}) for term in (*CONTRASTIVE, *MASKED)},
     "all": config(**ALL),
     "everything": config(**ALL, predictor=True, predictor_hidden=5),
+    "light": config(cmc=1.0, mlm=1.0, predictor=True, predictor_hidden=5),
     "mixed": config(xmc=1.0, mix_queries=True),
     "sigmoid": config(itc=1.0, cmc=0.5, contrast="sigmoid", logit_bias=-1.0),
     "predictor": config(itc=1.0, cic=0.8, cmc=0.6, predictor=True, predictor_hidden=5),

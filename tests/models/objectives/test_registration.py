@@ -10,6 +10,7 @@ import tf_keras as keras
 from models import objectives, settings
 from models.objectives.siglip import Siglip
 from tests.models.objectives.toy_objectives import Fusion, FusionSettings, OneTower, OneTowerSettings
+from tests.models.training.shapes import ONER
 from tests.tiny_model import OBJECTIVE
 
 WIDTH = 32
@@ -18,7 +19,7 @@ WIDTH = 32
 def tiny(settings_class: type[settings.ObjectiveSettings]) -> settings.ObjectiveSettings:
     if issubclass(settings_class, settings.TwoTowersSettings):
         return settings_class(OBJECTIVE.image_tower, OBJECTIVE.text_tower)
-    return settings_class()
+    return ONER if settings_class is settings.OnerSettings else settings_class()
 
 
 def logits_are_affine(objective: objectives.Objective) -> bool:

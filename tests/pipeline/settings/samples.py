@@ -28,7 +28,7 @@ VALUES = {
     "OneTower.size": "96",
     "OneTower.patch": "8",
     "OneTower.heads": "8",
-    "OneTower.width": "256",
+    "OneTower.width": "384",
     "OneTower.resize": "'crop'",
     "OneTower.interpolation": "'bicubic'",
     "OneTower.punctuation": "'canonicalize'",
