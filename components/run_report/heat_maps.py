@@ -87,11 +87,13 @@ def drawn(picture: bytes, heat: np.ndarray, box: Sequence[float] = ()) -> str:
     shown = image_codec.on_white(picture).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     low, high = float(np.min(heat)), float(np.max(heat))
     levels = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
-    smooth = Image.fromarray((255 * levels).astype(np.uint8)).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    grey: np.ndarray = np.asarray(255 * levels, np.uint8)
+    smooth = Image.fromarray(grey).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     strength: np.ndarray = np.asarray(smooth, np.float64) / 255
     colours = matplotlib.colormaps[_COLOURS](strength)[..., :3] * 255
     weight = _STRENGTH * strength[..., None]
-    blended = Image.fromarray(((1 - weight) * np.asarray(shown) + weight * colours).astype(np.uint8))
+    mixed: np.ndarray = np.asarray((1 - weight) * np.asarray(shown) + weight * colours, np.uint8)
+    blended = Image.fromarray(mixed)
     if box:
         top, left, bottom, right = (_SIDE * side for side in box)
         ImageDraw.Draw(blended).rectangle([left, top, right - 1, bottom - 1], outline="#2457a6", width=2)
