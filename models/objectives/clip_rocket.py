@@ -12,9 +12,9 @@ from models.distribution.collectives import Collectives
 from models.layers.mlp import Mlp
 from models.losses.sigmoid import sigmoid_loss
 from models.losses.softmax import softmax_loss
-from models.objectives import ensemble, terms
+from models.objectives import ensemble, rocket_terms
 from models.objectives.objective import CARRIED, IMAGES, SEEDS, TOKEN_IDS, Batch, Encoded, Metrics, ScoredRows, Views
-from models.objectives.terms import IMAGE, MODALITIES, TEXT
+from models.objectives.rocket_terms import IMAGE, MODALITIES, TEXT
 from models.objectives.training_only import TrainingOnly
 from models.objectives.two_towers import TwoTowers, at_least_float32, encode_views, mean_logits, normalized
 from models.settings.clip_rocket import LARGEST_SCALE
@@ -76,9 +76,9 @@ class ClipRocket(TwoTowers):
         if local:
             start_weight = keras.initializers.Constant(ensemble.START if fixed is None else fixed)
             self.ensemble_weight = self.add_weight("ensemble_weight", (), initializer=start_weight, trainable=False)
-        towers = terms.Towers({IMAGE: self.image_tower, TEXT: self.text_tower}, self._make_tower, width)
-        made = [terms.create(term, towers) for term in config.terms]
-        self._terms: Callable[[], Sequence[terms.Term]] = lambda: made  # untracked, as their layers are not exported
+        towers = rocket_terms.Towers({IMAGE: self.image_tower, TEXT: self.text_tower}, self._make_tower, width)
+        made = [rocket_terms.create(term, towers) for term in config.terms]
+        self._terms: Callable[[], Sequence[rocket_terms.Term]] = lambda: made  # untracked: not exported
         self.training_only = TrainingOnly(made)
 
     def build(self, input_shape: object = None) -> None:
@@ -136,7 +136,7 @@ class ClipRocket(TwoTowers):
             share = (share + self._local_share(h, local_scale, collectives)) / (1 + self.config.local_views)
             metrics["local_logit_scale"] = tf.exp(local_scale)
         share *= self.config.contrastive_weight
-        rows = terms.Rows(self._features(encoded), h, local_scale, encoded)
+        rows = rocket_terms.Rows(self._features(encoded), h, local_scale, encoded)
         for term in self._terms():
             added = term.config.weight * term.loss(rows, collectives)
             share += added

@@ -16,11 +16,12 @@ from models.layers.mlp import Mlp
 from models.layers.momentum import ScheduledCopy
 from models.losses.sigmoid import sigmoid_loss
 from models.losses.softmax import one_way_softmax_loss
-from models.objectives import oner_flops, oner_signatures
-from models.objectives.masked_prediction import MaskedPrediction
 from models.objectives.objective import IMAGES, TOKEN_IDS, Batch, Encoded, Metrics, Run, Views
 from models.objectives.objective_layer import ObjectiveLayer
-from models.objectives.oner_flops import IMAGE, PAIR, TEXT
+from models.objectives.oner_parts import flops as oner_flops
+from models.objectives.oner_parts import signatures as oner_signatures
+from models.objectives.oner_parts.flops import IMAGE, PAIR, TEXT
+from models.objectives.oner_parts.masked_prediction import MaskedPrediction
 from models.objectives.signatures import Signature
 from models.objectives.training_only import TrainingOnly
 from models.objectives.two_towers import mean_logits
@@ -60,7 +61,7 @@ class Oner(ObjectiveLayer):
     xmc: (ctr(q_I, k_M) + ctr(q_T, k_M)) / 2 [ours], or ctr(n((q_I + q_T) / 2), k_M) with mix_queries [T].
     cic: ctr(n((q_I|T + q_T|I) / 2), k_M), I|T being queries of the picture over keys and values of the text [T].
     cmc: ctr(q_[I;T], k_M), picture and text in one sequence [T].
-    mim, mlm, mmm: masked patches, masked words, and both in one sequence (models.objectives.masked_prediction).
+    mim, mlm, mmm: masked patches, masked words, and both in one sequence (oner_parts.masked_prediction).
 
     `encode` gives the unit-norm outputs of the passes that the weights ask for, [N, D], in float32 at least, and the
     errors at masked places. The predictor, which has batch normalisation, belongs to `loss`; it reads unit-norm outputs

@@ -28,7 +28,7 @@ from models.distribution.collectives import Collectives, OneDevice
 from models.layers.batch_norm import BatchNorm
 from models.objectives.clip_rocket import ClipRocket
 from models.objectives.objective import CARRIED
-from models.objectives.terms import barlip, swalip
+from models.objectives.rocket_terms import barlip, swalip
 from models.optimizers.parameters import name
 from tests.devices import make_devices
 from tests.models.objectives import rocket_reference, rockets

@@ -10,8 +10,8 @@ import tf_keras as keras
 from models import objectives, settings
 from models.distribution.collectives import OneDevice
 from models.losses.softmax import softmax_loss
+from models.objectives.rocket_terms.swalip import Swalip
 from models.objectives.softmax import Softmax
-from models.objectives.terms.swalip import Swalip
 from models.objectives.two_towers import normalized
 from models.optimizers.parameters import name
 from models.training import gradients

@@ -5,7 +5,7 @@ from models.distribution import state
 from models.distribution.collectives import Collectives
 from models.losses.sinkhorn import sinkhorn
 from models.losses.softmax import one_way_softmax_loss
-from models.objectives.terms.term import IMAGE, MODALITIES, TEXT, Rows, Term, unit
+from models.objectives.rocket_terms.term import IMAGE, MODALITIES, TEXT, Rows, Term, unit
 from models.settings import SwalipSettings
 
 

@@ -6,8 +6,8 @@ from models.distribution.collectives import Collectives
 from models.layers.mlp import Mlp
 from models.layers.momentum import MomentumCopy
 from models.objectives.objective import Encoded
-from models.objectives.terms.siamlip import Predicting
-from models.objectives.terms.term import MODALITIES, Rows
+from models.objectives.rocket_terms.siamlip import Predicting
+from models.objectives.rocket_terms.term import MODALITIES, Rows
 from models.objectives.two_towers import encode_views
 from models.settings import ByolipSettings
 from models.towers import flops

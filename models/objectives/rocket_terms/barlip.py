@@ -2,7 +2,7 @@ import tensorflow as tf
 
 from models.distribution.collectives import Collectives
 from models.losses.redundancy import redundancy_loss
-from models.objectives.terms.term import IMAGE, MODALITIES, TEXT, Rows, Term
+from models.objectives.rocket_terms.term import IMAGE, MODALITIES, TEXT, Rows, Term
 from models.settings import BarlipSettings
 
 

@@ -3,7 +3,7 @@ from typing import TypeVar
 import tensorflow as tf
 
 from models.distribution.collectives import Collectives
-from models.objectives.terms.term import IMAGE, MODALITIES, TEXT, Rows, Term, unit
+from models.objectives.rocket_terms.term import IMAGE, MODALITIES, TEXT, Rows, Term, unit
 from models.settings import SiamlipSettings
 
 Settings = TypeVar("Settings", bound=SiamlipSettings)

@@ -4,11 +4,11 @@ A new term is a settings class (models/settings/terms.py), a class that derives 
 """
 
 from models import settings
-from models.objectives.terms.barlip import Barlip
-from models.objectives.terms.byolip import Byolip
-from models.objectives.terms.siamlip import Siamlip
-from models.objectives.terms.swalip import Swalip
-from models.objectives.terms.term import IMAGE, MODALITIES, TEXT, Rows, Term, Towers
+from models.objectives.rocket_terms.barlip import Barlip
+from models.objectives.rocket_terms.byolip import Byolip
+from models.objectives.rocket_terms.siamlip import Siamlip
+from models.objectives.rocket_terms.swalip import Swalip
+from models.objectives.rocket_terms.term import IMAGE, MODALITIES, TEXT, Rows, Term, Towers
 
 __all__ = ["IMAGE", "MODALITIES", "TEXT", "Rows", "Term", "Towers", "create"]
 

@@ -1,0 +1,1 @@
+"""Parts of Oner: masked prediction, FLOP and further signatures."""
