@@ -1,6 +1,6 @@
 """How the replicas of a step exchange tensors: one class for each strategy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import tensorflow as tf
@@ -57,13 +57,21 @@ class _OfStrategy:
         self.num_replicas = num_replicas
 
     def all_gather(self, tensor: tf.Tensor) -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+        gathered = _with_dense_gradient(tf.distribute.get_replica_context().all_gather(tensor, axis=0))
+        rows = None if tensor.shape[0] is None else self.num_replicas * tensor.shape[0]
+        return tf.ensure_shape(gathered, [rows, *tensor.shape[1:]])
 
     def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         return tf.distribute.get_replica_context().all_reduce("SUM", list(tensors))
 
     def replica_id(self) -> tf.Tensor:
         return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+
+
+@tf.custom_gradient
+def _with_dense_gradient(tensor: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor | tf.IndexedSlices], tf.Tensor]]:
+    """The same tensor. Its gradient is dense: replicas cannot exchange the sparse gradient of tf.gather."""
+    return tf.identity(tensor), tf.convert_to_tensor
 
 
 class Tpu(_OfStrategy):
