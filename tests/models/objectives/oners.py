@@ -7,9 +7,9 @@ import tf_keras as keras
 from models import settings
 from models.layers.patch_targets import patch_masks
 from models.layers.word_masks import WordMasks
-from models.objectives import masked_prediction
 from models.objectives.objective import Run
 from models.objectives.oner import Oner
+from models.objectives.oner_parts import masked_prediction
 from models.optimizers.parameters import name
 from models.settings.oner import CONTRASTIVE, MASKED
 

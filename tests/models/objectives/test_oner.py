@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from models.distribution.collectives import OneDevice
 from models.layers import patch_targets
-from models.objectives import masked_prediction
 from models.objectives import oner as oner_module
+from models.objectives.oner_parts import masked_prediction
 from models.optimizers.parameters import name
 from models.towers.one_tower import OneTower
 from models.training import gradients
