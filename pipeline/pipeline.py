@@ -5,8 +5,6 @@ first two alone. All of them only make components; they run nothing. platform.py
 this machine and Kubeflow Pipelines.
 """
 
-import dataclasses
-
 import tensorflow_data_validation as tfdv
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_validator.component import ExampleValidator
@@ -36,56 +34,9 @@ from models import features
 from models.settings import visual_codes
 from models.settings.configuration import to_gin
 from pipeline import suite
+from pipeline.parts import Data, Prepared
 from pipeline.platform import Inputs, Platform
 from pipeline.settings.run import PipelineSettings
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """The data components and their outputs.
-
-    Attributes:
-      examples: Examples, without duplicates if there is a Deduper.
-      schema: Schema of their text features.
-      anomalies: ExampleAnomalies of ExampleValidator.
-      checked: the component that fails if there are too few rows; what takes long waits for it.
-      rows: DataReport of the component that wrote the examples.
-      suite: the component that collects the evaluation sets.
-      reports: {input of RunReport: DataReport}.
-      nodes: the other components, in the order in which they run.
-    """
-
-    examples: Channel
-    schema: Channel
-    anomalies: Channel
-    checked: BaseNode
-    rows: Channel
-    suite: EvaluationSuite
-    reports: dict[str, Channel]
-    nodes: list[BaseNode | None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What training reads, and the components that make it.
-
-    Attributes:
-      examples: Examples with variants and embeddings. Only the Trainer reads these.
-      vocabulary: a SentencePiece vocabulary.
-      reports: {input of RunReport: DataReport}.
-      codebook: a VisualCodebook, or None.
-      base: the node that finds the model of an earlier run, or None.
-      base_model: the model to start training from, or None.
-      nodes: the components, in the order in which they run.
-    """
-
-    examples: Channel
-    vocabulary: Channel
-    codebook: Channel | None
-    reports: dict[str, Channel]
-    base: BaseNode | None
-    base_model: Channel | None
-    nodes: list[BaseNode | None]
 
 
 def create(settings: PipelineSettings, platform: Platform) -> Pipeline:
