@@ -8,8 +8,8 @@ import os
 from absl import flags
 
 from pipeline.console import command_line, terminal
+from pipeline.console.output_flag import OUTPUT
 
-_OUTPUT = flags.DEFINE_string("output", None, "File to write: lines of a word, a tab and its synonyms.")
 _EXAMPLES = flags.DEFINE_string(
     "examples", None, "Folder of an Examples artifact, whose train split has the words. Default: all words of WordNet."
 )
@@ -20,8 +20,8 @@ def main(argv: list[str]) -> None:
     """Writes the file, and prints how many words it has."""
     command_line.refuse_arguments(argv)
     terminal.quiet_terminal()
-    command_line.require_writable(os.path.dirname(os.path.abspath(_OUTPUT.value)), "output")
-    print(f"{write(_OUTPUT.value, _EXAMPLES.value):,} words have synonyms: {_OUTPUT.value}")
+    command_line.require_writable(os.path.dirname(os.path.abspath(OUTPUT.value)), "output")
+    print(f"{write(OUTPUT.value, _EXAMPLES.value):,} words have synonyms: {OUTPUT.value}")
 
 
 def write(output: str, examples: str | None) -> int:

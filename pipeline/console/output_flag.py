@@ -2,4 +2,4 @@
 
 from absl import flags
 
-OUTPUT = flags.DEFINE_string("output", None, "The file to write: the answers about --folder, or the compiled pipeline.")
+OUTPUT = flags.DEFINE_string("output", None, "The file to write, such as answers or the compiled pipeline.")

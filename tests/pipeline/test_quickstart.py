@@ -41,7 +41,7 @@ def test_every_top_level_gin_file_resolves(name, tmp_path, capsys):
     local_runner.run([str(ROOT / "gin" / name)], bindings, str(tmp_path), dry_run=True)
     printed = capsys.readouterr().out
     assert re.search(r"Evaluator +<- EvaluationSuite, LastBlessedModel, ModelPackager", printed)
-    assert re.search(r"(Sigli[pt]|ClipRocket)\.logit_bias = -10.0", printed)
+    assert re.search(r"(Sigli[pt]|ClipRocket|Oner)\.logit_bias = -10.0|Simla\.temperature = 0.07", printed)
     assert not list(tmp_path.iterdir())
 
 

@@ -23,10 +23,10 @@ def linear(replicas: int, form: str, dtype: str, **more: object) -> dict[str, ob
     return {"kind": "linear_step", "replicas": replicas, "form": form, "dtype": dtype, **more}
 
 
-WHOLE = {f"{n}-{f}-{d}": linear(n, f, d) for n, f, d in itertools.product((4, 8), FORMS, TOLERANCE)}
-FEW = {f"{n}-loop-float64": linear(n, "loop", "float64") for n in (1, 2, 3)}
+WHOLE = {f"4-{f}-{d}": linear(4, f, d) for f, d in itertools.product(FORMS, TOLERANCE)}
+FEW = {f"{n}-loop-float64": linear(n, "loop", "float64") for n in (1, 3, 8)}
 MICRO = {"micro-batches": linear(4, "loop", "float64", micro_batches=reference.ROWS)}
-SOFTMAX = {f"{n}-softmax": linear(n, "loop", "float32", loss="softmax") for n in (4, 8)}
+SOFTMAX = {"4-softmax": linear(4, "loop", "float32", loss="softmax")}
 MASKED = {f"4-{kind}": linear(4, "loop", "float32", loss=kind) for kind in ("random", "hard", "easy")}
 BROKEN = {
     "reversed_gradient": linear(4, "loop", "float64", broken="reversed_gradient"),
@@ -111,9 +111,10 @@ def test_control_weights_alone_do_not_show_gradients_that_are_n_times_too_large(
     assert found["loss"] < 1e-12
 
 
-@pytest.mark.parametrize(("replicas", "form"), itertools.product((4, 8), FORMS))
+@pytest.mark.parametrize(("replicas", "form"), [(4, "loop"), (4, "unrolled"), (8, "loop")])
 def test_the_program_has_the_expected_hops_and_no_tensor_of_the_whole_batch(folder, replicas, form):
-    program = folder / f"{replicas}-{form}-float32"
+    dtype = "float32" if replicas == 4 else "float64"
+    program = folder / f"{replicas}-{form}-{dtype}"
     ops = json.loads((program / "program.json").read_text())["ops"]
     assert ops["CollectivePermute"] == (2 if form == "loop" else 2 * replicas - 1)
     assert not [op for op in ops if re.search("AllToAll|AllGather|CollectiveGather", op)]
@@ -122,7 +123,7 @@ def test_the_program_has_the_expected_hops_and_no_tensor_of_the_whole_batch(fold
     assert "all-to-all" not in hlo
     assert len(re.findall(r" collective-permute\(", hlo)) == ops["CollectivePermute"]
     rows = reference.ROWS
-    assert re.search(rf"f32\[{rows},{rows}\]", hlo)
+    assert re.search(rf"f{dtype[-2:]}\[{rows},{rows}\]", hlo)
     assert not re.findall(rf"\w+\[(?:\d+,)*{replicas * rows}(?:,\d+)*\]", hlo)
 
 

@@ -51,7 +51,7 @@ def test_every_pass_shows_every_row_once_in_another_order(vocabulary, paths, cac
     assert seen != rows(batches(vocabulary, paths, cache=cache, seed=1).read(16), 12)
 
 
-@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("cache", CACHES)
 def test_a_run_resumed_at_any_position_sees_the_same_batches_as_an_unbroken_run(vocabulary, paths, cache):
     source = batches(vocabulary, paths, cache=cache, augmentation=settings.AugmentationSettings(0.8, 1.2))
     unbroken = list(source.read(10).take(24))  # 10 divides neither the pass nor a shard

@@ -11,6 +11,7 @@ from models.training import gradients
 from tests.models.objectives import simlas
 
 
+@pytest.mark.slow  # two compiled steps of all terms
 def test_micro_batches_equal_the_whole_batch():
     objective = simlas.made(simlas.config())
     batch = simlas.batch(8)

@@ -54,7 +54,10 @@ def test_micro_batches_give_the_weights_of_the_whole_batch(vocabulary, shards, r
         np.testing.assert_allclose(micro[name], value, atol=3e-4, err_msg=name)  # rounding, through 30 steps of Adam
 
 
-@pytest.mark.parametrize("remat", ["attention", "block", "scan"])
+SLOW_REMAT = [pytest.param(remat, marks=pytest.mark.slow) for remat in ("attention", "block", "pieces")]
+
+
+@pytest.mark.parametrize("remat", ["scan", *SLOW_REMAT])
 def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path, remat):
     remat = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=remat))
     for name, value in weights(fit(vocabulary, shards, tmp_path, remat)).items():
