@@ -95,7 +95,9 @@ def test_a_view_changes_only_as_its_settings_say(vocabulary, shards):
     (batch,) = batches(vocabulary, shards).read(4).take(1)
     np.testing.assert_array_equal(row_views.picture(batch, "images", 24), images.to_unit_range(batch["images"]))
     changed = row_views.picture(batch, "local", 24).numpy()
-    assert np.abs(changed - images.to_unit_range(batch["images"]).numpy()).mean(axis=(1, 2, 3)).min() > 0.1
+    assert (
+        np.abs(changed - images.to_unit_range(batch["images"]).numpy()).mean(axis=(1, 2, 3)).min() > 0.03
+    )  # 0 without an augmentation
     assert np.abs(changed).max() <= 1 + 1e-5
 
 
