@@ -24,9 +24,8 @@ def linear(replicas: int, form: str, dtype: str, **more: object) -> dict[str, ob
 
 
 WHOLE = {f"4-{f}-{d}": linear(4, f, d) for f, d in itertools.product(FORMS, TOLERANCE)}
-FEW = {f"{n}-loop-float64": linear(n, "loop", "float64") for n in (1, 2, 3)} | {
-    "8-loop-float32": linear(8, "loop", "float32")
-}
+FEW = {f"{n}-loop-float64": linear(n, "loop", "float64") for n in (1, 2, 3)}
+FEW["8-loop-float32"] = linear(8, "loop", "float32")
 MICRO = {"micro-batches": linear(4, "loop", "float64", micro_batches=reference.ROWS)}
 SOFTMAX = {"4-softmax": linear(4, "loop", "float32", loss="softmax")}
 MASKED = {f"4-{kind}": linear(4, "loop", "float32", loss=kind) for kind in ("random", "hard", "easy")}
