@@ -67,9 +67,8 @@ def test_the_table_in_the_docs_has_the_same_numbers(size):
     assert row in (ROOT / "docs" / "checkpoints.md").read_text()
 
 
-@pytest.mark.parametrize(
-    "size", [pytest.param(size, marks=() if size == "small" else pytest.mark.slow) for size in PARAMETERS]
-)
+@pytest.mark.slow  # minutes for each size
+@pytest.mark.parametrize("size", PARAMETERS)
 def test_a_step_is_lowered_to_hlo_without_memory_for_its_weights(size):
     found = json.loads(abstract(size))
     image, text = PARAMETERS[size]
