@@ -44,7 +44,8 @@ def test_replicas_stay_equal_and_queues_move(folder, name):
 def test_negatives_of_the_whole_batch_train_as_one_device(folder):
     ours, expected = (dict(np.load(folder / one / "results.npz")) for one in ("simla", "alone"))
     for key, value in expected.items():
-        np.testing.assert_allclose(ours[key][:, :1], value, rtol=1e-4, atol=1e-6, err_msg=key)
+        near = 1e-3 if key == "update_norm" else 1e-4  # an update is the difference of two rounded weights
+        np.testing.assert_allclose(ours[key][:, :1], value, rtol=near, atol=1e-6, err_msg=key)
     assert np.abs(np.diff(ours["loss"][:, 0])).min() > 1e-3  # the steps do something
 
 
