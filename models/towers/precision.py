@@ -8,11 +8,16 @@ import tf_keras as keras
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-@contextlib.contextmanager
-def layers_compute_in(dtype: str) -> Iterator[None]:
+def layers_compute_in(dtype: str) -> contextlib.AbstractContextManager[None]:
     """Layers that are created in this context compute in `dtype`: "float32" or "bfloat16"."""
+    return layers_with_policy(_POLICIES[dtype])
+
+
+@contextlib.contextmanager
+def layers_with_policy(policy: str) -> Iterator[None]:
+    """Layers that are created in this context have this policy of Keras, such as "float64"."""
     usual = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(_POLICIES[dtype])
+    keras.mixed_precision.set_global_policy(policy)
     try:
         yield
     finally:

@@ -128,10 +128,6 @@ class Term:
         rows = encoded[self.name]
         return tf.reduce_sum(rows) / (collectives.num_replicas * rows.shape[0])
 
-    def flops(self) -> float:
-        """Floating-point operations for a row, as forward passes with a backward pass."""
-        return 0.0
-
 
 def mixed(hard: tf.Tensor, soft: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     """(1 - alpha) hard + alpha soft, without gradient."""

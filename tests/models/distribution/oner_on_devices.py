@@ -27,7 +27,7 @@ from models.objectives import oner
 from models.objectives.oner import Oner
 from models.optimizers.parameters import name
 from tests.devices import make_devices
-from tests.models.distribution.rocket_on_devices import Found, error, per_replica
+from tests.models.distribution.rocket_on_devices import Found, error, run_on_replicas
 from tests.models.objectives import oners
 
 ROWS = 16
@@ -48,7 +48,7 @@ def of_encoded(
         summed = collectives.all_reduce([share, *by_weights])
         return by_rows, dict(zip(["loss", *map(name, weights)], summed, strict=True)), metrics
 
-    return _run(step, strategy, collectives, encoded)
+    return run_on_replicas(step, strategy, collectives, encoded)
 
 
 def of_batch(
@@ -63,18 +63,7 @@ def of_batch(
         summed = collectives.all_reduce([share, *tape.gradient(share, weights, unconnected_gradients="zero")])
         return {}, dict(zip(["loss", *map(name, weights)], map(tf.convert_to_tensor, summed), strict=True)), metrics
 
-    return _run(step, strategy, collectives, batch)
-
-
-def _run(step, strategy: tf.distribute.Strategy, collectives: Collectives, rows: dict[str, tf.Tensor]) -> Found:
-    run = tf.function(lambda rows: strategy.run(step, args=(rows,)), autograph=False)
-    by_rows, summed, metrics = run(per_replica(rows, collectives.num_replicas))
-
-    def local(value: object) -> list[np.ndarray]:
-        return [part.numpy() for part in strategy.experimental_local_results(value)]
-
-    whole = {key: np.concatenate(local(value)) for key, value in by_rows.items()}
-    return {**whole, **{key: local(value)[0] for key, value in {**summed, **metrics}.items()}}
+    return run_on_replicas(step, strategy, collectives, batch)
 
 
 def drawn(objective: Oner) -> dict[str, tf.Tensor]:

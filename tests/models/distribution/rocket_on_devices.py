@@ -63,13 +63,23 @@ def loss_and_gradients(
         summed = collectives.all_reduce([share, *by_weights])
         return by_features, dict(zip(["loss", *map(name, weights)], summed, strict=True)), metrics
 
-    run = tf.function(lambda features: strategy.run(step, args=(features,)), autograph=False)
-    by_features, summed, metrics = run(per_replica(features, collectives.num_replicas))
+    return run_on_replicas(step, strategy, collectives, features)
+
+
+def run_on_replicas(
+    step: Callable[..., object],
+    strategy: tf.distribute.Strategy,
+    collectives: Collectives,
+    rows: Mapping[str, tf.Tensor],
+) -> Found:
+    """Runs a step, rows -> (what has a row for each, sums over replicas, metrics), in a graph on all replicas."""
+    run = tf.function(lambda rows: strategy.run(step, args=(rows,)), autograph=False)
+    by_rows, summed, metrics = run(per_replica(rows, collectives.num_replicas))
 
     def local(value: object) -> list[np.ndarray]:
         return [part.numpy() for part in strategy.experimental_local_results(value)]
 
-    whole = {key: np.concatenate(local(value)) for key, value in by_features.items()}
+    whole = {key: np.concatenate(local(value)) for key, value in by_rows.items()}
     return {**whole, **{key: local(value)[0] for key, value in {**summed, **metrics}.items()}}
 
 

@@ -12,6 +12,7 @@ from models.objectives.oner import Oner
 from models.objectives.oner_parts import masked_prediction
 from models.optimizers.parameters import name
 from models.settings.oner import CONTRASTIVE, MASKED
+from models.towers.precision import layers_with_policy
 
 VOCABULARY, TEXT_IDS, STEPS = 8, np.arange(3, 8), 30
 # Two blocks: in one block, a crossed pass gives the class output of the other modality.
@@ -40,13 +41,9 @@ CONFIGS = {
 def made(of: settings.OnerSettings, dtype: str = "float64", seed: int = 0) -> Oner:
     """The objective with all weights drawn anew, those of the copy, too; exact in float32."""
     keras.utils.set_random_seed(seed)
-    usual = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(dtype)
-    try:
+    with layers_with_policy(dtype):
         objective = Oner(of, VOCABULARY)
         objective.build()
-    finally:
-        keras.mixed_precision.set_global_policy(usual)
     objective.prepare(Run(STEPS, lambda: TEXT_IDS))
     rng = np.random.default_rng(seed)
     for variable in objective.variables:

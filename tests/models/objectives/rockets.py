@@ -1,7 +1,5 @@
 """Small ClipRocket objectives, and what their towers could give for a batch."""
 
-import contextlib
-
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -9,6 +7,7 @@ import tf_keras as keras
 from models import settings
 from models.objectives.clip_rocket import ClipRocket
 from models.optimizers.parameters import name
+from models.towers.precision import layers_with_policy
 
 WIDTH, VOCABULARY = 8, 16
 IMAGE_TOWER = settings.ImageTowerSettings(size=8, patch=4, width=WIDTH, depth=1, heads=2, mlp_dim=8)
@@ -41,10 +40,7 @@ CONFIGS = {
 def made(of: settings.ClipRocketSettings, dtype: str = "float32", seed: int = 0) -> ClipRocket:
     """The objective with weights, norms and statistics drawn anew, so that none is 0 or 1; exact in float32."""
     keras.utils.set_random_seed(seed)
-    usual = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(dtype)
-    with contextlib.ExitStack() as stack:
-        stack.callback(keras.mixed_precision.set_global_policy, usual)
+    with layers_with_policy(dtype):
         objective = ClipRocket(of, VOCABULARY)
         objective.build()
     rng = np.random.default_rng(seed)

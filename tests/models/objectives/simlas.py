@@ -1,7 +1,5 @@
 """Small Simla objectives, and batches for them."""
 
-import contextlib
-
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -10,6 +8,7 @@ from models import settings
 from models.layers.visual_codes import Codebook
 from models.objectives.objective import Run
 from models.objectives.simla import Simla
+from models.towers.precision import layers_with_policy
 
 WIDTH, HEADS, VOCABULARY, LENGTH, DIM, QUEUE, CODES, PATCH = 8, 2, 16, 5, 3, 12, 6, 4
 PAD, END, WORDS = 1, 0, np.arange(3, VOCABULARY)
@@ -32,10 +31,7 @@ def config(*terms: str, **more: object) -> settings.SimlaSettings:
 def made(of: settings.SimlaSettings, dtype: str = "float32", seed: int = 0, step: int = 5) -> Simla:
     """The objective with weights, copies and queues drawn anew, so that none is 0; exact in float32."""
     keras.utils.set_random_seed(seed)
-    usual = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(dtype)
-    with contextlib.ExitStack() as stack:
-        stack.callback(keras.mixed_precision.set_global_policy, usual)
+    with layers_with_policy(dtype):
         objective = Simla(of, VOCABULARY)
         objective.build()
     rng = np.random.default_rng(seed)

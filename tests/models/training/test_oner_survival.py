@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 
 import pytest
 
@@ -15,17 +14,8 @@ ONER = ("objective='oner'", "steps=100", "checkpoint.every=10", "logging.every=1
 def test_a_run_killed_five_times_ends_with_the_state_of_an_unbroken_run(vocabulary, tmp_path):
     """So its masks, which the seeds of rows decide, are those of the unbroken run."""
     unbroken, run = (Run(tmp_path / one, vocabulary) for one in ("unbroken", "killed"))
-    moments = random.Random(3)
     unbroken.finish(*ONER)
-    before = 0
-    for _ in range(5):
-        process = run.start(*ONER)
-        run.wait_for(process, before + 1)
-        time.sleep(moments.uniform(0, 0.25))  # during the following steps, or while the next checkpoint is written
-        process.kill()
-        process.wait()
-        before = run.checkpoints()[-1]
-    run.finish(*ONER)
+    run.finish_after_kills(random.Random(3), *ONER)
     weights = unbroken.weights()
     for part in ("momentum_tower", "momentum_steps/count", "word_head", "patch_head", "predictor"):
         assert any(part in name for name in weights), part

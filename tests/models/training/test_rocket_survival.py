@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 
 import pytest
 
@@ -14,17 +13,8 @@ ROCKET = ("objective='rocket'", "steps=100", "checkpoint.every=10", "logging.eve
 @pytest.mark.slow
 def test_a_run_killed_five_times_ends_with_the_state_of_an_unbroken_run(vocabulary, tmp_path):
     unbroken, run = (Run(tmp_path / name, vocabulary) for name in ("unbroken", "killed"))
-    moments = random.Random(3)
     unbroken.finish(*ROCKET)
-    before = 0
-    for _ in range(5):
-        process = run.start(*ROCKET)
-        run.wait_for(process, before + 1)
-        time.sleep(moments.uniform(0, 0.25))  # during the following steps, or while the next checkpoint is written
-        process.kill()
-        process.wait()
-        before = run.checkpoints()[-1]
-    run.finish(*ROCKET)
+    run.finish_after_kills(random.Random(3), *ROCKET)
     names = set(unbroken.weights())
     for part in ("running_mean", "byolip_momentum_image_tower", "byolip_text_momentum_projector", "ensemble_weight"):
         assert any(part in name for name in names), part

@@ -2,7 +2,6 @@
 
 import dataclasses
 import random
-import time
 
 import pytest
 
@@ -16,16 +15,8 @@ STEPS = ("objective='simla'", "steps=60", "checkpoint.every=6", "logging.every=6
 @pytest.mark.slow
 def test_a_run_killed_five_times_ends_with_the_state_of_an_unbroken_run(vocabulary, tmp_path):
     unbroken, run = (Run(tmp_path / name, vocabulary) for name in ("unbroken", "killed"))
-    moments, before = random.Random(3), 0
     unbroken.finish(*STEPS)
-    for _ in range(5):
-        process = run.start(*STEPS)
-        run.wait_for(process, before + 1)
-        time.sleep(moments.uniform(0, 0.25))  # during the following steps, or while the next checkpoint is written
-        process.kill()
-        process.wait()
-        before = run.checkpoints()[-1]
-    run.finish(*STEPS)
+    run.finish_after_kills(random.Random(3), *STEPS)
     names = set(unbroken.weights())
     for part in ("momentum_fusion", "momentum_mim_head", "queues/image", "queues/text", "queues/pointer", "ramp/step"):
         assert any(part in name for name in names), part

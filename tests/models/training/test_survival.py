@@ -51,6 +51,18 @@ class Run:
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.01)
 
+    def finish_after_kills(self, moments: random.Random, *arguments: str) -> None:
+        """Kills the run five times: during the steps after a checkpoint, or while the next one is written."""
+        before = 0
+        for _ in range(5):
+            process = self.start(*arguments)
+            self.wait_for(process, before + 1)
+            time.sleep(moments.uniform(0, 0.25))
+            process.kill()
+            process.wait()
+            before = self.checkpoints()[-1]
+        self.finish(*arguments)
+
     def weights(self) -> dict[str, np.ndarray]:
         return dict(np.load(self.folder / "weights.npz"))
 
