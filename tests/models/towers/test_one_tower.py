@@ -9,6 +9,7 @@ import tf_keras as keras
 
 from models import settings
 from models.towers.one_tower import OneTower
+from models.towers.precision import layers_with_policy
 
 CONFIG = settings.OneTowerSettings(8, 2, 2, 16, size=8, patch=4, length=5, pad_id=1, projection_dim=6)
 WORDS = 9
@@ -23,13 +24,9 @@ def tower():
 
 def made(**changes: object) -> OneTower:
     keras.utils.set_random_seed(0)
-    usual = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float64")
-    try:
+    with layers_with_policy("float64"):
         tower = OneTower(dataclasses.replace(CONFIG, **changes), WORDS, name="tower")
         tower.build()
-    finally:
-        keras.mixed_precision.set_global_policy(usual)
     rng = np.random.default_rng(0)
     for variable in tower.variables:
         variable.assign(rng.normal(size=variable.shape) / 3)
