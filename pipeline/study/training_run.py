@@ -128,7 +128,7 @@ def run(order: Order, folder: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
             export.save(objective, tokenizer, configuration.to_gin(config), path, label_sets, order.weights)
         result |= {"status": FINISHED, "step": config.steps, "metrics": measured, "peak_memory_bytes": memory}
-    result |= _of_log(os.path.join(folder, LOG_FILE))
+    result |= of_log(os.path.join(folder, LOG_FILE))
     text = json.dumps(as_json.without_nan(result), indent=1, allow_nan=False)
     files.write_text(os.path.join(folder, RESULT_FILE), text)
     shutil.rmtree(work, ignore_errors=True)
@@ -145,7 +145,7 @@ def _measure(model: saved_model_metrics.Signatures, order: Order) -> dict[str, d
     return found
 
 
-def _of_log(path: str) -> dict[str, Any]:
+def of_log(path: str) -> dict[str, Any]:
     """The last value of each scalar of the log, and the times of training; a rate is the median of its rows."""
     with open(path) as file:
         rows: Sequence[Mapping[str, float]] = [json.loads(line) for line in file]

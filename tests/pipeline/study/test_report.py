@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from pipeline.study import figures, report, results
+from pipeline.study import figures, report, results, training_run
 from pipeline.study.settings import AxisSettings, StudySettings
 from pipeline.study.study import outcome as terminal_outcome
 
@@ -135,6 +135,17 @@ def test_speeds_of_the_log_are_metrics_but_not_columns_which_are_equal_for_equal
     made = facts(tmp_path, {("a",): [0.4]}, {"loss": ["a"]})
     assert results.value_of(made["cells"][0]["runs"][0], "log/step_seconds") == 0.5
     assert "step_seconds" not in results.table(made)
+
+
+def test_a_result_has_the_last_scalars_of_the_log_and_the_median_of_each_rate(tmp_path):
+    rows = [{"step": step, "seconds": float(step), "loss": 5.0 - step} for step in range(4)]
+    for row, seconds in zip(rows[1:], (0.5, 9.0, 0.25), strict=True):
+        row |= {"step_seconds": seconds, "examples_per_second": 8 / seconds}
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = training_run.of_log(str(tmp_path / "log.jsonl"))
+    assert found["log"] == {"step": 3, "loss": 2.0}
+    assert found["times"] == {"seconds": 3.0, "step_seconds": 0.5, "examples_per_second": 16.0}
+    assert (found["seconds"], found["examples_per_second"]) == (3.0, 16.0)
 
 
 def test_a_scalar_that_no_log_has_is_named_with_those_that_it_has(tmp_path):
