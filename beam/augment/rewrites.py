@@ -36,7 +36,7 @@ def synonym(words: Sequence[str], draw: random.Random) -> list[str]:
     """Replaces one word that WordNet knows by a synonym of one word; if there is no such word, all words stay.
 
     Raises:
-      LookupError: nltk or its WordNet is not installed; the message says how to get them.
+      LookupError: nltk or its WordNet is not installed or not whole; the message says how to get them.
     """
     for place in draw.sample(range(len(words)), len(words)):
         known = synonyms(words[place])
@@ -65,10 +65,11 @@ def _wordnet() -> Iterator[Any]:
         from nltk.corpus import wordnet
 
         yield wordnet
-    except (ImportError, LookupError) as error:
+    except (ImportError, LookupError, OSError) as error:
+        reason = next((line.strip() for line in str(error).splitlines() if any(map(str.isalpha, line))), "")
         raise LookupError(
-            "the rewrite synonym needs WordNet: pip install nltk && python -m nltk.downloader wordnet; or leave "
-            "synonym out of Augmenter.rewrites"
+            f"synonyms need nltk and WordNet, which cannot be read here ({reason}): pip install nltk && python -m "
+            "nltk.downloader wordnet; or leave 'synonym' out of Augmenter.rewrites and TextAugmentation.rewrites"
         ) from error
 
 

@@ -4,10 +4,12 @@
 data plane can use it too. `models.settings.configuration` reads the declarations.
 """
 
+import contextlib
 import dataclasses
 import functools
+import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import pydantic
@@ -130,8 +132,10 @@ def _require_types(settings: Any) -> None:
         try:
             checked = _adapter(hint).validate_python(value)
         except pydantic.ValidationError:
-            kind = getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
-            require(False, label(settings, field.name), value, f"of type {kind}", "correct its value in gin")
+            rule = f"of type {_kind(hint)}"
+            raise ValueError(
+                f"{label(settings, field.name)} is {_shown(value)}, but must be {rule}; {_fix(hint, value)}"
+            ) from None
         if hint is float:
             object.__setattr__(settings, field.name, checked)
 
@@ -141,3 +145,44 @@ def _adapter(hint: Any) -> pydantic.TypeAdapter:
     """Pydantic's check of a type. It is strict, so that it takes neither True nor "3" for a number."""
     strict = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True)
     return pydantic.TypeAdapter(hint, config=None if dataclasses.is_dataclass(hint) else strict)
+
+
+def _shown(value: Any) -> str:
+    """A value as gin writes it; settings are "@Name()"."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shown, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, types.FunctionType):
+        return f"@{value.__name__}, without ()"
+    return f"@{DECLARED[type(value)]}()" if type(value) in DECLARED else repr(value)
+
+
+def _kind(hint: Any) -> str:
+    """An annotated type in words of gin, such as "tuple[int, ...]", "@Augmentation() or None" or "Objective"."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(map(_kind, arguments))
+    if arguments:
+        return f"{hint.__origin__.__name__}[{', '.join(map(_kind, arguments))}]"
+    if hint in (type(None), ...):
+        return {type(None): "None", ...: "..."}[hint]
+    return f"@{DECLARED[hint]}()" if hint in DECLARED else hint.__name__.removesuffix("Settings")
+
+
+def _fix(hint: Any, value: Any) -> str:
+    """What to do about a value of another type."""
+    if typing.get_origin(hint) is tuple:
+        with contextlib.suppress(pydantic.ValidationError):
+            _adapter(hint).validate_python((value,))
+            return f"write {_shown((value,))}, with the comma"
+    names = sorted(DECLARED[one] for one in _classes(hint) if one in DECLARED)
+    return "correct its value in gin" + (f"; it may be {', '.join(f'@{name}()' for name in names)}" if names else "")
+
+
+def _classes(hint: Any) -> Iterator[type]:
+    """The classes that a type names, and all that derive from them."""
+    if isinstance(hint, type) and not typing.get_args(hint):
+        yield hint
+        for one in hint.__subclasses__():
+            yield from _classes(one)
+    for argument in typing.get_args(hint):
+        yield from _classes(argument)

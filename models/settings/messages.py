@@ -19,9 +19,6 @@ _NO_LITERAL = re.compile(r"malformed node or string.*")
 def readable(message: str) -> str:
     """The message without addresses of memory, and with the nearest name or another fix at its end."""
     message = re.sub(r" \(<function \w+ at \w+>\)", "", message)
-    called = re.search(r"is <function (\w+) at \w+>", message)
-    if called:
-        message = message.replace(called[0], f"is @{called[1]}, without ()")
     message = _NO_LITERAL.sub("the value is no number, text, tuple, dict or @Class(); put a text in quotes", message)
     if unknown := _UNKNOWN_CLASS.search(message):
         return f"{message.rstrip()}\n  {_nearest(unknown[1], list(DECLARED.values()), 'classes')}"

@@ -19,7 +19,9 @@ SPENT = {
     "saving_seconds": "saving checkpoints",
 }
 """Entries of a row that say what the run's seconds up to this row were spent on; the steps took the other seconds."""
-TIMES = ("seconds", *SPENT, "step_seconds", "examples_per_second", "input_wait_share", "flops_per_second", "mfu")
+RATES = ("step_seconds", "examples_per_second", "input_wait_share", "flops_per_second", "mfu")
+"""The entries of a row that describe the steps since the row before."""
+TIMES = ("seconds", *SPENT, *RATES)
 """The values of a row that depend on the speed of the machine; the others depend on settings and data only."""
 _PROGRESS_SECONDS = 5.0
 _HELD_OUT = "held_out_"

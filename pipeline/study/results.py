@@ -94,7 +94,7 @@ def table(facts: Mapping[str, Any]) -> str:
 def value_of(run: Mapping[str, Any], metric: str) -> float | None:
     """The value of SET/METRIC of a run; None if the run has none."""
     where, name = metric.split("/", 1)
-    found = run["log"] if where == LOG else run["metrics"].get(where, {})
+    found = {**run["times"], **run["log"]} if where == LOG else run["metrics"].get(where, {})
     return found.get(name)
 
 
@@ -102,10 +102,10 @@ def _run(run: Run, failures: Mapping[str, str]) -> dict[str, Any]:
     result = run.result()
     log = failures.get(run.title, "")
     shown: dict[str, Any] = {"cell": run.cell.name, "seed": run.seed, "folder": run.folder, "failed_log": log}
+    shown |= {"step": None, "metrics": {}, "log": {}, "times": {}, **dict.fromkeys(TIMES)}
     if result is None:
-        empty = dict.fromkeys(TIMES)
-        return shown | {"status": FAILED if log else NOT_RUN, "step": None, "metrics": {}, "log": {}, **empty}
-    return shown | {key: result.get(key) for key in ("status", "step", "metrics", "log", *TIMES)}
+        return shown | {"status": FAILED if log else NOT_RUN}
+    return {key: result.get(key, value) for key, value in shown.items()} | {"status": result["status"]}
 
 
 def values_of(cells: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list[float]]:

@@ -81,7 +81,7 @@ def run(gin_files: Sequence[str], gin_bindings: Sequence[str], options: Options)
         failures = Runner([one for one in made if one.cell.name in chosen], options.jobs).go()
         facts = results.collect(settings, base, cells, made, failures, options.command)
         page = report.write(facts, own)
-    print(_outcome(facts))
+    print(outcome(facts))
     print(f"Took {time.monotonic() - start:.0f} s. Report: {page}")
     return not failures
 
@@ -131,12 +131,12 @@ def _take(folder: str, settings: StudySettings, gin_file: str) -> None:
     files.write_text(path, json.dumps(ours))
 
 
-def _outcome(facts: Mapping[str, Any]) -> str:
+def outcome(facts: Mapping[str, Any]) -> str:
     """The means and the verdicts, for a terminal."""
     width = max(len(cell["name"]) for cell in facts["cells"])
     lines = [""]
     for metric in facts["metrics"]:
-        lines.append(metric)
+        lines += [metric, *_unknown(facts, metric)]
         for cell in facts["cells"]:
             mean = cell["means"].get(metric)
             text = "no mean" if mean is None else f"{mean['value']:.3f}"
@@ -147,3 +147,12 @@ def _outcome(facts: Mapping[str, Any]) -> str:
         if one["verdict"]:
             lines.append(f"{one['metric']}: {one['first']} above {one['second']}: {one['verdict']}")
     return "\n".join(lines)
+
+
+def _unknown(facts: Mapping[str, Any], metric: str) -> list[str]:
+    """A line that names the scalars of the logs, if runs have finished and none of them has this one."""
+    where, name = metric.split("/")
+    logs = [{**run["times"], **run["log"]} for cell in facts["cells"] for run in cell["runs"] if run["log"]]
+    if where != "log" or not logs or any(name in log for log in logs):
+        return []
+    return [f"{metric}: no run has it; the logs have {', '.join(sorted(set().union(*logs)))}. Correct Study.metrics"]

@@ -27,7 +27,7 @@ from models.serving import export
 from models.settings import configuration
 from models.training.divergence import Diverged
 from models.training.fit import fit
-from models.training.log import LOG_FILE, TIMES
+from models.training.log import LOG_FILE, RATES, TIMES
 from pipeline.console import terminal
 from pipeline.study.settings import TEST
 
@@ -128,7 +128,7 @@ def run(order: Order, folder: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
             export.save(objective, tokenizer, configuration.to_gin(config), path, label_sets, order.weights)
         result |= {"status": FINISHED, "step": config.steps, "metrics": measured, "peak_memory_bytes": memory}
-    result |= _of_log(os.path.join(folder, LOG_FILE))
+    result |= of_log(os.path.join(folder, LOG_FILE))
     text = json.dumps(as_json.without_nan(result), indent=1, allow_nan=False)
     files.write_text(os.path.join(folder, RESULT_FILE), text)
     shutil.rmtree(work, ignore_errors=True)
@@ -145,14 +145,15 @@ def _measure(model: saved_model_metrics.Signatures, order: Order) -> dict[str, d
     return found
 
 
-def _of_log(path: str) -> dict[str, Any]:
-    """The last value of each scalar of the log, and the time and speed of training."""
+def of_log(path: str) -> dict[str, Any]:
+    """The last value of each scalar of the log, and the times of training; a rate is the median of its rows."""
     with open(path) as file:
         rows: Sequence[Mapping[str, float]] = [json.loads(line) for line in file]
     last = {name: value for row in rows for name, value in row.items()}
-    speeds = [row["examples_per_second"] for row in rows if "examples_per_second" in row]
+    rates = {name: statistics.median(row[name] for row in rows if name in row) for name in RATES if name in last}
     return {
         "log": {name: value for name, value in last.items() if name not in TIMES},
+        "times": {name: rates.get(name, last[name]) for name in TIMES if name in last},
         "seconds": last.get("seconds", 0.0),
-        "examples_per_second": statistics.median(speeds) if speeds else None,
+        "examples_per_second": rates.get("examples_per_second"),
     }

@@ -117,14 +117,22 @@ def test_both_halves_of_the_system_have_one_list_of_stop_words():
         ("dog\thound,,pup\n", "line 1: .*it must be word"),
         ("red dog\thound\n", "line 1: .*it must be word"),
         ("dog\thound\ndog\tpuppy\n", "line 2: .*the word occurs twice; correct"),
+        ("dog\thound\nCat\tfeline\n", r"line 2: .*the word must be in lower case \('cat'\)"),
+        (b"dog\thound\ncat\tf\xe9lin\n", "line 2: it is not UTF-8; save the file of synonyms as UTF-8"),
         ("", "has no synonyms; make it with `python -m pipeline.synonyms`"),
     ],
 )
 def test_a_bad_line_of_the_file_is_refused_with_its_number(content, message, tmp_path):
     path = tmp_path / "synonyms.tsv"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=message):
         synonyms.read(str(path))
+
+
+def test_a_file_from_windows_is_read_as_any_other(tmp_path):
+    path = tmp_path / "synonyms.tsv"
+    path.write_bytes(b"\xef\xbb\xbfdog\thound,puppy\r\nball\tsphere\r\n")
+    assert synonyms.read(str(path)) == {"dog": ("hound", "puppy"), "ball": ("sphere",)}
 
 
 @pytest.mark.parametrize(

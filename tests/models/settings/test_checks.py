@@ -9,7 +9,14 @@ from beam.evaluation_sets import EvaluationSetSettings
 from beam.sources import JsonlSource, UrlListSource
 from beam.writer import Layout
 from components.infra_validator.settings import InfraValidatorSettings
-from models.settings import AdamWSettings, SiglitSettings, TrainingSettings
+from models.settings import (
+    AdamWSettings,
+    BarlipSettings,
+    ClipRocketSettings,
+    SiglitSettings,
+    TextAugmentationSettings,
+    TrainingSettings,
+)
 from models.settings.checks import DECLARED, label, settings_class
 
 
@@ -36,7 +43,23 @@ from models.settings.checks import DECLARED, label, settings_class
         (lambda: SiglitSettings(precomputed=1), "Siglit.precomputed is 1, but must be of type bool"),
         (
             lambda: TrainingSettings(optimizer=SiglitSettings()),
-            "Training.optimizer is Siglit.* but must be of type O",
+            r"Training.optimizer is @Siglit\(\), but must be of type Optimizer; .* @Adafactor\(\), @AdamW\(\), @Lion",
+        ),
+        (
+            lambda: ClipRocketSettings(terms=BarlipSettings()),
+            r"terms is @Barlip\(\), but must be of type tuple\[Term, ...\]; write \(@Barlip\(\),\), with the comma",
+        ),
+        (
+            lambda: ClipRocketSettings(terms=("Barlip",)),
+            r"terms is \('Barlip',\), but .*; it may be @Barlip\(\), @Byolip\(\), @Siamlip\(\), @Swalip\(\)$",
+        ),
+        (
+            lambda: ClipRocketSettings(local_images=TextAugmentationSettings()),
+            r"is @TextAugmentation\(\), but must be of type @Augmentation\(\) or None; .* may be @Augmentation\(\)$",
+        ),
+        (
+            lambda: BarlipSettings(projector=8),
+            r"Barlip.projector is 8, but .* tuple\[int, ...\]; write \(8,\), with the",
         ),
         (
             lambda: TrainingSettings(profile_steps=(1, "2")),

@@ -138,6 +138,10 @@ def test_settings_made_without_gin_ignore_its_bindings():
         ),
         ("Trainer.steps = 3", r"(?s)No configurable matching 'Trainer'.*Did you mean .*Training"),
         ("Training.optimizer = @AdamW", r"Training.optimizer is @AdamW, without \(\), but must be of type Optimizer"),
+        (
+            "Training.profile_steps = (@AdamW,)",
+            r"Training.profile_steps is \(@AdamW, without \(\),\), but must be of type",
+        ),
         ("Pretrained.path = x.npz", "put a text in quotes"),
         ("Softmax.logit_scale = 3.0", r"Softmax.logit_scale is set, but .*, or add Training.objective = @Softmax\(\)"),
         ("Pretrained.path = 'x'", r"Pretrained.path is set, but .*, or add Training.pretrained = @Pretrained\(\)"),

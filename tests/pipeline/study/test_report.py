@@ -10,8 +10,9 @@ import re
 
 import pytest
 
-from pipeline.study import figures, report, results
+from pipeline.study import figures, report, results, training_run
 from pipeline.study.settings import AxisSettings, StudySettings
+from pipeline.study.study import outcome as terminal_outcome
 
 METRICS = ("test/image_to_text_recall_at_5", "log/logit_bias")
 HOSTILE = "</td><script>window.hacked = 1</script>"
@@ -27,7 +28,8 @@ def run(cell: str, seed: int, value: float | None, folder: str, status: str = "f
         "cell": cell, "seed": seed, "folder": folder, "failed_log": "" if done else f"{folder}/run.log",
         "status": status if done or status != "finished" else "not run", "step": 5 if done else None,
         "metrics": {"test": {**shares, "image_to_text_recall_at_5_high": 0.9}} if done else {},
-        "log": {"loss": 1.0} if done else {}, **(times if done else empty),
+        "log": {"loss": 1.0} if done else {}, "times": {"step_seconds": 0.5} if done else {},
+        **(times if done else empty),
     }  # fmt: skip
 
 
@@ -127,6 +129,30 @@ def test_markdown_tables_have_as_many_cells_as_their_heads(tmp_path):
         assert len({line.count("|") for line in table.splitlines()}) == 1
         assert set(table.splitlines()[1]) == {"|", "-"}
     assert "| a | 0.400 (0.390 to 0.410) [0.400, 0.500] |" in text
+
+
+def test_speeds_of_the_log_are_metrics_but_not_columns_which_are_equal_for_equal_runs(tmp_path):
+    made = facts(tmp_path, {("a",): [0.4]}, {"loss": ["a"]})
+    assert results.value_of(made["cells"][0]["runs"][0], "log/step_seconds") == 0.5
+    assert "step_seconds" not in results.table(made)
+
+
+def test_a_result_has_the_last_scalars_of_the_log_and_the_median_of_each_rate(tmp_path):
+    rows = [{"step": step, "seconds": float(step), "loss": 5.0 - step} for step in range(4)]
+    for row, seconds in zip(rows[1:], (0.5, 9.0, 0.25), strict=True):
+        row |= {"step_seconds": seconds, "examples_per_second": 8 / seconds}
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = training_run.of_log(str(tmp_path / "log.jsonl"))
+    assert found["log"] == {"step": 3, "loss": 2.0}
+    assert found["times"] == {"seconds": 3.0, "step_seconds": 0.5, "examples_per_second": 16.0}
+    assert (found["seconds"], found["examples_per_second"]) == (3.0, 16.0)
+
+
+def test_a_scalar_that_no_log_has_is_named_with_those_that_it_has(tmp_path):
+    made = facts(tmp_path, {("a",): [0.4]}, {"loss": ["a"]}, metrics=["log/los", "log/loss"])
+    printed = terminal_outcome(made)
+    assert "log/los: no run has it; the logs have loss, step_seconds" in printed
+    assert "log/loss: no run" not in printed
 
 
 def study(**more) -> StudySettings:

@@ -23,7 +23,8 @@ def study(tmp_path_factory) -> ShapesStudy:
         tmp_path_factory.mktemp("study"),
         {"loss": LOSS, "rate": RATE},
         "Study.seeds = (0, 1)",
-        "Study.metrics = ('test/image_to_text_recall_at_5', 'eval/zero_shot_accuracy', 'log/logit_bias')",
+        "Study.metrics = ('test/image_to_text_recall_at_5', 'eval/zero_shot_accuracy', 'log/logit_bias',"
+        " 'log/step_seconds')",
         "Study.compare = (('sigmoid, fast', 'softmax, fast'), ('sigmoid, fast', 'sigmoid, slow'))",
         "Study.claim = 'The first is better.'",
     )
@@ -63,6 +64,7 @@ def test_the_report_has_means_comparisons_and_plots(study):
     mean = cell["means"]["eval/zero_shot_accuracy"]
     assert mean["low"] <= mean["value"] <= mean["high"]
     assert "log/logit_bias" not in cell["means"]
+    assert cell["means"]["log/step_seconds"]["value"] > 0
     verdicts = {(one["metric"], one["second"]): one["verdict"] for one in facts["comparisons"]}
     assert set(verdicts.values()) <= {"shown", "contrary", "not decided", ""}
     assert verdicts["log/logit_bias", "sigmoid, slow"] == ""  # no share of right answers
