@@ -11,6 +11,7 @@ from PIL import Image
 
 from components.vocabulary_trainer.executor import train
 from models.serving import export
+from tests import quick_beam
 from tests.pictures import encode, shape_pairs
 from tests.tiny_model import tiny_objective
 
@@ -23,6 +24,12 @@ def temporary_folder(tmp_path_factory):
     yield
     tempfile.tempdir = before[1]
     os.environ.pop("TMPDIR") if before[0] is None else os.environ.update(TMPDIR=before[0])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_beam():
+    with quick_beam.remembering():
+        yield
 
 
 @pytest.fixture(scope="session")

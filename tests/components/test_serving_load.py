@@ -7,7 +7,7 @@ from tests.benchmarks import serving_load
 from tests.components.toy_models import LeakingModel
 
 
-# A server in its own process; test_serving_clients.py compares answers. Memory still grows in the first seconds; in ten minutes it grew by 4 to 24 MB.
+# Memory still grows in the first seconds; in ten minutes it grew by 4 to 24 MB.
 @pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "bound"), [(5, 250e6), (600, 30e6)])
 def test_memory_is_steady(exported, seconds, bound):
