@@ -86,16 +86,16 @@ def test_served_similarities_are_the_mix_of_both(trained, vocabulary):
     assert np.abs(0.5 * z["image"] @ z["text"].T + 0.5 * h["image"] @ h["text"].T - mix).max() > 1e-4  # control
 
 
-def test_a_rebuilt_model_answers_alike_and_is_packaged(trained, tmp_path):
+@pytest.mark.parametrize(("weights", "near"), [pytest.param("float32", 1e-6, marks=pytest.mark.slow), ("int8", 0.1)])
+def test_a_rebuilt_model_answers_alike_and_is_packaged(trained, tmp_path, weights, near):
     _, path = trained
     objective, tokenizer, gin_text = saved_model.rebuild(path)
     assert gin_text == configuration.to_gin(TRAINING)
     labels = label_sets.embed(["red", "blue"], ["{}"], lambda texts: embeddings_of(path, texts))
-    for weights, near in (("float32", 1e-6), ("int8", 0.1)):
-        export.save(objective, tokenizer, gin_text, str(tmp_path / weights), {"two": labels}, weights)
-        for one, other in zip(embeddings(str(tmp_path / weights)), embeddings(path), strict=True):
-            np.testing.assert_allclose(one, other, atol=near)
-    answer = tf.saved_model.load(str(tmp_path / "int8")).signatures["classify_two"]
+    export.save(objective, tokenizer, gin_text, str(tmp_path / weights), {"two": labels}, weights)
+    for one, other in zip(embeddings(str(tmp_path / weights)), embeddings(path), strict=True):
+        np.testing.assert_allclose(one, other, atol=near)
+    answer = tf.saved_model.load(str(tmp_path / weights)).signatures["classify_two"]
     assert answer(image_bytes=tf.constant(PICTURES))["probability"].shape == (6, 2)
 
 
