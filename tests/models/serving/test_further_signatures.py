@@ -1,8 +1,8 @@
 """Further signatures of an objective are served, warmed up and checked; a model without any is as before."""
 
 import pathlib
-import shutil
 import re
+import shutil
 
 import numpy as np
 import pytest
