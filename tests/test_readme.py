@@ -87,6 +87,7 @@ def test_glossary_is_in_alphabetical_order():
     assert len(terms) == len(set(terms))
 
 
+@pytest.mark.slow
 def test_tensorboard_starts():
     shown = subprocess.run([sys.executable, "-m", "tensorboard.main", "--version_tb"], capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr

@@ -43,6 +43,7 @@ for size in (100, {_SIZE}):
     return after - before
 
 
+@pytest.mark.slow  # 50 MB of pictures in two processes
 def test_memory_does_not_grow_with_the_pictures(tmp_path):
     assert grown(tmp_path / "disk", on_disk=True) < 0.2 * _PICTURES * _SIZE
     assert grown(tmp_path / "memory", on_disk=False) > 1.0 * _PICTURES * _SIZE  # control

@@ -5,18 +5,11 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
-import tf_keras as keras
 
 from beam.exported_model import ExportedModel
 from beam.records import ImageText
 from components.metrics import composed
-from models import objectives
-from models.inputs.tokenizer import Tokenizer
-from models.serving import export
-from models.settings import configuration
 from tests.beam import stored
-from tests.models.objectives.toy_objectives import OneTowerSettings
 from tests.pictures import shape_pairs
 from tests.pipeline.conftest import ROOT
 
@@ -28,19 +21,8 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def with_pairs(vocabulary, tmp_path_factory) -> str:
-    keras.utils.set_random_seed(0)
-    config = OneTowerSettings()
-    tokenizer = Tokenizer(vocabulary, config)
-    path = str(tmp_path_factory.mktemp("one_tower") / "1")
-    objective = objectives.create(config, tokenizer.vocabulary_size)
-    export.save(objective, tokenizer, configuration.to_gin(config), path)
-    return path
-
-
-def test_each_query_is_asked_and_its_neighbours_leave_out_its_own_picture(with_pairs):
-    model = ExportedModel(with_pairs)
+def test_each_query_is_asked_and_its_neighbours_leave_out_its_own_picture(exported_one_tower):
+    model = ExportedModel(exported_one_tower)
     found = composed.measure(model, ROWS, has_pairs=True)
     assert len(found.queries) == 2 * 5 * 4 + 5 * 2
     assert list(found.recalls) == [composed.PAIR, composed.PICTURE, composed.TEXT, composed.SUM]

@@ -45,7 +45,10 @@ command.run(["gin/data/jsonl.gin"], [sys.argv[2]], sys.argv[3])
 """
 
 
-@pytest.mark.parametrize(("when", "seen"), [("pictures", f"{spool.FOLDER}*/*"), ("shards", ".unfinished-*")])
+@pytest.mark.parametrize(
+    ("when", "seen"),
+    [pytest.param("pictures", f"{spool.FOLDER}*/*", marks=pytest.mark.slow), ("shards", ".unfinished-*")],
+)
 def test_killed_build_leaves_no_partial_shard_and_the_next_run_writes_all(tmp_path, when, seen):
     rows = [
         {"image_base64": base64.b64encode(image).decode(), "caption": caption}

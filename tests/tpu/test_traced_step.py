@@ -50,15 +50,40 @@ MODELS = {f"model-{d}": {"kind": "model", "replicas": 4, "compute_dtype": d, **M
 NOISE = {"noise": {"kind": "noise", "replicas": 4, "count": 40}}
 WHOLE_BATCH = {"one_device": {"kind": "one_device", **MODEL, "compute_dtype": "float32", "micro_batches": 1}}
 RUN = {**WHOLE, **FEW, **MICRO, **SOFTMAX, **MASKED, **BROKEN, **NOISE}
+SLOW = (
+    "4-loop-float64",
+    "4-unrolled-float64",
+    "1-loop-float64",
+    "2-loop-float64",
+    "8-loop-float32",
+    "4-random",
+    "4-easy",
+)
+
+
+def marked(*names: str) -> list:
+    """The names of cases as parameters; those of SLOW are of slow tests."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
+
+
+class Programs:
+    """The programs and results of cases. One TensorFlow process and one jax process make all that are not slow."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self._root = root
+
+    def __truediv__(self, name: str) -> pathlib.Path:
+        """The folder of a case; a case of SLOW is made with the others of SLOW."""
+        if not (self._root / name).exists():
+            made = [one for one in RUN if (one in SLOW) == (name in SLOW)]
+            commands.trace({self._root / one: RUN[one] for one in made})
+            commands.run(self._root / one for one in made)
+        return self._root / name
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> pathlib.Path:
-    """The programs and results of all cases, from one TensorFlow process and one jax process."""
-    root = tmp_path_factory.mktemp("programs")
-    commands.trace({root / name: case for name, case in RUN.items()})
-    commands.run(root / name for name in RUN)
-    return root
+def folder(tmp_path_factory) -> Programs:
+    return Programs(tmp_path_factory.mktemp("programs"))
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +95,16 @@ def models(tmp_path_factory) -> pathlib.Path:
     return root
 
 
-def results(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
+def results(folder: pathlib.Path | Programs, name: str) -> dict[str, np.ndarray]:
     return dict(np.load(folder / name / "results.npz"))
 
 
-def errors(folder: pathlib.Path, name: str) -> dict[str, float]:
+def errors(folder: Programs, name: str) -> dict[str, float]:
     case = RUN[name]
     return reference.errors(results(folder, name), reference.train(case["replicas"], case.get("loss", "sigmoid")))
 
 
-@pytest.mark.parametrize("name", [*WHOLE, *FEW, *MICRO, *SOFTMAX, *MASKED])
+@pytest.mark.parametrize("name", marked(*WHOLE, *FEW, *MICRO, *SOFTMAX, *MASKED))
 def test_every_replica_equals_the_dense_reference_in_loss_gradients_moments_and_weights(folder, name):
     found = errors(folder, name)
     assert {"loss", "gradient", "moment", "weight"} <= set(found)
@@ -112,9 +137,9 @@ def test_control_weights_alone_do_not_show_gradients_that_are_n_times_too_large(
     assert found["loss"] < 1e-12
 
 
-@pytest.mark.parametrize(("replicas", "form"), [(4, "loop"), (4, "unrolled"), (8, "loop")])
-def test_the_program_has_the_expected_hops_and_no_tensor_of_the_whole_batch(folder, replicas, form):
-    program = folder / f"{replicas}-{form}-float32"
+@pytest.mark.parametrize("name", marked("4-loop-float32", "4-unrolled-float32", "8-loop-float32"))
+def test_the_program_has_the_expected_hops_and_no_tensor_of_the_whole_batch(folder, name):
+    program, replicas, form = folder / name, RUN[name]["replicas"], RUN[name]["form"]
     ops = json.loads((program / "program.json").read_text())["ops"]
     assert ops["CollectivePermute"] == (2 if form == "loop" else 2 * replicas - 1)
     assert not [op for op in ops if re.search("AllToAll|AllGather|CollectiveGather", op)]

@@ -40,6 +40,13 @@ def source(tmp_path_factory) -> str:
     return write(tmp_path_factory.mktemp("source"), ROWS)
 
 
+@pytest.fixture(scope="module")
+def augmented(source, tmp_path_factory) -> tuple[pathlib.Path, dict]:
+    """The source with variants, and the manifest."""
+    folder = tmp_path_factory.mktemp("augmented")
+    return folder, run(source, folder, OPTIONS)
+
+
 def test_rows_are_read_as_they_were_written(source):
     found = read(pathlib.Path(source))
     assert {key: dataclasses.replace(row, position="") for key, row in found.items()} == {
@@ -60,10 +67,10 @@ def test_shards_of_all_splits_or_of_one_are_listed_and_a_missing_folder_is_an_er
             reader.shards(folder)
 
 
-def test_only_the_train_split_gets_variants_and_every_row_is_accounted_for(source, tmp_path):
-    manifest = run(source, tmp_path, OPTIONS)
+def test_only_the_train_split_gets_variants_and_every_row_is_accounted_for(source, augmented):
+    folder, manifest = augmented
     before = {split: read(pathlib.Path(source), split) for split in LAYOUT.splits}
-    after = {split: read(tmp_path, split) for split in LAYOUT.splits}
+    after = {split: read(folder, split) for split in LAYOUT.splits}
     for split in ("eval", "test"):
         assert set(after[split]) == set(before[split])
     variants = {key: row for key, row in after["train"].items() if row.variant}
@@ -75,12 +82,9 @@ def test_only_the_train_split_gets_variants_and_every_row_is_accounted_for(sourc
     assert manifest["captions_in_several_splits"] == 0
 
 
-def test_variants_depend_on_the_seed_and_not_on_the_number_of_workers(source, tmp_path):
-    def checksums(name: str, *flags: str) -> dict[str, str]:
-        run(source, tmp_path / name, OPTIONS, *flags)
-        return stored.checksums(tmp_path / name)
-
-    assert checksums("a") == checksums("b", "--direct_num_workers=4", "--direct_running_mode=multi_threading")
+def test_variants_depend_on_the_seed_and_not_on_the_number_of_workers(source, augmented, tmp_path):
+    run(source, tmp_path, OPTIONS, "--direct_num_workers=4", "--direct_running_mode=multi_threading")
+    assert stored.checksums(augmented[0]) == stored.checksums(tmp_path)
     other = dataclasses.replace(OPTIONS, seed=4)
     assert list(augment.variants_of(ROWS[7], OPTIONS)) == list(augment.variants_of(ROWS[7], OPTIONS))
     assert list(augment.variants_of(ROWS[7], OPTIONS)) != list(augment.variants_of(ROWS[7], other))

@@ -52,9 +52,17 @@ MIRRORED = [
 ]
 
 
-def test_rows_with_similar_embeddings_are_dropped(settings, tmp_path):
-    assert run(MIRRORED, tmp_path, settings)["dropped"] == {"near_duplicate": 1}
-    assert {one.key for one in MIRRORED} - set(read(tmp_path / "out")) == {"right"}
+@pytest.fixture(scope="module")
+def mirrored(settings, tmp_path_factory) -> tuple[pathlib.Path, dict]:
+    """MIRRORED without rows of similar embeddings, and the manifest."""
+    folder = tmp_path_factory.mktemp("mirrored")
+    return folder, run(MIRRORED, folder, settings)
+
+
+def test_rows_with_similar_embeddings_are_dropped(mirrored):
+    folder, manifest = mirrored
+    assert manifest["dropped"] == {"near_duplicate": 1}
+    assert {one.key for one in MIRRORED} - set(read(folder / "out")) == {"right"}
 
 
 def test_control_threshold_of_one_and_hashes_drop_nothing(settings, tmp_path):
@@ -64,10 +72,9 @@ def test_control_threshold_of_one_and_hashes_drop_nothing(settings, tmp_path):
     assert run(MIRRORED, tmp_path / "hashes", hashes)["dropped"] == {}
 
 
-def test_bytes_are_the_same_in_any_order_and_with_more_workers(settings, tmp_path):
-    run(MIRRORED, tmp_path / "a", settings)
-    run(MIRRORED[::-1], tmp_path / "b", settings, "--direct_num_workers=4", "--direct_running_mode=multi_threading")
-    assert stored.checksums(tmp_path / "a" / "out") == stored.checksums(tmp_path / "b" / "out")
+def test_bytes_are_the_same_in_any_order_and_with_more_workers(settings, mirrored, tmp_path):
+    run(MIRRORED[::-1], tmp_path, settings, "--direct_num_workers=4", "--direct_running_mode=multi_threading")
+    assert stored.checksums(mirrored[0] / "out") == stored.checksums(tmp_path / "out")
 
 
 def test_evaluation_set_is_compared_by_embeddings(settings, tmp_path):

@@ -20,8 +20,12 @@ from tests.pictures import shape_pairs
 PLAIN = dataclasses.replace(CONFIG, augmentation=settings.AugmentationSettings(), batch_size=16, shards_at_once=2)
 
 
-@pytest.fixture(scope="module", params=[1, 3, 7])
+SLOW_COUNTS = [pytest.param(count, marks=pytest.mark.slow) for count in (1, 7)]
+
+
+@pytest.fixture(scope="module", params=[3, *SLOW_COUNTS])
 def paths(request, tmp_path_factory) -> list[str]:
+    """Shards of the same 96 rows: more than are read at once, one, and more than readers."""
     return write_shards(tmp_path_factory.mktemp("shards"), request.param, EXAMPLES[:96])
 
 
@@ -68,7 +72,7 @@ def test_control_a_resumed_run_that_forgets_its_position_sees_other_rows(vocabul
 
 
 @pytest.mark.parametrize("cache", CACHES)
-@pytest.mark.parametrize("readers", [2, 4])
+@pytest.mark.parametrize("readers", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_readers_share_every_pass_evenly_even_with_fewer_shards_than_readers(vocabulary, paths, readers, cache):
     """Each of 4 readers gets about 24 rows a pass; the number varies if whole shards differ in length."""
     source = batches(vocabulary, paths, cache=cache)

@@ -45,7 +45,7 @@ def batches(vocabulary: str, shards: list[str], views: Views = VIEWS, **changes)
     return Batches(shards, Tokenizer(vocabulary, OBJECTIVE.text_tower), config, views)
 
 
-@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("cache", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_each_visit_draws_anew_and_a_resumed_run_draws_the_same(vocabulary, shards, cache):
     source = batches(vocabulary, shards, cache=cache)
     taken = [{name: value.numpy() for name, value in batch.items()} for batch in source.read(4).take(40)]

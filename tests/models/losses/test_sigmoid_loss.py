@@ -81,14 +81,17 @@ def on_devices(replicas: int, losses: str = "sigmoid") -> dict[str, dict[str, fl
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3, 4, 8])
+MANY = [pytest.param(count, marks=pytest.mark.slow) for count in (4, 8)]  # minutes on two cores
+
+
+@pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.slow), 2, 3, *MANY])
 def test_chunked_loss_equals_the_dense_float64_loss_on_any_number_of_devices(replicas):
     found = on_devices(replicas)
     for form in ("ring", *(["gathered"] if replicas > 1 else [])):
         assert max(found[form].values()) < 1e-12, (form, found[form])
 
 
-@pytest.mark.parametrize("replicas", [3, 4, 8])
+@pytest.mark.parametrize("replicas", [3, *MANY])
 def test_control_a_broken_ring_has_wrong_gradients(replicas):
     found = on_devices(replicas)
     assert found["reversed"]["y"] > 1e-3

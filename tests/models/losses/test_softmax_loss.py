@@ -96,10 +96,11 @@ def test_targets_with_smoothing_are_refused():
         one_way("soft", "float64", label_smoothing=0.3)
 
 
-MANY = [pytest.param(count, marks=pytest.mark.slow) for count in (4, 8)]  # minutes on two cores
+SLOW = pytest.mark.slow
+MANY = [pytest.param(count, marks=SLOW) for count in (4, 8)]  # minutes on two cores
 
 
-@pytest.mark.parametrize("replicas", [1, 2, *MANY])
+@pytest.mark.parametrize("replicas", [pytest.param(1, marks=SLOW), 2, *MANY])
 def test_replicas_equal_one_device_on_the_whole_batch(replicas):
     found = on_devices(replicas, "softmax")
     for form in ("softmax", "softmax_smoothed", "one_way_smoothed", "one_way_soft_queue"):

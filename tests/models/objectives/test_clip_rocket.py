@@ -64,7 +64,7 @@ def differences(case: str, dtype: str = "float64") -> tuple[float, float]:
     return abs(loss / right - 1), worst / largest
 
 
-@pytest.mark.parametrize("dtype", NEAR)
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", ALONE)
 def test_loss_and_gradients_equal_the_reference(case, dtype):
     assert max(differences(case, dtype)) < NEAR[dtype]
@@ -145,7 +145,10 @@ def test_without_local_views_and_terms_it_is_softmax_behind_a_linear_projector_b
         np.testing.assert_array_equal(mine[key], value, err_msg=key)
 
 
-@pytest.mark.parametrize("case", ["basic", "sigmoid", "swalip", "prototypes", "all"])
+SOME = [pytest.param(case, marks=pytest.mark.slow) for case in ("basic", "sigmoid", "swalip", "prototypes")]
+
+
+@pytest.mark.parametrize("case", ["all", *SOME])
 def test_micro_batches_equal_the_whole_batch(case):
     objective = rockets.made(CONFIGS[case])
     if case == "prototypes":

@@ -86,16 +86,16 @@ def test_served_similarities_are_the_mix_of_both(trained, vocabulary):
     assert np.abs(0.5 * z["image"] @ z["text"].T + 0.5 * h["image"] @ h["text"].T - mix).max() > 1e-4  # control
 
 
-def test_a_rebuilt_model_answers_alike_and_is_packaged(trained, tmp_path):
+@pytest.mark.parametrize(("weights", "near"), [pytest.param("float32", 1e-6, marks=pytest.mark.slow), ("int8", 0.1)])
+def test_a_rebuilt_model_answers_alike_and_is_packaged(trained, tmp_path, weights, near):
     _, path = trained
     objective, tokenizer, gin_text = saved_model.rebuild(path)
     assert gin_text == configuration.to_gin(TRAINING)
     labels = label_sets.embed(["red", "blue"], ["{}"], lambda texts: embeddings_of(path, texts))
-    for weights, near in (("float32", 1e-6), ("int8", 0.1)):
-        export.save(objective, tokenizer, gin_text, str(tmp_path / weights), {"two": labels}, weights)
-        for one, other in zip(embeddings(str(tmp_path / weights)), embeddings(path), strict=True):
-            np.testing.assert_allclose(one, other, atol=near)
-    answer = tf.saved_model.load(str(tmp_path / "int8")).signatures["classify_two"]
+    export.save(objective, tokenizer, gin_text, str(tmp_path / weights), {"two": labels}, weights)
+    for one, other in zip(embeddings(str(tmp_path / weights)), embeddings(path), strict=True):
+        np.testing.assert_allclose(one, other, atol=near)
+    answer = tf.saved_model.load(str(tmp_path / weights)).signatures["classify_two"]
     assert answer(image_bytes=tf.constant(PICTURES))["probability"].shape == (6, 2)
 
 
@@ -146,16 +146,24 @@ def test_towers_start_from_siglip_and_from_another_objective(trained, vocabulary
     np.testing.assert_array_equal(other.text_tower.head.kernel, trained[0].text_tower.head.kernel)
 
 
-@pytest.mark.parametrize("fits", [True, False])
-def test_softmax_starts_from_softmax(vocabulary, shards, tmp_path, fits):
-    config = settings.SoftmaxSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower)
-    tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
-    softmax = objectives.create(config, tokenizer.vocabulary_size)
+SOFTMAX = dataclasses.replace(CONFIG, objective=settings.SoftmaxSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower))
+
+
+@pytest.fixture(scope="module")
+def saved_softmax(vocabulary, tmp_path_factory):
+    """A Softmax and the path of its SavedModel."""
+    tokenizer, path = Tokenizer(vocabulary, OBJECTIVE.text_tower), str(tmp_path_factory.mktemp("softmax") / "model")
+    softmax = objectives.create(SOFTMAX.objective, tokenizer.vocabulary_size)
     softmax.log_scale.assign(1.25)
-    path = str(tmp_path / "softmax")
-    export.save(softmax, tokenizer, configuration.to_gin(dataclasses.replace(CONFIG, objective=config)), path)
+    export.save(softmax, tokenizer, configuration.to_gin(SOFTMAX), path)
+    return softmax, path
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_softmax_starts_from_softmax(saved_softmax, vocabulary, shards, tmp_path, fits):
+    softmax, path = saved_softmax
     if fits:
-        again = started_from(path, vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, objective=config))
+        again = started_from(path, vocabulary, shards, tmp_path, SOFTMAX)
         assert float(again.log_scale) == 1.25
         np.testing.assert_array_equal(again.text_tower.head.kernel, softmax.text_tower.head.kernel)
     else:

@@ -34,11 +34,7 @@ def weights(objective) -> dict[str, tf.Tensor]:
 
 def ours(objective, batch=BATCH) -> tuple[float, dict[str, np.ndarray]]:
     variables = objective.trainable_variables
-
-    def run():
-        return gradients.of_batch(objective, objective.encode, batch, variables, OneDevice())[::2]
-
-    loss, by = tf.function(run, autograph=False)()
+    loss, _, by, _ = gradients.of_batch(objective, objective.encode, batch, variables, OneDevice())
     return float(loss), {name(v): g.numpy() for v, g in zip(variables, by, strict=True)}
 
 
@@ -87,7 +83,7 @@ def differences(*terms: str) -> tuple[float, float]:
 def loss_error(term: str) -> float:
     """The relative error of the loss of one term alone, without gradients."""
     objective = made(term)
-    found = tf.function(lambda: objective.loss(objective.encode(BATCH), OneDevice())[0], autograph=False)()
+    found, _ = objective.loss(objective.encode(BATCH), OneDevice())
     return abs(float(found) / reference_loss(term) - 1)
 
 

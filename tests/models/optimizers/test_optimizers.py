@@ -251,7 +251,7 @@ def largest_distance_on(kind: str) -> float:
     return max(distances)
 
 
-@pytest.mark.parametrize("kind", ["mirrored", "multi_worker"])
+@pytest.mark.parametrize("kind", ["mirrored", pytest.param("multi_worker", marks=pytest.mark.slow)])
 def test_replicas_update_weights_as_one_device_does(kind):
     code = f"from tests.models.optimizers import test_optimizers as t; print(t.largest_distance_on({kind!r}))"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -216,7 +216,7 @@ def test_settings_that_a_format_cannot_hold_are_named():
     ]
 
 
-@pytest.mark.parametrize("source", ["hugging_face", "big_vision"])
+@pytest.mark.parametrize("source", [pytest.param("hugging_face", marks=pytest.mark.slow), "big_vision"])
 def test_served_model_follows_the_rules_of_its_checkpoint(tmp_path, source):
     loaded = pretrained.read(str(FIXTURE))
     if source == "big_vision":

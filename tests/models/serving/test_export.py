@@ -20,19 +20,26 @@ from models.serving import export
 from models.towers.text_tower import TextTower
 from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
 from tests.pictures import encode, shape_pairs
+from tests.tiny_model import tiny_objective
 
 
 @pytest.fixture(scope="module")
 def saved(vocabulary, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    objective = fit(vocabulary, write_shards(folder / "shards", 2), folder, CONFIG)
-    path = str(folder / "model")
-    export.save(objective, Tokenizer(vocabulary, OBJECTIVE.text_tower), "Training.steps = 30\n", path)
+    """The path of a SavedModel whose t and b are not those that it starts with."""
+    objective, tokenizer = tiny_objective(vocabulary)
+    objective.log_scale.assign(np.log(13.0))
+    objective.bias.assign(-8.0)
+    path = str(tmp_path_factory.mktemp("saved") / "model")
+    export.save(objective, tokenizer, "Training.steps = 30\n", path)
     return path
 
 
-def test_saved_model_keeps_the_contract(saved):
-    model = tf.saved_model.load(saved)
+@pytest.fixture(scope="module")
+def model(saved):
+    return tf.saved_model.load(saved)
+
+
+def test_saved_model_keeps_the_contract(model):
     assert set(model.signatures) == {"embed_image", "embed_text", "serving_default", "evaluate"}
     pictures, captions, _ = zip(*shape_pairs()[:6], strict=True)
     image = model.signatures["embed_image"](image_bytes=tf.constant(pictures))["image_embedding"].numpy()
@@ -44,8 +51,8 @@ def test_saved_model_keeps_the_contract(saved):
     logit = answer["logit"].numpy()
     np.testing.assert_allclose(answer["probability"], 1 / (1 + np.exp(-logit)), rtol=1e-4)
     slope = np.polyfit((image @ text.T).ravel(), logit.ravel(), 1)
-    assert slope[0] == pytest.approx(10, rel=0.2)  # t
-    assert slope[1] == pytest.approx(-10, rel=0.1)  # b
+    assert slope[0] == pytest.approx(13, rel=0.01)  # t
+    assert slope[1] == pytest.approx(-8, rel=0.01)  # b
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"not pictures.*\[1\]"):
         model.signatures["embed_image"](image_bytes=tf.constant([pictures[0], b"junk"]))
 
@@ -88,8 +95,7 @@ def test_a_model_trained_with_another_runtime_serves_its_weights(vocabulary, tmp
     np.testing.assert_allclose(text, float32.embed_text(tokenizer(tf.constant(captions))).numpy(), atol=near)
 
 
-def test_training_evaluation_and_serving_give_the_same_embeddings(saved, vocabulary):
-    model = tf.saved_model.load(saved)
+def test_training_evaluation_and_serving_give_the_same_embeddings(model):
     evaluated = model.signatures["evaluate"](examples=tf.constant(EXAMPLES[:8]))
     pictures, captions, _ = zip(*shape_pairs()[:8], strict=True)
     image = model.signatures["embed_image"](image_bytes=tf.constant(pictures))["image_embedding"]
@@ -100,20 +106,18 @@ def test_training_evaluation_and_serving_give_the_same_embeddings(saved, vocabul
     assert evaluated["picture"].numpy().tolist() == [f"key-{i}".encode() for i in range(8)]
 
 
-def test_rows_of_a_group_are_one_picture(saved):
+def test_rows_of_a_group_are_one_picture(model):
     image, caption, _ = shape_pairs()[0]
     rows = [
         ImageText(key, image, caption, "x:1", "test", group=group) for key, group in (("1", "g"), ("2", "g"), ("3", ""))
     ]
-    evaluated = tf.saved_model.load(saved).signatures["evaluate"](
-        examples=tf.constant([row.to_example() for row in rows])
-    )
+    evaluated = model.signatures["evaluate"](examples=tf.constant([row.to_example() for row in rows]))
     assert evaluated["picture"].numpy().tolist() == [b"g", b"g", b"3"]
 
 
-def test_serving_pads_to_the_full_length_and_padding_changes_embeddings(saved, vocabulary):
+def test_serving_pads_to_the_full_length_and_padding_changes_embeddings(model, vocabulary):
     """The tower attends to padding: a text padded only to the longest of its batch has another embedding."""
-    embed_text = tf.saved_model.load(saved).signatures["embed_text"]
+    embed_text = model.signatures["embed_text"]
     caption = shape_pairs()[0][1]
     alone = embed_text(text=tf.constant([caption]))["text_embedding"]
     beside = embed_text(text=tf.constant([caption, f"{caption}, and far more of it than fits " * 3]))["text_embedding"]

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from models.inputs import images, tfrecords
 from models.inputs.tokenizer import Tokenizer
 from models.objectives.signatures import IMAGE_BYTES, TEXT, Signature
 from models.serving import contract, export
-from models.settings import configuration
 from tests.models.objectives.toy_objectives import OneTowerSettings
 from tests.pictures import shape_pairs
 from tests.rest_server import rest_server
@@ -47,10 +47,9 @@ def trained(vocabulary):
 
 
 @pytest.fixture(scope="module")
-def folder(trained, tmp_path_factory) -> str:
-    path = str(tmp_path_factory.mktemp("further") / "served")
-    export.save(*trained, configuration.to_gin(CONFIG), path)
-    return path
+def folder(exported_one_tower, tmp_path_factory) -> str:
+    """A SavedModel with the weights of `trained`, to which a test adds warm-up requests."""
+    return str(shutil.copytree(exported_one_tower, tmp_path_factory.mktemp("further") / "served"))
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,7 @@ def test_a_step_counts_and_moves_the_weights_as_one_without_marks():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow  # a whole run; the tests above count in a step and mark batches
 def test_training_logs_the_count_of_its_batches(vocabulary, shards, tmp_path):
     """The classes of the rows are the colours of their shapes."""
     config = dataclasses.replace(CONFIG, steps=5, logging=LOGGING)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -29,6 +30,14 @@ def reference(vocabulary, shards, tmp_path_factory):
     return weights(fit(vocabulary, shards, folder, CONFIG)), folder
 
 
+@pytest.fixture(scope="module")
+def other_seed(vocabulary, shards, tmp_path_factory):
+    """The weights of a whole run that differs by its seed, and its folder; it profiles its last steps."""
+    folder = tmp_path_factory.mktemp("other")
+    other = dataclasses.replace(CONFIG, seed=1, profile_steps=(CONFIG.steps - 5, CONFIG.steps + 20))
+    return weights(fit(vocabulary, shards, folder, other)), folder
+
+
 def rows(folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "log" / training_log.LOG_FILE).read_text().splitlines()]
 
@@ -37,10 +46,12 @@ def same(one: dict, other: dict) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_the_same_seed_gives_equal_weights_bit_for_bit_and_another_does_not(vocabulary, shards, reference, tmp_path):
-    assert same(reference[0], weights(fit(vocabulary, shards, tmp_path / "b", CONFIG)))
-    other = dataclasses.replace(CONFIG, seed=1)
-    assert not same(reference[0], weights(fit(vocabulary, shards, tmp_path / "c", other)))
+def test_the_same_seed_gives_equal_weights_bit_for_bit(vocabulary, shards, reference, tmp_path):
+    assert same(reference[0], weights(fit(vocabulary, shards, tmp_path, CONFIG)))
+
+
+def test_control_another_seed_gives_other_weights(reference, other_seed):
+    assert not same(reference[0], other_seed[0])
 
 
 def test_steps_per_loop_does_not_change_the_weights(vocabulary, shards, reference, tmp_path):
@@ -48,16 +59,15 @@ def test_steps_per_loop_does_not_change_the_weights(vocabulary, shards, referenc
     assert same(reference[0], weights(fit(vocabulary, shards, tmp_path, looped)))
 
 
+@pytest.mark.slow  # tests of objectives compare the gradients of micro-batches
 def test_micro_batches_give_the_weights_of_the_whole_batch(vocabulary, shards, reference, tmp_path):
     micro = weights(fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, micro_batches=4)))
     for name, value in reference[0].items():
         np.testing.assert_allclose(micro[name], value, atol=3e-4, err_msg=name)  # rounding, through 30 steps of Adam
 
 
-SLOW_REMAT = [pytest.param(remat, marks=pytest.mark.slow) for remat in ("attention", "block", "pieces")]
-
-
-@pytest.mark.parametrize("remat", ["scan", *SLOW_REMAT])
+@pytest.mark.slow  # XLA compiles the whole step; tests/models/towers/test_rematerialization.py compares towers
+@pytest.mark.parametrize("remat", ["scan", "attention", "block", "pieces"])
 def test_remat_gives_the_same_weights(vocabulary, shards, reference, tmp_path, remat):
     remat = dataclasses.replace(CONFIG, runtime=settings.RuntimeSettings(remat=remat))
     for name, value in weights(fit(vocabulary, shards, tmp_path, remat)).items():
@@ -92,6 +102,7 @@ def test_the_log_has_the_documented_scalars(reference):
     assert {"gin", "loss", "held_out/positive_logits", "held_out/text_to_image_recall_at_1"} <= tags
 
 
+@pytest.mark.slow  # two runs
 def test_a_model_without_b_never_gets_one(vocabulary, shards, tmp_path):
     """Siglip.logit_bias = 0.0 and AdamW.multipliers = {'^bias$': 0.0} freeze b alone, at 0."""
     objective = dataclasses.replace(OBJECTIVE, logit_bias=0.0)
@@ -115,9 +126,9 @@ def test_mfu_is_relative_to_the_peak_of_all_devices(vocabulary, shards, tmp_path
     assert last["mfu"] == pytest.approx(last["flops_per_second"] / 1e12)
 
 
-def test_profile_steps_write_a_profile(vocabulary, shards, tmp_path):
-    fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=8, profile_steps=(3, 50)))
-    assert list((tmp_path / "log").rglob("*.xplane.pb"))
+def test_profile_steps_write_a_profile(reference, other_seed):
+    assert list((other_seed[1] / "log").rglob("*.xplane.pb"))
+    assert not list((reference[1] / "log").rglob("*.xplane.pb"))  # control: its profile_steps are empty
 
 
 @pytest.mark.parametrize(
@@ -177,8 +188,8 @@ def test_a_gradient_that_is_not_finite_is_reported_with_the_loss_of_its_step(voc
     )
 
 
-def test_a_checkpoint_of_another_model_is_refused_with_names_and_shapes(vocabulary, shards, tmp_path):
-    fit(vocabulary, shards, tmp_path, dataclasses.replace(CONFIG, steps=5))
+def test_a_checkpoint_of_another_model_is_refused_with_names_and_shapes(vocabulary, shards, reference, tmp_path):
+    shutil.copytree(reference[1] / "checkpoints", tmp_path / "checkpoints")
     tower = dataclasses.replace(OBJECTIVE.text_tower, mlp_dim=96)
     other = dataclasses.replace(CONFIG, objective=dataclasses.replace(OBJECTIVE, text_tower=tower))
     with pytest.raises(

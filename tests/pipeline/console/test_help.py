@@ -8,15 +8,20 @@ import pytest
 from tests.pipeline.conftest import ROOT
 
 
+def slow(*values: object) -> object:
+    """A case that starts one more process."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
         ("local_runner", ["--gin_file", "--gin_bindings", "--[no]dry_run", "--profile_steps", "--output_dir"]),
-        ("study", ["--gin_file", "--gin_bindings", "--output_dir", "--jobs", "--only", "--[no]dry_run"]),
+        slow("study", ["--gin_file", "--gin_bindings", "--output_dir", "--jobs", "--only", "--[no]dry_run"]),
         ("build", ["--gin_file", "--gin_bindings", "--output_dir"]),
-        ("vertex_runner", ["--gin_file", "--output", "--steps", "--data", "--cron"]),
-        ("inspect", ["--pictures", "--[no]verify"]),
-        ("composed", ["--model_dir", "--examples"]),
+        slow("vertex_runner", ["--gin_file", "--output", "--steps", "--data", "--cron"]),
+        slow("inspect", ["--pictures", "--[no]verify"]),
+        slow("composed", ["--model_dir", "--examples"]),
         ("zero_shot", ["--model_dir", "--image", "--labels", "--output"]),
     ],
 )

@@ -6,30 +6,19 @@ import re
 
 import numpy as np
 import pytest
-import tf_keras as keras
 from PIL import Image
 
-from models import objectives
-from models.inputs.tokenizer import Tokenizer
-from models.serving import export
-from models.settings import configuration
 from pipeline.demo import collection, index
 from pipeline.demo.model import LoadedModel
 from pipeline.demo.page import create
-from tests.models.objectives.toy_objectives import OneTowerSettings
 from tests.pipeline.demo.conftest import RULES, SHAPES
 
 PICTURE = SHAPES[3][0]
 
 
 @pytest.fixture(scope="module")
-def one_tower(vocabulary, tmp_path_factory) -> LoadedModel:
-    keras.utils.set_random_seed(0)
-    config = OneTowerSettings()
-    tokenizer = Tokenizer(vocabulary, config)
-    path = str(tmp_path_factory.mktemp("one_tower") / "1")
-    export.save(objectives.create(config, tokenizer.vocabulary_size), tokenizer, configuration.to_gin(config), path)
-    return LoadedModel(path)
+def one_tower(exported_one_tower) -> LoadedModel:
+    return LoadedModel(exported_one_tower)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Gin can set every setting, and every setting that the docs name, on top of gin/quickstart.gin."""
 
 import ast
+import contextlib
 import dataclasses
 import pathlib
 import re
@@ -40,12 +41,21 @@ def load(name: str, *bindings: str) -> list:
     return configuration.load([QUICKSTART], list(bindings), roots(name))
 
 
+_ASKED: dict[str, list[str]] = {}
+"""{name of a class: lines that errors asked for}; another field of the class mostly needs the same lines."""
+
+
 def switched_on(name: str, *bindings: str) -> list:
     """Loads the bindings, and adds the lines that the errors ask for."""
+    if _ASKED.get(name):
+        with contextlib.suppress(configuration.ConfigurationError):
+            return load(name, *_ASKED[name], *bindings)
     lines: list[str] = []
     while True:
         try:
-            return load(name, *lines, *bindings)
+            made = load(name, *lines, *bindings)
+            _ASKED[name] = lines
+            return made
         except configuration.ConfigurationError as error:
             asked = re.search(r"set, but nothing uses it .* or add ([^=]+ = \(?@[\w/]+\(\)(?:,\))?)", str(error))
             if not asked or asked[1] in lines:

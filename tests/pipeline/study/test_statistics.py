@@ -19,7 +19,7 @@ def draw(seeds: int, number: int, deviation: float = 0.02) -> list[dict[str, lis
     return [{f"cell {i}": cell.tolist() for i, cell in enumerate(study)} for study in values]
 
 
-@pytest.fixture(scope="module", params=[3, 5])
+@pytest.fixture(scope="module", params=[3, pytest.param(5, marks=pytest.mark.slow)])
 def studies(request) -> list[dict[str, list[float]]]:
     return draw(request.param, number=request.param)
 
