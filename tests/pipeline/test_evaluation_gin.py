@@ -46,7 +46,7 @@ def filled(feature, number: int):
             io.BytesIO(encode(Image.fromarray(PICTURES[number]), "JPEG")) if None in feature.shape else PICTURES[number]
         )
     if isinstance(feature, tfds.features.BBoxFeature):
-        return tfds.features.BBox(0, 0, 1, 1)
+        return tfds.features.BBox(0.0, 0.0, 1.0, 1.0)
     return 0 if isinstance(feature, tfds.features.ClassLabel) else f"text {number}"
 
 
@@ -125,7 +125,7 @@ def test_other_sets_have_the_builder_s_names(name, builder, tmp_path):
 def test_a_class_list_of_another_length_is_refused(tmp_path):
     prepare("imagenet_a", "test", {"label": LABELS}, tmp_path, [])
     with pytest.raises(ValueError, match=r"class_names has 2 names, but imagenet_a/\S+ has 1000 classes"):
-        pairs_of("imagenet_a", tmp_path, "imagenet_a/TfdsSource.class_names = ('a', 'b')")
+        pairs_of("imagenet_a", tmp_path, "imagenet_classes = ('a', 'b')")
 
 
 def test_a_builder_that_is_not_prepared_and_an_unknown_one_are_refused(tmp_path):

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from beam.evaluation_sets import EvaluationSetSettings
 from models.evaluation.calibration import PairCounts
 from models.evaluation.metrics import Rows
-from pipeline.evaluation import probes
+from pipeline.evaluation import evaluation, probes
 from pipeline.evaluation.probes import Embedded
+from pipeline.evaluation.scores import Scores
+from pipeline.settings.run import PipelineSettings
 
 NAMES = np.array(["cat", "dog", "pet"])
 
@@ -53,6 +56,23 @@ def rows(index: list[int], right: list[int]) -> Rows:
     names = np.array([b"%d" % (i // 2) for i in range(count)])
     none = np.zeros(count, int)
     return Rows(image, image, names, names, np.array(index), none, 3, PairCounts(), 1, 0, right_classes=np.array(right))
+
+
+def test_a_set_is_scored_with_probes_of_the_set_that_it_names():
+    """The two sets list their classes in another order."""
+    classes = {"fitted": NAMES, "scored": NAMES[::-1]}
+    drawn_sets = {"fitted": drawn(120, 1, 0.1), "scored": drawn(90, 2, 0.1)}
+    found = {}
+    for name, one in drawn_sets.items():
+        index = np.array([classes[name].tolist().index(label) for label in one.label])
+        names, zeros = np.array([b"%03d" % i for i in range(len(index))]), np.zeros(len(index), int)
+        outputs = Rows(one.image, one.image, names, names, index, zeros, 3, PairCounts(), 1, 0)
+        found[name] = Scores(len(index), {}, {}, outputs)
+    scored = EvaluationSetSettings("scored", examples="folder", fitted_on="fitted")
+    probed = evaluation._probed(scored, found, classes, PipelineSettings())
+    assert probed == probes.measure(drawn_sets["fitted"], drawn_sets["scored"], 0.9)
+    fitted = EvaluationSetSettings("fitted", examples="folder")
+    assert evaluation._probed(fitted, found, classes, PipelineSettings()) == {}
 
 
 def test_each_picture_with_a_class_counts_once():
