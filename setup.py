@@ -11,6 +11,7 @@ setup(
     py_modules=["siglip_tfx"],
     package_data={
         "components.run_report": ["*.j2"],
+        "pipeline.evaluation": ["*.j2"],
         "pipeline.demo": ["static/*", "templates/*"],
         "pipeline.study": ["*.j2"],
     },
@@ -76,6 +77,7 @@ setup(
         "console_scripts": [
             "siglip-build=pipeline.build:console",
             "siglip-demo=pipeline.demo.__main__:console",
+            "siglip-evaluate=pipeline.evaluate:console",
             "siglip-inspect=pipeline.inspect:console",
             "siglip-run-kubeflow=pipeline.kubeflow_runner:console",
             "siglip-run-local=pipeline.local_runner:console",

@@ -14,6 +14,7 @@ from beam.filters.boxes import BoxCheck
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
 from beam.sources import Source
+from beam.sources.rows.classes import ClassNames, each, load
 from models import features, files
 from models.settings.checks import require, require_labels, require_templates, settings_class
 
@@ -32,20 +33,24 @@ class EvaluationSetSettings:
         split, evaluated with the settings below.
       examples: folder of Examples, written by `python -m pipeline.build` or by a pipeline, in place of a source. ""
         takes `source`.
-      classes: classes that zero-shot classification chooses among, in this order. () takes the class names of the rows.
+      classes: classes that zero-shot classification chooses among, in this order; or the path of a JSON file that holds
+        a list of them. Rows of other classes are dropped. () takes the class names of the rows.
       templates: texts with {} in place of the class. The embedding of a class is the mean over its templates. ("{}",)
         is the bare class.
       all_captions: uses every caption of a picture as a query (COCO's protocol). False uses the first only.
       retrieval: computes retrieval metrics. Switch it off for classification sets, whose captions repeat.
+      fitted_on: name of the evaluation set on whose pictures `python -m pipeline.evaluate` fits a linear probe and the
+        vote of nearest neighbours, to score them on this set. "" measures neither. The gate does not see these.
     """
 
     name: str = features.OWN_SET
     source: Source | None = None
     examples: str = ""
-    classes: tuple[str, ...] = ()
+    classes: str | tuple[str, ...] = ()
     templates: tuple[str, ...] = ("{}",)
     all_captions: bool = True
     retrieval: bool = True
+    fitted_on: str = ""
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), "EvaluationSet.name", self.name, "letters, digits and _", "rename it")
@@ -55,7 +60,19 @@ class EvaluationSetSettings:
         most = 0 if self.name == features.OWN_SET else 1
         require(len(given) <= most, f"EvaluationSet {self.name!r}", given, rule, fix)
         require_templates("EvaluationSet.templates", self.templates)
-        require_labels("EvaluationSet.classes", self.classes)
+        if not isinstance(self.classes, str):
+            require_labels("EvaluationSet.classes", self.classes)
+
+    def class_list(self) -> tuple[str, ...]:
+        """The classes of `classes`, each once.
+
+        Raises:
+          ValueError: its file cannot be read, or holds no names.
+        """
+        if not isinstance(self.classes, str) or not self.classes:
+            return tuple(self.classes)
+        known = load(ClassNames("EvaluationSet.classes", self.classes))
+        return tuple(dict.fromkeys(name for names in known.values() for name in each(names)))
 
 
 @settings_class("EvaluationSuite")
@@ -111,7 +128,7 @@ class WriteEvaluationSets(beam.PTransform):
                 (flow.rows, read) | f"Unseen {name}" >> _RequireUnseen(name, pictures_of)
             named = flow.rows | f"Classes {name}" >> beam.FlatMap(_class_of, name)
             classes.append(named | f"Distinct {name}" >> beam.Distinct())
-        listed = {one.name: list(one.classes) for one in self._sets}
+        listed = {one.name: list(one.class_list()) for one in self._sets}
         empty = pipeline | "Anchor" >> beam.Create([("", "")])
         return (
             (*classes, empty)
@@ -139,7 +156,7 @@ class _ReadSet(beam.PTransform):
             ("CaptionCheck", captions.CheckedCaptions(captions.CaptionSettings())),
             ("BoxCheck", stages.Filter(BoxCheck())),
             ("DecodeCheck", stages.Filter(DecodeCheck(PictureSettings()))),
-            ("ClassCheck", stages.Filter(_ClassCheck(one.classes))),
+            ("ClassCheck", stages.Filter(_ClassCheck(one.class_list()))),
         ):
             kept.append(kept[-1].rows | label >> stage)
         pictured = kept[-1].rows | "Pictured" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
@@ -183,13 +200,19 @@ def _require_unseen(group: tuple[str, dict[str, Iterable[str]]], name: str) -> N
 
 
 class _ClassCheck:
+    """Removes classes that the set does not have; drops a row that has classes, but none of the set's."""
+
     def __init__(self, classes: tuple[str, ...]) -> None:
         self._classes = frozenset(classes)
 
     def __call__(self, row: ImageText) -> Outcome:
-        if self._classes and row.class_name and row.class_name not in self._classes:
-            return Rejected(row.key, row.position, "unknown_class", f"{row.class_name!r} is not in the set's classes")
-        return row
+        if not self._classes or not row.classes:
+            return row
+        known = tuple(name for name in row.classes if name in self._classes)
+        if not known:
+            names = ", ".join(map(repr, row.classes))
+            return Rejected(row.key, row.position, "unknown_class", f"{names} is not in the set's classes")
+        return dataclasses.replace(row, class_name=known[0], class_names=known) if row.class_names else row
 
 
 def _one_caption_each(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
@@ -205,8 +228,7 @@ def _further(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
 
 
 def _class_of(row: Row, name: str) -> Iterator[tuple[str, str]]:
-    if row.class_name:
-        yield name, row.class_name
+    yield from ((name, class_name) for class_name in row.classes)
 
 
 def _write_classes(pairs: list[tuple[str, str]], listed: dict[str, list[str]], folder: str) -> dict[str, list[str]]:

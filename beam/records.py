@@ -13,7 +13,9 @@ from beam.masking import mask
 from models import features
 
 _LONGEST_MASKED = 8000  # characters; `mask` leaves out the end of a longer text
-_TEXTS = (*features.TEXT, features.MORE_CAPTIONS, features.GROUP, features.VARIANT, features.EVALUATION_SET)
+_OPTIONAL = (features.GROUP, features.VARIANT, features.EVALUATION_SET)
+_OPTIONAL_LISTS = (features.CLASS_NAMES, features.MORE_CAPTIONS)
+_TEXTS = (*features.TEXT, *_OPTIONAL, *_OPTIONAL_LISTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Row(_Keyed, abc.ABC):
       language: BCP 47 tag.
       category: label to slice metrics by, or "".
       class_name: zero-shot class, or "".
+      class_names: all right classes of a picture whose source lists them; `class_name` is the first one.
       more_captions: further captions of the picture. Training draws one caption at each visit; all else uses the first.
       group: the same text in all rows of one picture, such as its captions in several languages, or "".
       variant: what the Augmenter did to make this row out of another, or "".
@@ -61,6 +64,7 @@ class Row(_Keyed, abc.ABC):
     variant: str = ""
     evaluation_set: str = ""
     boxes: tuple[float, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     @abc.abstractmethod
@@ -76,6 +80,11 @@ class Row(_Keyed, abc.ABC):
     def captions(self) -> tuple[str, ...]:
         """All captions, the first one first."""
         return (self.caption, *self.more_captions)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All right classes; () if the row has none."""
+        return self.class_names or ((self.class_name,) if self.class_name else ())
 
     def normalised_captions(self) -> list[str]:
         """All captions, each `normalised`."""
@@ -95,14 +104,12 @@ class Row(_Keyed, abc.ABC):
             features.CATEGORY: [self.category.encode()],
             features.CLASS_NAME: [self.class_name.encode()],
         }
-        if self.group:
-            values[features.GROUP] = [self.group.encode()]
-        if self.variant:
-            values[features.VARIANT] = [self.variant.encode()]
-        if self.evaluation_set:
-            values[features.EVALUATION_SET] = [self.evaluation_set.encode()]
-        if self.more_captions:
-            values[features.MORE_CAPTIONS] = [caption.encode() for caption in self.more_captions]
+        for name in _OPTIONAL:
+            if text := getattr(self, name):
+                values[name] = [text.encode()]
+        for name in _OPTIONAL_LISTS:
+            if texts := getattr(self, name):
+                values[name] = [one.encode() for one in texts]
         feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for name, v in values.items()}
         if self.boxes:
             feature[features.BOXES] = tf.train.Feature(float_list=tf.train.FloatList(value=self.boxes))
@@ -142,19 +149,13 @@ class ImageText(Row, _WithImage):
         texts = {
             name: [value.decode() for value in feature[name].bytes_list.value] for name in _TEXTS if name in feature
         }
+        named: dict[str, Any] = {name: texts[name][0] for name in features.TEXT}
+        named |= {name: texts.get(name, [""])[0] for name in _OPTIONAL}
+        named |= {name: tuple(texts.get(name, ())) for name in _OPTIONAL_LISTS}
         return cls(
-            key=texts[features.KEY][0],
             image=feature[features.IMAGE].bytes_list.value[0],
-            caption=texts[features.CAPTION][0],
             position=position,
-            source=texts[features.SOURCE][0],
-            language=texts[features.LANGUAGE][0],
-            category=texts[features.CATEGORY][0],
-            class_name=texts[features.CLASS_NAME][0],
-            more_captions=tuple(texts.get(features.MORE_CAPTIONS, ())),
-            group=texts.get(features.GROUP, [""])[0],
-            variant=texts.get(features.VARIANT, [""])[0],
-            evaluation_set=texts.get(features.EVALUATION_SET, [""])[0],
+            **named,
             boxes=tuple(feature[features.BOXES].float_list.value) if features.BOXES in feature else (),
         )
 

@@ -24,6 +24,10 @@ A row that the Augmenter made from another row says how:
 
     variant     the change, such as "crop, swap"; the row is in the group of the row that it was made from
 
+A row whose source lists the classes of a picture, which may be several, has all of them:
+
+    class_names     one or more bytes values, each a right class; class_name is the first one
+
 Rows of an evaluation set have one caption each, and name their set:
 
     evaluation_set  name of the set; "eval" is the pipeline's own eval split
@@ -44,6 +48,7 @@ SOURCE = "source"
 LANGUAGE = "language"
 CATEGORY = "category"
 CLASS_NAME = "class_name"
+CLASS_NAMES = "class_names"
 MORE_CAPTIONS = "more_captions"
 GROUP = "group"
 VARIANT = "variant"

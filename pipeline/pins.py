@@ -81,6 +81,7 @@ def require_evaluation_sets(run: PipelineSettings) -> None:
                 one.source.fingerprint()
             if one.examples:
                 reader.shards(one.examples)
+            one.class_list()
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(f"EvaluationSet {one.name!r}: {error}") from error
 

@@ -10,11 +10,13 @@ from pipeline.settings.run import PipelineSettings
 
 
 def read(settings: PipelineSettings) -> EvaluationSuiteSettings:
-    """The settings of EvaluationSuite: the sets without their templates."""
+    """The settings of EvaluationSuite: the sets without what only their evaluation needs."""
     usual = EvaluationSetSettings()
     sets = settings.all_evaluation_sets
     return EvaluationSuiteSettings(
-        tuple(dataclasses.replace(one, templates=usual.templates, retrieval=usual.retrieval) for one in sets)
+        tuple(
+            dataclasses.replace(one, templates=usual.templates, retrieval=usual.retrieval, fitted_on="") for one in sets
+        )
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from beam.records import Rejected
-from beam.sources.rows.classes import load
+from beam.sources.rows.classes import Names, each, load
 from beam.sources.rows.raw import InvalidRow, RawRow
 from beam.sources.rows.source import RowSource
 from beam.sources.tfrecord import source as tfrecord
@@ -30,7 +30,8 @@ class TfdsSource(RowSource):
       data_dir: folder in which TFDS looks for `builder`; "" is TFDS's own default.
       split: split to read, such as "train" or "train[:10%]".
       templates: captions for a class, such as ("a photo of a {}.",); () takes captions from columns.
-      label: name of the feature that holds the class.
+      label: name of the feature that holds the class, or the list of all right classes. With `templates`, a row without
+        a class is dropped as `class_missing`.
       class_names: as in `RowSource`; with `templates`, () takes the data set's own names.
     """
 
@@ -99,19 +100,27 @@ class TfdsSource(RowSource):
                 return damage if _SHARD.fullmatch(split) else Damage(str(damage), 0)
         return None
 
-    def _of_class(self, row: dict[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
+    def _of_class(self, row: dict[str, Any], names: Mapping[int, Names]) -> dict[str, Any]:
         if not names:
             return {}
-        number = int(row[self.label])
-        if number not in names:
-            detail = f"{self.label} is {number}, but the classes are {min(names)} to {max(names)}"
-            raise InvalidRow("unknown_class", detail)
-        class_name = names[number].replace("_", " ")
-        captions = [template.replace("{}", class_name) for template in self.templates]
-        return {self.captions[0]: captions, self.columns.get("class_name", "class_name"): class_name}
+        label = row[self.label]
+        is_list = getattr(label, "ndim", 0) > 0
+        numbers = [int(one) for one in label] if is_list else [int(label)]
+        for number in numbers:
+            if number not in names:
+                detail = f"{self.label} is {number}, but the classes are {min(names)} to {max(names)}"
+                raise InvalidRow("unknown_class", detail)
+        right = [one.replace("_", " ") for number in numbers for one in each(names[number])]
+        if not right:
+            detail = f"{self.label} is {numbers if is_list else numbers[0]}, which has no class; the row does not count"
+            raise InvalidRow("class_missing", detail)
+        captions = [template.replace("{}", one) for one in right for template in self.templates]
+        is_list = is_list or not isinstance(names[numbers[0]], str)
+        field, value = ("class_names", right) if is_list else ("class_name", right[0])
+        return {self.captions[0]: captions, self.columns.get(field, field): value}
 
-    def _names(self, info: Any) -> Mapping[int, str]:
-        """{label: name of the class}; empty if the label is no class."""
+    def _names(self, info: Any) -> Mapping[int, Names]:
+        """{label: right classes}; empty if the label is neither a class nor a list of classes."""
         own = getattr(info.features[self.label], "names", []) if self.label in info.features else []
         if not self.class_names:
             return dict(enumerate(own))

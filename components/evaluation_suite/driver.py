@@ -25,6 +25,8 @@ def suite_fingerprint(settings: str) -> str:
     for one in configuration.parse(settings, EvaluationSuiteSettings).sets:
         if one.source:
             facts.append(f"{one.name} {one.source.fingerprint()}")
+        if isinstance(one.classes, str) and one.classes:
+            facts.append(f"{one.name} {one.class_list()}")
         if one.examples:
             facts += [f"{one.name} {fingerprint_driver.file_state(path)}" for path in reader.shards(one.examples)]
     return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()

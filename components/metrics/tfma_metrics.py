@@ -123,4 +123,4 @@ class _Combiner(beam.CombineFn):
 def _as_batch(name: str, value: Any) -> np.ndarray:
     """Returns one row's output as a batch of one, whether TFMA has kept the batch axis or not."""
     array = np.asarray(value)
-    return array.reshape([1, -1] if name.endswith(("embedding", "similarity")) else [1])
+    return array.reshape([1, -1] if name.endswith(("embedding", "similarity", "indices")) else [1])

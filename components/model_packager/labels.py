@@ -24,10 +24,13 @@ def wanted(
 
     Args:
       evaluated: the evaluation sets.
-      found: {evaluation set: classes of its rows}, for sets whose settings name none.
+      found: {evaluation set: classes of its rows, or of its file}, for sets whose settings list none.
       served: the other sets.
     """
-    sets = {one.name: (one.classes or found.get(one.name, []), one.templates) for one in evaluated}
+    sets: dict[str, tuple[Sequence[str], Sequence[str]]] = {}
+    for one in evaluated:
+        listed = () if isinstance(one.classes, str) else one.classes
+        sets[one.name] = (listed or found.get(one.name, []), one.templates)
     sets |= {one.name: (one.labels, one.templates) for one in served}
     return {name: both for name, both in sets.items() if both[0]}
 

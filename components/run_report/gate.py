@@ -98,7 +98,10 @@ def read(evaluation_path: str) -> Evaluation:
     lines, too_few = [], []
     for key, values in slices.items():
         by_chance = metrics.chance(
-            int(values[metrics.PICTURES]), int(values[metrics.CLASSES]), values[metrics.POINTING_CHANCE]
+            int(values[metrics.PICTURES]),
+            int(values[metrics.CLASSES]),
+            values[metrics.POINTING_CHANCE],
+            values.get(metrics.RIGHT_CLASSES, math.nan),  # which older results do not have
         )
         for metric in metrics.BOUNDED:
             line = _line(key, metric, values, by_chance[metric], baseline.get(key, {}).get(metric), thresholds)

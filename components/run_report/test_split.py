@@ -71,7 +71,7 @@ def measure(model: ExportedModel, split: str, max_rows: int, gallery: int) -> Te
         _exhibit(picture, captions[i], captions, own == own[i], probability[i]) for i, picture in enumerate(pictures)
     ]
     counts = int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES])
-    chance = metrics.chance(*counts, measured[metrics.POINTING_CHANCE])
+    chance = metrics.chance(*counts, measured[metrics.POINTING_CHANCE], measured[metrics.RIGHT_CLASSES])
     return TestSplit(len(captions), measured, chance, exhibits, rows.image, rows.text)
 
 

@@ -10,7 +10,7 @@ from models.evaluation.metrics import Rows
 
 _KEPT = ("image_embedding", "text_embedding", "caption", "picture", "class_index", "logit_scale", "logit_bias")
 _BOXED = ("pointed", "box_area")  # NaN where an older model does not answer them
-_RANK, _CLASSES = "class_rank", "classes"
+_RANK, _CLASSES, _RIGHT = "class_rank", "classes", "right_classes"
 _FLOAT32_TIE = 1e-6  # the model computes similarities in float32
 Array = np.ndarray
 
@@ -19,12 +19,12 @@ class Collector:
     """Keeps 2 x D float32 and two texts a row, and reduces the K class similarities of a row to a rank and counts."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Array]] = {name: [] for name in (*_KEPT, *_BOXED, _RANK, _CLASSES)}
+        self._parts: dict[str, list[Array]] = {name: [] for name in (*_KEPT, *_BOXED, _RANK, _CLASSES, _RIGHT)}
         self._class_counts = PairCounts()
         self._sets: set[bytes] = set()
 
     def add(self, outputs: Mapping[str, Array]) -> None:
-        """Adds the outputs of a batch, each [N, ...]."""
+        """Adds the outputs of a batch, each [N, ...]. Without `class_indices`, `class_index` is the one right class."""
         for name in _KEPT:
             self._parts[name].append(np.asarray(outputs[name]))
         for name in _BOXED:
@@ -33,10 +33,14 @@ class Collector:
         self._sets.update(np.asarray(outputs["evaluation_set"]).astype(bytes).tolist())
         similarity = np.asarray(outputs["class_similarity"], np.float64)
         index = np.asarray(outputs["class_index"])
+        indices = np.asarray(outputs.get("class_indices", index[:, None]))
         known = ~np.isneginf(similarity)
-        right = index[:, None] == np.arange(similarity.shape[1])
+        right = np.zeros(similarity.shape, bool)
+        row, column = np.nonzero(indices >= 0)
+        right[row, indices[row, column]] = True
         self._parts[_RANK].append(retrieval.rank(similarity, right, _FLOAT32_TIE))
         self._parts[_CLASSES].append(np.sum(known, axis=1))
+        self._parts[_RIGHT].append(np.sum(right, axis=1))
         labelled = known & (index >= 0)[:, None]
         logits = np.asarray(outputs["logit_scale"])[:, None] * similarity + np.asarray(outputs["logit_bias"])[:, None]
         self._class_counts.add(logits[labelled], right[labelled])
@@ -64,6 +68,7 @@ class Collector:
             class_index=values["class_index"],
             class_rank=values[_RANK],
             classes=int(values[_CLASSES].max()),
+            right_classes=values[_RIGHT],
             class_counts=self._class_counts,
             scale=float(values["logit_scale"][0]),
             bias=float(values["logit_bias"][0]),

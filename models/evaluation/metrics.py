@@ -1,6 +1,7 @@
 """All metrics of an evaluation set, or of a slice of it, by name."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +17,7 @@ GAPS = modality.NAMES
 """Metrics where lower is better. Each has an interval, and the gate can set a largest value."""
 BOUNDED = (*SHARES, *GAPS)
 CALIBRATIONS = tuple(f"{pairs}_{name}" for pairs in ("caption", "class") for name in calibration.NAMES)
-PICTURES, CLASSES = "pictures", "zero_shot_classes"
+PICTURES, CLASSES, RIGHT_CLASSES = "pictures", "zero_shot_classes", "zero_shot_right_classes"
 NAMES = (
     *(name + end for name in BOUNDED for end in ("", "_low", "_high")),
     *(name + end for name in BOUNDED for end in ("_change", "_change_low", "_change_high", "_slice_change_high")),
@@ -24,6 +25,7 @@ NAMES = (
     POINTING_CHANCE,
     PICTURES,
     CLASSES,
+    RIGHT_CLASSES,
 )
 _NOT_COMPARABLE = {"_change_low": -1.0, "_change_high": 1.0, "_slice_change_high": 1.0}
 Array = np.ndarray
@@ -36,14 +38,15 @@ class Rows:
     Attributes:
       image, text: float [N, D], unit norm.
       caption, picture: bytes [N]; the arguments `captions` and `pictures` of `retrieval.Pairs.of`.
-      class_index: int [N], the class of each row; -1 for none.
-      class_rank: int [N], the number of wrong classes that score at least as high as the right one.
+      class_index: int [N], the class of each row, or the first of several right ones; -1 for none.
+      class_rank: int [N], the number of wrong classes that score at least as high as the best right one.
       classes: the number of classes to choose from.
       class_counts: counts over (picture, class) pairs.
       scale, bias: logit = scale * (image . text) + bias.
       pointed: float [N], 1 if the largest heat lies in the row's box, else 0; NaN if the row has no box or the model no
         signature `localize`. None stands for NaN in all rows.
       box_area: float [N], the share of the picture that the box covers, or NaN; None likewise.
+      right_classes: int [N], the number of right classes of each row. None stands for one in each row with a class.
       retrieves: whether to measure retrieval.
       calibrates: whether to count all (picture, caption) pairs for calibration; this takes most of the time.
     """
@@ -60,6 +63,7 @@ class Rows:
     bias: float
     pointed: Array | None = None
     box_area: Array | None = None
+    right_classes: Array | None = None
     retrieves: bool = True
     calibrates: bool = True
 
@@ -109,27 +113,42 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
             metrics |= {f"{name}_change": change, f"{name}_change_low": change - margin}
             metrics[f"{name}_change_high"] = change + margin
             metrics[f"{name}_slice_change_high"] = change + bootstrap.margin(changes, count, confidence.slices)
-    metrics[POINTING_CHANCE] = _pointing_chance(candidate)
+    metrics |= {POINTING_CHANCE: _pointing_chance(candidate), RIGHT_CLASSES: _right_on_average(candidate)}
     return {**metrics, **calibrated, PICTURES: float(count), CLASSES: float(candidate.classes)}
 
 
-def chance(pictures: int, classes: int, pointing: float = float("nan")) -> dict[str, float]:
+def chance(pictures: int, classes: int, pointing: float = float("nan"), right_classes: float = 1.0) -> dict[str, float]:
     """Expected scores of random embeddings, for `pictures` with equally many distinct captions each, and `classes`.
 
     For image to text this is an upper bound; it is exact for one caption a picture. `pointing` is the measured
-    POINTING_CHANCE, the mean area of the boxes. For GAPS it is the value of no gap.
+    POINTING_CHANCE, the mean area of the boxes. `right_classes` is the measured RIGHT_CLASSES; with
+    several right classes, the chance of top 5 is an upper bound. For GAPS it is the value of no gap.
     """
     nan = float("nan")
     by_chance = {
         name: min(1.0, int(name.rsplit("_", 1)[1]) / pictures) if pictures else nan for name in retrieval.RECALLS
     }
-    by_chance |= dict.fromkeys(ACCURACIES, 1.0 / classes if classes else nan)
-    by_chance |= {"zero_shot_top_5_accuracy": min(1.0, 5.0 / classes) if classes else nan}
+    each = (1.0 if math.isnan(right_classes) else right_classes) / classes if classes else nan
+    by_chance |= dict.fromkeys(ACCURACIES, each)
+    by_chance |= {"zero_shot_top_5_accuracy": min(1.0, 5.0 * each) if classes else nan}
     return {**by_chance, POINTING: pointing, **modality.NO_GAP}
 
 
 def _same_classes(one: Rows, other: Rows) -> bool:
-    return one.classes == other.classes and np.array_equal(one.class_index, other.class_index)
+    alike = np.array_equal(one.class_index, other.class_index) and np.array_equal(_right(one), _right(other))
+    return alike and one.classes == other.classes
+
+
+def _right(rows: Rows) -> Array:
+    """The number of right classes of each row, int [N]."""
+    return (rows.class_index >= 0).astype(np.int64) if rows.right_classes is None else rows.right_classes
+
+
+def _right_on_average(rows: Rows) -> float:
+    """The mean number of right classes of the pictures that have one."""
+    _, first = np.unique(rows.picture, return_index=True)
+    right = _right(rows)[first]
+    return float(np.mean(right[right > 0])) if np.any(right > 0) else float("nan")
 
 
 def _pointing_chance(rows: Rows) -> float:
@@ -158,8 +177,9 @@ def _figures(rows: Rows, picture: Array, names: Array) -> tuple[dict[str, bootst
         rank, shown = rows.class_rank[labelled][first], picture[labelled][first]
         figures["zero_shot_accuracy"] = bootstrap.share(rank < 1, shown, count)
         figures["zero_shot_top_5_accuracy"] = bootstrap.share(rank < 5, shown, count)
-        by_class = bootstrap.mean_over_classes(rank < 1, rows.class_index[labelled][first], shown)
-        figures["zero_shot_mean_per_class_accuracy"] = by_class
+        if np.max(_right(rows)) == 1:  # a picture with several right classes would count in several means
+            by_class = bootstrap.mean_over_classes(rank < 1, rows.class_index[labelled][first], shown)
+            figures["zero_shot_mean_per_class_accuracy"] = by_class
     calibrated = {
         f"{pairs}_{name}": value
         for pairs, counts in (("caption", captions), ("class", rows.class_counts))

@@ -8,7 +8,7 @@ from models import features
 from models.evaluation import metrics
 
 _FORM = re.compile(r"(?:(?P<set>\w+)/)?(?P<metric>\w+)(?: by (?P<feature>\w+))?")
-SLICED_BY = tuple(name for name in features.TEXT if name not in (features.KEY, features.CAPTION))
+SLICED_BY = (*(name for name in features.TEXT if name not in (features.KEY, features.CAPTION)), features.CLASS_NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Rule:
     Attributes:
       metric: one of metrics.BOUNDED.
       evaluation_set: name of the set.
-      feature: the slice key, a stored feature. The gate checks each of its values by itself. "" checks the whole set.
+      feature: the slice key, a stored feature. The gate checks each of its values by itself. "" checks the whole set. A
+        row with several values, such as class_names, counts in the slice of each.
     """
 
     metric: str

@@ -45,6 +45,15 @@ def parse_class_ids(examples: tf.Tensor) -> tf.Tensor:
     return tf.where(names == "", -1, tf.cast(tf.strings.to_hash_bucket_fast(names, 2**31 - 1), tf.int32))
 
 
+def parse_class_names(examples: tf.Tensor) -> tf.RaggedTensor:
+    """Serialized tf.Example [N] -> all right classes of each row, string [N, (classes)]; [""] for a row without one."""
+    spec = {features.CLASS_NAMES: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)}
+    several = tf.io.parse_example(examples, spec)[features.CLASS_NAMES]
+    one = tf.RaggedTensor.from_tensor(parse(examples, (features.CLASS_NAME,))[features.CLASS_NAME][:, None])
+    alone = tf.ragged.boolean_mask(one, tf.equal(several.row_lengths(), 0)[:, None])
+    return tf.concat([alone, several], axis=1)
+
+
 def parse_embeddings(examples: tf.Tensor, dim: int) -> tf.Tensor:
     """Serialized tf.Example [N] -> the embeddings that ImageEmbedder stored, float32 [N, dim].
 

@@ -98,17 +98,17 @@ class ServedModel(tf.Module):
         """Rows of evaluation sets -> the inputs of `models.evaluation`, for each row.
 
         image_embedding and text_embedding; caption; picture, the picture id; evaluation_set; class_similarity, float32
-        [N, K], with each label of the row's set, then -inf; class_index, int32 [N], -1 for none; logit_scale and
-        logit_bias, where logit = scale * similarity + bias; box_area and pointed, see `models.serving.pointing`. If
+        [N, K], with each label of the row's set, then -inf; class_indices, int32 [N, M], the right labels of each row,
+        then -1, where M is their largest number in the batch; class_index, int32 [N], the first of them; logit_scale
+        and logit_bias, where logit = scale * similarity + bias; box_area and pointed, see `models.serving.pointing`. If
         several rows of a batch have the same picture, it is decoded and embedded once.
         """
-        named = (features.IMAGE, features.CAPTION, features.CLASS_NAME, features.EVALUATION_SET)
-        row = tfrecords.parse(examples, named)
+        row = tfrecords.parse(examples, (features.IMAGE, features.CAPTION, features.EVALUATION_SET))
         own = tf.fill(tf.shape(examples), features.OWN_SET)
         evaluation_set = tf.where(row[features.EVALUATION_SET] == "", own, row[features.EVALUATION_SET])
         picture, place = tf.unique(row[features.IMAGE])
         image = tf.gather(self._embed_image(picture), place)
-        similarity, index = self._among_classes(image, evaluation_set, row[features.CLASS_NAME])
+        indices = self._right_classes(evaluation_set, tfrecords.parse_class_names(examples))
         unit = tf.one_hot([0], image.shape[-1])
         token_ids = self.tokenizer(row[features.CAPTION])
         apart = self._objective().logits(unit, tf.concat([unit, -unit], axis=0))
@@ -119,10 +119,11 @@ class ServedModel(tf.Module):
             "caption": row[features.CAPTION],
             "picture": tfrecords.parse_picture_ids(examples),
             "evaluation_set": evaluation_set,
-            "class_similarity": similarity,
-            "class_index": index,
-            "logit_scale": tf.fill(tf.shape(index), scale),
-            "logit_bias": tf.fill(tf.shape(index), bias),
+            "class_similarity": self._class_similarity(image, evaluation_set),
+            "class_index": indices[:, 0],
+            "class_indices": indices,
+            "logit_scale": tf.fill(tf.shape(examples), scale),
+            "logit_bias": tf.fill(tf.shape(examples), bias),
             **self._pointed(examples, row[features.IMAGE], token_ids),
         }
 
@@ -145,18 +146,21 @@ class ServedModel(tf.Module):
         tensors = {name: tf.convert_to_tensor(values, tf.string) for name, values in inputs.items()}
         return {name: value.numpy() for name, value in self._traced()[signature](**tensors).items()}
 
-    def _among_classes(
-        self, image: tf.Tensor, evaluation_set: tf.Tensor, class_name: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _right_classes(self, evaluation_set: tf.Tensor, names: tf.RaggedTensor) -> tf.Tensor:
+        """Strings [N], strings [N, (classes)] -> int32 [N, M], -1 where the row's set has no such label."""
+        if not self._label_sets:
+            return tf.fill([tf.shape(evaluation_set)[0], 1], -1)
+        keys = tf.strings.join([tf.gather(evaluation_set, names.value_rowids()), names.values], separator="\0")
+        return names.with_values(self._class_index.lookup(keys)).to_tensor(default_value=-1)
+
+    def _class_similarity(self, image: tf.Tensor, evaluation_set: tf.Tensor) -> tf.Tensor:
         width = widest(self._label_sets)
         similarity = tf.fill([tf.shape(image)[0], width], -float("inf"))
-        if not self._label_sets:
-            return similarity, tf.fill(tf.shape(class_name), -1)
         for name, one in self._label_sets.items():
             padding = [[0, 0], [0, width - len(one.labels)]]
             own = tf.pad(image @ tf.transpose(tf.constant(one.embedding)), padding, constant_values=-float("inf"))
             similarity = tf.where((evaluation_set == name)[:, None], own, similarity)
-        return similarity, self._class_index.lookup(tf.strings.join([evaluation_set, class_name], separator="\0"))
+        return similarity
 
     def _pointed(self, examples: tf.Tensor, image_bytes: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         boxes = tfrecords.parse_boxes(examples)

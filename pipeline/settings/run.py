@@ -68,6 +68,10 @@ class PipelineSettings:
         for text in (*self.gate.min_value, *self.gate.max_drop, *self.gate.max_value):
             asked = Rule.parse(text, metrics.BOUNDED).evaluation_set
             require(asked in known, "Gate: the set", asked, f"one of {', '.join(sorted(known))}", "correct it")
+        for one in self.evaluation_sets:
+            fix = "add that set, or set it to ''"
+            others = known - {one.name} | {""}
+            require(one.fitted_on in others, f"fitted_on of {one.name!r}", one.fitted_on, "another evaluation set", fix)
         weights = self.packaging.weights
         require(
             not self.warm_start or weights == "float32",

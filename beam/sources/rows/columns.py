@@ -11,8 +11,9 @@ from beam.sources.rows.raw import InvalidRow, RawRow, shown
 from beam.sources.rows.texts import listed
 
 _TEXT_FIELDS = ("key", "language", "category", "class_name", "group")
+_CLASS_NAMES = "class_names"
 _BOXES = "boxes"  # read only if `RowSource.columns` names it: many data sets have boxes of another meaning
-FIELDS = ("image", "image_base64", *_TEXT_FIELDS, _BOXES)
+FIELDS = ("image", "image_base64", *_TEXT_FIELDS, _CLASS_NAMES, _BOXES)
 _LIMITS, _NO_CLASSES = Limits(), ClassNames("", ())
 
 
@@ -42,7 +43,7 @@ def to_pair(
     try:
         values = {field: texts.field(columns, renamed.get(field, field), limits) for field in _TEXT_FIELDS}
         key = values["key"]
-        class_name = classes.name_of(columns.get(renamed.get("class_name", "class_name")), values["class_name"])
+        right = _right_classes(columns, renamed, values["class_name"], classes, limits)
         first, *others = texts.captions(columns, captions, limits)
         box = boxes.parse(columns.get(renamed[_BOXES]), renamed[_BOXES]) if _BOXES in renamed else ()
         image = _image(columns, renamed, row.file, limits)
@@ -57,10 +58,30 @@ def to_pair(
         language=values["language"] or language,
         group=values["group"],
         category=values["category"],
-        class_name=class_name,
+        class_name=right[0] if right else "",
+        class_names=right if len(right) > 1 or renamed.get(_CLASS_NAMES, _CLASS_NAMES) in columns else (),
         more_captions=tuple(others),
         boxes=box,
     )
+
+
+def _right_classes(
+    columns: Mapping[str, Any], renamed: Mapping[str, str], class_name: str, classes: ClassNames, limits: Limits
+) -> tuple[str, ...]:
+    """The classes of the list `class_names`, or else those of `class_name`."""
+    column, one_column = (renamed.get(field, field) for field in (_CLASS_NAMES, "class_name"))
+    names: dict[str, None] = {}
+    for number, value in enumerate(texts.values(columns.get(column), column)):
+        place = f"{column}[{number}]"
+        text = texts.field({place: value}, place, limits)
+        if not text:
+            raise InvalidRow("invalid_field", f"{place} is {shown(value)}, but must be a class; remove it")
+        names |= dict.fromkeys(classes.names_of(value, text))
+    alone = classes.names_of(columns.get(one_column), class_name) if class_name else ()
+    if names and not {*alone} <= {*names}:
+        detail = f"{one_column} is {shown(alone[0])}, but must be one of {column}: {', '.join(names)}; correct either"
+        raise InvalidRow("invalid_field", detail)
+    return (*alone, *(name for name in names if name not in alone))
 
 
 def _first_good(first: str, others: list[str]) -> str:

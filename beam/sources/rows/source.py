@@ -28,7 +28,8 @@ class RowSource:
 
     A row has a picture, one or more captions, and optional texts. The picture is `image` (bytes, a URI, or a path
     relative to the folder of the file) or `image_base64`. The optional texts are `key` (if missing, a hash of the
-    content), `language`, `category`, `class_name` and `group`. `boxes` is read only if `columns` names its column: four
+    content), `language`, `category`, `class_name` and `group`. `class_names` is the list of the right classes of a
+    picture that may have several. `boxes` is read only if `columns` names its column: four
     numbers in [0, 1], top, left, bottom and right of the part of the picture that the caption names. A row that cannot
     be used is dropped with a reason, its file and its place; it never stops the run.
 

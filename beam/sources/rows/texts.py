@@ -1,6 +1,7 @@
 """The texts of a row: its fields, its class and its captions."""
 
 import decimal
+import json
 import numbers
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,24 @@ def field(columns: Mapping[str, Any], column: str, limits: Limits) -> str:
         detail = f"{column} is {shown(text)}, but may have at most {limits.field_bytes} bytes (Limits.field_bytes)"
         raise InvalidRow("field_too_large", detail)
     return text
+
+
+def values(value: Any, column: str) -> list[Any]:
+    """Returns the values of a list column: a list, its JSON text as in CSV, or one value in place of a list of one.
+
+    Raises:
+      InvalidRow: the text begins as a list, but is none.
+    """
+    if is_missing(value) or (isinstance(value, str | bytes) and not value.strip()):
+        return []
+    if isinstance(value, str | bytes) and value.lstrip()[:1] in ("[", b"["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise InvalidRow("invalid_field", f"{column} is {shown(value)}, but must be a JSON list") from error
+    elif hasattr(value, "tolist"):
+        value = value.tolist()
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def whole_number(value: Any) -> int | None:

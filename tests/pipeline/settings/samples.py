@@ -48,6 +48,7 @@ VALUES = {
     "Augmenter.splits": "('eval',)",
     "EvaluationSet.templates": "('a {}',)",
     "EvaluationSet.classes": "('a', 'b')",
+    "EvaluationSet.fitted_on": "'eval'",
     "EvaluationSet.name": "'other'",
     "LabelSet.name": "'other'",
     "LabelSet.labels": "('a',)",

@@ -1,0 +1,99 @@
+"""Builds evaluation sets in a folder, with the data plane of EvaluationSuite."""
+
+import json
+import os
+from collections.abc import Sequence
+
+import apache_beam
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam import reader, store
+from beam.evaluation_sets import CLASSES_FILE, EvaluationSetSettings, EvaluationSuiteSettings, WriteEvaluationSets
+from components.evaluation_suite.driver import suite_fingerprint
+from models import features, files
+from models.settings import configuration
+from models.settings.checks import require
+
+EXAMPLES, REPORT = "examples", "report"
+_GIN_FILE = "config.gin"
+
+
+def chosen(sets: Sequence[EvaluationSetSettings], examples: str) -> tuple[EvaluationSetSettings, ...]:
+    """The sets to evaluate; those that are the eval split only if --examples names it.
+
+    Raises:
+      ValueError: there is no set; or --examples is "", and a set or the one that its probes are fitted on is the eval
+        split.
+    """
+    own = [one for one in sets if not one.source and not one.examples]
+    left = tuple(one for one in sets if examples or one not in own)
+    if strange := [one.name for one in own if not examples and one.name != features.OWN_SET]:
+        raise ValueError(
+            f"EvaluationSet {strange[0]!r} has neither source nor examples, so it is the eval split of a run; add "
+            "--examples=output/NAME/artifacts/Deduper/processed/N, or set one of them"
+        )
+    for one in left:
+        if one.fitted_on and one.fitted_on not in {other.name for other in left}:  # it is the eval split
+            raise ValueError(
+                f"EvaluationSet {one.name!r} has fitted_on {one.fitted_on!r}, which is not evaluated; add --examples"
+            )
+    rule, fix = "a set or more", "add --gin_file=gin/evaluation/NAME.gin, or --examples of a run for its eval split"
+    require(bool(left), "Pipeline.evaluation_sets", sets[1:], rule, fix)
+    return left
+
+
+def build(suite: EvaluationSuiteSettings, examples: str, folder: str, beam_args: Sequence[str]) -> str:
+    """Writes the sets below `folder`, whole or not at all, unless an earlier run has written the same; returns it.
+
+    EXAMPLES/Split-S has the rows of set S; REPORT has classes.json, and REPORT/S manifest and rejects of S.
+
+    Args:
+      suite: the sets.
+      examples: folder of the Examples artifact whose split eval is the set "eval"; "" if no set needs it.
+      folder: a folder of its own for these sets.
+      beam_args: flags of Beam.
+
+    Raises:
+      NoRows: a set has no row left.
+      ValueError: an input is missing.
+    """
+    own = os.path.join(examples, f"Split-{features.OWN_SET}") if examples else ""
+    state = [f"{path} {tf.io.gfile.stat(path).mtime_nsec}" for path in reader.shards(own)] if own else []
+    gin = configuration.to_gin(suite)
+    described = "\n".join([f"# Of input {suite_fingerprint(gin)}", *(f"# {one}" for one in state), gin])
+    if _is_built(folder, described):
+        print(f"The sets lie in {folder} already", flush=True)
+        return folder
+    if os.path.exists(folder):
+        tf.io.gfile.rmtree(folder)
+    with files.WholeFolder(folder) as unfinished:
+        report = os.path.join(unfinished, REPORT)
+        with apache_beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+            pipeline | "Sets" >> WriteEvaluationSets(suite, own, os.path.join(unfinished, EXAMPLES), report)
+        for one in suite.sets:
+            store.require_rows(os.path.join(report, one.name), str(one.source or one.examples or own))
+        files.write_text(os.path.join(unfinished, _GIN_FILE), described)
+    return folder
+
+
+def classes(folder: str) -> dict[str, list[str]]:
+    """{set: its classes} of the sets in a folder that `build` wrote."""
+    with open(os.path.join(folder, REPORT, CLASSES_FILE)) as file:
+        found: dict[str, list[str]] = json.load(file)
+    return found
+
+
+def manifest(folder: str, name: str) -> dict[str, int]:
+    """The counts of rows of one set, as `beam.store` writes them."""
+    with open(os.path.join(folder, REPORT, name, store.MANIFEST_FILE)) as file:
+        counts: dict[str, int] = json.load(file)
+    return counts
+
+
+def _is_built(folder: str, described: str) -> bool:
+    try:
+        with open(os.path.join(folder, _GIN_FILE)) as file:
+            return file.read() == described
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,146 @@
+"""gin/evaluation/ on TFDS's own builders: features, label names and splits are theirs; only the pictures are ours.
+
+`tfds.testing.mock_data` gives rows without the ids that TfdsSource asks for, and random labels. So each builder
+prepares planted rows here, by its own features.
+"""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+from tensorflow_datasets.core.utils import gcs_utils
+
+from beam.records import ImageText, Rejected
+from beam.sources.rows.columns import to_pair
+from models.settings import configuration
+from pipeline.settings.run import PipelineSettings
+from tests.pictures import encode
+from tests.pipeline.conftest import ROOT
+
+NAMES = [f"name {number}" for number in range(1000)]
+CONSTANTS = {"clip_templates", "clip_best_templates", "imagenet_classes"}
+FOLDER = ROOT / "gin" / "evaluation"
+PICTURES = [np.full((32, 32, 3), 20 * number, np.uint8) for number in range(6)]
+LABELS = [0, 999, 500, 7, 0, 1]
+LISTS = [[0, 998], [], [5], [999, 7, 8], [], [1]]
+
+
+@pytest.fixture(autouse=True)
+def no_bucket(monkeypatch):
+    monkeypatch.setattr(gcs_utils, "_is_gcs_disabled", True)
+
+
+def settings(name: str, *bindings: str) -> PipelineSettings:
+    return configuration.load([str(FOLDER / f"{name}.gin")], list(bindings), [PipelineSettings])[0]
+
+
+def filled(feature, number: int):
+    """A value of a feature that no test looks at, or the picture of the row."""
+    if isinstance(feature, tfds.features.Image):
+        if feature.shape[-1] == 1:
+            return np.zeros((32, 32, 1), np.uint8)
+        return (
+            io.BytesIO(encode(Image.fromarray(PICTURES[number]), "JPEG")) if None in feature.shape else PICTURES[number]
+        )
+    if isinstance(feature, tfds.features.BBoxFeature):
+        return tfds.features.BBox(0.0, 0.0, 1.0, 1.0)
+    return 0 if isinstance(feature, tfds.features.ClassLabel) else f"text {number}"
+
+
+def prepare(builder: str, split: str, planted: dict[str, list], data_dir, names: list[str]) -> list[str]:
+    """Prepares rows of a builder; returns the names of its labels."""
+    made = tfds.builder(builder, data_dir=str(data_dir))
+    if names:
+        made.info.features["label"].names = names  # cifar100's builder reads them from its archive
+
+    def rows():
+        for number in range(len(PICTURES)):
+            given = {name: values[number] for name, values in planted.items()}
+            rest = {name: filled(one, number) for name, one in made.info.features.items() if name not in given}
+            yield f"{number}", {**given, **rest}
+
+    made._split_generators = lambda _: {split: rows()}
+    made.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    return list(made.info.features[next(iter(planted))].names)
+
+
+def pairs_of(name: str, tmp_path, *bindings: str) -> list[ImageText | Rejected]:
+    classes = tmp_path / "classes.json"
+    classes.write_text(json.dumps(NAMES))
+    more = [f"imagenet_classes = '{classes}'"] if name.startswith("imagenet") else []
+    (one,) = settings(name, f"{name}/TfdsSource.data_dir = '{tmp_path}'", *more, *bindings).evaluation_sets
+    source = one.source
+    return [
+        to_pair(row, source.columns, source.captions, "und", "tfds", source.limits, source._classes())
+        for part in source.inputs()
+        for row in source.raw_rows(part)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "builder", "split"),
+    [
+        ("imagenet", "imagenet2012", "validation"),
+        ("imagenet_v2", "imagenet_v2/matched-frequency", "test"),
+        ("imagenet_a", "imagenet_a", "test"),
+        ("imagenet_r", "imagenet_r", "test"),
+    ],
+)
+def test_each_label_of_imagenet_has_the_name_of_its_number(name, builder, split, tmp_path):
+    synsets = prepare(builder, split, {"label": LABELS}, tmp_path, [])
+    assert (synsets[0], synsets[999], len(synsets)) == ("n01440764", "n15075141", 1000)
+    got = pairs_of(name, tmp_path)
+    assert sorted(pair.class_name for pair in got) == sorted(NAMES[label] for label in LABELS)
+    assert {pair.class_names for pair in got} == {()}
+    by_name = {pair.class_name: pair.captions for pair in got}
+    assert by_name["name 999"] == ("a photo of a name 999.",)
+
+
+def test_real_has_all_right_names_and_rows_without_a_label_are_dropped(tmp_path):
+    prepare("imagenet2012_real", "validation", {"real_label": LISTS, "original_label": LABELS}, tmp_path, [])
+    got = pairs_of("imagenet_real", tmp_path)
+    kept = [pair for pair in got if isinstance(pair, ImageText)]
+    dropped = [pair for pair in got if isinstance(pair, Rejected)]
+    assert sorted(pair.classes for pair in kept) == sorted(tuple(NAMES[i] for i in one) for one in LISTS if one)
+    assert {(one.reason, "real_label is [], which has no class" in one.detail) for one in dropped} == {
+        ("class_missing", True)
+    }
+    assert len(dropped) == 2
+    wrong = pairs_of("imagenet_real", tmp_path, "imagenet_real/TfdsSource.label = 'original_label'")  # control
+    assert sorted(pair.classes for pair in wrong) != sorted(pair.classes for pair in kept)
+
+
+@pytest.mark.parametrize(("name", "builder"), [("cifar100", "cifar100"), ("oxford_pets", "oxford_iiit_pet")])
+def test_other_sets_have_the_builder_s_names(name, builder, tmp_path):
+    labels = [0, 36, 1, 2, 3, 4]
+    fine = [f"fine_{number}" for number in range(100)] if name == "cifar100" else []
+    names = prepare(builder, "test", {"label": labels}, tmp_path, fine)
+    got = pairs_of(name, tmp_path)
+    assert sorted(pair.class_name for pair in got) == sorted(names[label].replace("_", " ") for label in labels)
+
+
+def test_a_class_list_of_another_length_is_refused(tmp_path):
+    prepare("imagenet_a", "test", {"label": LABELS}, tmp_path, [])
+    with pytest.raises(ValueError, match=r"class_names has 2 names, but imagenet_a/\S+ has 1000 classes"):
+        pairs_of("imagenet_a", tmp_path, "imagenet_classes = ('a', 'b')")
+
+
+def test_a_builder_that_is_not_prepared_and_an_unknown_one_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="is 'imagenet_r', but it is not prepared; run: tfds build imagenet_r"):
+        pairs_of("imagenet_r", tmp_path)
+    with pytest.raises(ValueError, match=r"TfdsSource.builder is 'imagenet_x', but there is no such data set"):
+        pairs_of("imagenet_r", tmp_path, "imagenet_r/TfdsSource.builder = 'imagenet_x'")
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in FOLDER.glob("*.gin")} - CONSTANTS))
+def test_every_file_resolves(name):
+    made = settings(name)
+    assert configuration.parse(configuration.to_gin(made), PipelineSettings) == made
+    for one in made.evaluation_sets:
+        assert one.name.isidentifier()
+        assert one.templates == ("{}",) or one.templates[-1] == "{}"
+    if name in ("imagenet", "imagenet_real", "objectnet"):
+        assert len(made.evaluation_sets[0].templates) == 81

@@ -1,0 +1,95 @@
+"""Probes on planted embeddings: known answers, chance on random ones, and what cannot be fitted."""
+
+import numpy as np
+import pytest
+
+from beam.evaluation_sets import EvaluationSetSettings
+from models.evaluation.calibration import PairCounts
+from models.evaluation.metrics import Rows
+from pipeline.evaluation import evaluation, probes
+from pipeline.evaluation.probes import Embedded
+from pipeline.evaluation.scores import Scores
+from pipeline.settings.run import PipelineSettings
+
+NAMES = np.array(["cat", "dog", "pet"])
+
+
+def drawn(count: int, seed: int, noise: float) -> Embedded:
+    """Pictures near the vector of their class; noise 0 is on it."""
+    generator = np.random.default_rng(seed)
+    label = generator.integers(0, 3, count)
+    image = np.eye(3, 8)[label] + noise * generator.normal(size=[count, 8])
+    return Embedded((image / np.linalg.norm(image, axis=1, keepdims=True)).astype(np.float32), NAMES[label])
+
+
+def test_both_know_classes_that_lie_apart_and_neither_knows_shuffled_ones():
+    fitted, scored = drawn(120, 1, 0.1), drawn(90, 2, 0.1)
+    found = probes.measure(fitted, scored, 0.9)
+    assert (found[probes.LINEAR], found[probes.NEAREST]) == (1, 1)
+    assert found[f"{probes.LINEAR}_low"] < 1
+    shuffled = Embedded(fitted.image, np.random.default_rng(3).permutation(fitted.label))  # control
+    found = probes.measure(shuffled, scored, 0.9)
+    assert max(found[probes.LINEAR], found[probes.NEAREST]) < 0.7
+
+
+def test_a_class_that_was_not_fitted_counts_as_wrong():
+    fitted, scored = drawn(120, 1, 0.1), drawn(90, 2, 0.1)
+    known = fitted.label != "pet"
+    found = probes.measure(Embedded(fitted.image[known], fitted.label[known]), scored, 0.9)
+    assert found[probes.LINEAR] == found[probes.NEAREST] == np.mean(scored.label != "pet")
+
+
+def test_neighbours_vote_by_their_weight():
+    """One picture of class cat is nearer than two of class dog, which outvote it only if they are near enough."""
+    angle = np.radians([0, 20, 20, 60, 60])
+    image = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    label = np.array(["cat", "dog", "dog", "dog", "dog"])
+    weight = np.exp((np.cos(angle) - 1) / probes.TEMPERATURE)
+    votes = {"cat": weight[0], "dog": weight[1:].sum()}
+    assert probes.nearest(Embedded(image, label), image[:1])[0] == max(votes, key=votes.get) == "cat"
+    assert probes.nearest(Embedded(image[[0, 1, 1, 3]], label[:4]), image[1:2])[0] == "dog"
+
+
+def rows(index: list[int], right: list[int]) -> Rows:
+    count = len(index)
+    image = np.eye(count, dtype=np.float32)
+    names = np.array([b"%d" % (i // 2) for i in range(count)])
+    none = np.zeros(count, int)
+    return Rows(image, image, names, names, np.array(index), none, 3, PairCounts(), 1, 0, right_classes=np.array(right))
+
+
+def test_a_set_is_scored_with_probes_of_the_set_that_it_names():
+    """The two sets list their classes in another order."""
+    classes = {"fitted": NAMES, "scored": NAMES[::-1]}
+    drawn_sets = {"fitted": drawn(120, 1, 0.1), "scored": drawn(90, 2, 0.1)}
+    found = {}
+    for name, one in drawn_sets.items():
+        index = np.array([classes[name].tolist().index(label) for label in one.label])
+        names, zeros = np.array([b"%03d" % i for i in range(len(index))]), np.zeros(len(index), int)
+        outputs = Rows(one.image, one.image, names, names, index, zeros, 3, PairCounts(), 1, 0)
+        found[name] = Scores(len(index), {}, {}, outputs)
+    scored = EvaluationSetSettings("scored", examples="folder", fitted_on="fitted")
+    probed = evaluation._probed(scored, found, classes, PipelineSettings())
+    assert probed == probes.measure(drawn_sets["fitted"], drawn_sets["scored"], 0.9)
+    fitted = EvaluationSetSettings("fitted", examples="folder")
+    assert evaluation._probed(fitted, found, classes, PipelineSettings()) == {}
+
+
+def test_each_picture_with_a_class_counts_once():
+    taken = Embedded.of(rows([0, 0, 2, 2, -1, -1], [1, 1, 1, 1, 0, 0]), NAMES, "pets")
+    assert taken.label.tolist() == ["cat", "pet"]
+    assert taken.image.argmax(axis=1).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("index", "right", "message"),
+    [
+        ([0, 0], [2, 2], "'pets' has a picture with several"),
+        ([-1, -1], [0, 0], "'pets' has no picture with a class"),
+    ],
+)
+def test_a_set_without_one_class_per_picture_is_refused(index, right, message):
+    with pytest.raises(ValueError, match=message):
+        Embedded.of(rows(index, right), NAMES, "pets")
+    with pytest.raises(ValueError, match=r"have the classes \['cat'\], but must have two or more"):
+        probes.measure(Embedded(np.eye(2), np.array(["cat", "cat"])), drawn(9, 1, 0.1), 0.9)
