@@ -1,4 +1,7 @@
-"""The data of a study: shards, vocabulary and evaluation sets, made once for all cells that read the same."""
+"""The data of studies: shards, vocabulary and evaluation sets, made once for all cells that read the same.
+
+All studies of an output folder share them: they lie in one folder, and come from one pipeline's cache.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import ml_metadata
 from beam import store
 from beam.evaluation_sets import CLASSES_FILE
 from components.vocabulary_trainer.executor import MODEL_FILE
-from models import features
+from models import features, files, locks
 from models.layers.visual_codes import CODEBOOK_FILE
 from models.settings import configuration, visual_codes
 from pipeline import executions, pins, pipeline, platform, suite
@@ -24,7 +27,10 @@ from pipeline.study.settings import TEST
 if TYPE_CHECKING:
     from pipeline.settings.run import PipelineSettings
 
-_LOG_FILE = "run.log"
+FOLDER = "study_data"
+"""Name of the folder of the data in the output folder, and of the pipeline that makes them."""
+
+_LOG_FILE, _LOCK_FILE = "run.log", ".running"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +70,14 @@ def pin(cell: Cell) -> Cell:
     return dataclasses.replace(cell, settings=settings)
 
 
-def prepare(cells: Sequence[Cell], name: str, folder: str) -> dict[str, Data]:
+def prepare(cells: Sequence[Cell], folder: str) -> dict[str, Data]:
     """Runs the components before the Trainer, once for each distinct data; what is there comes from cache.
+
+    If another study makes data in the folder, this waits until it has ended.
 
     Args:
       cells: all cells, pinned.
-      name: name of the study.
-      folder: of the study's artifacts.
+      folder: of the artifacts.
 
     Returns:
       {name of a cell: its data}.
@@ -86,7 +93,7 @@ def prepare(cells: Sequence[Cell], name: str, folder: str) -> dict[str, Data]:
     for number, group in enumerate(sharing.values(), start=1):
         names = "; ".join(cell.name for cell in group)
         print(f"Data {number} of {len(sharing)}, of {len(group)} cells: {names}", flush=True)
-        outputs = _run(group, name, folder)
+        outputs = _run(group, folder)
         for cell in group:
             _require_batch(cell, outputs["rows"])
             found[cell.name] = _data(outputs, cell.settings)
@@ -107,17 +114,23 @@ def _text(settings: PipelineSettings) -> str:
     return configuration.to_gin(*(part for part in parts if part))
 
 
-def _run(group: Sequence[Cell], name: str, folder: str) -> dict[str, str]:
+def _run(group: Sequence[Cell], folder: str) -> dict[str, str]:
     """Runs the DAG of a group of cells; returns {output of create_data: its folder}.
 
     BatchCheck checks the smallest batch, so that the check of each cell, which names it, comes first.
     """
     settings = min((cell.settings for cell in group), key=lambda one: one.training.batch_size)
     machine = platform.ThisMachine(folder)
-    dag, outputs = pipeline.create_data(dataclasses.replace(settings, name=name), machine)
-    local_dag.run(dag, os.path.join(folder, _LOG_FILE))
-    metadata = ml_metadata.MetadataStore(machine.locations.metadata)
-    return {key: executions.output(metadata, name, channel) for key, channel in outputs.items()}
+    dag, outputs = pipeline.create_data(dataclasses.replace(settings, name=FOLDER), machine)
+    files.make_folder(folder)
+    with locks.hold(os.path.join(folder, _LOCK_FILE), _wait):
+        local_dag.run(dag, os.path.join(folder, _LOG_FILE))
+        metadata = ml_metadata.MetadataStore(machine.locations.metadata)
+        return {key: executions.output(metadata, FOLDER, channel) for key, channel in outputs.items()}
+
+
+def _wait(holder: str) -> None:
+    print(f"      another study makes data here ({holder}); waiting for it", flush=True)
 
 
 def _require_batch(cell: Cell, rows: str) -> None:

@@ -70,7 +70,7 @@ def test_clients_load_the_specifications(tmp_path, vertex, kubeflow):
 def test_parameters_default_to_the_values_of_gin(vertex):
     parameters = vertex["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     assert parameters["data"]["defaultValue"] == ""
-    assert parameters["steps"]["defaultValue"] == 1600
+    assert parameters["steps"]["defaultValue"] == 1200
     destination = json.loads(parameters["push_destination"]["defaultValue"])
     assert destination == {"filesystem": {"base_directory": "gs://YOUR-BUCKET/siglip/quickstart/serving"}}
     tasks = vertex["pipelineSpec"]["root"]["dag"]["tasks"]

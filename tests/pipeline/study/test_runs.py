@@ -49,10 +49,10 @@ def test_each_run_has_a_result_and_leaves_no_checkpoint_and_no_model(study):
 
 
 def test_all_cells_share_the_data(study):
-    made = {path.name for path in (study.own.parent / "artifacts").iterdir()}
+    made = {path.name for path in study.artifacts.iterdir()}
     assert {"ImageTextGen", "VocabularyTrainer", "EvaluationSuite"} <= made
     assert not made & {"Trainer", "ModelPackager", "Pusher"}
-    assert len(list((study.own.parent / "artifacts" / "ImageTextGen" / "examples").iterdir())) == 1
+    assert len(list((study.artifacts / "ImageTextGen" / "examples").iterdir())) == 1
 
 
 def test_the_report_has_means_comparisons_and_plots(study):

@@ -140,4 +140,4 @@ def test_a_planted_worse_cell_is_contrary_to_the_claim_that_it_is_better(tmp_pat
     (one,) = study.facts()["comparisons"]
     assert one["difference"] < -0.1
     assert one["verdict"] == statistics.CONTRARY
-    assert len(list((study.own.parent / "artifacts" / "ImageTextGen" / "examples").iterdir())) == 2
+    assert len(list((study.artifacts / "ImageTextGen" / "examples").iterdir())) == 2
