@@ -182,7 +182,8 @@ def _classes(hint: Any) -> Iterator[type]:
     """The classes that a type names, and all that derive from them."""
     if isinstance(hint, type) and not typing.get_args(hint):
         yield hint
-        for one in hint.__subclasses__():
+        below: list[type] = hint.__subclasses__()
+        for one in below:
             yield from _classes(one)
     for argument in typing.get_args(hint):
         yield from _classes(argument)

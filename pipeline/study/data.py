@@ -22,13 +22,10 @@ from models.settings import configuration, visual_codes
 from pipeline import executions, pins, pipeline, platform, suite
 from pipeline.console import local_dag
 from pipeline.study.cells import Cell
-from pipeline.study.settings import TEST
+from pipeline.study.settings import DATA_FOLDER, TEST
 
 if TYPE_CHECKING:
     from pipeline.settings.run import PipelineSettings
-
-FOLDER = "study_data"
-"""Name of the folder of the data in the output folder, and of the pipeline that makes them."""
 
 _LOG_FILE, _LOCK_FILE = "run.log", ".running"
 
@@ -121,12 +118,12 @@ def _run(group: Sequence[Cell], folder: str) -> dict[str, str]:
     """
     settings = min((cell.settings for cell in group), key=lambda one: one.training.batch_size)
     machine = platform.ThisMachine(folder)
-    dag, outputs = pipeline.create_data(dataclasses.replace(settings, name=FOLDER), machine)
+    dag, outputs = pipeline.create_data(dataclasses.replace(settings, name=DATA_FOLDER), machine)
     files.make_folder(folder)
     with locks.hold(os.path.join(folder, _LOCK_FILE), _wait):
         local_dag.run(dag, os.path.join(folder, _LOG_FILE))
         metadata = ml_metadata.MetadataStore(machine.locations.metadata)
-        return {key: executions.output(metadata, FOLDER, channel) for key, channel in outputs.items()}
+        return {key: executions.output(metadata, DATA_FOLDER, channel) for key, channel in outputs.items()}
 
 
 def _wait(holder: str) -> None:

@@ -14,6 +14,8 @@ LOG = "log"
 """The set of a metric that is the last value of a scalar in training_log.jsonl, as in 'log/logit_bias'."""
 TEST = "test"
 """The set of a metric on the test split."""
+DATA_FOLDER = "study_data"
+"""Name of the folder of the data in the output folder, and of the pipeline that makes them."""
 
 _METRIC = re.compile(r"(\w+)/(\w+)")
 _KNOWN = (*metrics.BOUNDED, *metrics.CALIBRATIONS, *reranking.METRICS)
@@ -91,6 +93,8 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), "Study.name", self.name, "letters, digits and _", "name it")
+        rule = "another name, because the folder of that name holds the data of all studies"
+        require(self.name != DATA_FOLDER, "Study.name", self.name, rule, "rename the study")
         require(bool(self.base), "Study.base", self.base, "not empty", "name a gin file, as in ('../quickstart.gin',)")
         require(bool(self.axes), "Study.axes", self.axes, "not empty", "add one, such as (@loss/Axis(),)")
         _require_different("Study.axes", [axis.name for axis in self.axes], "set Axis.name of each in its scope")

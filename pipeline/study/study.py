@@ -57,7 +57,7 @@ def run(gin_files: Sequence[str], gin_bindings: Sequence[str], options: Options)
     terminal.quiet_terminal()
     print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)
     from pipeline.study import cells as grid
-    from pipeline.study.settings import StudySettings
+    from pipeline.study.settings import DATA_FOLDER, StudySettings
 
     (settings,) = configuration.load(gin_files, gin_bindings, [StudySettings])
     here = os.path.dirname(gin_files[-1])
@@ -76,7 +76,7 @@ def run(gin_files: Sequence[str], gin_bindings: Sequence[str], options: Options)
     with output_folder.alone(folder):
         _take(own, settings, os.path.basename(gin_files[-1]))
         pinned = [data.pin(cell) for cell in cells]
-        prepared = data.prepare(pinned, os.path.join(options.output_dir, data.FOLDER))
+        prepared = data.prepare(pinned, os.path.join(options.output_dir, DATA_FOLDER))
         made = runs.make(pinned, prepared, settings.seeds, own, settings.keep_models)
         failures = Runner([one for one in made if one.cell.name in chosen], options.jobs).go()
         facts = results.collect(settings, base, cells, made, failures, options.command)

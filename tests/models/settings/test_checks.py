@@ -1,5 +1,7 @@
 """Settings check the types of their values when they are made."""
 
+import typing
+
 import pytest
 
 from beam.augment.augment import AugmenterSettings
@@ -16,6 +18,7 @@ from models.settings import (
     SiglitSettings,
     TextAugmentationSettings,
     TrainingSettings,
+    checks,
 )
 from models.settings.checks import DECLARED, label, settings_class
 
@@ -92,3 +95,9 @@ def test_a_base_class_without_a_name_checks_too():
         with pytest.raises(ValueError, match="but must be of type"):
             make()
     assert label(Sub(), "size") == "Sub.size"
+
+
+def test_every_annotation_of_settings_has_a_name_that_gin_knows():
+    kinds = {checks._kind(hint) for cls in DECLARED for hint in typing.get_type_hints(cls).values()}
+    assert {"@Augmentation() or None", "tuple[Term, ...]", "Optimizer"} <= kinds
+    assert not [kind for kind in kinds if "." in kind.replace("...", "") or "Settings" in kind]

@@ -13,7 +13,8 @@ import sys
 from multiprocessing import forkserver
 from typing import Any
 
-from pipeline.study import data, study
+from pipeline.study import study
+from pipeline.study.settings import DATA_FOLDER
 from tests.pipeline.conftest import GIN, ROOT, Project
 
 TINY = ("ImageTower.depth = 1", "TextTower.depth = 1", "Logging.held_out_every = 0", "Logging.every = 2")
@@ -27,7 +28,7 @@ class ShapesStudy:
         project = Project(folder)
         self.folder, self.path, self._axes, self._lines = folder, folder / "shapes.gin", axes, lines
         self.own = folder / "output" / "shapes" / "study"
-        self.artifacts = folder / "output" / data.FOLDER / "artifacts"
+        self.artifacts = folder / "output" / DATA_FOLDER / "artifacts"
         bindings = project.bindings(*TINY, f"Training.steps = {steps}", "Schedule.warmup_steps = 1")
         (folder / "base.gin").write_text("\n".join([f"include '{GIN}'", *bindings]) + "\n")
         self.write()

@@ -94,6 +94,7 @@ def points(**labels: str) -> dict[str, dict[str, str]]:
         (["Study.compare = (('sigmoid, 16', 'sigmoid, 16'),)"], USUAL, r"a pair in Study.compare .* must be different"),
         (["Study.seeds = (0, 1, 0)"], USUAL, r"Study.seeds is \(0, 1, 0\), but must be different; remove or change"),
         (["Study.seeds = ()"], USUAL, "Study.seeds"),
+        (["Study.name = 'study_data'"], USUAL, r"Study.name is 'study_data', but must be another name, .*; rename the"),
         (["Study.x = 'bach'"], USUAL, r"Study.x: the axis is 'bach'.*did you mean 'batch'"),
         (["Study.metrics = ('recall',)"], USUAL, r"the metric is 'recall', but must be of the form SET/METRIC"),
         (["Study.metrics = ('test/recall',)"], USUAL, r"'test/recall', but must be SET/ and one of image"),
