@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 
-from models.evaluation import metrics, reranking
+from models.evaluation import composition, metrics, reranking
 from models.evaluation.metrics import Confidence
 from models.settings.checks import require, require_at_least_zero, require_fraction, settings_class
 
@@ -16,7 +16,7 @@ TEST = "test"
 """The set of a metric on the test split."""
 
 _METRIC = re.compile(r"(\w+)/(\w+)")
-_KNOWN = (*metrics.BOUNDED, *metrics.CALIBRATIONS, *reranking.METRICS)
+_KNOWN = (*metrics.BOUNDED, *metrics.CALIBRATIONS, *reranking.METRICS, *composition.METRICS)
 
 
 @settings_class("Axis")
