@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
 
     rows = composed.held_out_rows(_EXAMPLES.value)
     model = ExportedModel(saved_model, required=("embed_image", "embed_text"))
-    has_pairs = "embed_pair" in model.signatures
+    has_pairs = composed.EMBED_PAIR in model.signatures
     found = composed.measure(model, rows, has_pairs)
     if found is None:
         raise ValueError(
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     print(f"{len(found.queries)} queries over {len(rows)} pictures of {_EXAMPLES.value}")
     print("\n".join(composed.table(found)))
     if not has_pairs:
-        print(f"The model has no signature embed_pair, so that there is no query of {composed.PAIR}.")
+        print(f"The model has no signature {composed.EMBED_PAIR}, so that there is no query of {composed.PAIR}.")
 
 
 console = command_line.script(main, "model_dir", "examples")

@@ -1,19 +1,18 @@
 """Composed retrieval with an exported model: queries of a picture and words, and three simpler queries beside them."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from beam import reader
 from beam.records import ImageText
 from components.metrics.saved_model_metrics import Signatures, text_embedder
 from models.evaluation import composition, retrieval
-from models.evaluation.composition import Query, Recall
+from models.evaluation.composition import PAIR, PICTURE, SUM, TEXT, Query, Recall
+from models.inputs import tfrecords
 
-PAIR, PICTURE, TEXT, SUM = "picture and words together", "picture alone", "words alone", "sum of both"
+EMBED_PAIR = "embed_pair"
 _BATCH = 64
 _HELD_OUT = ("eval", "test")
 
@@ -53,17 +52,18 @@ def held_out_rows(examples: str, max_rows: int = -1) -> list[ImageText]:
     It reads the first `max_rows` rows only; -1 reads all.
 
     Raises:
-      FileNotFoundError: there is no shard.
+      NotEnoughRows: there is no shard.
     """
     folder = examples.rstrip("/")
+    held_out = [f"{folder}/Split-{split}" for split in _HELD_OUT]
     if folder.rpartition("/")[2].startswith("Split-"):
         splits = [folder]
     else:
-        splits = [f"{folder}/Split-{split}" for split in _HELD_OUT if tf.io.gfile.isdir(f"{folder}/Split-{split}")]
-    paths = [path for split in splits or [folder] for path in reader.shards(split)]
+        splits = [split for split in held_out if tf.io.gfile.isdir(split)] or held_out
     by_picture: dict[str, ImageText] = {}
-    rows = itertools.chain.from_iterable(map(reader.read_shard, paths))
-    for row in itertools.islice(rows, None if max_rows < 0 else max_rows):
+    rows = tfrecords.read_shards([f"{split}/*" for split in splits]).take(max_rows).as_numpy_iterator()
+    for number, example in enumerate(rows, start=1):
+        row = ImageText.from_example(example, f"{folder}:{number}")
         by_picture.setdefault(row.split_key, row)
     return [by_picture[name] for name in sorted(by_picture)]
 
@@ -110,7 +110,7 @@ def table(composed: Composed) -> list[str]:
 
 def _embed_pairs(model: Signatures, pairs: Sequence[tuple[bytes, bytes]]) -> np.ndarray:
     images, texts = zip(*pairs, strict=True)
-    return model.call("embed_pair", image_bytes=list(images), text=list(texts))["pair_embedding"]
+    return model.call(EMBED_PAIR, image_bytes=list(images), text=list(texts))["pair_embedding"]
 
 
 def _in_batches(values: Sequence, embed: Callable[[list], np.ndarray]) -> np.ndarray:

@@ -95,7 +95,7 @@ def needed_counts(min_value: Mapping[str, float]) -> dict[Rule, int]:
     counts: dict[Rule, int] = {}
     for text, value in min_value.items():
         rule = Rule.parse(text)
-        if value <= 0 or rule.metric == metrics.POINTING:  # its chance does not depend on the number of pictures
+        if value <= 0 or rule.metric in metrics.CHANCES:  # whose chance does not depend on the number of pictures
             continue
         if "_recall_at_" in rule.metric:
             count, over_chance = PICTURES, _RECALL_OVER_CHANCE * int(rule.metric.rsplit("_", 1)[1])

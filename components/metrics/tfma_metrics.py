@@ -15,6 +15,8 @@ from tensorflow_model_analysis.proto import config_pb2
 from models.evaluation import metrics
 from models.evaluation.collector import Collector
 
+_VECTORS = ("embedding", "similarity", "indices", "place", "box", "keywords", "words")
+"""Ends of the names of outputs that have several numbers a row."""
 Accumulator = list[Collector]  # one Collector for each model
 
 
@@ -123,4 +125,4 @@ class _Combiner(beam.CombineFn):
 def _as_batch(name: str, value: Any) -> np.ndarray:
     """Returns one row's output as a batch of one, whether TFMA has kept the batch axis or not."""
     array = np.asarray(value)
-    return array.reshape([1, -1] if name.endswith(("embedding", "similarity", "indices")) else [1])
+    return array.reshape([1, -1] if name.endswith(_VECTORS) else [1])

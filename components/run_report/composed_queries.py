@@ -56,7 +56,7 @@ def of_split(model: ExportedModel, split: str, max_rows: int, confidence: float)
     The queries shown are spread evenly over all of them, in the order of their keys, so that nobody has chosen them.
     """
     rows = composed.held_out_rows(split, max_rows)
-    found = composed.measure(model, rows, "embed_pair" in model.signatures, confidence)
+    found = composed.measure(model, rows, composed.EMBED_PAIR in model.signatures, confidence)
     if found is None:
         return None
     step = max(1, len(found.queries) // _SHOWN)

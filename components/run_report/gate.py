@@ -97,12 +97,7 @@ def read(evaluation_path: str) -> Evaluation:
     thresholds = config.metrics_specs[0].per_slice_thresholds
     lines, too_few = [], []
     for key, values in slices.items():
-        by_chance = metrics.chance(
-            int(values[metrics.PICTURES]),
-            int(values[metrics.CLASSES]),
-            values[metrics.POINTING_CHANCE],
-            values.get(metrics.RIGHT_CLASSES, math.nan),  # which older results do not have
-        )
+        by_chance = metrics.chance(int(values[metrics.PICTURES]), int(values[metrics.CLASSES]), values)
         for metric in metrics.BOUNDED:
             line = _line(key, metric, values, by_chance[metric], baseline.get(key, {}).get(metric), thresholds)
             asked = any(rule is not None for rule in (line.min_value, line.max_drop, line.max_value))

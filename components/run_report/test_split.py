@@ -12,8 +12,11 @@ from models import features
 from models.evaluation import metrics
 from models.evaluation.collector import Collector
 from models.inputs import tfrecords
+from models.objectives.signatures import PROBABILITY
+from models.serving import keywords
 
 _NEAREST = 5
+_BLANK = "\u2581"  # SentencePiece's sign for a blank
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +30,19 @@ class Neighbour:
 
 @dataclasses.dataclass(frozen=True)
 class Exhibit:
-    """One picture of the gallery; `image` is a data: URL of a PNG."""
+    """One picture of the gallery.
+
+    Attributes:
+      image: data: URL of a PNG.
+      caption: its own.
+      nearest: the captions with the highest probability.
+      keywords: pieces of the vocabulary and their probabilities; empty if the model has no signature `keywords`.
+    """
 
     image: str
     caption: str
     nearest: list[Neighbour]
+    keywords: list[tuple[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +78,18 @@ def measure(model: ExportedModel, split: str, max_rows: int, gallery: int) -> Te
     measured = metrics.measure(rows)
     probability = model.call("serving_default", image_bytes=pictures, labels=captions)["probability"]
     own = np.array(shown_as)
+    words = _keywords(model, pictures)
     exhibits = [
-        _exhibit(picture, captions[i], captions, own == own[i], probability[i]) for i, picture in enumerate(pictures)
+        Exhibit(
+            thumbnails.data_address(picture),
+            captions[i],
+            _nearest(captions[i], captions, own == own[i], probability[i]),
+            words[i],
+        )
+        for i, picture in enumerate(pictures)
     ]
     counts = int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES])
-    chance = metrics.chance(*counts, measured[metrics.POINTING_CHANCE], measured[metrics.RIGHT_CLASSES])
+    chance = metrics.chance(*counts, measured)
     return TestSplit(len(captions), measured, chance, exhibits, rows.image, rows.text)
 
 
@@ -83,9 +101,19 @@ def reranked(model: ExportedModel, split: str, max_rows: int, queries: int) -> l
     return [{"depth": row.depth, **row.recalls, "seconds": row.seconds} for row in rows]
 
 
-def _exhibit(picture: bytes, caption: str, captions: list[str], own: np.ndarray, probability: np.ndarray) -> Exhibit:
-    nearest = [
+def _nearest(caption: str, captions: list[str], own: np.ndarray, probability: np.ndarray) -> list[Neighbour]:
+    return [
         Neighbour(captions[j], float(probability[j]), bool(own[j]) or captions[j] == caption)
         for j in np.argsort(-probability, kind="stable")[:_NEAREST]
     ]
-    return Exhibit(thumbnails.data_address(picture), caption, nearest)
+
+
+def _keywords(model: ExportedModel, pictures: list[bytes]) -> list[list[tuple[str, float]]]:
+    """The keywords of each picture with their probabilities; a blank before a word is not shown."""
+    if keywords.SIGNATURE not in model.signatures or not pictures:
+        return [[] for _ in pictures]
+    told = model.call(keywords.SIGNATURE, image_bytes=pictures)
+    return [
+        [(piece.decode().replace(_BLANK, ""), float(share)) for piece, share in zip(pieces, shares, strict=True)]
+        for pieces, shares in zip(told[keywords.PIECES], told[PROBABILITY], strict=True)
+    ]

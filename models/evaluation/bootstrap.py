@@ -17,7 +17,7 @@ Statistic = Callable[[Array], Array]
 
 
 def share(hits: Array, picture: Array, pictures: int) -> Statistic:
-    """The share of `hits`, bool [N]. `picture`, int [N], is the picture of each row, a number below `pictures`."""
+    """The mean of `hits`, bool or float [N]. `picture`, int [N], has the picture of each row, below `pictures`."""
     right = np.bincount(picture, hits, minlength=pictures)
     asked = np.bincount(picture, minlength=pictures).astype(np.float64)
     return lambda weights: _ratio(weights @ right, weights @ asked)

@@ -6,10 +6,13 @@ import numpy as np
 
 from models.evaluation import retrieval
 from models.evaluation.calibration import PairCounts
+from models.evaluation.keywords import Keywords
 from models.evaluation.metrics import Rows
+from models.evaluation.pointing import Places
 
 _KEPT = ("image_embedding", "text_embedding", "caption", "picture", "class_index", "logit_scale", "logit_bias")
-_BOXED = ("pointed", "box_area")  # NaN where an older model does not answer them
+_PLACES = {"pointed": (), "place": (2,), "box": (4,)}  # with the shape of a row
+_KEYWORDS = ("keywords", "words")  # of models with the signature `keywords`
 _RANK, _CLASSES, _RIGHT = "class_rank", "classes", "right_classes"
 _FLOAT32_TIE = 1e-6  # the model computes similarities in float32
 Array = np.ndarray
@@ -19,7 +22,8 @@ class Collector:
     """Keeps 2 x D float32 and two texts a row, and reduces the K class similarities of a row to a rank and counts."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Array]] = {name: [] for name in (*_KEPT, *_BOXED, _RANK, _CLASSES, _RIGHT)}
+        names = (*_KEPT, *_PLACES, *_KEYWORDS, _RANK, _CLASSES, _RIGHT)
+        self._parts: dict[str, list[Array]] = {name: [] for name in names}
         self._class_counts = PairCounts()
         self._sets: set[bytes] = set()
 
@@ -27,9 +31,12 @@ class Collector:
         """Adds the outputs of a batch, each [N, ...]. Without `class_indices`, `class_index` is the one right class."""
         for name in _KEPT:
             self._parts[name].append(np.asarray(outputs[name]))
-        for name in _BOXED:
-            unknown = np.full(len(outputs["picture"]), np.nan, np.float32)
+        for name, shape in _PLACES.items():
+            unknown = np.full((len(outputs["picture"]), *shape), np.nan, np.float32)
             self._parts[name].append(np.asarray(outputs.get(name, unknown)))
+        for name in _KEYWORDS:
+            if name in outputs:
+                self._parts[name].append(np.asarray(outputs[name]))
         self._sets.update(np.asarray(outputs["evaluation_set"]).astype(bytes).tolist())
         similarity = np.asarray(outputs["class_similarity"], np.float64)
         index = np.asarray(outputs["class_index"])
@@ -59,7 +66,7 @@ class Collector:
     def rows(self, not_retrieved: frozenset[str] = frozenset()) -> Rows:
         """Returns all rows. They have no retrieval metrics if one of their sets is in `not_retrieved`."""
         self.compact()
-        values = {name: parts[0] for name, parts in self._parts.items()}
+        values = {name: parts[0] for name, parts in self._parts.items() if parts}
         return Rows(
             image=values["image_embedding"],
             text=values["text_embedding"],
@@ -72,7 +79,7 @@ class Collector:
             class_counts=self._class_counts,
             scale=float(values["logit_scale"][0]),
             bias=float(values["logit_bias"][0]),
-            pointed=values["pointed"],
-            box_area=values["box_area"],
+            places=Places(*(values[name] for name in _PLACES)),
+            keywords=Keywords(*(values[name] for name in _KEYWORDS)) if _KEYWORDS[0] in values else None,
             retrieves=not {name.decode() for name in self._sets} & not_retrieved,
         )

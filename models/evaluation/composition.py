@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,11 @@ from models.evaluation import bootstrap, retrieval
 
 _TONES = re.compile(r"\b(?:medium-light|medium-dark|light|medium|dark) skin tone\b")
 _GENDERS = re.compile(r"\b(?:man|men|woman|women|boy|girl|person|people|child)\b")
+PAIR, PICTURE, TEXT, SUM = "picture and words together", "picture alone", "words alone", "sum of both"
+"""Kinds of query: the embedding of picture and words together, and three simpler ones beside it."""
+_SHORT = {PAIR: "pair", PICTURE: "picture", TEXT: "words", SUM: "sum"}
+METRICS = tuple(f"composed_{name}_recall_at_{k}" for name in _SHORT.values() for k in retrieval.RECALL_AT)
+"""What `as_metrics` gives."""
 Array = np.ndarray
 
 
@@ -95,3 +100,8 @@ def recalls(asked: Sequence[Query], rank: Array, confidence: float = 0.9) -> dic
         value, margin = float(np.mean(rank < k)), bootstrap.margin(samples[str(k)], count, confidence)
         found[k] = Recall(value, max(0.0, value - margin), min(1.0, value + margin))
     return found
+
+
+def as_metrics(found: Mapping[str, Mapping[int, Recall]]) -> dict[str, float]:
+    """{kind of query: {k: recall}} -> {such as "composed_pair_recall_at_5": value}."""
+    return {f"composed_{_SHORT[kind]}_recall_at_{k}": one.value for kind, by in found.items() for k, one in by.items()}

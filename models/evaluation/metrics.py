@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.evaluation import bootstrap, calibration, modality, retrieval
+from models.evaluation import bootstrap, calibration, keywords, modality, pointing, retrieval
 from models.evaluation.calibration import PairCounts
+from models.evaluation.keywords import Keywords
+from models.evaluation.pointing import Places
 
 ACCURACIES = ("zero_shot_accuracy", "zero_shot_top_5_accuracy", "zero_shot_mean_per_class_accuracy")
-POINTING, POINTING_CHANCE = "pointing_accuracy", "pointing_chance"
-SHARES = (*retrieval.RECALLS, *ACCURACIES, POINTING)
+CHANCES = {name: f"{name}_chance" for name in (*pointing.NAMES, *keywords.NAMES)}
+"""{metric: name of its value by chance} of metrics whose chance depends on the rows, and so is measured, too."""
+SHARES = (*retrieval.RECALLS, *ACCURACIES, *CHANCES)
 """Metrics in [0, 1], where higher is better. Each has an interval, and the gate can set a smallest value."""
 GAPS = modality.NAMES
 """Metrics where lower is better. Each has an interval, and the gate can set a largest value."""
@@ -22,7 +25,7 @@ NAMES = (
     *(name + end for name in BOUNDED for end in ("", "_low", "_high")),
     *(name + end for name in BOUNDED for end in ("_change", "_change_low", "_change_high", "_slice_change_high")),
     *CALIBRATIONS,
-    POINTING_CHANCE,
+    *CHANCES.values(),
     PICTURES,
     CLASSES,
     RIGHT_CLASSES,
@@ -43,9 +46,8 @@ class Rows:
       classes: the number of classes to choose from.
       class_counts: counts over (picture, class) pairs.
       scale, bias: logit = scale * (image . text) + bias.
-      pointed: float [N], 1 if the largest heat lies in the row's box, else 0; NaN if the row has no box or the model no
-        signature `localize`. None stands for NaN in all rows.
-      box_area: float [N], the share of the picture that the box covers, or NaN; None likewise.
+      places: where the model looks; None if it was not asked.
+      keywords: keywords of the pictures; None if the model has no signature `keywords`.
       right_classes: int [N], the number of right classes of each row. None stands for one in each row with a class.
       retrieves: whether to measure retrieval.
       calibrates: whether to count all (picture, caption) pairs for calibration; this takes most of the time.
@@ -61,8 +63,8 @@ class Rows:
     class_counts: PairCounts
     scale: float
     bias: float
-    pointed: Array | None = None
-    box_area: Array | None = None
+    places: Places | None = None
+    keywords: Keywords | None = None
     right_classes: Array | None = None
     retrieves: bool = True
     calibrates: bool = True
@@ -94,7 +96,7 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
     confidence = confidence or Confidence()
     names, picture = np.unique(candidate.picture, return_inverse=True)
     count = len(names)
-    figures, calibrated = _figures(candidate, picture, names)
+    figures, others = _figures(candidate, picture, names)
     before = _figures(dataclasses.replace(baseline, calibrates=False), picture, names)[0] if baseline else {}
     values = _at_once(figures, count)
     values_before = _at_once(before, count)
@@ -113,25 +115,27 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
             metrics |= {f"{name}_change": change, f"{name}_change_low": change - margin}
             metrics[f"{name}_change_high"] = change + margin
             metrics[f"{name}_slice_change_high"] = change + bootstrap.margin(changes, count, confidence.slices)
-    metrics |= {POINTING_CHANCE: _pointing_chance(candidate), RIGHT_CLASSES: _right_on_average(candidate)}
-    return {**metrics, **calibrated, PICTURES: float(count), CLASSES: float(candidate.classes)}
+    others |= {RIGHT_CLASSES: _right_on_average(candidate)}
+    return {**metrics, **others, PICTURES: float(count), CLASSES: float(candidate.classes)}
 
 
-def chance(pictures: int, classes: int, pointing: float = float("nan"), right_classes: float = 1.0) -> dict[str, float]:
+def chance(pictures: int, classes: int, measured: Mapping[str, float] | None = None) -> dict[str, float]:
     """Expected scores of random embeddings, for `pictures` with equally many distinct captions each, and `classes`.
 
-    For image to text this is an upper bound; it is exact for one caption a picture. `pointing` is the measured
-    POINTING_CHANCE, the mean area of the boxes. `right_classes` is the measured RIGHT_CLASSES; with
-    several right classes, the chance of top 5 is an upper bound. For GAPS it is the value of no gap.
+    For image to text this is an upper bound; it is exact for one caption a picture. `measured` has the values of
+    CHANCES and of RIGHT_CLASSES; with several right classes, the chance of top 5 is an upper bound. For GAPS it is the
+    value of no gap.
     """
     nan = float("nan")
     by_chance = {
         name: min(1.0, int(name.rsplit("_", 1)[1]) / pictures) if pictures else nan for name in retrieval.RECALLS
     }
-    each = (1.0 if math.isnan(right_classes) else right_classes) / classes if classes else nan
+    right = (measured or {}).get(RIGHT_CLASSES, nan)  # which older results do not have
+    each = (1.0 if math.isnan(right) else right) / classes if classes else nan
     by_chance |= dict.fromkeys(ACCURACIES, each)
     by_chance |= {"zero_shot_top_5_accuracy": min(1.0, 5.0 * each) if classes else nan}
-    return {**by_chance, POINTING: pointing, **modality.NO_GAP}
+    by_chance |= {metric: (measured or {}).get(name, nan) for metric, name in CHANCES.items()}
+    return {**by_chance, **modality.NO_GAP}
 
 
 def _same_classes(one: Rows, other: Rows) -> bool:
@@ -151,14 +155,8 @@ def _right_on_average(rows: Rows) -> float:
     return float(np.mean(right[right > 0])) if np.any(right > 0) else float("nan")
 
 
-def _pointing_chance(rows: Rows) -> float:
-    """The mean area of the boxes of the rows that POINTING counts."""
-    if rows.pointed is None or rows.box_area is None or np.isnan(rows.pointed).all():
-        return float("nan")
-    return float(np.mean(rows.box_area[~np.isnan(rows.pointed)]))
-
-
 def _figures(rows: Rows, picture: Array, names: Array) -> tuple[dict[str, bootstrap.Statistic], dict[str, float]]:
+    """Statistics of the metrics with intervals, and values of those without."""
     figures, count = modality.figures(rows.image, rows.text, picture, names), len(names)
     captions = PairCounts()
     if rows.retrieves:
@@ -168,9 +166,13 @@ def _figures(rows: Rows, picture: Array, names: Array) -> tuple[dict[str, bootst
             by_picture = bootstrap.share(ranks.image_to_text < k, np.arange(count), count)
             figures[f"image_to_text_recall_at_{k}"] = by_picture
             figures[f"text_to_image_recall_at_{k}"] = bootstrap.share(ranks.text_to_image < k, picture, count)
-    if rows.pointed is not None and not np.isnan(rows.pointed).all():
-        asked = ~np.isnan(rows.pointed)
-        figures[POINTING] = bootstrap.share(rows.pointed[asked], picture[asked], count)
+    chances: dict[str, float] = {}
+    for found, by_chance in (
+        pointing.figures(rows.places, picture, count) if rows.places else ({}, {}),
+        keywords.figures(rows.keywords, picture, count) if rows.keywords else ({}, {}),
+    ):
+        figures |= found
+        chances |= {CHANCES[name]: value for name, value in by_chance.items()}
     labelled = rows.class_index >= 0
     if labelled.any() and rows.classes > 1:
         _, first = np.unique(picture[labelled], return_index=True)  # a picture with several captions counts once
@@ -185,7 +187,7 @@ def _figures(rows: Rows, picture: Array, names: Array) -> tuple[dict[str, bootst
         for pairs, counts in (("caption", captions), ("class", rows.class_counts))
         for name, value in counts.figures().items()
     }
-    return figures, calibrated
+    return figures, calibrated | chances
 
 
 def _at_once(figures: Mapping[str, bootstrap.Statistic], pictures: int) -> dict[str, float]:

@@ -16,7 +16,7 @@ from models.inputs.tokenizer import Tokenizer
 from models.objectives import Objective
 from models.objectives.signatures import IMAGE_BYTES
 from models.objectives.training_only import exported_variables
-from models.serving import contract, further, pointing
+from models.serving import contract, further, keywords, pointing
 from models.serving.compression import CompressedWeights
 from models.serving.label_sets import LabelSet, widest
 
@@ -100,8 +100,9 @@ class ServedModel(tf.Module):
         image_embedding and text_embedding; caption; picture, the picture id; evaluation_set; class_similarity, float32
         [N, K], with each label of the row's set, then -inf; class_indices, int32 [N, M], the right labels of each row,
         then -1, where M is their largest number in the batch; class_index, int32 [N], the first of them; logit_scale
-        and logit_bias, where logit = scale * similarity + bias; box_area and pointed, see `models.serving.pointing`. If
-        several rows of a batch have the same picture, it is decoded and embedded once.
+        and logit_bias, where logit = scale * similarity + bias; pointed, place and box, see `models.serving.pointing`;
+        of a model with the signature `keywords`, keywords and words, see `models.serving.keywords`. If several rows of
+        a batch have the same picture, it is decoded and embedded once.
         """
         row = tfrecords.parse(examples, (features.IMAGE, features.CAPTION, features.EVALUATION_SET))
         own = tf.fill(tf.shape(examples), features.OWN_SET)
@@ -125,6 +126,7 @@ class ServedModel(tf.Module):
             "logit_scale": tf.fill(tf.shape(examples), scale),
             "logit_bias": tf.fill(tf.shape(examples), bias),
             **self._pointed(examples, row[features.IMAGE], token_ids),
+            **self._keywords(picture, place, token_ids),
         }
 
     def signatures(self) -> Signatures:
@@ -166,7 +168,7 @@ class ServedModel(tf.Module):
         boxes = tfrecords.parse_boxes(examples)
         localize = self._further.get(pointing.SIGNATURE)
         if localize is None:
-            return {pointing.AREA: pointing.area(boxes), pointing.POINTED: pointing.unknown(boxes)}
+            return pointing.unknown(boxes) | {pointing.BOX: boxes}
 
         def heat(rows: tf.Tensor) -> tf.Tensor:
             with self._read():
@@ -174,6 +176,15 @@ class ServedModel(tf.Module):
                 return localize.function(pixels, tf.gather(token_ids, rows))[pointing.HEAT]
 
         return pointing.outputs(boxes, image_bytes, self._objective().config.image_input, heat)
+
+    def _keywords(self, picture: tf.Tensor, place: tf.Tensor, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        told = self._further.get(keywords.SIGNATURE)
+        if told is None:
+            return {}
+        with self._read():
+            found = told.function(self._prepared(IMAGE_BYTES, picture))
+        by_row = {name: tf.gather(value, place) for name, value in found.items()}
+        return keywords.outputs(by_row, token_ids, self.tokenizer.text_ids(), self.tokenizer.vocabulary_size)
 
     def _probabilities(self, image: tf.Tensor, text: tf.Tensor) -> dict[str, tf.Tensor]:
         logit = self._objective().logits(image, text)

@@ -8,31 +8,34 @@ from models import settings
 from models.inputs import images
 
 SIGNATURE, HEAT = "localize", "heat"
-POINTED, AREA = "pointed", "box_area"
+POINTED, PLACE, BOX = "pointed", "place", "box"
 
 
 def outputs(
     boxes: tf.Tensor, image_bytes: tf.Tensor, prepared: settings.ImageInput, heat: Callable[[tf.Tensor], tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    """AREA and POINTED of rows, float32 [N], NaN for rows without a box. Only rows with a box are computed.
+    """What `models.evaluation.pointing.Places` needs of rows. Only rows with a box are computed; others get NaN.
 
     Args:
       boxes: top, left, bottom and right, float32 [N, 4] in [0, 1] of the stored picture; NaN for none.
       image_bytes: string [N].
       prepared: how pictures are resized.
       heat: numbers of rows, int32 [B] -> their heat, float32 [B, g, g].
+
+    Returns:
+      POINTED, float32 [N]; PLACE, float32 [N, 2]; BOX, float32 [N, 4] of the resized picture.
     """
     rows = tf.where(~tf.math.is_nan(boxes[:, 0]))[:, 0]
-    nothing = tf.zeros([0], tf.float32)
 
-    def of_rows() -> tuple[tf.Tensor, tf.Tensor]:
-        seen = images.placed(tf.gather(boxes, rows), tf.gather(image_bytes, rows), prepared)
-        return area(seen), pointed(heat(rows), seen)
+    def of_rows() -> tuple[tf.Tensor, ...]:
+        seen, warm = images.placed(tf.gather(boxes, rows), tf.gather(image_bytes, rows), prepared), heat(rows)
+        return pointed(warm, seen), place(warm), seen
 
-    found = tf.cond(tf.size(rows) > 0, of_rows, lambda: (nothing, nothing))
+    nothing = tuple(tf.zeros([0, *one.shape[1:]], tf.float32) for one in unknown(boxes).values())
+    found = tf.cond(tf.size(rows) > 0, of_rows, lambda: nothing)
     return {
-        name: tf.tensor_scatter_nd_update(unknown(boxes), rows[:, None], value)
-        for name, value in zip((AREA, POINTED), found, strict=True)
+        name: tf.tensor_scatter_nd_update(empty, rows[:, None], value)
+        for (name, empty), value in zip(unknown(boxes).items(), found, strict=True)
     }
 
 
@@ -55,11 +58,22 @@ def pointed(heat: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     return tf.cast((best_inside > best_outside) & finite, tf.float32)
 
 
-def area(boxes: tf.Tensor) -> tf.Tensor:
-    """float32 [N], the share of the picture that each box [N, 4] covers: the chance of a random place."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+def place(heat: tf.Tensor) -> tf.Tensor:
+    """Row and column of the middle of the largest heat's place, the first of several: [N, g, h] -> float32 [N, 2].
+
+    They lie in [0, 1]. A heat with NaN has NaN.
+    """
+    height, width = tf.shape(heat)[1], tf.shape(heat)[2]
+    flat = tf.reshape(heat, [-1, height * width])
+    best = tf.argmax(flat, axis=1, output_type=tf.int32)
+    number = tf.cast(tf.stack([best // width, best % width], axis=1), tf.float32)
+    middle = (number + 0.5) / tf.cast(tf.stack([height, width]), tf.float32)
+    finite = tf.reduce_all(tf.math.is_finite(flat), axis=1, keepdims=True)
+    return tf.where(finite, middle, float("nan"))
 
 
-def unknown(boxes: tf.Tensor) -> tf.Tensor:
-    """NaN for each row, float32 [N]."""
-    return tf.fill(tf.shape(boxes)[:1], float("nan"))
+def unknown(boxes: tf.Tensor) -> dict[str, tf.Tensor]:
+    """NaN for all outputs of each row."""
+    nan = tf.fill(tf.shape(boxes), float("nan"))
+    nan = tf.ensure_shape(nan, [None, 4])
+    return {POINTED: nan[:, 0], PLACE: nan[:, :2], BOX: nan}

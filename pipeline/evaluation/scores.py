@@ -43,7 +43,7 @@ class Scores:
     def chance(self) -> dict[str, float]:
         """{metric of metrics.BOUNDED: its value by chance}."""
         counts = (int(self.metrics[name]) for name in (metrics.PICTURES, metrics.CLASSES))
-        return metrics.chance(*counts, self.metrics[metrics.POINTING_CHANCE], self.metrics[metrics.RIGHT_CLASSES])
+        return metrics.chance(*counts, self.metrics)
 
 
 def measure(

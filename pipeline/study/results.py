@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components import installed
-from models.evaluation import metrics, reranking
+from models.evaluation import composition, metrics, reranking
 from models.settings import configuration
 from pipeline.study import statistics
 from pipeline.study.settings import LOG, StudySettings
@@ -124,7 +124,7 @@ def values_of(cells: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list
 
 def comparisons(study: StudySettings, metric: str, values: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
     """The comparisons of one metric, which are one family for Holm's correction."""
-    judged = metric.split("/")[1] in (*metrics.SHARES, *reranking.METRICS)
+    judged = metric.split("/")[1] in (*metrics.SHARES, *reranking.METRICS, *composition.METRICS)
     found = statistics.differences(values, study.compare, study.confidence)
     return [
         {

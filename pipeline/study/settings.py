@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 
-from models.evaluation import metrics, reranking
+from models.evaluation import composition, metrics, reranking
 from models.evaluation.metrics import Confidence
 from models.settings.checks import require, require_at_least_zero, require_fraction, settings_class
 
@@ -18,7 +18,7 @@ DATA_FOLDER = "study_data"
 """Name of the folder of the data in the output folder, and of the pipeline that makes them."""
 
 _METRIC = re.compile(r"(\w+)/(\w+)")
-_KNOWN = (*metrics.BOUNDED, *metrics.CALIBRATIONS, *reranking.METRICS)
+_KNOWN = (*metrics.BOUNDED, *metrics.CALIBRATIONS, *reranking.METRICS, *composition.METRICS)
 
 
 @settings_class("Axis")

@@ -18,10 +18,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components import installed
-from components.metrics import reranking, saved_model_metrics
+from components.metrics import composed, reranking, saved_model_metrics
 from components.model_packager import labels
 from models import files, locks, settings
-from models.evaluation import as_json, metrics
+from models.evaluation import as_json, composition, metrics
 from models.evaluation.reranking import as_metrics
 from models.serving import export
 from models.settings import configuration
@@ -36,7 +36,7 @@ WORK_FOLDER, MODEL_FOLDER = "work", "model"
 _RERANKED_QUERIES = 64
 FINISHED, DIVERGED = "finished", "diverged"
 _MEASURED = (*metrics.BOUNDED, *(f"{name}{end}" for name in metrics.BOUNDED for end in ("_low", "_high")))
-_MEASURED = (*_MEASURED, *metrics.CALIBRATIONS, metrics.POINTING_CHANCE, metrics.PICTURES, metrics.CLASSES)
+_MEASURED = (*_MEASURED, *metrics.CALIBRATIONS, *metrics.CHANCES.values(), metrics.PICTURES, metrics.CLASSES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,7 @@ def run(order: Order, folder: str) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _measure(model: saved_model_metrics.Signatures, order: Order) -> dict[str, dict[str, float]]:
+def _measure(model: export.ServedModel, order: Order) -> dict[str, dict[str, float]]:
     """{evaluation set, or 'test': {metric: value}}."""
     not_retrieved = frozenset(order.not_retrieved)
     found = {}
@@ -142,6 +142,9 @@ def _measure(model: saved_model_metrics.Signatures, order: Order) -> dict[str, d
         rows = order.test_rows if name == TEST else -1
         measured = saved_model_metrics.measure(model, split, rows, not_retrieved)
         found[name] = {metric: measured[metric] for metric in _MEASURED}
+    rows_of_test = composed.held_out_rows(order.evaluated[TEST], order.test_rows)
+    if queries := composed.measure(model, rows_of_test, composed.EMBED_PAIR in model.signatures()):
+        found[TEST] |= composition.as_metrics(queries.recalls)
     return found
 
 

@@ -20,6 +20,7 @@ from tests.benchmarks import (
     rockets,
     serving,
     shuffle,
+    simla_memory,
     simlas,
     steps,
     workers,
@@ -46,7 +47,7 @@ def main() -> int:
         print("\n".join(f"  {found}" for found in ratios), flush=True)
         exceeded = sum(not found.kept for found in ratios)
     if options.only in (None, "memory"):
-        print("\n".join(loss_memory.run()), flush=True)
+        print("\n".join([*loss_memory.run(), *simla_memory.run()]), flush=True)
     if options.only in (None, "data"):
         line, built = build.run()
         print(line, flush=True)

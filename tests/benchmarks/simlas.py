@@ -10,8 +10,9 @@ from tests.benchmarks.steps import CONFIG, step_of
 _TERMS = ("itc", "itm", "mlm", "mim", "psl")
 
 
-def _simla(*terms: str, **more: object) -> settings.TrainingSettings:
-    config = settings.SimlaSettings(
+def config(*terms: str, **more: object) -> settings.TrainingSettings:
+    """A step of the quickstart's towers with some terms."""
+    simla = settings.SimlaSettings(
         dataclasses.replace(QUICKSTART.image_tower, pooling="cls"),
         QUICKSTART.text_tower,
         projection_dim=128,
@@ -20,13 +21,13 @@ def _simla(*terms: str, **more: object) -> settings.TrainingSettings:
         **{name: float(name in terms) for name in _TERMS},
         **more,
     )
-    return dataclasses.replace(CONFIG, objective=config)
+    return dataclasses.replace(CONFIG, objective=simla)
 
 
 def run(rounds: int) -> list[Ratio]:
     """The ratios of step times."""
     siglip = step_of(CONFIG)
-    variants = {f"Simla with {name} alone": _simla(name) for name in _TERMS}
-    variants["Simla with all terms"] = _simla(*_TERMS)
-    variants["Simla with all terms, negatives of the replica"] = _simla(*_TERMS, negatives="replica")
-    return [ratio(f"{name} / siglip", step_of(config), siglip, rounds) for name, config in variants.items()]
+    variants = {f"Simla with {name} alone": config(name) for name in _TERMS}
+    variants["Simla with all terms"] = config(*_TERMS)
+    variants["Simla with all terms, negatives of the replica"] = config(*_TERMS, negatives="replica")
+    return [ratio(f"{name} / siglip", step_of(one), siglip, rounds) for name, one in variants.items()]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from models.evaluation.collector import Collector
+
 
 def unit(generator: np.random.Generator, rows: int, dim: int) -> np.ndarray:
     values = generator.normal(size=(rows, dim)).astype(np.float32)
@@ -27,3 +29,16 @@ def random_outputs(
         "logit_scale": np.full(rows, 8.0, np.float32),
         "logit_bias": np.full(rows, -2.0, np.float32),
     }
+
+
+def collected(outputs, bundles: int) -> Collector:
+    """Collects row by row, in bundles of a random order, as workers do."""
+    order = np.random.default_rng(bundles).permutation(len(outputs["caption"]))
+    merged = Collector()
+    for indices in np.array_split(order, bundles):
+        part = Collector()
+        for i in indices:
+            part.add({name: value[i : i + 1] for name, value in outputs.items()})
+        part.compact()
+        merged.merge(part)
+    return merged

@@ -7,8 +7,7 @@ import pytest
 from components.metrics import eval_config, tfma_metrics
 from components.metrics.settings import GateSettings
 from models.evaluation import calibration, metrics
-from models.evaluation.collector import Collector
-from tests.models.evaluation.outputs import random_outputs
+from tests.models.evaluation.outputs import collected, random_outputs
 from tests.models.evaluation.test_retrieval import ROWS, slow_ranks
 
 ROWS_OF_PICTURES = random_outputs(60, 8, 1, captions=45, classes=7, pictures=25)
@@ -53,19 +52,6 @@ def calibrated(kind: str, logits, right) -> dict[str, float]:
     return {f"{kind}_{name}": value for name, value in values.items()}
 
 
-def collected(outputs, bundles: int) -> Collector:
-    """Collects row by row, in bundles of a random order, as workers do."""
-    order = np.random.default_rng(bundles).permutation(len(outputs["caption"]))
-    merged = Collector()
-    for indices in np.array_split(order, bundles):
-        part = Collector()
-        for i in indices:
-            part.add({name: value[i : i + 1] for name, value in outputs.items()})
-        part.compact()
-        merged.merge(part)
-    return merged
-
-
 @pytest.mark.parametrize("bundles", [1, 3, 60])
 def test_metrics_equal_the_reference_over_any_bundles(bundles):
     expected = reference(ROWS_OF_PICTURES)
@@ -102,7 +88,7 @@ def test_nan_counts_against_the_model(everywhere):
     for kind in ("caption", "class"):
         assert measured[f"{kind}_brier_score"] > whole[f"{kind}_brier_score"]
     if everywhere:
-        assert all(measured[name] == 0 for name in metrics.SHARES if name != metrics.POINTING)
+        assert all(measured[name] == 0 for name in metrics.SHARES if name not in metrics.CHANCES)
         assert [measured[name] for name in metrics.GAPS] == [2.0, 1.0]
         assert measured["class_brier_score"] == 1
 

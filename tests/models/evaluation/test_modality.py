@@ -1,13 +1,10 @@
-"""The gap and the probe are what their definitions say, and pointing is counted over rows with a box."""
-
-import dataclasses
+"""The gap and the probe are what their definitions say."""
 
 import numpy as np
 import pytest
 
 from models.evaluation import bootstrap, metrics, modality
-from tests.models.evaluation.outputs import random_outputs, unit
-from tests.models.evaluation.test_metrics import collected
+from tests.models.evaluation.outputs import collected, random_outputs, unit
 
 PICTURES = 200
 NAMES = np.array([b"p%d" % i for i in range(PICTURES)])
@@ -78,37 +75,3 @@ def test_gaps_have_intervals_and_changes_and_need_four_pictures():
         assert measured[f"{name}_change"] == 0
     few = {name: value[:3] for name, value in outputs.items()} | {"class_index": np.full(3, -1)}
     assert all(np.isnan(metrics.measure(collected(few, 1).rows())[name]) for name in metrics.GAPS)
-
-
-def test_pointing_counts_rows_with_a_box():
-    outputs = random_outputs(40, 8, 0, captions=40)
-    pointed = np.full(40, np.nan, np.float32)
-    pointed[:20] = np.repeat([1.0, 0.0], [15, 5])
-    area = np.where(np.isnan(pointed), np.nan, 0.1).astype(np.float32)
-    measured = metrics.measure(collected({**outputs, "pointed": pointed, "box_area": area}, 4).rows())
-    assert measured["pointing_accuracy"] == 0.75
-    assert measured["pointing_accuracy_low"] < 0.75 < measured["pointing_accuracy_high"]
-    assert measured["pointing_chance"] == pytest.approx(0.1)
-    assert metrics.chance(40, 3, measured["pointing_chance"])["pointing_accuracy"] == pytest.approx(0.1)
-    without = metrics.measure(collected(outputs, 4).rows())  # an older model answers neither
-    assert np.isnan(without["pointing_accuracy"])
-    assert np.isnan(without["pointing_chance"])
-
-
-def test_the_interval_of_a_model_that_points_at_random_holds_chance():
-    """In 40 draws, the 90% interval misses about 4 times; it holds chance for no model that is three times better."""
-    outputs = random_outputs(200, 8, 0, captions=200)
-    rows = collected(outputs, 1).rows(frozenset({"eval"}))
-    generator, missed, found = np.random.default_rng(5), 0, 0
-    for _ in range(40):
-        area = generator.uniform(0.05, 0.2, 200)
-        for better in (1, 3):
-            pointed = (generator.random(200) < better * area).astype(np.float32)
-            measured = metrics.measure(dataclasses.replace(rows, pointed=pointed, box_area=area, calibrates=False))
-            low, high = measured["pointing_accuracy_low"], measured["pointing_accuracy_high"]
-            holds = low <= measured["pointing_chance"] <= high
-            missed += better == 1 and not holds
-            found += better == 3 and low > measured["pointing_chance"]
-    print(f"\n90% intervals that miss chance: {missed} of 40")
-    assert missed <= 9
-    assert found == 40

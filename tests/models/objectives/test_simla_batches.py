@@ -8,6 +8,7 @@ from models.distribution.collectives import OneDevice
 from models.objectives.simla_terms import itm
 from models.optimizers.parameters import name
 from models.training import gradients
+from tests.benchmarks import simla_memory
 from tests.models.objectives import simlas
 
 
@@ -27,6 +28,14 @@ def test_micro_batches_equal_the_whole_batch():
     largest = max(float(tf.reduce_max(tf.abs(g))) for g in right)
     for variable, mine, theirs in zip(objective.trainable_variables, found, right, strict=True):
         assert float(tf.reduce_max(tf.abs(mine - theirs))) < 2e-5 * largest, variable.name
+
+
+@pytest.mark.slow
+def test_micro_batches_take_less_memory():
+    found = simla_memory.measure(128)
+    print({key: f"{size / 1e6:.0f} MB" for key, size in found.items()})
+    for terms in ("all terms", "without itm"):
+        assert found[terms, 4] < found[terms, 1]
 
 
 @pytest.mark.parametrize("term", simlas.TERMS)

@@ -47,6 +47,7 @@ def pixels(objective) -> tf.Tensor:
 def test_the_saved_model_holds_no_queue_no_momentum_copy_and_no_codebook(trained):
     objective, _, path = trained
     stored = set(saved_model._weights(path))
+    print(*sorted(stored), sep="\n")
     assert stored == {name(variable) for variable in exported_variables(objective)}
     assert not [one for one in stored if one.startswith(("queues", "momentum_", "training", "ramp", "ml", "mi"))]
     assert {"temperature", "itm_head/kernel", "psl_head/kernel", "fusion/class_token"} <= stored
