@@ -66,7 +66,7 @@ def _wordnet() -> Iterator[Any]:
 
         yield wordnet
     except (ImportError, LookupError, OSError) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if any(map(str.isalpha, line))), "")
+        reason = next((line.strip(" .") for line in str(error).splitlines() if any(map(str.isalpha, line))), "")
         raise LookupError(
             f"synonyms need nltk and WordNet, which cannot be read here ({reason}): pip install nltk && python -m "
             "nltk.downloader wordnet; or leave 'synonym' out of Augmenter.rewrites and TextAugmentation.rewrites"
