@@ -131,8 +131,8 @@ def test_the_interval_of_a_model_that_points_at_random_holds_chance():
         for kind, name in (("none", pointing.ACCURACY), ("any", AMONG_OBJECTS), ("named", AMONG_OBJECTS)):
             places = model(kind, scene, boxes, generator)
             some = {"image": np.full((count, 4), 0.5), "text": np.full((count, 4), 0.5), "caption": names}
-            none = np.full(count, -1)
-            of_scenes = dataclasses.replace(rows, picture=names, class_index=none, places=places, **some)
+            some |= {"picture": names, "class_index": np.full(count, -1), "right_classes": None, "places": places}
+            of_scenes = dataclasses.replace(rows, **some)
             one = metrics.measure(of_scenes)
             holds = one[f"{name}_low"] <= one[f"{name}_chance"] <= one[f"{name}_high"]
             if kind == "named":
