@@ -45,7 +45,8 @@ def figures(
     most = 1 + max(int(predicted.max(initial=0)), int(words.max(initial=0)))
     having = np.bincount(pairs[1], minlength=most) / len(words)
     by_chance = np.where(predicted >= 0, having[np.maximum(predicted, 0)], 0.0)
-    found, chances = {}, {}
+    found: dict[str, bootstrap.Statistic] = {}
+    chances: dict[str, float] = {}
     for k, name in zip(AT, NAMES, strict=True):
         found[name] = bootstrap.share(right[:, :k].mean(axis=1), picture, pictures)
         chances[name] = float(np.mean(by_chance[:, :k]))

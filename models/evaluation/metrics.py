@@ -166,11 +166,13 @@ def _figures(rows: Rows, picture: Array, names: Array) -> tuple[dict[str, bootst
             by_picture = bootstrap.share(ranks.image_to_text < k, np.arange(count), count)
             figures[f"image_to_text_recall_at_{k}"] = by_picture
             figures[f"text_to_image_recall_at_{k}"] = bootstrap.share(ranks.text_to_image < k, picture, count)
+    measured: list[tuple[dict[str, bootstrap.Statistic], dict[str, float]]] = []
+    if rows.places:
+        measured.append(pointing.figures(rows.places, picture, count))
+    if rows.keywords:
+        measured.append(keywords.figures(rows.keywords, picture, count))
     chances: dict[str, float] = {}
-    for found, by_chance in (
-        pointing.figures(rows.places, picture, count) if rows.places else ({}, {}),
-        keywords.figures(rows.keywords, picture, count) if rows.keywords else ({}, {}),
-    ):
+    for found, by_chance in measured:
         figures |= found
         chances |= {CHANCES[name]: value for name, value in by_chance.items()}
     labelled = rows.class_index >= 0

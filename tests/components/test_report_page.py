@@ -20,6 +20,7 @@ from tests.pictures import encode
 from tests.pipeline.demo.browser import CHROMIUM, Browser, wait_for
 
 PIXEL = thumbnails.data_address(encode(Image.new("RGB", (2, 2))))
+DATA = PIXEL.partition(",")[2]
 MOMENT = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 HOSTILE = [
     "<script>window.hacked = 1</script>",
@@ -62,7 +63,7 @@ def page(text: str) -> str:
     shown_page = {
         "curves": PIXEL, "bars": PIXEL, "packaging_cost": text, "gin": text, "asked_steps": 3, "source": text,
         "codebook": {"codes": 4, "asked_codes": 9, "rows": 90, "used": 0.5, "perplexity": 3.0, "error": 0.1,
-                     "error_of_mean": 0.9, "pictures": [{"picture": "", "rebuilt": ""}]},
+                     "error_of_mean": 0.9, "pictures": [{"picture": DATA, "rebuilt": DATA}]},
         "gallery": [
             {**shown, "nearest": [{"caption": text, "probability": 0.5, "right": True}], "keywords": [(text, 0.5)]}
         ],
