@@ -12,6 +12,7 @@ from components.metrics.saved_model_metrics import Signatures, evaluated
 from models import features
 from models.evaluation import metrics
 from models.evaluation.collector import Collector
+from models.evaluation.metrics import Rows
 from models.inputs import tfrecords
 from models.serving.label_sets import LabelSet
 
@@ -34,7 +35,7 @@ class Scores:
     rows: int
     metrics: dict[str, float]
     slices: dict[str, dict[str, dict[str, float]]]
-    outputs: metrics.Rows | None = None
+    outputs: Rows | None = None
 
     def means(self) -> dict[str, dict[str, float]]:
         """{slice key: {metric of metrics.BOUNDED: its mean over the values of the key that have one}}."""
@@ -42,8 +43,9 @@ class Scores:
 
     def chance(self) -> dict[str, float]:
         """{metric of metrics.BOUNDED: its value by chance}."""
-        counts = (int(self.metrics[name]) for name in (metrics.PICTURES, metrics.CLASSES))
-        return metrics.chance(*counts, self.metrics[metrics.POINTING_CHANCE], self.metrics[metrics.RIGHT_CLASSES])
+        pictures, classes = (int(self.metrics[name]) for name in (metrics.PICTURES, metrics.CLASSES))
+        pointing, right = (self.metrics[name] for name in (metrics.POINTING_CHANCE, metrics.RIGHT_CLASSES))
+        return metrics.chance(pictures, classes, pointing, right)
 
 
 def measure(
