@@ -15,7 +15,7 @@ from beam.exported_model import ExportedModel
 from components.metrics import saved_model_metrics
 from components.model_packager import labels
 from models.evaluation import metrics
-from models.serving import export
+from models.serving import contract, export
 from models.serving.contract import EMBED_TEXT, EVALUATE
 from models.serving.label_sets import LabelSet
 from models.settings import configuration
@@ -113,7 +113,8 @@ def _labels(
         return None
     names, templates = wanted[one.name]
     stored = os.path.join(model_path, export.EXTRA, export.LABELS_FOLDER, f"{one.name}.json")
-    if tf.io.gfile.exists(stored):
+    knows_several = "class_indices" in contract.signatures(model_path)[EVALUATE].outputs  # older models do not
+    if knows_several and tf.io.gfile.exists(stored):
         with tf.io.gfile.GFile(stored) as file:
             known = json.load(file)
         if (known["labels"], known["templates"]) == (list(names), list(templates)):
