@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
         return
     for image, probabilities in answers.items():
         print(image)
-        for label, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+        for label, probability in probabilities.items():
             print(f"  {probability:.4f}  {label}")
 
 
@@ -83,7 +83,7 @@ def make_client(
 
 
 def ask(client: serving_clients.Client, images: list[str], labels: list[str]) -> dict[str, dict[str, float]]:
-    """Asks about picture files; returns {picture: {label: probability}}.
+    """Asks about picture files; returns {picture: {label: probability}}, the labels with the highest logit first.
 
     Raises:
       ValueError: a picture is missing or cannot be decoded, or a label is empty.

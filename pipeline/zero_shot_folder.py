@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
+import numpy as np
 import tqdm
 
 from components.serving_clients import Client, NoAnswer, Refused
@@ -93,6 +94,8 @@ def _opened(output: str) -> Iterator[TextIO]:
 def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[str]) -> list[dict[str, float]]:
     """Returns {label: probability} for each picture, which is prepared as in training: upright, and RGB on white.
 
+    The labels are in the order of their logits, the highest first; several probabilities may round to 1.
+
     Raises:
       Unusable: the data plane rejects some of the pictures, so the model is not asked.
       serving_clients.Refused: the model refuses some of the pictures.
@@ -103,8 +106,12 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
     if reasons := {row: one for row, one in enumerate(prepared) if isinstance(one, str)}:
         raise Unusable(reasons)
     inputs = {"image_bytes": [one for one in prepared if isinstance(one, bytes)], "labels": texts}
-    rows = client.predict("serving_default", inputs)["probability"].tolist()
-    return [dict(zip(labels, row, strict=True)) for row in rows]
+    answer = client.predict("serving_default", inputs)
+    orders = np.argsort(-answer["logit"], axis=1, kind="stable")
+    return [
+        {labels[place]: float(row[place]) for place in order}
+        for row, order in zip(answer["probability"], orders, strict=True)
+    ]
 
 
 def _as_trained(image: bytes) -> bytes | str:

@@ -104,6 +104,7 @@ def _facts(artifacts: Artifacts, exec_properties: Mapping[str, Any]) -> tuple[di
         ),
         "packaging_cost": packager.cost_text(packaging) if "cost" in packaging else "",
         "gallery": test.gallery,
+        "calibrated": test.calibrated,
         "codebook": inputs.read("visual_codebook", FACTS_FILE),
         "modalities": figures.modalities(test.image[:_DOTS], test.text[:_DOTS]),
         "heat_maps": heat_maps.of_splits(exported, _sets(artifacts), settings.gallery, settings.max_rows),

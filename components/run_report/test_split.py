@@ -21,10 +21,16 @@ _BLANK = "\u2581"  # SentencePiece's sign for a blank
 
 @dataclasses.dataclass(frozen=True)
 class Neighbour:
-    """A caption near a picture, and the sigmoid probability that it belongs to the picture."""
+    """A caption near a picture.
+
+    Attributes:
+      caption: the caption.
+      score: the sigmoid probability that it belongs to the picture, or their cosine similarity; see `TestSplit`.
+      right: whether it belongs to the picture.
+    """
 
     caption: str
-    probability: float
+    score: float
     right: bool
 
 
@@ -35,7 +41,7 @@ class Exhibit:
     Attributes:
       image: data: URL of a PNG.
       caption: its own.
-      nearest: the captions with the highest probability.
+      nearest: the captions with the most similar embeddings.
       keywords: pieces of the vocabulary and their probabilities; empty if the model has no signature `keywords`.
     """
 
@@ -49,13 +55,21 @@ class Exhibit:
 class TestSplit:
     """Metrics of the test split, their values at chance, and the gallery.
 
-    `image` and `text` are the embeddings of the rows, float32 [N, D].
+    Attributes:
+      rows: number of rows.
+      metrics: of `models.evaluation.metrics`.
+      chance: their values by chance.
+      gallery: the first pictures.
+      calibrated: whether scores of the gallery are sigmoid probabilities. An objective without a bias trains the order
+        of its logits alone: its probabilities are all near 1, so the scores are cosine similarities.
+      image, text: the embeddings of the rows, float32 [N, D].
     """
 
     rows: int
     metrics: dict[str, float]
     chance: dict[str, float]
     gallery: list[Exhibit]
+    calibrated: bool
     image: np.ndarray
     text: np.ndarray
 
@@ -76,21 +90,23 @@ def measure(model: ExportedModel, split: str, max_rows: int, gallery: int) -> Te
         pictures.extend(tfrecords.parse(examples, (features.IMAGE,))[features.IMAGE].numpy()[: gallery - len(pictures)])
     rows = collector.rows()
     measured = metrics.measure(rows)
-    probability = model.call("serving_default", image_bytes=pictures, labels=captions)["probability"]
+    scores = rows.image[: len(pictures)] @ rows.text.T
+    if calibrated := rows.bias != 0:
+        scores = 0.5 + 0.5 * np.tanh(0.5 * (rows.scale * scores + rows.bias))
     own = np.array(shown_as)
     words = _keywords(model, pictures)
     exhibits = [
         Exhibit(
             thumbnails.data_address(picture),
             captions[i],
-            _nearest(captions[i], captions, own == own[i], probability[i]),
+            _nearest(captions[i], captions, own == own[i], scores[i]),
             words[i],
         )
         for i, picture in enumerate(pictures)
     ]
     counts = int(measured[metrics.PICTURES]), int(measured[metrics.CLASSES])
     chance = metrics.chance(*counts, measured)
-    return TestSplit(len(captions), measured, chance, exhibits, rows.image, rows.text)
+    return TestSplit(len(captions), measured, chance, exhibits, calibrated, rows.image, rows.text)
 
 
 def reranked(model: ExportedModel, split: str, max_rows: int, queries: int) -> list[dict[str, float]]:
@@ -101,10 +117,10 @@ def reranked(model: ExportedModel, split: str, max_rows: int, queries: int) -> l
     return [{"depth": row.depth, **row.recalls, "seconds": row.seconds} for row in rows]
 
 
-def _nearest(caption: str, captions: list[str], own: np.ndarray, probability: np.ndarray) -> list[Neighbour]:
+def _nearest(caption: str, captions: list[str], own: np.ndarray, scores: np.ndarray) -> list[Neighbour]:
     return [
-        Neighbour(captions[j], float(probability[j]), bool(own[j]) or captions[j] == caption)
-        for j in np.argsort(-probability, kind="stable")[:_NEAREST]
+        Neighbour(captions[j], float(scores[j]), bool(own[j]) or captions[j] == caption)
+        for j in np.argsort(-scores, kind="stable")[:_NEAREST]
     ]
 
 

@@ -36,7 +36,7 @@ class Row:
 
 
 def measure(pairs: Pairs, match: Match, queries: int, depths: Sequence[int] = DEPTHS) -> list[Row]:
-    """Recall of the first pictures and texts among all texts and pictures, at each depth.
+    """Recall of the pictures and texts of the first rows among all texts and pictures, at each depth.
 
     Args:
       pairs: pictures and texts.
@@ -49,17 +49,18 @@ def measure(pairs: Pairs, match: Match, queries: int, depths: Sequence[int] = DE
     for picture, caption in zip(pairs.picture, pairs.caption, strict=True):
         captions[picture].add(int(caption))
     right = np.array([np.isin(pairs.caption, list(own)) for own in captions])
-    tables = {"image_to_text": (scores[:queries], right[:queries])}
-    tables["text_to_image"] = (scores.T[:queries], right.T[:queries])
+    _, first = np.unique(pairs.picture, return_index=True)
+    pictures, texts = np.argsort(first)[:queries], np.arange(len(pairs.text))[:queries]
+    tables = {"image_to_text": (pictures, scores, right), "text_to_image": (texts, scores.T, right.T)}
     rows = []
     for depth in depths:
         recalls: dict[str, float] = {}
         seconds, asked = 0.0, 0
-        for way, (of_way, wanted) in tables.items():
+        for way, (chosen, of_way, wanted) in tables.items():
             start = time.perf_counter()
-            ranked = reranked(of_way, depth, _ask(way, match))
-            seconds, asked = seconds + time.perf_counter() - start, asked + len(of_way)
-            wrong = rank(ranked, wanted)
+            ranked = reranked(of_way[chosen], depth, _ask(way, match, chosen))
+            seconds, asked = seconds + time.perf_counter() - start, asked + len(chosen)
+            wrong = rank(ranked, wanted[chosen])
             recalls |= {f"{way}_recall_at_{k}": float(np.mean(wrong < k)) for k in RECALL_AT}
         rows.append(Row(depth, recalls, seconds / asked))
     return rows
@@ -89,9 +90,9 @@ def reranked(scores: Array, depth: int, ask: Callable[[int, Array], Array]) -> A
     return found
 
 
-def _ask(way: str, match: Match) -> Callable[[int, Array], Array]:
+def _ask(way: str, match: Match, chosen: Array) -> Callable[[int, Array], Array]:
     def ask(query: int, candidates: Array) -> Array:
-        queries = [query] * len(candidates)
+        queries = [chosen[query]] * len(candidates)
         pair = (queries, candidates) if way == "image_to_text" else (candidates, queries)
         return match(*([int(one) for one in numbers] for numbers in pair))
 

@@ -32,11 +32,16 @@ class LoadedModel:
         self._model = ExportedModel(saved_model, required=_SIGNATURES)
         self.further = contract.further(contract.signatures(saved_model))
 
-    def probabilities(self, image: bytes, labels: Sequence[str]) -> list[float]:
-        """Sigmoid probability that each of K labels belongs to an encoded picture; they do not add up to 1."""
+    def probabilities(self, image: bytes, labels: Sequence[str]) -> dict[str, float]:
+        """{label: sigmoid probability that it belongs to an encoded picture}, the labels with the highest logit first.
+
+        They do not add up to 1.
+        """
         texts = [label.encode() for label in labels]
         with self._lock:
-            return self._model.call("serving_default", image_bytes=[image], labels=texts)["probability"][0].tolist()
+            answer = self._model.call("serving_default", image_bytes=[image], labels=texts)
+        order = np.argsort(-answer["logit"][0], kind="stable")
+        return {labels[place]: float(answer["probability"][0, place]) for place in order}
 
     def embed_images(self, images: Sequence[bytes]) -> np.ndarray:
         """N encoded pictures -> float32 [N, D], unit norm."""

@@ -54,8 +54,7 @@ def create(
     def ask() -> str:
         labels = _labels(flask.request.form.get("labels", ""))
         picture = _uploaded(rules)
-        by_label = dict(zip(labels, model.probabilities(picture.image, labels), strict=True))
-        bars = sorted(by_label.items(), key=lambda item: -item[1])
+        bars = list(model.probabilities(picture.image, labels).items())
         shown = thumbnails.data_address(picture.image, "JPEG", THUMBNAIL_SIDE)
         return render(bars=bars, picture=shown, picture_name=picture.key)
 

@@ -65,9 +65,9 @@ def page(text: str) -> str:
         "codebook": {"codes": 4, "asked_codes": 9, "rows": 90, "used": 0.5, "perplexity": 3.0, "error": 0.1,
                      "error_of_mean": 0.9, "pictures": [{"picture": DATA, "rebuilt": DATA}]},
         "gallery": [
-            {**shown, "nearest": [{"caption": text, "probability": 0.5, "right": True}], "keywords": [(text, 0.5)]}
+            {**shown, "nearest": [{"caption": text, "score": 0.5, "right": True}], "keywords": [(text, 0.5)]}
         ],
-        "modalities": PIXEL, "heat_maps": [HeatMap(PIXEL, text, right) for right in (True, False)],
+        "calibrated": True, "modalities": PIXEL, "heat_maps": [HeatMap(PIXEL, text, right) for right in (True, False)],
         "queries": ComposedQueries(
             3, 4, text, {text: {1: {"value": 0.5, "low": 0.4, "high": 0.6}}}, {1: 0.1},
             [ComposedQuery(PIXEL, text, text, text, [Found(PIXEL, text, right=True)])],

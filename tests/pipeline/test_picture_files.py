@@ -13,7 +13,8 @@ from pipeline.demo import collection
 
 class Fake:
     def predict(self, _, inputs):
-        return {"probability": np.full((len(inputs["image_bytes"]), len(inputs["labels"])), 0.5)}
+        logit = np.zeros((len(inputs["image_bytes"]), len(inputs["labels"])))
+        return {"probability": logit + 0.5, "logit": logit}
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ class Fake:
         if broken := [row for row, picture in enumerate(pictures) if not picture.startswith(b"\x89PNG")]:
             rows = " ".join(map(str, broken))
             raise Refused(f"assertion failed: [image_bytes: these rows (from 0) are not pictures: [{rows}] of 3]")
-        return {"probability": np.full((len(pictures), len(inputs["labels"])), 0.5)}
+        logit = np.zeros((len(pictures), len(inputs["labels"])))
+        return {"probability": logit + 0.5, "logit": logit}
 
 
 def read(path) -> list[dict]:
@@ -77,6 +78,15 @@ def test_batched_answers_equal_the_answers_of_one_request(exported, folder, tmp_
     pictures = [(folder / row["image"]).read_bytes() for row in rows]
     together = zero_shot_folder.probabilities(client, pictures, LABELS)
     assert [row["probability"] for row in rows] == [pytest.approx(shares, abs=1e-6) for shares in together]
+
+
+def test_labels_come_in_the_order_of_their_logits_also_where_probabilities_round_to_1(folder):
+    class Sure:
+        def predict(self, *_):
+            return {"probability": np.ones((1, 3), np.float32), "logit": np.float32([[30, 90, 60]])}
+
+    (answer,) = zero_shot_folder.probabilities(Sure(), [shape_pairs()[0][0]], LABELS)
+    assert list(answer.items()) == [(LABELS[1], 1.0), (LABELS[2], 1.0), (LABELS[0], 1.0)]
 
 
 def test_server_that_fails_for_a_while_is_asked_again(folder, tmp_path, monkeypatch):
@@ -123,7 +133,8 @@ def test_run_after_a_killed_run_writes_all_answers(folder, tmp_path):
         "        self.requests += 1\n"
         "        if self.requests == 2:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "        return {'probability': np.ones((len(inputs['image_bytes']), 1))}\n"
+        "        one = np.ones((len(inputs['image_bytes']), 1))\n"
+        "        return {'probability': one, 'logit': one}\n"
         "zero_shot_folder.ask(Killed(), sys.argv[1], ['a'], sys.argv[2], 1)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(folder), str(output)], cwd=ROOT, capture_output=True)

@@ -10,16 +10,18 @@ ROWS = 30
 
 
 def made(noise: float) -> tuple[Pairs, dict]:
+    """Rows whose names are in the reverse order."""
     rng = np.random.default_rng(0)
     text = rng.normal(size=(ROWS, 6))
     image = text + noise * rng.normal(size=text.shape)
     image, text = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (image, text))
-    names = np.array([f"{number:02d}" for number in range(ROWS)])
+    names = np.array([f"{ROWS - number:02d}" for number in range(ROWS)])
     return Pairs.of(image, text, names, names), recall_at_k(image, text, names, names)
 
 
 def perfect(pictures, texts):
-    return np.array([float(a == b) for a, b in zip(pictures, texts, strict=True)])
+    """Pairs.of sorts pictures by name."""
+    return np.array([float(a == ROWS - 1 - b) for a, b in zip(pictures, texts, strict=True)])
 
 
 def test_depth_0_is_retrieval_by_embeddings():
@@ -61,11 +63,12 @@ def test_only_the_candidates_are_asked_and_the_others_keep_their_order():
 @pytest.mark.parametrize("queries", [1, 7])
 def test_the_first_rows_are_the_queries(queries):
     pairs, _ = made(2.0)
-    seen = set()
+    seen: dict[str, set] = {"pictures": set(), "texts": set()}
 
     def match(pictures, texts):
-        seen.update(pictures if len(set(pictures)) == 1 else texts)
+        one = len(set(pictures)) == 1
+        seen["pictures" if one else "texts"].update(pictures if one else texts)
         return perfect(pictures, texts)
 
     reranking.measure(pairs, match, queries, (4,))
-    assert seen == set(range(queries))
+    assert seen == {"pictures": {ROWS - 1 - row for row in range(queries)}, "texts": set(range(queries))}
