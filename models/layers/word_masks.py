@@ -46,7 +46,7 @@ class WordMasks:
             )
         self._share = share
         self._pieces = np.asarray(text_ids, np.int32)
-        self._rank = np.full([vocabulary_size], -1, np.int32)
+        self._rank: np.ndarray = np.full([vocabulary_size], -1, np.int32)
         self._rank[self._pieces] = np.arange(len(self._pieces))
 
     def draw(self, token_ids: tf.Tensor, seeds: tf.Tensor, stream: int) -> MaskedWords:
