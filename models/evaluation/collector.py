@@ -32,7 +32,7 @@ class Collector:
         for name in _KEPT:
             self._parts[name].append(np.asarray(outputs[name]))
         for name, shape in _PLACES.items():
-            unknown = np.full((len(outputs["picture"]), *shape), np.nan, np.float32)
+            unknown: Array = np.full((len(outputs["picture"]), *shape), np.nan, np.float32)
             self._parts[name].append(np.asarray(outputs.get(name, unknown)))
         for name in _KEYWORDS:
             if name in outputs:

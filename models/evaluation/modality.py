@@ -35,7 +35,8 @@ def figures(image: Array, text: Array, picture: Array, names: Array) -> dict[str
     if count < _FEWEST:
         return {}
     _, first = np.unique(picture, return_index=True)
-    images, texts = image[first].astype(np.float64), text.astype(np.float64)
+    images = image[first].astype(np.float64)
+    texts: np.ndarray = text.astype(np.float64)
     if not (np.isfinite(images).all() and np.isfinite(texts).all()):
         return {name: _constant(LARGEST[name]) for name in NAMES}
     return {"modality_gap": _gap(images, texts, picture), "modality_probe": _probe(images, texts, picture, names)}

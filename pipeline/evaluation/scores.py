@@ -96,7 +96,7 @@ def _among(labels: LabelSet, image: Array, examples: tf.Tensor) -> dict[str, Arr
     """The outputs of the signature `evaluate` about classes, for the classes of a label set."""
     place = {label.encode(): index for index, label in enumerate(labels.labels)}
     right = [[place.get(name, -1) for name in names] for names in tfrecords.parse_class_names(examples).to_list()]
-    indices = np.full([len(right), max(map(len, right))], -1, np.int32)
+    indices: Array = np.full([len(right), max(map(len, right))], -1, np.int32)
     for row, found in enumerate(right):
         indices[row, : len(found)] = found
     return {
