@@ -5,9 +5,11 @@ import os
 import tensorflow as tf
 
 from models import files, settings
-from models.pretrained import big_vision, hugging_face, restoration, saved_model
+from models.pretrained import big_vision, hugging_face, restoration, saved_model, vision_transformer
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError, require_absent
+from models.pretrained.flax_file import FlaxFile
+from models.pretrained.image_tower import PretrainedImageTower
 from models.pretrained.trained_model import TrainedModel
 from models.settings.pretrained import TOWERS
 
@@ -18,14 +20,14 @@ _SIGLIPS = (settings.SiglipSettings, settings.SiglitSettings)  # a Checkpoint ho
 _SAVED_MODEL, _HUGGING_FACE = files.MODEL_FILES
 
 
-def load(config: settings.PretrainedSettings) -> Checkpoint:
-    """Reads the checkpoint that training starts from: in a folder of pushed models, the newest. Raises as `read`."""
-    return read(files.newest_version(config.path))
+def load(config: settings.PretrainedSettings) -> Checkpoint | PretrainedImageTower:
+    """Reads what training starts from: in a folder of pushed models, the newest. Raises as `read_parts`."""
+    return read_parts(files.newest_version(config.path))
 
 
 def load_fitting(
     chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings, vocabulary: str
-) -> Checkpoint | TrainedModel:
+) -> restoration.Loaded:
     """Reads the checkpoint that an objective starts from, and checks that it fits the towers and the vocabulary.
 
     Prints a line for each value that the reader of the checkpoint assumed, and for each setting that prepares pictures
@@ -68,7 +70,7 @@ def _load_trained(chosen: settings.PretrainedSettings, config: settings.Objectiv
     )
 
 
-def _load_towers(chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings) -> Checkpoint:
+def _load_towers(chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings) -> restoration.Loaded:
     if not isinstance(config, settings.TwoTowersSettings):
         raise PretrainedError(
             f"Training.pretrained is {chosen.path}, but {type(config).__name__.removesuffix('Settings')} has no image "
@@ -80,7 +82,24 @@ def _load_towers(chosen: settings.PretrainedSettings, config: settings.Objective
 def read(
     path: str, vocabulary: str | None = None, size: int | None = None, antialias: bool | None = None
 ) -> Checkpoint:
-    """Reads a checkpoint of any format.
+    """Reads a whole SigLIP model, with both towers; arguments as of `read_parts`.
+
+    Raises:
+      PretrainedError: as `read_parts`, or the checkpoint is an image tower alone.
+    """
+    found = read_parts(path, vocabulary, size, antialias)
+    if isinstance(found, PretrainedImageTower):
+        raise PretrainedError(
+            f"{path} holds an image tower alone, but a model needs both towers; train from it with "
+            "Pretrained.parts = ('image_tower',), or name another checkpoint"
+        )
+    return found
+
+
+def read_parts(
+    path: str, vocabulary: str | None = None, size: int | None = None, antialias: bool | None = None
+) -> Checkpoint | PretrainedImageTower:
+    """Reads a checkpoint of any format: a SigLIP model, or an image tower alone, such as a supervised ViT.
 
     Args:
       path: an .npz file of big_vision, a folder with config.json, or a SavedModel of ours.
@@ -94,7 +113,10 @@ def read(
     """
     given = _vocabulary(vocabulary)
     if os.path.isfile(path) and path.endswith(".npz"):
-        return big_vision.read(path, given, size, antialias)
+        file = FlaxFile(path)
+        if vision_transformer.is_vision_transformer(file):
+            return vision_transformer.read(file, size, antialias)
+        return big_vision.read(file, given, size, antialias)
     if size is not None:
         raise PretrainedError(
             f"--size={size} is for an .npz of big_vision; {path} has its own size, so leave --size out"
