@@ -5,7 +5,15 @@ import os
 import tensorflow as tf
 
 from models import files, settings
-from models.pretrained import big_vision, hugging_face, restoration, saved_model, vision_transformer
+from models.pretrained import (
+    big_vision,
+    hugging_face,
+    hugging_face_config,
+    hugging_face_vit,
+    restoration,
+    saved_model,
+    vision_transformer,
+)
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError, require_absent
 from models.pretrained.flax_file import FlaxFile
@@ -115,6 +123,7 @@ def read_parts(
     if os.path.isfile(path) and path.endswith(".npz"):
         file = FlaxFile(path)
         if vision_transformer.is_vision_transformer(file):
+            _require_no_vocabulary(vocabulary, path, "holds an image tower alone")
             return vision_transformer.read(file, size, antialias)
         return big_vision.read(file, given, size, antialias)
     if size is not None:
@@ -126,10 +135,12 @@ def read_parts(
             f"--antialias={antialias} is for an .npz of big_vision; {path} has its own resize, so leave --antialias out"
         )
     if os.path.isfile(os.path.join(path, _HUGGING_FACE)):
+        if hugging_face_config.model_type(path) == "vit":
+            _require_no_vocabulary(vocabulary, path, "holds an image tower alone")
+            return hugging_face_vit.read(path)
         return hugging_face.read(path, given)
     if tf.io.gfile.exists(os.path.join(path, _SAVED_MODEL)):
-        if given is not None:
-            raise PretrainedError(f"--vocabulary={vocabulary}: {path} has its own, so leave --vocabulary out")
+        _require_no_vocabulary(vocabulary, path, "has its own")
         return saved_model.read(path)
     what = "is not a checkpoint" if os.path.exists(path) else "does not exist"
     raise PretrainedError(
@@ -180,6 +191,11 @@ def lost(checkpoint: Checkpoint, target: str) -> list[str]:
         for field in names
         if getattr(getattr(checkpoint.config, tower), field) != getattr(getattr(there, tower), field)
     ]
+
+
+def _require_no_vocabulary(vocabulary: str | None, path: str, why: str) -> None:
+    if vocabulary:
+        raise PretrainedError(f"--vocabulary={vocabulary}: {path} {why}, so leave --vocabulary out")
 
 
 def _vocabulary(path: str | None) -> bytes | None:
