@@ -125,13 +125,13 @@ def _positions(theirs: str, ours: str, count: int, width: int) -> Pair:
 def _encoder(theirs: str, norm: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
     for i in range(config.depth):
         block, layer = f"{ours}/encoder/block_{i}", f"{theirs}.encoder.layers.{i}"
-        yield from norm(f"{layer}.layer_norm1", f"{block}/attention_norm", config.width)
-        yield from norm(f"{layer}.layer_norm2", f"{block}/mlp_norm", config.width)
+        yield from layer_norm(f"{layer}.layer_norm1", f"{block}/attention_norm", config.width)
+        yield from layer_norm(f"{layer}.layer_norm2", f"{block}/mlp_norm", config.width)
         yield from _mlp(f"{layer}.mlp", f"{block}/mlp", config)
         for short, name in (("q", "query"), ("k", "key"), ("v", "value"), ("out", "attention_output")):
             attention = f"{layer}.self_attn.{short}_proj"
             yield from linear(attention, f"{block}/attention/{name}", config.width, config.width)
-    yield from norm(f"{theirs}.{norm}", f"{ours}/encoder/norm", config.width)
+    yield from layer_norm(f"{theirs}.{norm}", f"{ours}/encoder/norm", config.width)
 
 
 def _map_head(theirs: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
@@ -142,7 +142,7 @@ def _map_head(theirs: str, ours: str, config: settings.TransformerSettings) -> I
     yield transposed(f"{theirs}.attention.in_proj_weight", (f"{name}/kernel" for name in three), width, width)
     yield flattened(f"{theirs}.attention.in_proj_bias", (f"{name}/bias" for name in three), (width,))
     yield from linear(f"{theirs}.attention.out_proj", f"{ours}/attention/attention_output", width, width)
-    yield from norm(f"{theirs}.layernorm", f"{ours}/norm", width)
+    yield from layer_norm(f"{theirs}.layernorm", f"{ours}/norm", width)
     yield from _mlp(f"{theirs}.mlp", f"{ours}/mlp", config)
 
 
@@ -157,7 +157,7 @@ def linear(theirs: str, ours: str, inputs: int, outputs: int) -> Iterator[Pair]:
     yield flattened(f"{theirs}.bias", [f"{ours}/bias"], (outputs,))
 
 
-def norm(theirs: str, ours: str, width: int) -> Iterator[Pair]:
+def layer_norm(theirs: str, ours: str, width: int) -> Iterator[Pair]:
     """The pairs of a LayerNorm of torch, `theirs`, and ours."""
     yield same(f"{theirs}.weight", f"{ours}/gamma", (width,))
     yield same(f"{theirs}.bias", f"{ours}/beta", (width,))

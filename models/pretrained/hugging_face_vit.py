@@ -8,13 +8,14 @@ from models.pretrained import exchange, hugging_face_processor, safetensors_fold
 from models.pretrained.checkpoint import Note
 from models.pretrained.errors import PretrainedError
 from models.pretrained.exchange import Pair, flattened, same
-from models.pretrained.hugging_face import linear, norm
+from models.pretrained.hugging_face import layer_norm, linear
 from models.pretrained.hugging_face_config import Fields
 from models.pretrained.image_tower import ImageTowerAlone, PretrainedImageTower
 from models.pretrained.json_files import read_json
 from models.pretrained.layout import image_tower_shapes
 from models.towers.transformer import LAYER_NORM_EPSILON
 
+_EPSILON = 1e-12
 # transformers' defaults for absent fields.
 _DEFAULTS = {
     "hidden_size": 768,
@@ -22,7 +23,7 @@ _DEFAULTS = {
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
     "hidden_act": "gelu",
-    "layer_norm_eps": 1e-12,
+    "layer_norm_eps": _EPSILON,
     "image_size": 224,
     "patch_size": 16,
     "num_channels": 3,
@@ -62,7 +63,7 @@ def _config(folder: str) -> tuple[settings.ImageTowerSettings, list[str]]:
     fields.require("qkv_bias", True)
     size, patch = fields.count("image_size"), fields.count("patch_size")
     interpolation, processor_notes = hugging_face_processor.read(folder, size, hugging_face_processor.VIT)
-    transformer = fields.transformer((_DEFAULTS["layer_norm_eps"], LAYER_NORM_EPSILON))
+    transformer = fields.transformer((_EPSILON, LAYER_NORM_EPSILON))
     notes = [note.text for note in processor_notes]
     if fields["layer_norm_eps"] != LAYER_NORM_EPSILON:
         notes.append(
@@ -95,11 +96,11 @@ def _pairs(config: settings.ImageTowerSettings) -> Iterator[Pair]:
     yield flattened(f"{patches}.bias", ["image_tower/patch_embedding/bias"], (width,))
     for i in range(config.depth):
         block, layer = f"image_tower/encoder/block_{i}", f"encoder.layer.{i}"
-        yield from norm(f"{layer}.layernorm_before", f"{block}/attention_norm", width)
-        yield from norm(f"{layer}.layernorm_after", f"{block}/mlp_norm", width)
+        yield from layer_norm(f"{layer}.layernorm_before", f"{block}/attention_norm", width)
+        yield from layer_norm(f"{layer}.layernorm_after", f"{block}/mlp_norm", width)
         for name in ("query", "key", "value"):
             yield from linear(f"{layer}.attention.attention.{name}", f"{block}/attention/{name}", width, width)
         yield from linear(f"{layer}.attention.output.dense", f"{block}/attention/attention_output", width, width)
         yield from linear(f"{layer}.intermediate.dense", f"{block}/mlp/expand", width, config.mlp_dim)
         yield from linear(f"{layer}.output.dense", f"{block}/mlp/project", config.mlp_dim, width)
-    yield from norm("layernorm", "image_tower/encoder/norm", width)
+    yield from layer_norm("layernorm", "image_tower/encoder/norm", width)
