@@ -10,6 +10,7 @@ from models.pretrained import (
     hugging_face,
     hugging_face_config,
     hugging_face_vit,
+    open_clip,
     restoration,
     saved_model,
     vision_transformer,
@@ -139,6 +140,8 @@ def read_parts(
             _require_no_vocabulary(vocabulary, path, "holds an image tower alone")
             return hugging_face_vit.read(path)
         return hugging_face.read(path, given)
+    if os.path.isfile(os.path.join(path, open_clip.CONFIG)):
+        return open_clip.read(path, given)
     if tf.io.gfile.exists(os.path.join(path, _SAVED_MODEL)):
         _require_no_vocabulary(vocabulary, path, "has its own")
         return saved_model.read(path)

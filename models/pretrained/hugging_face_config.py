@@ -25,14 +25,14 @@ _ACTIVATIONS = {
     "gelu": "gelu",
     "quick_gelu": "quick_gelu",
 }
-_NORM_FIRST = (
-    "our towers have no norm before the blocks (pre_layrnorm), no patches without bias, no projection of the image "
-    "embedding, no epsilon of 1e-5 in LayerNorm, and no byte-level BPE vocabulary"
+CLIP_REFUSED = (
+    "CLIP is not supported: our towers have no norm before the blocks (pre_layrnorm), no patches without bias, no "
+    "projection of the image embedding, no epsilon of 1e-5 in LayerNorm, and no byte-level BPE vocabulary"
 )
 _REFUSED = {
     "siglip2": "NaFlex variants are not supported",
-    "clip": f"CLIP is not supported: {_NORM_FIRST}",
-    "clip_vision_model": f"CLIP is not supported: {_NORM_FIRST}",
+    "clip": CLIP_REFUSED,
+    "clip_vision_model": CLIP_REFUSED,
     "deit": "DeiT is not supported: our towers have no distillation token",
     "dinov2": "DINOv2 is not supported: our towers have no layer scale",
 }

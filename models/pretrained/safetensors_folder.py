@@ -16,17 +16,21 @@ WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @contextlib.contextmanager
-def opened(folder: str) -> Iterator[tuple[Shapes, Callable[[str], np.ndarray]]]:
+def opened(folder: str, weights: str = WEIGHTS) -> Iterator[tuple[Shapes, Callable[[str], np.ndarray]]]:
     """Yields {name of a tensor: shape}, and what loads a tensor by its name.
+
+    Args:
+      folder: with the files.
+      weights: name of the file that holds all tensors, if there is one.
 
     Raises:
       PretrainedError: a file is missing, damaged or a pickle, or the index does not fit the files.
     """
     with contextlib.ExitStack() as stack:
-        files = {name: stack.enter_context(_open(os.path.join(folder, name))) for name in _parts(folder)}
+        files = {name: stack.enter_context(_open(os.path.join(folder, name))) for name in _parts(folder, weights)}
         keys = {name: file.keys() for name, file in files.items()}
         where = {tensor: name for name, tensors in keys.items() for tensor in tensors}
-        _require_index(folder, where, sum(map(len, keys.values())))
+        _require_index(folder, weights, where, sum(map(len, keys.values())))
         found = {tensor: tuple(files[name].get_slice(tensor).get_shape()) for tensor, name in where.items()}
 
         def load(tensor: str) -> np.ndarray:
@@ -36,14 +40,14 @@ def opened(folder: str) -> Iterator[tuple[Shapes, Callable[[str], np.ndarray]]]:
         yield found, load
 
 
-def _parts(folder: str) -> list[str]:
+def _parts(folder: str, weights: str) -> list[str]:
     """Returns the names of the files that hold tensors."""
-    if os.path.isfile(os.path.join(folder, WEIGHTS)):
-        return [WEIGHTS]
+    if os.path.isfile(os.path.join(folder, weights)):
+        return [weights]
     if not os.path.isfile(os.path.join(folder, _INDEX)):
         pickled = [name for name in sorted(os.listdir(folder)) if name.endswith((".bin", ".pt", ".pth", ".msgpack"))]
         why = f"; {', '.join(pickled)} may run any code and is never loaded" if pickled else ""
-        raise PretrainedError(f"{folder} has no {WEIGHTS} and no {_INDEX}{why}; save the model as safetensors")
+        raise PretrainedError(f"{folder} has no {weights} and no {_INDEX}{why}; save the model as safetensors")
     parts = sorted({*_weight_map(folder).values()})
     for name in parts:
         if name != os.path.basename(name):
@@ -58,9 +62,9 @@ def _weight_map(folder: str) -> dict[str, str]:
     return found
 
 
-def _require_index(folder: str, where: dict[str, str], count: int) -> None:
+def _require_index(folder: str, weights: str, where: dict[str, str], count: int) -> None:
     """Raises PretrainedError if there is an index and its tensors differ from those of the files."""
-    if os.path.isfile(os.path.join(folder, WEIGHTS)):
+    if os.path.isfile(os.path.join(folder, weights)):
         return
     index = _weight_map(folder)
     differ = sorted(name for name in {*index, *where} if index.get(name) != where.get(name))
