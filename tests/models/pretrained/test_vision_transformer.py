@@ -205,6 +205,13 @@ def test_training_starts_from_the_tower_alone_and_says_what_it_assumed(augreg, c
     assert "image_tower's antialias is False in the checkpoint and True in the model" in printed
 
 
+def test_simla_starts_from_the_class_token_tower(augreg):
+    text = settings.TextTowerSettings(width=24, heads=3, mlp_dim=40)
+    config = settings.SimlaSettings(image_tower=objective().image_tower, text_tower=text)
+    chosen = settings.PretrainedSettings(augreg.source, ("image_tower",))
+    assert pretrained.load_fitting(chosen, config, "").weights.keys() == augreg.weights.keys()
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
