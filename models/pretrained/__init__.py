@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.pretrained.checkpoint import Checkpoint
     from models.pretrained.errors import PretrainedError
-    from models.pretrained.formats import load, load_fitting, read, write
+    from models.pretrained.formats import load, load_fitting, read, read_parts, write
     from models.pretrained.restoration import differing_inputs, require_fit, require_same_vocabulary, restore
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "load",
     "load_fitting",
     "read",
+    "read_parts",
     "require_fit",
     "require_same_vocabulary",
     "restore",
@@ -32,6 +33,7 @@ _MODULES = {
     "load": "formats",
     "load_fitting": "formats",
     "read": "formats",
+    "read_parts": "formats",
     "require_fit": "restoration",
     "require_same_vocabulary": "restoration",
     "restore": "restoration",

@@ -14,9 +14,10 @@ if __name__ == "__main__":
 from absl import app, flags
 from absl import logging as absl_logging
 
-from models import files
+from models import files, settings
 from models.pretrained import formats
 from models.pretrained.checkpoint import Checkpoint
+from models.pretrained.image_tower import PretrainedImageTower
 from models.settings import configuration
 
 _FROM = flags.DEFINE_string(
@@ -55,10 +56,11 @@ def main(argv: list[str]) -> None:
             formats.require_target(_TO.value, _FORMAT.value)
         start = time.monotonic()
         path = files.newest_version(_FROM.value)
-        checkpoint = formats.read(path, _VOCABULARY.value, _SIZE.value, _ANTIALIAS.value)
+        given = (path, _VOCABULARY.value, _SIZE.value, _ANTIALIAS.value)
         if not converts:
-            print(describe(checkpoint))
+            print(describe(formats.read_parts(*given)))
             return
+        checkpoint = formats.read(*given)
         _progress(f"read {checkpoint.parameters:,} parameters of {path} in {time.monotonic() - start:.0f} s")
         written = formats.write(checkpoint, _TO.value, _FORMAT.value)
         for line in (*(note.text for note in checkpoint.notes), *formats.lost(checkpoint, written)):
@@ -71,15 +73,18 @@ def main(argv: list[str]) -> None:
     )
 
 
-def describe(checkpoint: Checkpoint) -> str:
+def describe(checkpoint: Checkpoint | PretrainedImageTower) -> str:
     """Returns gin that makes the checkpoint's towers, for any objective, under comments: its sizes, and the notes."""
-    vocabulary = "its vocabulary" if checkpoint.vocabulary is not None else "no vocabulary"
-    towers = [configuration.to_gin(tower) for tower in (checkpoint.config.image_tower, checkpoint.config.text_tower)]
+    towers: list[settings.TransformerSettings] = [checkpoint.config.image_tower]
+    holds = "an image tower alone: Pretrained.parts = ('image_tower',)"
+    if isinstance(checkpoint, Checkpoint):
+        towers.append(checkpoint.config.text_tower)
+        vocabulary = "its vocabulary" if checkpoint.vocabulary is not None else "no vocabulary"
+        holds = f"{checkpoint.vocabulary_size:,} pieces, {vocabulary}"
     return (
-        f"# {checkpoint.source}: {checkpoint.parameters:,} parameters in {len(checkpoint.weights)} variables, "
-        f"{checkpoint.vocabulary_size:,} pieces, {vocabulary}\n"
+        f"# {checkpoint.source}: {checkpoint.parameters:,} parameters in {len(checkpoint.weights)} variables, {holds}\n"
         + "".join(f"# {note.text}\n" for note in checkpoint.notes)
-        + "\n".join(towers)
+        + "\n".join(configuration.to_gin(tower) for tower in towers)
     )
 
 

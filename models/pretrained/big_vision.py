@@ -5,54 +5,31 @@ assumes SigLIP's: gelu_tanh, pooling at the last token, and the padding that bel
 """
 
 import dataclasses
-import functools
-import math
-import re
 from typing import Any
 
 import numpy as np
 
 from models import files, settings
-from models.pretrained import exchange, npz, vocabularies
+from models.pretrained import exchange, vocabularies
 from models.pretrained.checkpoint import Checkpoint, Note
 from models.pretrained.errors import PretrainedError, require_absent
+from models.pretrained.flax_file import FlaxFile, Sizes, flax_name
 from models.pretrained.layout import Shapes, shapes
 
-# (part of our names, what flax calls it), applied in this order.
-_NAMES = (
-    (r"^image_tower/encoder/", "img/Transformer/"),
-    (r"^image_tower/head/", "img/MAPHead_0/"),
-    (r"^image_tower/patch_embedding/", "img/embedding/"),
-    (r"^image_tower/", "img/"),
-    (r"^text_tower/encoder/", "txt/Encoder_0/"),
-    (r"^text_tower/token_embedding/embeddings$", "txt/Embed_0/embedding"),
-    (r"^text_tower/", "txt/"),
-    (r"^log_scale$", "t"),
-    (r"^bias$", "b"),
-    (r"/block_(\d+)/", r"/encoderblock_\1/"),
-    (r"/position_embedding$", "/pos_embedding"),
-    (r"/attention_norm/", "/LayerNorm_0/"),
-    (r"/mlp_norm/", "/LayerNorm_1/"),
-    (r"MAPHead_0/norm/", "MAPHead_0/LayerNorm_0/"),
-    (r"/norm/", "/encoder_norm/"),
-    (r"/attention/", "/MultiHeadDotProductAttention_0/"),
-    (r"/attention_output/", "/out/"),
-    (r"/mlp/expand/", "/MlpBlock_0/Dense_0/"),
-    (r"/mlp/project/", "/MlpBlock_0/Dense_1/"),
-    (r"/gamma$", "/scale"),
-    (r"/beta$", "/bias"),
-)
 _SIGLIP_2 = Note("text_tower", vocabularies.SIGLIP_2_PUNCTUATION)
-_SCANNED = re.compile(r"^(.*/encoderblock)(/.*)$")
+_KIND, _EXAMPLE = "a SigLIP file of big_vision", "webli_en_b16_224_63724782.npz"
+_ATTENTION, _MLP = "MultiHeadDotProductAttention_0", "MlpBlock_0"
 
 
-def read(path: str, vocabulary: bytes | None, size: int | None = None, antialias: bool | None = None) -> Checkpoint:
+def read(
+    file: FlaxFile, vocabulary: bytes | None, size: int | None = None, antialias: bool | None = None
+) -> Checkpoint:
     """Reads a file that holds `params/img/...` or `img/...`, with the blocks apart or stacked (scanned).
 
     The multilingual models have no head after the text tower. It becomes the identity, which changes no bit.
 
     Args:
-      path: path of the .npz.
+      file: the open .npz.
       vocabulary: the SentencePiece model, which the file does not hold; None if it is not known.
       size: side of the pictures in pixels; needed if it is not a multiple of the patch, as in So400m/14 at 384, because
         the file does not hold it.
@@ -61,22 +38,9 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None, antialias
     Raises:
       PretrainedError: the file is damaged, holds pickles, or is not a SigLIP model; the message names the tensor.
     """
-    file = npz.NpzFile(path)
-    prefix = "params/" if any(name.startswith("params/") for name in file.shapes) else ""
-    stacked: dict[str, tuple[str, int | None]] = {}  # {name with blocks apart: (name in the file, index in the stack)}
-    for name, shape in file.shapes.items():
-        plain = name.removeprefix(prefix)
-        scanned = _SCANNED.match(plain)
-        if scanned and shape:
-            stacked |= {f"{scanned[1]}_{i}{scanned[2]}": (name, i) for i in range(shape[0])}
-        else:
-            stacked[plain] = (name, None)
-    found = {
-        plain: file.shapes[name] if block is None else file.shapes[name][1:] for plain, (name, block) in stacked.items()
-    }
-
-    read_stack = functools.cache(file.read)  # reads a stack once; its blocks are views of it
-    rows, text_width = _shape(found, "txt/Embed_0/embedding", 2, path)
+    path = file.path
+    found, sizes = dict(file.shapes), Sizes(file.shapes, path, _KIND, _EXAMPLE)
+    rows, text_width = sizes.shape("txt/Embed_0/embedding", 2)
     identity = {"txt/head/kernel": np.eye(text_width), "txt/head/bias": np.zeros(text_width)}
     has_head = any(name in found for name in identity)
     found |= {} if has_head else {name: value.shape for name, value in identity.items()}
@@ -84,10 +48,9 @@ def read(path: str, vocabulary: bytes | None, size: int | None = None, antialias
     def load(plain: str) -> np.ndarray:
         if plain in identity and not has_head:
             return identity[plain].astype(np.float32)
-        name, block = stacked[plain]
-        return file.read(name) if block is None else read_stack(name)[block]
+        return file.read(plain)
 
-    image, text = _image_tower(found, size, path), _text_tower(found, path)
+    image, text = _image_tower(found, sizes, size, path), _text_tower(sizes)
     config = as_read(settings.SiglipSettings(image, text), rows)
     if antialias is not None:
         config = dataclasses.replace(config, image_tower=dataclasses.replace(config.image_tower, antialias=antialias))
@@ -152,70 +115,21 @@ def _notes(config: settings.SiglipSettings, rows: int, path: str, assumed_antial
 
 
 def _pairs(ours: Shapes) -> list[exchange.Pair]:
-    return [exchange.same(_name(name), name, shape) for name, shape in ours.items()]
+    return [exchange.same(flax_name(name), name, shape) for name, shape in ours.items()]
 
 
-def _name(ours: str) -> str:
-    for pattern, replacement in _NAMES:
-        ours = re.sub(pattern, replacement, ours)
-    return ours
-
-
-def _image_tower(found: Shapes, size: int | None, path: str) -> settings.ImageTowerSettings:
+def _image_tower(found: Shapes, sizes: Sizes, size: int | None, path: str) -> settings.ImageTowerSettings:
     if len(found.get("img/embedding/kernel", ())) == 2:
         raise PretrainedError(
             f"{path}: img/embedding/kernel is a matrix, as in SigLIP 2 NaFlex, which is not supported; "
             "name a file of fixed resolution"
         )
-    patch = _shape(found, "img/embedding/kernel", 4, path)[0]
-    positions = _shape(found, "img/pos_embedding", 3, path)[1]
-    grid = math.isqrt(positions)
-    if grid * grid != positions:
-        raise PretrainedError(
-            f"{path}: img/pos_embedding has {positions} positions, but must have a square grid of patches; "
-            "name another file"
-        )
-    size = size or grid * patch
-    if size // patch != grid:
-        raise PretrainedError(
-            f"{path}: pictures of {size} px have {size // patch} x {size // patch} patches of {patch} px, but "
-            f"img/pos_embedding has {grid} x {grid}; name a size from {grid * patch} to {grid * patch + patch - 1}"
-        )
-    pooling = "map" if any(name.startswith("img/MAPHead_0/") for name in found) else "gap"
-    transformer = _transformer(found, "img/Transformer", path)
-    return settings.ImageTowerSettings(
-        **transformer, size=size, patch=patch, pooling=pooling, cut_to_patches=size % patch > 0
-    )
+    pictures = sizes.pictures("img/embedding/kernel", "img/pos_embedding", size)
+    pooling = "map" if any(one.startswith("img/MAPHead_0/") for one in found) else "gap"
+    transformer = sizes.transformer("img/Transformer", _ATTENTION, _MLP)
+    return settings.ImageTowerSettings(**transformer, **pictures, pooling=pooling)
 
 
-def _text_tower(found: Shapes, path: str) -> settings.TextTowerSettings:
-    return settings.TextTowerSettings(
-        **_transformer(found, "txt/Encoder_0", path),
-        length=_shape(found, "txt/pos_embedding", 3, path)[1],
-    )
-
-
-def _transformer(found: Shapes, encoder: str, path: str) -> dict[str, Any]:
-    width, heads, _ = _shape(found, f"{encoder}/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel", 3, path)
-    _, mlp_dim = _shape(found, f"{encoder}/encoderblock_0/MlpBlock_0/Dense_0/kernel", 2, path)
-    if width % heads:
-        raise PretrainedError(
-            f"{path}: {encoder} has {heads} heads, but they must divide its width of {width}; name another file"
-        )
-    blocks = {name.split("/")[2] for name in found if name.startswith(f"{encoder}/encoderblock_")}
-    return {"width": width, "heads": heads, "mlp_dim": mlp_dim, "depth": len(blocks)}
-
-
-def _shape(found: Shapes, name: str, rank: int, path: str) -> tuple[int, ...]:
-    """Returns the tensor's shape; PretrainedError if it is missing or has another rank."""
-    if name not in found:
-        shown = ", ".join(sorted(found)[:3])
-        raise PretrainedError(
-            f"{path}: {name} is missing, so this is not a SigLIP file of big_vision (it has {shown}, ...); "
-            "name a file such as webli_en_b16_224_63724782.npz"
-        )
-    if len(found[name]) != rank or not all(found[name]):
-        raise PretrainedError(
-            f"{path}: {name} is {list(found[name])}, but must have {rank} dimensions above 0; name another file"
-        )
-    return found[name]
+def _text_tower(sizes: Sizes) -> settings.TextTowerSettings:
+    transformer = sizes.transformer("txt/Encoder_0", _ATTENTION, _MLP)
+    return settings.TextTowerSettings(**transformer, length=sizes.shape("txt/pos_embedding", 3)[1])

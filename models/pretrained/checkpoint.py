@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -54,14 +55,7 @@ class Checkpoint:
         expected = layout.shapes(self.config, self.vocabulary_size)
         found = {name: array.shape for name, array in self.weights.items()}
         require_same_shapes(f"{self.source}: the checkpoint", expected, found)
-        for name, array in self.weights.items():
-            if array.dtype != np.float32 or not math.isfinite(array.sum(dtype=np.float64)):
-                problem = (
-                    f"is {array.dtype}, not float32" if array.dtype != np.float32 else "has NaN or infinite values"
-                )
-                raise PretrainedError(
-                    f"{self.source}: {name} {problem}; the checkpoint is damaged, so get another copy"
-                )
+        require_finite(self.source, self.weights)
         if self.vocabulary is not None:
             fitted = vocabularies.fit(self.vocabulary, self.vocabulary_size, self.source)
             object.__setattr__(self, "vocabulary", fitted)
@@ -101,6 +95,14 @@ def require_same_shapes(where: str, expected: layout.Shapes, found: layout.Shape
         ],
         "The settings describe another model; use those of this one",
     )
+
+
+def require_finite(source: str, weights: Mapping[str, np.ndarray]) -> None:
+    """Raises PretrainedError unless each weight is float32 and finite."""
+    for name, array in weights.items():
+        if array.dtype != np.float32 or not math.isfinite(array.sum(dtype=np.float64)):
+            problem = f"is {array.dtype}, not float32" if array.dtype != np.float32 else "has NaN or infinite values"
+            raise PretrainedError(f"{source}: {name} {problem}; the checkpoint is damaged, so get another copy")
 
 
 def require_none(where: str, problems: list[str], fix: str) -> None:

@@ -5,9 +5,20 @@ import os
 import tensorflow as tf
 
 from models import files, settings
-from models.pretrained import big_vision, hugging_face, restoration, saved_model
+from models.pretrained import (
+    big_vision,
+    hugging_face,
+    hugging_face_config,
+    hugging_face_vit,
+    open_clip,
+    restoration,
+    saved_model,
+    vision_transformer,
+)
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError, require_absent
+from models.pretrained.flax_file import FlaxFile
+from models.pretrained.image_tower import PretrainedImageTower
 from models.pretrained.trained_model import TrainedModel
 from models.settings.pretrained import TOWERS
 
@@ -18,14 +29,14 @@ _SIGLIPS = (settings.SiglipSettings, settings.SiglitSettings)  # a Checkpoint ho
 _SAVED_MODEL, _HUGGING_FACE = files.MODEL_FILES
 
 
-def load(config: settings.PretrainedSettings) -> Checkpoint:
-    """Reads the checkpoint that training starts from: in a folder of pushed models, the newest. Raises as `read`."""
-    return read(files.newest_version(config.path))
+def load(config: settings.PretrainedSettings) -> Checkpoint | PretrainedImageTower:
+    """Reads what training starts from: in a folder of pushed models, the newest. Raises as `read_parts`."""
+    return read_parts(files.newest_version(config.path))
 
 
 def load_fitting(
     chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings, vocabulary: str
-) -> Checkpoint | TrainedModel:
+) -> restoration.Loaded:
     """Reads the checkpoint that an objective starts from, and checks that it fits the towers and the vocabulary.
 
     Prints a line for each value that the reader of the checkpoint assumed, and for each setting that prepares pictures
@@ -68,7 +79,7 @@ def _load_trained(chosen: settings.PretrainedSettings, config: settings.Objectiv
     )
 
 
-def _load_towers(chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings) -> Checkpoint:
+def _load_towers(chosen: settings.PretrainedSettings, config: settings.ObjectiveSettings) -> restoration.Loaded:
     if not isinstance(config, settings.TwoTowersSettings):
         raise PretrainedError(
             f"Training.pretrained is {chosen.path}, but {type(config).__name__.removesuffix('Settings')} has no image "
@@ -80,7 +91,24 @@ def _load_towers(chosen: settings.PretrainedSettings, config: settings.Objective
 def read(
     path: str, vocabulary: str | None = None, size: int | None = None, antialias: bool | None = None
 ) -> Checkpoint:
-    """Reads a checkpoint of any format.
+    """Reads a whole SigLIP model, with both towers; arguments as of `read_parts`.
+
+    Raises:
+      PretrainedError: as `read_parts`, or the checkpoint is an image tower alone.
+    """
+    found = read_parts(path, vocabulary, size, antialias)
+    if isinstance(found, PretrainedImageTower):
+        raise PretrainedError(
+            f"{path} holds an image tower alone, but a model needs both towers; train from it with "
+            "Pretrained.parts = ('image_tower',), or name another checkpoint"
+        )
+    return found
+
+
+def read_parts(
+    path: str, vocabulary: str | None = None, size: int | None = None, antialias: bool | None = None
+) -> Checkpoint | PretrainedImageTower:
+    """Reads a checkpoint of any format: a SigLIP model, or an image tower alone, such as a supervised ViT.
 
     Args:
       path: an .npz file of big_vision, a folder with config.json, or a SavedModel of ours.
@@ -94,7 +122,11 @@ def read(
     """
     given = _vocabulary(vocabulary)
     if os.path.isfile(path) and path.endswith(".npz"):
-        return big_vision.read(path, given, size, antialias)
+        file = FlaxFile(path)
+        if vision_transformer.is_vision_transformer(file):
+            _require_no_vocabulary(vocabulary, path, "holds an image tower alone")
+            return vision_transformer.read(file, size, antialias)
+        return big_vision.read(file, given, size, antialias)
     if size is not None:
         raise PretrainedError(
             f"--size={size} is for an .npz of big_vision; {path} has its own size, so leave --size out"
@@ -104,10 +136,14 @@ def read(
             f"--antialias={antialias} is for an .npz of big_vision; {path} has its own resize, so leave --antialias out"
         )
     if os.path.isfile(os.path.join(path, _HUGGING_FACE)):
+        if hugging_face_config.model_type(path) == "vit":
+            _require_no_vocabulary(vocabulary, path, "holds an image tower alone")
+            return hugging_face_vit.read(path)
         return hugging_face.read(path, given)
+    if os.path.isfile(os.path.join(path, open_clip.CONFIG)):
+        return open_clip.read(path, given)
     if tf.io.gfile.exists(os.path.join(path, _SAVED_MODEL)):
-        if given is not None:
-            raise PretrainedError(f"--vocabulary={vocabulary}: {path} has its own, so leave --vocabulary out")
+        _require_no_vocabulary(vocabulary, path, "has its own")
         return saved_model.read(path)
     what = "is not a checkpoint" if os.path.exists(path) else "does not exist"
     raise PretrainedError(
@@ -158,6 +194,11 @@ def lost(checkpoint: Checkpoint, target: str) -> list[str]:
         for field in names
         if getattr(getattr(checkpoint.config, tower), field) != getattr(getattr(there, tower), field)
     ]
+
+
+def _require_no_vocabulary(vocabulary: str | None, path: str, why: str) -> None:
+    if vocabulary:
+        raise PretrainedError(f"--vocabulary={vocabulary}: {path} {why}, so leave --vocabulary out")
 
 
 def _vocabulary(path: str | None) -> bytes | None:

@@ -1,14 +1,11 @@
 """Hugging Face's folder: SigLIP, and SigLIP 2 of fixed resolution, which is also published as model_type siglip."""
 
-import contextlib
 import dataclasses
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from models import settings
@@ -19,14 +16,14 @@ from models.pretrained import (
     hugging_face_processor,
     hugging_face_tokenizer,
     hugging_face_vocabulary,
+    safetensors_folder,
 )
 from models.pretrained.checkpoint import Checkpoint
 from models.pretrained.errors import PretrainedError, require_absent
 from models.pretrained.exchange import Pair, flattened, same, transposed
-from models.pretrained.json_files import read_json
 from models.pretrained.layout import shapes
+from models.pretrained.safetensors_folder import WEIGHTS
 
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 # Older versions of transformers also saved these tensors, which count from 0 to L - 1.
 _POSITION_IDS = ("vision_model.embeddings.position_ids", "text_model.embeddings.position_ids")
 
@@ -53,24 +50,14 @@ def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
     vocabulary = vocabulary or hugging_face_tokenizer.read_vocabulary(folder)
     config, more_notes = hugging_face_tokenizer.with_tokenizer(config, folder, vocabulary, rows)
     ours = shapes(config, rows)
-    with contextlib.ExitStack() as stack:
-        files = {name: stack.enter_context(_open(os.path.join(folder, name))) for name in _parts(folder)}
-        keys = {name: file.keys() for name, file in files.items()}
-        where = {tensor: name for name, tensors in keys.items() for tensor in tensors}
-        _require_index(folder, where, sum(map(len, keys.values())))
-        found = {tensor: tuple(files[name].get_slice(tensor).get_shape()) for tensor, name in where.items()}
-
-        def load(tensor: str) -> np.ndarray:
-            with _errors_of(os.path.join(folder, where[tensor])):
-                return files[where[tensor]].get_tensor(tensor)
-
+    with safetensors_folder.opened(folder) as (found, load):
         for name in _POSITION_IDS:
             if name in found:
                 ids = load(name).ravel()
                 if not np.array_equal(ids, np.arange(ids.size)):
                     raise PretrainedError(f"{folder}: {name} does not count from 0, but must; remove it")
                 del found[name]
-        weights = exchange.read(_pairs(config, rows), ours, found, load, os.path.join(folder, _WEIGHTS))
+        weights = exchange.read(_pairs(config, rows), ours, found, load, os.path.join(folder, WEIGHTS))
     return Checkpoint(config, weights, vocabulary, folder, (*notes, *more_notes))
 
 
@@ -97,7 +84,7 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
     require_absent(folder.rstrip("/"))
     with WholeFolder(folder) as unfinished:
         os.makedirs(unfinished)
-        save_file(tensors, os.path.join(unfinished, _WEIGHTS), metadata={"format": "pt"})
+        save_file(tensors, os.path.join(unfinished, WEIGHTS), metadata={"format": "pt"})
         files = {"config.json": fields}
         if processor := hugging_face_processor.fields(checkpoint):
             files[hugging_face_processor.FILE] = processor
@@ -107,57 +94,6 @@ def write(checkpoint: Checkpoint, folder: str) -> None:
             with open(os.path.join(unfinished, name), "w", encoding="utf-8") as file:
                 json.dump(content, file, indent=2, sort_keys=True)
                 file.write("\n")
-
-
-def _parts(folder: str) -> list[str]:
-    """Returns the names of the files that hold tensors."""
-    if os.path.isfile(os.path.join(folder, _WEIGHTS)):
-        return [_WEIGHTS]
-    if not os.path.isfile(os.path.join(folder, _INDEX)):
-        pickled = [name for name in sorted(os.listdir(folder)) if name.endswith((".bin", ".pt", ".pth", ".msgpack"))]
-        why = f"; {', '.join(pickled)} may run any code and is never loaded" if pickled else ""
-        raise PretrainedError(f"{folder} has no {_WEIGHTS} and no {_INDEX}{why}; save the model as safetensors")
-    parts = sorted({*_weight_map(folder).values()})
-    for name in parts:
-        if name != os.path.basename(name):
-            raise PretrainedError(f"{folder}/{_INDEX} names {name!r}, which lies elsewhere; name files in this folder")
-    return parts
-
-
-def _weight_map(folder: str) -> dict[str, str]:
-    found = read_json(folder, _INDEX).get("weight_map")
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()) or not found:
-        raise PretrainedError(f"{folder}/{_INDEX}: weight_map must name each tensor's file; get the file again")
-    return found
-
-
-def _require_index(folder: str, where: dict[str, str], count: int) -> None:
-    """Raises PretrainedError if there is an index and its tensors differ from those of the files."""
-    if os.path.isfile(os.path.join(folder, _WEIGHTS)):
-        return
-    index = _weight_map(folder)
-    differ = sorted(name for name in {*index, *where} if index.get(name) != where.get(name))
-    if differ or count != len(where):
-        name = differ[0] if differ else ""
-        problem = f"{name} is in {where.get(name, 'no file')}, but the index says {index.get(name, 'no file')}"
-        raise PretrainedError(
-            f"{folder}/{_INDEX}: {problem if differ else 'two files have the same tensor'}; "
-            "get all files again, from one place"
-        )
-
-
-@contextlib.contextmanager
-def _errors_of(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        fix = "add it" if isinstance(error, FileNotFoundError) else "it is damaged or cut short, get it again"
-        raise PretrainedError(f"{path} cannot be read as safetensors ({error}); {fix}") from error
-
-
-def _open(path: str) -> Any:
-    with _errors_of(path):
-        return safe_open(path, "numpy")
 
 
 def _pairs(config: settings.SiglipSettings, rows: int) -> list[Pair]:
@@ -177,7 +113,7 @@ def _pairs(config: settings.SiglipSettings, rows: int) -> list[Pair]:
         ),
         _positions("text_model", "text_tower", text.length, text.width),
         *_encoder("text_model", "final_layer_norm", "text_tower", text),
-        *_linear("text_model.head", "text_tower/head", text.width, image.width),
+        *linear("text_model.head", "text_tower/head", text.width, image.width),
     ]
 
 
@@ -189,13 +125,13 @@ def _positions(theirs: str, ours: str, count: int, width: int) -> Pair:
 def _encoder(theirs: str, norm: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
     for i in range(config.depth):
         block, layer = f"{ours}/encoder/block_{i}", f"{theirs}.encoder.layers.{i}"
-        yield from _norm(f"{layer}.layer_norm1", f"{block}/attention_norm", config.width)
-        yield from _norm(f"{layer}.layer_norm2", f"{block}/mlp_norm", config.width)
+        yield from layer_norm(f"{layer}.layer_norm1", f"{block}/attention_norm", config.width)
+        yield from layer_norm(f"{layer}.layer_norm2", f"{block}/mlp_norm", config.width)
         yield from _mlp(f"{layer}.mlp", f"{block}/mlp", config)
         for short, name in (("q", "query"), ("k", "key"), ("v", "value"), ("out", "attention_output")):
             attention = f"{layer}.self_attn.{short}_proj"
-            yield from _linear(attention, f"{block}/attention/{name}", config.width, config.width)
-    yield from _norm(f"{theirs}.{norm}", f"{ours}/encoder/norm", config.width)
+            yield from linear(attention, f"{block}/attention/{name}", config.width, config.width)
+    yield from layer_norm(f"{theirs}.{norm}", f"{ours}/encoder/norm", config.width)
 
 
 def _map_head(theirs: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
@@ -205,21 +141,23 @@ def _map_head(theirs: str, ours: str, config: settings.TransformerSettings) -> I
     yield same(f"{theirs}.probe", f"{ours}/probe", (1, 1, width))
     yield transposed(f"{theirs}.attention.in_proj_weight", (f"{name}/kernel" for name in three), width, width)
     yield flattened(f"{theirs}.attention.in_proj_bias", (f"{name}/bias" for name in three), (width,))
-    yield from _linear(f"{theirs}.attention.out_proj", f"{ours}/attention/attention_output", width, width)
-    yield from _norm(f"{theirs}.layernorm", f"{ours}/norm", width)
+    yield from linear(f"{theirs}.attention.out_proj", f"{ours}/attention/attention_output", width, width)
+    yield from layer_norm(f"{theirs}.layernorm", f"{ours}/norm", width)
     yield from _mlp(f"{theirs}.mlp", f"{ours}/mlp", config)
 
 
 def _mlp(theirs: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
-    yield from _linear(f"{theirs}.fc1", f"{ours}/expand", config.width, config.mlp_dim)
-    yield from _linear(f"{theirs}.fc2", f"{ours}/project", config.mlp_dim, config.width)
+    yield from linear(f"{theirs}.fc1", f"{ours}/expand", config.width, config.mlp_dim)
+    yield from linear(f"{theirs}.fc2", f"{ours}/project", config.mlp_dim, config.width)
 
 
-def _linear(theirs: str, ours: str, inputs: int, outputs: int) -> Iterator[Pair]:
+def linear(theirs: str, ours: str, inputs: int, outputs: int) -> Iterator[Pair]:
+    """The pairs of a dense layer of torch, `theirs`, and ours, which may split either side into heads."""
     yield transposed(f"{theirs}.weight", [f"{ours}/kernel"], inputs, outputs)
     yield flattened(f"{theirs}.bias", [f"{ours}/bias"], (outputs,))
 
 
-def _norm(theirs: str, ours: str, width: int) -> Iterator[Pair]:
+def layer_norm(theirs: str, ours: str, width: int) -> Iterator[Pair]:
+    """The pairs of a LayerNorm of torch, `theirs`, and ours."""
     yield same(f"{theirs}.weight", f"{ours}/gamma", (width,))
     yield same(f"{theirs}.bias", f"{ours}/beta", (width,))

@@ -1,4 +1,4 @@
-"""Reads and makes config.json of Hugging Face's SigLIP."""
+"""Reads and makes config.json of Hugging Face's SigLIP, and reads the fields that other kinds share with it."""
 
 from typing import Any
 
@@ -25,6 +25,17 @@ _ACTIVATIONS = {
     "gelu": "gelu",
     "quick_gelu": "quick_gelu",
 }
+CLIP_REFUSED = (
+    "CLIP is not supported: our towers have no norm before the blocks (pre_layrnorm), no patches without bias, no "
+    "projection of the image embedding, no epsilon of 1e-5 in LayerNorm, and no byte-level BPE vocabulary"
+)
+_REFUSED = {
+    "siglip2": "NaFlex variants are not supported",
+    "clip": CLIP_REFUSED,
+    "clip_vision_model": CLIP_REFUSED,
+    "deit": "DeiT is not supported: our towers have no distillation token",
+    "dinov2": "DINOv2 is not supported: our towers have no layer scale",
+}
 _LARGEST, _DEEPEST = 1 << 24, 1000
 
 
@@ -39,12 +50,12 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
     fields = read_json(folder, "config.json")
     kind = fields.get("model_type")
     if kind != "siglip":
-        hint = " (NaFlex variants are not supported)" if kind == "siglip2" else ""
+        hint = f" ({_REFUSED[kind]})" if isinstance(kind, str) and kind in _REFUSED else ""
         raise PretrainedError(
-            f"{where}: model_type is {kind!r}, but must be 'siglip'{hint}; name another model's folder"
+            f"{where}: model_type is {kind!r}, but must be 'siglip' or 'vit'{hint}; name another model's folder"
         )
-    vision = _Fields(f"{where}: vision_config", fields.get("vision_config"), _VISION)
-    text = _Fields(f"{where}: text_config", fields.get("text_config"), _TEXT)
+    vision = Fields(f"{where}: vision_config", fields.get("vision_config"), _VISION)
+    text = Fields(f"{where}: text_config", fields.get("text_config"), _TEXT)
     vision.require("num_channels", 3)
     vision.require("vision_use_head", True)
     width, size, patch = vision.count("hidden_size"), vision.count("image_size"), vision.count("patch_size")
@@ -64,6 +75,11 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
             f"{where}: our towers do not support these sizes ({error}); correct it, or name another model's folder"
         ) from error
     return settings.SiglipSettings(*towers), text.count("vocab_size")
+
+
+def model_type(folder: str) -> str:
+    """Returns `model_type` of config.json, or "" if there is none; PretrainedError if the file cannot be read."""
+    return str(read_json(folder, "config.json").get("model_type", ""))
 
 
 def fields(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -104,7 +120,7 @@ def fields(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-class _Fields:
+class Fields:
     """A part of config.json, with defaults for absent fields."""
 
     def __init__(self, where: str, given: Any, defaults: dict[str, Any]) -> None:
@@ -131,12 +147,13 @@ class _Fields:
         if self[name] != only:
             raise self._error(name, repr(only))
 
-    def transformer(self) -> dict[str, Any]:
-        """Returns the settings that both towers have."""
+    def transformer(self, epsilons: tuple[float, ...] = (LAYER_NORM_EPSILON,)) -> dict[str, Any]:
+        """Returns the settings that both towers have; LayerNorm's epsilon must be one of `epsilons`."""
         activation = self["hidden_act"]
         if not isinstance(activation, str) or activation not in _ACTIVATIONS:
             raise self._error("hidden_act", f"one of {', '.join(_ACTIVATIONS)}")
-        self.require("layer_norm_eps", LAYER_NORM_EPSILON)
+        if self["layer_norm_eps"] not in epsilons:
+            raise self._error("layer_norm_eps", " or ".join(map(repr, epsilons)))
         width, heads = self.count("hidden_size"), self.count("num_attention_heads")
         if width % heads:
             raise self._error("num_attention_heads", f"a divisor of hidden_size ({width})")

@@ -5,6 +5,7 @@ processor_config.json, under "image_processor". Where a folder has both files, t
 transformers 5 reads the second.
 """
 
+import dataclasses
 import os
 from typing import Any
 
@@ -14,7 +15,6 @@ from models.pretrained.json_files import read_json
 
 FILE, _NESTED_FILE, _NESTED = "preprocessor_config.json", "processor_config.json", "image_processor"
 _TYPE, _NAFLEX = "SiglipImageProcessor", "Siglip2ImageProcessor"
-_TYPES = (_TYPE, f"{_TYPE}Fast", f"{_TYPE}Pil", "SiglipFeatureExtractor")
 _RESAMPLE = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers
 _MEAN, _RESCALE = 0.5, 1 / 255
 # Fields that our image tower cannot vary, with transformers' defaults.
@@ -28,15 +28,42 @@ _DEFAULTS: dict[str, Any] = {
     "image_mean": [_MEAN] * 3,
     "image_std": [_MEAN] * 3,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Processor:
+    """The image processor of a kind of model.
+
+    Attributes:
+      type: its class; a folder that names none has this one.
+      defaults: its values for absent fields, where they differ from those of SigLIP's processor.
+      hint: the end of the note for a folder without the file.
+    """
+
+    type: str
+    defaults: dict[str, Any]
+    hint: str = ""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Names of the class in the versions of transformers."""
+        old = self.type.replace("ImageProcessor", "FeatureExtractor")
+        return self.type, f"{self.type}Fast", f"{self.type}Pil", old
+
+
+_HINT = "; most SigLIP 1 models of Hugging Face need ImageTower.interpolation = 'bicubic'"
+SIGLIP = Processor(_TYPE, {}, _HINT)
+VIT = Processor("ViTImageProcessor", {"resample": _RESAMPLE["bilinear"], "default_to_square": True})
 _HARMLESS = ("do_convert_rgb",)  # our decoder always gives three channels
 
 
-def read(folder: str, size: int) -> tuple[str, tuple[Note, ...]]:
+def read(folder: str, size: int, processor: Processor = SIGLIP) -> tuple[str, tuple[Note, ...]]:
     """Reads how pictures are resized.
 
     Args:
       folder: the checkpoint.
       size: side of the pictures that the image tower takes (pixels).
+      processor: the processor that the kind of model has.
 
     Returns:
       The interpolation, and notes on what the reader assumed.
@@ -44,11 +71,11 @@ def read(folder: str, size: int) -> tuple[str, tuple[Note, ...]]:
     Raises:
       PretrainedError: a file asks for another size, scale or step than our image tower has, or two files differ.
     """
-    found = {where: _interpolation(where, fields, size) for where, fields in _sections(folder).items()}
+    found = {where: _interpolation(where, fields, size, processor) for where, fields in _sections(folder).items()}
     if not found:
         note = (
             f"{folder} has no {FILE}, and no {_NESTED} in {_NESTED_FILE}; assumed: pictures are resized to a square, "
-            "bilinear with antialiasing; most SigLIP 1 models of Hugging Face need ImageTower.interpolation = 'bicubic'"
+            f"bilinear with antialiasing{processor.hint}"
         )
         return "bilinear", (Note("image_tower", note),)
     (where, interpolation), *others = found.items()
@@ -105,20 +132,22 @@ def _sections(folder: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _interpolation(where: str, given: dict[str, Any], size: int) -> str:
+def _interpolation(where: str, given: dict[str, Any], size: int, processor: Processor) -> str:
     """Returns the interpolation of one image processor; PretrainedError if our image tower cannot do what it does."""
 
     def refuse(field: str, rule: str, fix: str = "correct the file, or name another model's folder") -> PretrainedError:
         shown = repr(values.get(field))[:200]
         return PretrainedError(f"{where}: {field} is {shown}, but must be {rule}; {fix}")
 
-    values = {**_DEFAULTS, **given}
+    values = {**_DEFAULTS, **processor.defaults, **given}
     kind_field = "image_processor_type" if "image_processor_type" in values else "feature_extractor_type"
-    kind = values.get(kind_field, _TYPE)
+    kind = values.get(kind_field, processor.type)
     if str(kind).startswith(_NAFLEX):
         raise refuse(kind_field, f"{_TYPE}, since NaFlex variants are not supported")
-    if kind not in _TYPES:
-        raise refuse(kind_field, f"one of {', '.join(_TYPES)}, since other processors have other defaults and steps")
+    if kind not in processor.types:
+        raise refuse(
+            kind_field, f"one of {', '.join(processor.types)}, since other processors have other defaults and steps"
+        )
     if values.get("auto_map"):
         raise refuse("auto_map", "absent, since it names code that prepares pictures and that is never run")
     for field in ("do_resize", "do_rescale", "do_normalize"):

@@ -12,9 +12,14 @@ def shapes(config: settings.SiglipSettings, vocabulary_size: int) -> Shapes:
     return {
         "log_scale": (),
         "bias": (),
-        **_under("image_tower", _image_tower(image)),
+        **image_tower_shapes(image),
         **_under("text_tower", _text_tower(text, vocabulary_size, image.width)),
     }
+
+
+def image_tower_shapes(config: settings.ImageTowerSettings) -> Shapes:
+    """Returns the shapes of the image tower's variables, which `shapes` has, too."""
+    return _under("image_tower", _image_tower(config))
 
 
 def _image_tower(config: settings.ImageTowerSettings) -> Shapes:

@@ -12,10 +12,11 @@ from models.optimizers.parameters import name
 from models.pretrained import layout, vocabularies
 from models.pretrained.checkpoint import TOKEN_EMBEDDING, Checkpoint, require_none, shown
 from models.pretrained.errors import PretrainedError
+from models.pretrained.image_tower import PretrainedImageTower
 from models.pretrained.trained_model import TrainedModel
 from models.settings.pretrained import PARTS, TOWERS
 
-Loaded = Checkpoint | TrainedModel
+Loaded = Checkpoint | PretrainedImageTower | TrainedModel
 # Settings that change a tower's output, but not the shapes of its weights: they must agree with the checkpoint's.
 _ANSWERS = {
     "image_tower": ("activation", "pooling"),
@@ -132,6 +133,11 @@ def resize_positions(positions: np.ndarray, count: int, has_class: bool = False)
 
 
 def _require_same_settings(config: Any, checkpoint: Loaded, parts: tuple[str, ...]) -> None:
+    if isinstance(checkpoint, PretrainedImageTower) and parts != ("image_tower",):
+        raise PretrainedError(
+            f"Pretrained.parts is {parts}, but {checkpoint.source} holds an image tower alone; set "
+            "Pretrained.parts = ('image_tower',)"
+        )
     problems = list(_differences(_ANSWERS, config, checkpoint, parts))
     require_none(checkpoint.source, problems, "Give the towers the checkpoint's settings")
 
