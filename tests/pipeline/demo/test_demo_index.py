@@ -145,7 +145,8 @@ class Foreign(tf.Module):
 
     @tf.function(input_signature=2 * [tf.TensorSpec([None], tf.string)])
     def zero_shot(self, image_bytes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probability": tf.fill([tf.size(image_bytes), tf.size(labels)], 0.5)}
+        logit = tf.ones([tf.size(image_bytes), 1]) * tf.cast(tf.range(tf.size(labels)), tf.float32)
+        return {"probability": 0.5 * tf.ones_like(logit), "logit": logit}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -166,5 +167,5 @@ def test_model_with_missing_signatures_or_damaged_files_is_refused(tmp_path):
     more = {**less, "embed_text": served.embed_text, "serving_default": served.zero_shot}
     tf.saved_model.save(served, str(tmp_path / "more"), signatures=more)
     loaded = LoadedModel(str(tmp_path / "more"))
-    assert loaded.probabilities(b"", ["a", "b"]) == [0.5, 0.5]
+    assert list(loaded.probabilities(b"", ["a", "b"]).items()) == [("b", 0.5), ("a", 0.5)]  # by logit
     assert loaded.further == {}  # classify_emoji is a label set
