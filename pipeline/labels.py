@@ -1,4 +1,8 @@
-"""Reads the labels that a command asks about, from a flag or from a file."""
+"""The labels that a command asks about, from a flag or from a file, and what a model answers about them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 
 def read(labels: str | None, file: str | None) -> list[str]:
@@ -53,3 +57,17 @@ def _of_file(path: str) -> list[str]:
     if not first:
         raise ValueError(f"--labels_file={path} has no label; write one in each line")
     return list(first)
+
+
+def by_logit(labels: Sequence[str], answer: Mapping[str, np.ndarray]) -> list[dict[str, float]]:
+    """{label: probability} of each picture, the labels with the highest logit first; several may round to 1.
+
+    Args:
+      labels: K labels.
+      answer: of the signature serving_default, `probability` and `logit`, each [N, K].
+    """
+    orders = np.argsort(-answer["logit"], axis=1, kind="stable")
+    return [
+        {labels[place]: float(row[place]) for place in order}
+        for row, order in zip(answer["probability"], orders, strict=True)
+    ]

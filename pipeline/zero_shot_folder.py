@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-import numpy as np
 import tqdm
 
 from components.serving_clients import Client, NoAnswer, Refused
 from models import files
+from pipeline import labels as asked_labels
 from pipeline import picture_files
 from pipeline.console import terminal
 
@@ -106,12 +106,7 @@ def probabilities(client: Client, pictures: Sequence[bytes], labels: Sequence[st
     if reasons := {row: one for row, one in enumerate(prepared) if isinstance(one, str)}:
         raise Unusable(reasons)
     inputs = {"image_bytes": [one for one in prepared if isinstance(one, bytes)], "labels": texts}
-    answer = client.predict("serving_default", inputs)
-    orders = np.argsort(-answer["logit"], axis=1, kind="stable")
-    return [
-        {labels[place]: float(row[place]) for place in order}
-        for row, order in zip(answer["probability"], orders, strict=True)
-    ]
+    return asked_labels.by_logit(labels, client.predict("serving_default", inputs))
 
 
 def _as_trained(image: bytes) -> bytes | str:

@@ -10,6 +10,7 @@ from components.metrics import reranking
 from components.metrics.saved_model_metrics import evaluated
 from models import features
 from models.evaluation import metrics
+from models.evaluation.calibration import sigmoid
 from models.evaluation.collector import Collector
 from models.inputs import tfrecords
 from models.objectives.signatures import PROBABILITY
@@ -92,7 +93,7 @@ def measure(model: ExportedModel, split: str, max_rows: int, gallery: int) -> Te
     measured = metrics.measure(rows)
     scores = rows.image[: len(pictures)] @ rows.text.T
     if calibrated := rows.bias != 0:
-        scores = 0.5 + 0.5 * np.tanh(0.5 * (rows.scale * scores + rows.bias))
+        scores = sigmoid(rows.scale * scores + rows.bias)
     own = np.array(shown_as)
     words = _keywords(model, pictures)
     exhibits = [

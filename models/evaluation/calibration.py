@@ -12,6 +12,11 @@ NAMES = ("calibration_error", "brier_score", "threshold_at_precision_90", "recal
 Array = np.ndarray
 
 
+def sigmoid(logits: Array) -> Array:
+    """The probabilities of logits of any size and shape, without overflow."""
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits))
+
+
 class PairCounts:
     """Counts over (picture, text) pairs; takes 30 kB for any number of pairs."""
 
@@ -25,7 +30,7 @@ class PairCounts:
         """Counts pairs; `logits`, float, and `right`, bool, have one shape. NaN counts as the worst possible answer."""
         logits, right = logits.ravel(), right.ravel()
         logits = np.where(np.isnan(logits), np.where(right, -np.inf, np.inf), logits)
-        probability = 0.5 + 0.5 * np.tanh(0.5 * logits)
+        probability = sigmoid(logits)
         self.pairs += len(logits)
         self._squares += float(np.sum((probability - right) ** 2))
         place = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
@@ -59,6 +64,6 @@ class PairCounts:
         precise = np.flatnonzero((chosen > 0) & (right >= PRECISION * chosen))
         if len(precise):
             first = precise[0]
-            threshold = float(0.5 + 0.5 * np.tanh(0.5 * THRESHOLDS[first]))
+            threshold = float(sigmoid(THRESHOLDS[first]))
             recall = float(right[first] / np.sum(self._right_above))
         return dict(zip(NAMES, (gap, self._squares / self.pairs, threshold, recall), strict=True))

@@ -41,15 +41,7 @@ def read(
     path = file.path
     found, sizes = dict(file.shapes), Sizes(file.shapes, path, _KIND, _EXAMPLE)
     rows, text_width = sizes.shape("txt/Embed_0/embedding", 2)
-    identity = {"txt/head/kernel": np.eye(text_width), "txt/head/bias": np.zeros(text_width)}
-    has_head = any(name in found for name in identity)
-    found |= {} if has_head else {name: value.shape for name, value in identity.items()}
-
-    def load(plain: str) -> np.ndarray:
-        if plain in identity and not has_head:
-            return identity[plain].astype(np.float32)
-        return file.read(plain)
-
+    found, load = exchange.with_text_head(found, file.read, "txt/head/kernel", "txt/head/bias", text_width)
     image, text = _image_tower(found, sizes, size, path), _text_tower(sizes)
     config = as_read(settings.SiglipSettings(image, text), rows)
     if antialias is not None:

@@ -114,3 +114,28 @@ def _as_float32(tensor: np.ndarray, name: str, source: str) -> np.ndarray:
             f"{source}: {name} is {tensor.dtype.name}, but must be one of {', '.join(_EXACT)}; save it as float32"
         )
     return tensor.astype(np.float32, copy=False)
+
+
+def with_text_head(
+    found: Shapes, load: Callable[[str], np.ndarray], kernel: str, bias: str, width: int
+) -> tuple[Shapes, Callable[[str], np.ndarray]]:
+    """Gives a file without a head after the text tower one that is the identity, which changes no bit.
+
+    Args:
+      found: shapes of the file's tensors.
+      load: reads one of them.
+      kernel: name of the head's kernel in the file.
+      bias: name of its bias.
+      width: of the text tower.
+
+    Returns:
+      `found` and `load`, with both tensors; as they are if the file has one of them.
+    """
+    if kernel in found or bias in found:
+        return found, load
+    identity = {kernel: np.eye(width, dtype=np.float32), bias: np.zeros(width, np.float32)}
+
+    def completed(name: str) -> np.ndarray:
+        return identity[name] if name in identity else load(name)
+
+    return {**found, **{name: value.shape for name, value in identity.items()}}, completed

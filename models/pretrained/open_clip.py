@@ -36,6 +36,7 @@ _TEXT = {
 _PREPROCESS = {"mean": None, "std": None, "interpolation": "bicubic", "resize_mode": "shortest"}
 _SCALARS = {"logit_scale": "log_scale", "logit_bias": "bias"}
 _QKV = ("query", "key", "value")
+_HEAD = "text.text_projection"
 
 
 def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
@@ -54,17 +55,15 @@ def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
         config, rows = _config(folder, tensors)
         ours, width = shapes(config, rows), config.text_tower.width
         found = dict(tensors) | {name: (1,) for name in _SCALARS if tensors.get(name) == ()}
-        identity = {"text.text_projection.weight": np.eye(width), "text.text_projection.bias": np.zeros(width)}
-        has_head = any(name in tensors for name in identity)
-        found |= {} if has_head else {name: value.shape for name, value in identity.items()}
 
         def value(name: str) -> np.ndarray:
-            if name in identity and not has_head:
-                return identity[name].astype(np.float32)
             tensor = load(name)
             return tensor.reshape(1) if name in _SCALARS else tensor
 
-        weights = exchange.read(_pairs(config, rows), ours, found, value, source)
+        head = (f"{_HEAD}.weight", f"{_HEAD}.bias")
+        weights = exchange.read(
+            _pairs(config, rows), ours, *exchange.with_text_head(found, value, *head, width), source
+        )
     return Checkpoint(config, weights, given, folder, _notes(folder, rows))
 
 
@@ -161,7 +160,7 @@ def _pairs(config: settings.SiglipSettings, rows: int) -> Iterator[Pair]:
     for i in range(text.depth):
         yield from _block(f"text.transformer.resblocks.{i}", f"text_tower/encoder/block_{i}", text, _TEXT_LAYERS)
     yield from layer_norm("text.ln_final", "text_tower/encoder/norm", text.width)
-    yield from linear("text.text_projection", "text_tower/head", text.width, image.width)
+    yield from linear(_HEAD, "text_tower/head", text.width, image.width)
 
 
 # The layers of a block: both norms, query, key and value in one, the output, and both layers of the MLP.

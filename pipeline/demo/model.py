@@ -7,6 +7,7 @@ import numpy as np
 
 from beam.exported_model import ExportedModel
 from models.serving import contract
+from pipeline.labels import by_logit
 
 MATCH = "match"
 _SIGNATURES = (contract.EMBED_IMAGE, contract.EMBED_TEXT, contract.ZERO_SHOT)
@@ -40,8 +41,7 @@ class LoadedModel:
         texts = [label.encode() for label in labels]
         with self._lock:
             answer = self._model.call("serving_default", image_bytes=[image], labels=texts)
-        order = np.argsort(-answer["logit"][0], kind="stable")
-        return {labels[place]: float(answer["probability"][0, place]) for place in order}
+        return by_logit(labels, answer)[0]
 
     def embed_images(self, images: Sequence[bytes]) -> np.ndarray:
         """N encoded pictures -> float32 [N, D], unit norm."""
