@@ -133,7 +133,7 @@ def with_text_head(
     """
     if kernel in found or bias in found:
         return found, load
-    identity = {kernel: np.eye(width, dtype=np.float32), bias: np.zeros(width, np.float32)}
+    identity: dict[str, np.ndarray] = {kernel: np.eye(width, dtype=np.float32), bias: np.zeros(width, np.float32)}
 
     def completed(name: str) -> np.ndarray:
         return identity[name] if name in identity else load(name)
