@@ -24,6 +24,7 @@ Settings = TypeVar("Settings")
 _registered: set[type] = set()
 _being_read: list[str] = []  # gin files, the outer one first
 _texts: list[tuple[str, str]] = []  # (path, content) of the gin files that `load` has read
+_GIN_ERRORS = (ValueError, TypeError, AttributeError, SyntaxError, OSError, RuntimeError)
 
 
 class ConfigurationError(ValueError):
@@ -32,9 +33,13 @@ class ConfigurationError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class GinFile:
-    """A gin file that `load_in_order` reads; `path` may be relative to the working directory."""
+    """A gin file that `load_in_order` reads; `path` may be relative to the working directory.
+
+    With `must_use`, each of its bindings must be used, as those of the command line.
+    """
 
     path: str
+    must_use: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,22 +83,35 @@ def load_in_order(parts: Sequence[GinFile | GinLines], roots: Sequence[type]) ->
         for part in parts:
             before = unused.bound()
             if isinstance(part, GinLines):
-                gin.parse_config(_checked(part.text, part.place))
+                _parse_lines(part)
                 continue
             _parse_file(part.path)
             replaceable |= unused.referenced()
-            of_files |= {key: value for key, value in unused.bound().items() if before.get(key, before) is not value}
+            if not part.must_use:
+                of_files |= {
+                    key: value for key, value in unused.bound().items() if before.get(key, before) is not value
+                }
         made = [gin.get_configurable(unused.selector(root))() for root in roots]
         unused.refuse(made, of_files, replaceable - unused.referenced())
         return made
     except ConfigurationError:
         raise
-    except (ValueError, TypeError, AttributeError, SyntaxError, OSError, RuntimeError) as error:
+    except _GIN_ERRORS as error:
         message = messages.with_place(messages.readable(str(error)), _texts, lines)
         raise ConfigurationError(f"gin: {message}") from error
     finally:
         gin_config._FILE_READERS[:] = readers
         gin.clear_config()
+
+
+def _parse_lines(lines: GinLines) -> None:
+    try:
+        gin.parse_config(_checked(lines.text, lines.place))
+    except ConfigurationError:
+        raise
+    except _GIN_ERRORS as error:
+        message = messages.readable(str(error)).rstrip()
+        raise ConfigurationError(f"gin: {message} ({lines.place})") from error
 
 
 def _parse_file(path: str) -> None:

@@ -92,7 +92,8 @@ class NegativesSettings:
       kind: "random" keeps each with the same probability, "hard" keeps those with the largest logits, "easy" those with
         the smallest.
       per_positive: number of kept negatives a positive pair, r. It need not be whole, since the choice is over the
-        batch: round(r |B|) pairs. At most Training.batch_size - 1, which keeps all.
+        batch: "hard" and "easy" keep round(r |B|) pairs, "random" as many on average. At most Training.batch_size - 1,
+        which keeps all.
     """
 
     kind: str = "random"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -41,6 +42,11 @@ class _Part(NamedTuple):
 
     gin: GinFile | GinLines
     place: str
+
+    @property
+    def text(self) -> str:
+        """The gin itself, without what a file includes."""
+        return self.gin.text if isinstance(self.gin, GinLines) else pathlib.Path(self.gin.path).read_text()
 
 
 def base(study: StudySettings, folder: str) -> PipelineSettings:
@@ -130,7 +136,9 @@ def _parts(axis: AxisSettings, label: str, folder: str) -> Iterator[_Part]:
     place = f"axis {axis.name!r}, point {label!r}"
     for gin in axis.parts(label):
         is_file = gin.strip().endswith(".gin") and "=" not in gin
-        yield _Part(GinFile(_find(gin.strip(), folder, place)) if is_file else GinLines(gin, place), place)
+        yield _Part(
+            GinFile(_find(gin.strip(), folder, place), must_use=True) if is_file else GinLines(gin, place), place
+        )
 
 
 def _find(name: str, folder: str, place: str) -> str:
@@ -144,10 +152,10 @@ def _find(name: str, folder: str, place: str) -> str:
 
 
 def _places(message: str, points: Sequence[_Part]) -> str:
-    """The points whose lines bind the setting that the message begins with, as " (axis ..., point ...)"."""
+    """The points that bind the setting that the message begins with, as " (axis ..., point ...)"."""
     named = _NAMED.match(message)
     if not named:
         return ""
     setting = re.compile(rf"(?<![\w/.]){re.escape(named[1])}\s*=")
-    found = [one.place for one in points if isinstance(one.gin, GinLines) and setting.search(one.gin.text)]
+    found = [one.place for one in points if setting.search(one.text)]
     return f" ({'; '.join(found)})" if found else ""

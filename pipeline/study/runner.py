@@ -119,7 +119,9 @@ class Runner:
             print(f"{self._title(one)}: {reason}\n      log: {log}", flush=True)
             return {one.run.title: log}
         self._busy += time.monotonic() - one.began
-        self._done_examples += one.run.examples - one.from_step * one.run.cell.settings.training.batch_size
+        training = one.run.cell.settings.training
+        steps = result["step"] if result["status"] == DIVERGED else training.steps
+        self._done_examples += (steps - one.from_step) * training.batch_size
         speed = result["examples_per_second"]
         what = f"{speed:,.0f} examples/s" if speed else "done"
         if result["status"] == DIVERGED:

@@ -124,15 +124,16 @@ def _make_one(cell: Cell, seed: int, data: Data, folder: str, keep: bool) -> Run
         keeps_model=keep,
     )
     fingerprint = run_fn.fingerprint(training, order.train, order.vocabulary, order.codebook)
-    order = dataclasses.replace(order, identity=_identity(order, fingerprint))
+    order = dataclasses.replace(order, identity=_identity(order, fingerprint, training.max_loss))
     path = os.path.join(folder, cell.folder, f"seed-{seed}")
     return Run(cell, seed, path, order, configuration.to_gin(settings))
 
 
-def _identity(order: Order, fingerprint: str) -> str:
+def _identity(order: Order, fingerprint: str, max_loss: float) -> str:
     """A hash of everything that the result depends on: the weights, and what they are measured on."""
     facts = dataclasses.asdict(dataclasses.replace(order, gin="", held_out="", keeps_model=False))
     facts |= {"fingerprint": fingerprint, "shards": _shards(tuple(sorted(order.evaluated.values())))}
+    facts["max_loss"] = max_loss  # the fingerprint leaves it out, because a stopped run may go on with another one
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -2,7 +2,8 @@
 
 A script, since devices must be set before TensorFlow starts.
 
-python -m tests.models.distribution.masked_on_devices N    prints JSON: {case: {gradient or loss: largest error}}
+python -m tests.models.distribution.masked_on_devices N [RATIO...]    prints JSON: {case: {gradient or loss: largest
+error}}, with these numbers of negatives a positive; without any, 1.6, 4 and all
 """
 
 import functools
@@ -57,11 +58,11 @@ def loss_of(negatives: settings.NegativesSettings, replicas: int) -> object:
     return loss
 
 
-def main(replicas: int) -> None:
+def main(replicas: int, ratios: list[float]) -> None:
     made = made_devices(replicas)
     result, ring = {}, on_devices_of(sigmoid_loss, made.strategy, made.collectives)
     for kind in ("random", "hard", "easy"):
-        for ratio in (4.0,) if replicas == 2 else (1.6, 4.0, float(replicas * ROWS - 1)):  # two replicas: a fast test
+        for ratio in ratios or (1.6, 4.0, float(replicas * ROWS - 1)):
             negatives = settings.NegativesSettings(kind, ratio)
             loss = loss_of(negatives, replicas)
             dense = functools.partial(dense_masked_sigmoid_loss, kept=kept(negatives, replicas))
@@ -79,4 +80,4 @@ def main(replicas: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), [float(ratio) for ratio in sys.argv[2:]])

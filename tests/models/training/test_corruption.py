@@ -1,7 +1,6 @@
 """Noise has the stated distribution, does not depend on devices or restarts, and leaves what it does not hit alone."""
 
 import dataclasses
-import json
 import pathlib
 import subprocess
 import sys
@@ -15,10 +14,9 @@ from models.distribution.collectives import OneDevice
 from models.inputs.tokenizer import Tokenizer
 from models.objectives.objective import SEEDS
 from models.training.corruption import Corruption
-from models.training.recorder import RunRecorder
 from tests.models.training import noise
 from tests.models.training.noise import END, LENGTH, PAD, WORDS, rows_of, with_noise
-from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, weights, write_shards
+from tests.models.training.shapes import CONFIG, OBJECTIVE
 
 ROWS = 10_000
 IMAGE, TEXT = settings.CorruptionSettings(image=0.3), settings.CorruptionSettings(text=0.3)
@@ -126,82 +124,6 @@ def test_random_captions_have_no_control_and_no_unknown_piece(vocabulary):
     ids = tokenizer.text_ids()
     assert ids.dtype == np.int32
     assert sorted({*range(tokenizer.vocabulary_size)} - {*ids.tolist()}) == [0, 1, 2]
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory) -> list[str]:
-    return write_shards(tmp_path_factory.mktemp("shards"), 3)
-
-
-def noisy(**changes: object) -> settings.TrainingSettings:
-    return dataclasses.replace(CONFIG, corruption=noise.ALL, **changes)
-
-
-@pytest.fixture(scope="module")
-def reference(vocabulary, shards, tmp_path_factory) -> dict[str, np.ndarray]:
-    return weights(fit(vocabulary, shards, tmp_path_factory.mktemp("reference"), noisy()))
-
-
-def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return all(np.array_equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.slow  # trains several models
-def test_noise_of_0_gives_the_weights_of_no_noise_bit_for_bit(vocabulary, shards, reference, tmp_path):
-    clean = weights(fit(vocabulary, shards, tmp_path / "clean", CONFIG))
-    none = dataclasses.replace(CONFIG, corruption=settings.CorruptionSettings())
-    assert same(clean, weights(fit(vocabulary, shards, tmp_path / "none", none)))
-    assert not same(clean, reference)  # control
-
-
-@pytest.mark.slow  # trains several models
-def test_a_resumed_run_draws_the_same_noise(vocabulary, shards, reference, tmp_path, monkeypatch):
-    usual = RunRecorder.record
-
-    def record(self, done, *arguments):
-        if done == 21:
-            raise KeyboardInterrupt
-        return usual(self, done, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunRecorder, "record", record)
-        with pytest.raises(KeyboardInterrupt):
-            fit(vocabulary, shards, tmp_path, noisy())
-    assert same(reference, weights(fit(vocabulary, shards, tmp_path, noisy())))
-
-
-@pytest.mark.slow  # trains several models
-def test_micro_batches_give_the_weights_of_the_whole_batch(vocabulary, shards, tmp_path):
-    few = {"steps": 4, "schedule": settings.ScheduleSettings("constant", warmup_steps=0)}
-    whole = weights(fit(vocabulary, shards, tmp_path / "whole", noisy(**few)))
-    micro = weights(fit(vocabulary, shards, tmp_path / "micro", noisy(**few, micro_batches=4)))
-    clean = weights(fit(vocabulary, shards, tmp_path / "clean", dataclasses.replace(CONFIG, **few)))
-    for name, value in whole.items():
-        np.testing.assert_allclose(micro[name], value, atol=3e-4, err_msg=name)  # rounding, through 4 steps of Adam
-    assert max(np.abs(clean[name] - value).max() for name, value in whole.items()) > 3e-3  # control
-
-
-def hits(vocabulary, shards, folder, **corruption: float) -> list[float]:
-    """How many of the clean pictures, and of the captions, find their pair among the 10 nearest."""
-    config = dataclasses.replace(
-        CONFIG,
-        steps=180,
-        optimizer=settings.AdamWSettings(learning_rate=6e-3),
-        schedule=settings.ScheduleSettings("constant", warmup_steps=5),
-        logging=settings.LoggingSettings(every=180, held_out_every=180, held_out_rows=len(EXAMPLES)),
-        corruption=settings.CorruptionSettings(**corruption),
-        cache=True,
-    )
-    fit(vocabulary, shards, folder, config)
-    last = json.loads((folder / "log" / "training_log.jsonl").read_text().splitlines()[-1])
-    return [len(EXAMPLES) * last[f"held_out_{way}_recall_at_10"] for way in ("image_to_text", "text_to_image")]
-
-
-@pytest.mark.slow  # trains several models
-def test_training_on_noise_for_pictures_ends_at_chance(vocabulary, shards, tmp_path):
-    low, high = scipy.stats.binom.interval(1 - 1e-6, len(EXAMPLES), 10 / len(EXAMPLES))
-    assert all(low <= found <= high for found in hits(vocabulary, shards, tmp_path / "noise", image=1.0))
-    assert all(found > high for found in hits(vocabulary, shards, tmp_path / "control", image=0.0))
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,10 @@ class ShapesStudy:
         return study.run([str(self.path)], [], options)
 
     def start(self, jobs: int = 1) -> subprocess.Popen:
-        """Starts the study in a process of its own."""
+        """Starts the study in a session of its own."""
         command = [sys.executable, "-m", __name__, str(self.path), str(self.folder / "output"), str(jobs)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
 
     def facts(self) -> dict[str, Any]:
         return json.loads((self.own / "results.json").read_text())

@@ -10,6 +10,7 @@ from pipeline.study import cells, study
 from pipeline.study.settings import StudySettings
 from tests.pipeline.conftest import GIN, ROOT
 
+PAGE = ROOT / "docs" / "studies.md"
 BASE = f"include '{GIN}'\nJsonlSource.path = 'pairs.jsonl'\nTraining.steps = 300\n"
 USUAL = {
     "loss": {"sigmoid": "Training.objective = @Siglip()", "softmax": "Training.objective = @Softmax()"},
@@ -85,6 +86,17 @@ def points(**labels: str) -> dict[str, dict[str, str]]:
     return {"loss": USUAL["loss"], "other": labels}
 
 
+MANY = "Training.objective = @Siglip()\nSiglip.negatives = @Negatives()\nNegatives.per_positive = 500.0"
+PRECOMPUTED = """Training.objective = @Siglit()
+Siglit.precomputed = True
+Training.pretrained = @Pretrained()
+Pretrained.path = 'x'
+Pretrained.parts = ('image_tower',)
+Training.augmentation = @Augmentation()
+Training.corruption = @Corruption()
+Corruption.image = 0.5"""
+
+
 @pytest.mark.parametrize(
     ("lines", "axes", "message"),
     [
@@ -112,6 +124,14 @@ def points(**labels: str) -> dict[str, dict[str, str]]:
         ([], points(typo="Trainign.steps = 3"), r"(?s)cell 'sigmoid, typo': gin: .*'Trainign'.*Did you mean"),
         ([], points(seed="Training.seed = 3"),
          r"cell 'sigmoid, seed': Training.seed is 3, but must be unbound in points; .*\(axis 'other', point 'seed'\)"),
+        ([], points(broken="Training.steps = = 3"),
+         r"cell 'sigmoid, broken': gin: (?s:.*)line 1(?s:.*)\(axis 'other', point 'broken'\)"),
+        ([], points(many=MANY),
+         r"(?s)cell 'sigmoid, many': .*Negatives.per_positive is 500.0, but must be .*\(axis 'other', point 'many'\)"),
+        ([], points(share="Training.corruption = @Corruption()\nCorruption.text = 1.5"),
+         r"(?s)cell 'sigmoid, share': .*Corruption.text is 1.5, but must be in .*\(axis 'other', point 'share'\)"),
+        ([], points(pictures=PRECOMPUTED),
+         r"(?s)cell 'sigmoid, pictures': .*Corruption.image is 0.5, but must be 0.*'other', point 'pictures'\)"),
         ([], points(range="AdamW.beta_2 = 1.5"), r"cell 'sigmoid, range': gin: AdamW.beta_2 is 1.5"),
         ([], points(file="no.gin"), r"axis 'other', point 'file': 'no.gin' is neither a file in .* correct its path"),
         ([], points(warm="Pipeline.warm_start = True"), r"Pipeline.warm_start is True, but must be False in a study"),
@@ -123,6 +143,24 @@ def test_mistakes_are_refused_before_anything_runs(tmp_path, lines, axes, messag
     with pytest.raises(ValueError, match=message):
         study.run([path], [], study.Options(str(tmp_path / "output")))
     assert not (tmp_path / "output").exists()
+
+
+def test_what_no_cell_uses_is_refused_in_the_file_of_a_point_too(tmp_path):
+    (tmp_path / "b0.gin").write_text("Siglip.logit_bias = 0.0\n")
+    path = write(tmp_path, axes=points(b0="b0.gin"))
+    message = r"cell 'softmax, b0': gin: Siglip.logit_bias is set, but nothing uses it .*\(axis 'other', point 'b0'\)"
+    with pytest.raises(configuration.ConfigurationError, match=message):
+        resolve(path)
+    (tmp_path / "base.gin").write_text(f"{BASE}Siglip.logit_bias = 0.0\n")  # control: the base may serve both losses
+    assert len(resolve(write(tmp_path))) == 4
+
+
+def test_the_example_of_the_page_on_studies_resolves(tmp_path):
+    (example,) = (block for block in PAGE.read_text().split("```gin\n")[1:] if "Study.name" in block)
+    (tmp_path / "study.gin").write_text(example.split("```")[0])
+    (one,) = configuration.load([str(tmp_path / "study.gin")], [], [StudySettings])
+    made = cells.resolve(one, str(ROOT / "gin" / "study"))
+    assert [cell.name for cell in made] == ["sigmoid, 16", "sigmoid, 64", "softmax, 64"]
 
 
 def test_a_label_that_occurs_twice_is_refused(tmp_path):

@@ -15,6 +15,7 @@ from tests.pipeline.conftest import ROOT
 from tests.pipeline.study.shapes import LOSS, ShapesStudy
 
 CELLS = (("sigmoid", "fast"), ("sigmoid", "slow"), ("softmax", "fast"))
+WILD = "Training.max_loss = 0.001"
 RATE = {"fast": "AdamW.learning_rate = 3e-3", "slow": "AdamW.learning_rate = 1e-4"}
 
 
@@ -82,7 +83,7 @@ def test_the_report_has_means_comparisons_and_plots(study):
 def test_the_same_command_keeps_all_results_and_new_points_run_alone(study, capsys):
     before = study.results()
     study.write(
-        {"loss": LOSS, "rate": {**RATE, "wild": "Training.max_loss = 0.001", "absent": "Runtime.strategy = 'tpu'"}},
+        {"loss": LOSS, "rate": {**RATE, "wild": WILD, "absent": "Runtime.strategy = 'tpu'"}},
         "Study.without = ('softmax, slow', 'softmax, wild', 'softmax, absent')",
     )
     assert not study.run()  # a run has failed
@@ -99,6 +100,18 @@ def test_the_same_command_keeps_all_results_and_new_points_run_alone(study, caps
     assert "Error" in (study.own / log).read_text()
     (cell,) = (one for one in study.facts()["cells"] if one["name"] == "sigmoid, wild")
     assert cell["means"] == {}
+
+
+def test_a_run_that_has_diverged_runs_again_once_its_largest_loss_is_raised(study, capsys):
+    before = study.results()
+    study.write(
+        {"loss": LOSS, "rate": {**RATE, "wild": WILD.replace("0.001", "1000.0")}},
+        "Study.without = ('softmax, slow', 'softmax, wild')",
+    )
+    assert study.run(only="wild")
+    after = study.results()
+    assert {name for name in after if after[name] != before[name]} == {"sigmoid_wild/seed-0", "sigmoid_wild/seed-1"}
+    assert "diverged" not in capsys.readouterr().out
 
 
 def test_the_folder_of_another_study_is_refused(study):

@@ -55,6 +55,20 @@ def test_holm_keeps_the_error_of_the_family(studies):
     assert 0.02 < wrong <= 0.10
 
 
+def test_holm_keeps_the_error_of_the_family_where_some_pairs_really_differ():
+    """One cell lies far away. So three of six null hypotheses are wrong, and Holm tests the others less strictly."""
+    true = [pair for pair in ALL_PAIRS if "cell 3" not in pair]
+
+    def wrong(study: dict[str, list[float]]) -> bool:
+        found = dict(zip(ALL_PAIRS, statistics.differences(study, ALL_PAIRS, CONFIDENCE), strict=True))
+        return decided([found[pair] for pair in true])
+
+    moved = [{**one, "cell 3": [value + 3.0 for value in one["cell 3"]]} for one in draw(3, number=3)[:4000]]
+    assert 0.03 < np.mean([wrong(study) for study in moved]) <= 0.10
+    alone = [any(decided(statistics.differences(study, [pair], CONFIDENCE)) for pair in true) for study in moved[:1000]]
+    assert np.mean(alone) > 0.12  # control
+
+
 def test_control_without_holm_the_error_of_the_family_is_larger(studies):
     def wrong(study: dict[str, list[float]]) -> bool:
         return any(decided(statistics.differences(study, [pair], CONFIDENCE)) for pair in ALL_PAIRS)

@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -18,16 +19,17 @@ STEPS, SEEDS = 120, "Study.seeds = (0, 1)"
 OFTEN = {"often": "Checkpoint.every = 10"}
 
 
-def killed_at(study: ShapesStudy, wait: float) -> bool:
-    """Starts the study, and kills it `wait` seconds after its runs have begun; returns whether it still ran."""
+def kill(study: ShapesStudy, sign: str, wait: float) -> bool:
+    """Kills the study with all of its processes, `wait` seconds after it has printed `sign`; whether it still ran."""
     process = study.start()
-    while process.poll() is None and "to do" not in process.stdout.readline():
+    while process.poll() is None and sign not in process.stdout.readline():
         pass
     time.sleep(wait)
-    still_runs = process.poll() is None
-    process.kill()
+    if process.poll() is not None:
+        return False
+    subprocess.run(["pkill", "-KILL", "--session", str(process.pid)], check=True)
     process.communicate()
-    return still_runs
+    return True
 
 
 def logs(study: ShapesStudy) -> dict[str, list[dict]]:
@@ -48,17 +50,14 @@ def unbroken(tmp_path_factory) -> ShapesStudy:
 
 
 def test_a_study_killed_five_times_ends_as_an_unbroken_one(unbroken, tmp_path):
-    study, moments, kills = (
-        ShapesStudy(tmp_path, {"loss": LOSS, "save": OFTEN}, SEEDS, steps=STEPS),
-        random.Random(5),
-        0,
-    )
-    for _ in range(5):
-        kills += killed_at(study, moments.uniform(2, 25))
-    assert kills >= 3  # else the moments came too late
+    study = ShapesStudy(tmp_path, {"loss": LOSS, "save": OFTEN}, SEEDS, steps=STEPS)
+    moments = random.Random(5)
+    for sign, latest in (("Data 1 of 1", 5), *[(", seed", 20)] * 4):
+        assert kill(study, sign, moments.uniform(0, latest)), "the study ended before the last kill: raise STEPS"
     process = study.start()
     printed = process.communicate()[0]
     assert process.returncode == 0, printed
+    assert any("going on from step" in log.read_text() for log in study.own.glob("*/seed-*/run.log"))
     assert study.table() == unbroken.table()
     assert logs(study) == logs(unbroken)
 
@@ -111,6 +110,15 @@ def test_the_same_gin_under_two_labels_is_equal_for_equal_seeds_and_undecided_fo
     (other,) = statistics.differences({"one": values[:2], "two": values[2:4]}, [("one", "two")], 0.9)
     assert other.value != 0
     assert other.verdict == statistics.NOT_DECIDED
+
+
+def test_a_cell_with_noise_in_nine_of_ten_pairs_is_contrary_to_the_claim_that_it_is_better(tmp_path):
+    noise = {"clean": (), "noise": "Training.corruption = @Corruption()\nCorruption.alignment = 0.9"}
+    lines = ("Study.seeds = (0, 1, 2)", f"Study.metrics = ('{METRIC}',)", "Study.compare = (('noise', 'clean'),)")
+    study = ShapesStudy(tmp_path, {"pairs": noise}, *lines, steps=200)
+    assert study.run()
+    (one,) = study.facts()["comparisons"]
+    assert one["verdict"] == statistics.CONTRARY
 
 
 def test_a_planted_worse_cell_is_contrary_to_the_claim_that_it_is_better(tmp_path):
