@@ -152,6 +152,14 @@ def test_the_program_has_the_expected_hops_and_no_tensor_of_the_whole_batch(fold
     assert not re.findall(rf"\w+\[(?:\d+,)*{replicas * rows}(?:,\d+)*\]", hlo)
 
 
+@pytest.mark.parametrize("name", marked(*MASKED))
+def test_a_choice_of_negatives_holds_a_replicas_rows_against_all_and_never_all_pairs(folder, name):
+    hlo = (folder / name / "program.hlo.txt").read_text()
+    rows, batch = reference.ROWS, RUN[name]["replicas"] * reference.ROWS
+    assert re.search(rf"f32\[(?:\d+,)*{rows},{batch}\]", hlo)
+    assert not re.findall(rf"\w+\[(?:\d+,)*{batch},{batch}\]", hlo)
+
+
 def test_replicas_see_the_noise_that_one_device_sees(folder):
     found, expected = results(folder, "noise"), with_noise(NOISE["noise"]["count"])
     assert set(found) == set(expected)
