@@ -45,6 +45,17 @@ def test_every_top_level_gin_file_resolves(name, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "gin" / "recipe").glob("*.gin")), ids=lambda path: path.stem)
+def test_every_recipe_resolves_to_a_whole_pipeline(path, tmp_path, capsys):
+    asked = re.findall(r"(?:WebDatasetSource|Pretrained|Vocabulary)\.path(?= = )", path.read_text())
+    assert asked, "a recipe says which paths it needs"
+    local_runner.run([str(path)], [f"{name} = 'a'" for name in asked], str(tmp_path), dry_run=True)
+    printed = capsys.readouterr().out
+    assert re.search(r"Evaluator +<- EvaluationSuite, LastBlessedModel, ModelPackager", printed)
+    assert f"Pipeline.name = '{path.stem}'" in printed
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "gin" / "runtime").glob("*.gin")))
 def test_last_runtime_file_replaces_earlier_ones(name, tmp_path, capsys):
     files = [QUICKSTART, str(ROOT / "gin" / "runtime" / name)]

@@ -110,6 +110,35 @@ def test_each_recipe_has_the_batch_and_the_steps_of_the_docs():
         assert re.search(rf"\| \[`{name}`\][^|]*\|.*\| {rows:,} \| {steps:,}", (ROOT / "docs/recipes.md").read_text())
 
 
+def test_recipes_have_the_published_settings():
+    """The table of docs/recipes.md says where each number is from."""
+    made = {name: abstract_step.load_recipe(name) for name in RECIPES}
+    for name in ("siglip_b16_32k", "msiglip", "siglit_g14_l"):
+        adafactor = made[name].training.optimizer
+        assert isinstance(adafactor, settings.AdafactorSettings)
+        assert (adafactor.learning_rate, adafactor.weight_decay, adafactor.beta_2_cap) == (1e-3, 1e-4, 0.95)
+    lion = made["siglit_b8_l"].training.optimizer
+    assert isinstance(lion, settings.LionSettings)
+    assert (lion.learning_rate, lion.weight_decay) == (1e-4, 1e-7)
+    adamw = made["coco_finetune"].training.optimizer
+    towers = ("image_tower", "text_tower")
+    assert (adamw.learning_rate, adamw.no_decay, adamw.clip_norm) == (1e-3, towers, 1.0)
+    assert adamw.multipliers == {"image_tower|text_tower": 0.1}
+    start = {
+        name: (one.training.objective.logit_bias, one.training.objective.logit_scale) for name, one in made.items()
+    }
+    assert start.pop("coco_finetune") == (-2.71, 10.0)
+    assert set(start.values()) == {(-10.0, 10.0)}
+    warm_up = {name: one.training.schedule.warmup_steps for name, one in made.items()}
+    assert warm_up == {
+        "coco_finetune": 150, "msiglip": 10_000, "siglip_b16_32k": 10_000, "siglit_b8_l": 5000, "siglit_g14_l": 5000,
+    }  # fmt: skip
+    views = made["coco_finetune"].training.augmentation
+    assert (views.flip, views.rand_augment_layers, views.rand_augment_magnitude) == (True, 2, 10.0)
+    many = made["msiglip"]
+    assert (many.vocabulary.size, objectives["msiglip"].text_tower.bottleneck) == (250_000, 96)
+
+
 @pytest.mark.slow  # minutes for each
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_step_of_each_recipe_is_lowered(name):
