@@ -124,9 +124,8 @@ def test_recipes_have_the_published_settings():
     towers = ("image_tower", "text_tower")
     assert (adamw.learning_rate, adamw.no_decay, adamw.clip_norm) == (1e-3, towers, 1.0)
     assert adamw.multipliers == {"image_tower|text_tower": 0.1}
-    start = {
-        name: (one.training.objective.logit_bias, one.training.objective.logit_scale) for name, one in made.items()
-    }
+    objectives = {name: one.training.objective for name, one in made.items()}
+    start = {name: (one.logit_bias, one.logit_scale) for name, one in objectives.items()}
     assert start.pop("coco_finetune") == (-2.71, 10.0)
     assert set(start.values()) == {(-10.0, 10.0)}
     warm_up = {name: one.training.schedule.warmup_steps for name, one in made.items()}
