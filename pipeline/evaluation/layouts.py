@@ -81,6 +81,7 @@ def objectnet(folder: str) -> Rows:
 
 
 LAYOUTS: dict[str, Callable[[str], Rows]] = {"flickr30k": flickr30k, "objectnet": objectnet, "xm3600": xm3600}
+LAYOUT_OF = {"flickr30k": FLICKR30K, "objectnet": OBJECTNET, "xm3600": XM3600}
 
 
 def write(name: str, folder: str) -> str:
@@ -108,6 +109,18 @@ def write(name: str, folder: str) -> str:
             f"{folder} is not {name} as its authors distribute it ({type(error).__name__}: {error}); download it again"
         ) from error
     return f"{path}: {count:,} rows. Next: python -m pipeline.evaluate --gin_file=gin/evaluation/{name}.gin"
+
+
+def require_prepared(path: str) -> None:
+    """Raises ValueError if `write` makes the file of this path, and has not: the message says what to download."""
+    folder, name = os.path.split(path)
+    known = os.path.basename(folder)
+    if name != ROWS_FILE or known not in LAYOUTS or os.path.exists(path):
+        return
+    raise ValueError(
+        f"{path} does not exist. Download {known} into {folder}, with the layout below, and run "
+        f"`python -m pipeline.evaluation_files {known} --folder={folder}`\n{LAYOUT_OF[known]}"
+    )
 
 
 def _read(folder: str, name: str, layout: str) -> str:

@@ -14,6 +14,7 @@ from components.evaluation_suite.driver import suite_fingerprint
 from models import features, files
 from models.settings import configuration
 from models.settings.checks import require
+from pipeline.evaluation import layouts
 
 EXAMPLES, REPORT = "examples", "report"
 _GIN_FILE = "config.gin"
@@ -58,6 +59,8 @@ def build(suite: EvaluationSuiteSettings, examples: str, folder: str, beam_args:
       NoRows: a set has no row left.
       ValueError: an input is missing.
     """
+    for one in suite.sets:
+        layouts.require_prepared(getattr(one.source, "path", ""))
     own = os.path.join(examples, f"Split-{features.OWN_SET}") if examples else ""
     state = [f"{path} {tf.io.gfile.stat(path).mtime_nsec}" for path in reader.shards(own)] if own else []
     gin = configuration.to_gin(suite)

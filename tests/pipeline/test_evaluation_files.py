@@ -6,10 +6,14 @@ import pathlib
 
 import pytest
 
+from beam.evaluation_sets import EvaluationSuiteSettings
 from beam.records import ImageText, Rejected
 from beam.sources import JsonlSource
 from beam.sources.rows.columns import to_pair
-from pipeline.evaluation import imagenet_names, layouts
+from models.settings import configuration
+from pipeline.evaluation import imagenet_names, layouts, sets
+from pipeline.settings.run import PipelineSettings
+from tests.pipeline.conftest import ROOT
 
 
 def rows(folder: pathlib.Path) -> list[dict]:
@@ -90,12 +94,23 @@ def test_objectnet_s_labels_have_all_their_classes_of_imagenet(objectnet, first)
 
 @pytest.mark.parametrize("name", sorted(layouts.LAYOUTS))
 def test_a_missing_file_is_named_with_the_layout(tmp_path, name):
-    layout = {"xm3600": layouts.XM3600, "flickr30k": layouts.FLICKR30K, "objectnet": layouts.OBJECTNET}[name]
+    layout = layouts.LAYOUT_OF[name]
     for folder in (tmp_path / "missing", tmp_path):
         with pytest.raises(ValueError, match=r" has no \S+; name a folder with this layout") as error:
             layouts.write(name, str(folder))
         assert layout in str(error.value)
         assert not (folder / layouts.ROWS_FILE).exists()
+
+
+@pytest.mark.parametrize("name", sorted(layouts.LAYOUTS))
+def test_an_evaluation_of_a_set_that_is_not_prepared_says_what_to_download(name, tmp_path, monkeypatch):
+    (made,) = configuration.load([str(ROOT / "gin" / "evaluation" / f"{name}.gin")], [], [PipelineSettings])
+    suite = EvaluationSuiteSettings(made.evaluation_sets)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=rf"rows.jsonl does not exist. Download {name} into ") as error:
+        sets.build(suite, "", str(tmp_path / "sets"), [])
+    assert layouts.LAYOUT_OF[name] in str(error.value)
+    assert f"`python -m pipeline.evaluation_files {name} --folder=data/{name}`" in str(error.value)
 
 
 def test_other_content_is_refused_and_nothing_is_written(objectnet):
