@@ -8,7 +8,7 @@ from models.settings.checks import (
     require_positive,
     settings_class,
 )
-from models.settings.objectives import ObjectiveSettings
+from models.settings.objectives import ObjectiveSettings, precomputed_tower
 from models.settings.preparation import ImageInput, TextInput
 from models.settings.towers import INTERPOLATIONS, PUNCTUATIONS, RESIZES, TransformerSettings
 
@@ -145,6 +145,14 @@ class OnerSettings(ObjectiveSettings):
             "2 or more with Oner.cic: in one block, a crossed pass gives what the other modality alone gives",
             "raise it, or set Oner.cic = 0.0",
         )
+        for term in MASKED:
+            require(
+                not getattr(self, term) or precomputed_tower(self) is None,
+                label(self, term),
+                getattr(self, term),
+                "0 with embeddings that are computed before training: their rows have no seeds, which decide the masks",
+                "set it to 0, or train on pictures",
+            )
         require_one_of(self, "contrast", CONTRASTS)
         require_positive(self, "logit_scale", "predictor_hidden")
         require(self.temperature > 0, "Oner.temperature", self.temperature, "a number above 0", "set it to 0.2")

@@ -14,6 +14,8 @@ _TERMS = {
     "Oner, XMC and CIC": {**_OFF, "xmc": 1.0, "cic": 1.0},
     "Oner, ITC and CMC": {**_OFF, "itc": 1.0, "cmc": 1.0},
     "Oner, default terms": {},
+    "Oner, default terms, predictor": {"predictor": True},
+    "Oner, default terms, sigmoid": {"contrast": "sigmoid"},
 }
 
 

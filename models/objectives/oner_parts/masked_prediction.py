@@ -68,10 +68,10 @@ class MaskedPrediction:
         """For each kind of masked places in a term, the sum of a row's errors and their number, [N] each."""
         config, images, token_ids = self._config, batch[IMAGES], batch[TOKEN_IDS]
         if SEEDS not in batch:
-            names = [f"Oner.{term}" for term in MASKED if getattr(config, term)]
+            weights = {f"Oner.{term}": str(getattr(config, term)) for term in MASKED if getattr(config, term)}
             raise ValueError(
-                f"{', '.join(names)} is above 0, but must be 0 for rows without {SEEDS!r}, which decide the masks; "
-                "set it to 0, or train on pictures and captions"
+                f"{', '.join(weights)} is {', '.join(weights.values())}, but must be 0 for rows without {SEEDS!r}, "
+                "which decide the masks; set it to 0, or train on pictures and captions"
             )
         found: Encoded = {}
         if config.mim:

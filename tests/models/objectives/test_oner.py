@@ -38,15 +38,12 @@ def expected(case: str) -> tuple[float, dict[str, np.ndarray], dict[str, np.ndar
 
 
 def differences(case: str, objective=None, batch=None) -> tuple[float, float]:
-    """Relative errors of the loss and of all gradients; the terms are checked on the way."""
+    """Relative errors of the loss and of all gradients."""
     objective = objective or oners.made(CONFIGS[case])
     batch = batch or oners.batch(ROWS)
     variables = objective.trainable_variables
-    loss, metrics, by, _ = gradients.of_batch(objective, objective.encode, batch, variables, OneDevice())
-    right, right_by, terms = expected(case)
-    for term, value in terms.items():
-        weighted = getattr(CONFIGS[case], term) * value
-        assert float(metrics[f"{term}_loss"]) == pytest.approx(weighted, rel=1e-10) or float(loss) != right
+    loss, _, by, _ = gradients.of_batch(objective, objective.encode, batch, variables, OneDevice())
+    right, right_by, _ = expected(case)
     assert {name(variable) for variable in variables} == set(right_by)
     largest = max(np.abs(value).max() for value in right_by.values())
     worst = max(np.abs(g.numpy() - right_by[name(v)]).max() for v, g in zip(variables, by, strict=True))

@@ -7,6 +7,8 @@ The value of `objective` is a name in OBJECTIVES.
 
 import ast
 import dataclasses
+import json
+import math
 import os
 import pathlib
 import sys
@@ -107,6 +109,13 @@ def write_codebook(folder: pathlib.Path) -> str:
 def weights(objective: Objective) -> dict[str, np.ndarray]:
     """Everything that training changes."""
     return {variable.name: variable.numpy() for variable in (*objective.trainable_variables, *objective.state)}
+
+
+def momenta(log: pathlib.Path, first: float, steps: int) -> tuple[list[float], list[float]]:
+    """The momentum of each row of a log, and what half a cosine from `first` to 1 over `steps` gives for it."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    expected = [1 - (1 - first) * (1 + math.cos(math.pi * row["step"] / steps)) / 2 for row in rows]
+    return [row["momentum"] for row in rows], expected
 
 
 def main(folder: pathlib.Path, *changes: str) -> None:

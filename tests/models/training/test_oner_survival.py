@@ -3,8 +3,12 @@
 import json
 import random
 
+import numpy as np
 import pytest
 
+from models.training.log import LOG_FILE
+from tests.models.training.shapes import ONER as OBJECTIVE
+from tests.models.training.shapes import momenta
 from tests.models.training.test_survival import Run, same
 
 ONER = ("objective='oner'", "steps=100", "checkpoint.every=10", "logging.every=10", "logging.held_out_every=50")
@@ -21,6 +25,10 @@ def test_a_run_killed_five_times_ends_with_the_state_of_an_unbroken_run(vocabula
         assert any(part in name for name in weights), part
     assert int(next(value for name, value in weights.items() if "momentum_steps" in name)) == 100
     assert same(run, unbroken)
+    for one in (run, unbroken):
+        found, expected = momenta(one.folder / "log" / LOG_FILE, OBJECTIVE.momentum, steps=100)
+        assert len(found) >= 10
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-7)
     assert [(row["step"], row["loss"]) for row in run.log()] == [(row["step"], row["loss"]) for row in unbroken.log()]
 
 
