@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from models import objectives, settings
+from models import objectives, optimizers, settings
 from models.distribution.collectives import OneDevice
 from models.losses.softmax import softmax_loss
 from models.objectives.rocket_terms.swalip import Swalip
@@ -72,6 +72,7 @@ def test_loss_and_gradients_equal_the_reference(case, dtype):
 
 @pytest.mark.parametrize("case", ["siamlip", "byolip", "prototypes"])
 def test_control_targets_with_a_gradient_differ(case, monkeypatch):
+    """Swalip without prototypes has no such control: one_way_softmax_loss gives its targets no gradient in any case."""
     expected(case)
     monkeypatch.setattr(tf, "stop_gradient", tf.identity)
     assert differences(case)[1] > 1e-3
@@ -107,6 +108,27 @@ def test_frozen_prototypes_get_no_gradient_and_then_one():
         objective.after_update(features, OneDevice())
     assert seen == [False, False, True, True]
     assert int(steps) == 4
+
+
+def test_adamw_leaves_prototypes_bit_for_bit_in_the_frozen_steps_and_then_moves_them():
+    """Neither decay nor a slot moves them; the projectors move from the first step on."""
+    objective, features = started("prototypes")
+    term = objective.training_only.parts[0]
+    term.state[0].assign(0)
+    variables = [v for v in objective.trainable_variables if "tower" not in v.name]
+    config = settings.AdamWSettings(learning_rate=0.1, weight_decay=0.1)
+    schedule = settings.ScheduleSettings(kind="constant", warmup_steps=0)
+    optimizer = optimizers.create(config, schedule, 10, variables)
+    watched = {name(v): v for v in variables if name(v).startswith("swalip")}
+    moved = []
+    for _ in range(4):
+        before = {key: variable.numpy() for key, variable in watched.items()}
+        _, by = ours(objective, features)
+        optimizer.apply([tf.constant(by[name(variable)]) for variable in variables])
+        objective.after_update(features, OneDevice())
+        moved.append({key for key, value in before.items() if not np.array_equal(watched[key], value)})
+    vectors = {"swalip_prototypes/vectors"}
+    assert moved == [watched.keys() - vectors] * 2 + [set(watched)] * 2
 
 
 class ProjectedSoftmax(Softmax):
