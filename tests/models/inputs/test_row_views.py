@@ -1,9 +1,11 @@
 """Views of a row: texts and colours are drawn anew at each visit, equally after a restart, and detail is kept."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 from PIL import Image
 
@@ -64,6 +66,36 @@ def test_each_visit_draws_anew_and_a_resumed_run_draws_the_same(vocabulary, shar
             np.testing.assert_array_equal(batch[name], value, err_msg=name)
     other = next(iter(batches(vocabulary, shards, cache=cache, seed=1).read(4)))
     assert not np.array_equal(other["local_colours"], taken[0]["local_colours"])
+
+
+def has_share(hits: np.ndarray, share: float) -> bool:
+    """Whether so many are True that an exact binomial test accepts this share."""
+    return scipy.stats.binomtest(int(hits.sum()), hits.size, share).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_each_text_view_draws_its_caption_anew_at_each_visit(vocabulary, tmp_path, cache):
+    """Of three captions, two views show different ones in two visits of three, and so do two visits of a row."""
+    captions = ["".join(letters) for letters in itertools.product("abdegilmnost", repeat=2)]
+    count, passes = len(captions) // 3, 12
+    rows = [
+        ImageText(str(i), b"", captions[3 * i], "x:1", "test", more_captions=tuple(captions[3 * i + 1 : 3 * i + 3]))
+        for i in range(count)
+    ]
+    shards = write_shards(tmp_path, 1, [row.to_example() for row in rows])
+    views = Views({}, {"token_ids": None, "other_ids": None})
+    source = batches(vocabulary, shards, views, cache=cache)
+    numbers = {ids.tobytes(): i for i, ids in enumerate(source.tokenizer(tf.constant(captions)).numpy())}
+    assert len(numbers) == len(captions)
+    (batch,) = source.read(count * passes).take(1)
+    one, other = (np.array([numbers[ids.tobytes()] for ids in batch[name].numpy()]) for name in views.texts)
+    np.testing.assert_array_equal(one // 3, other // 3)  # both are of the same row
+    assert has_share(one != other, 2 / 3)
+    assert not has_share(one != one.copy(), 2 / 3)  # control: views that share a draw
+    for drawn in (one, other):
+        assert all(has_share(drawn % 3 == caption, 1 / 3) for caption in range(3))
+        visits = drawn[np.argsort(drawn // 3, kind="stable")].reshape(count, passes)
+        assert has_share(visits[:, 1:] != visits[:, :-1], 2 / 3)
 
 
 def test_a_source_size_keeps_the_detail_of_small_crops(vocabulary, shards):

@@ -71,15 +71,20 @@ def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, ((rows - mean) * (rows - mean)).mean(axis=1, keepdims=True)
 
 
-def mlp(arrays: Arrays, name: str, rows: np.ndarray) -> list[np.ndarray]:
-    """Dense layers with normalisation over the batch: the input of each normalisation, then the output."""
+def running_moments(arrays: Arrays, norm: str) -> tuple[np.ndarray, np.ndarray]:
+    """The running statistics of a normalisation, [D] each."""
+    return arrays[f"{norm}/running_mean"], arrays[f"{norm}/running_variance"]
+
+
+def mlp(arrays: Arrays, name: str, rows: np.ndarray, running: bool = False) -> list[np.ndarray]:
+    """Dense layers with normalisation, over the batch or by running statistics: the input of each one, then the output."""
     seen, i = [], 0
     while f"{name}/dense_{i}/kernel" in arrays:
         rows = rows @ arrays[f"{name}/dense_{i}/kernel"] + arrays.get(f"{name}/dense_{i}/bias", 0.0)
         is_last = f"{name}/dense_{i + 1}/kernel" not in arrays
         if f"{name}/dense_{i}/bias" not in arrays:  # a dense layer has a bias only where no normalisation follows
             seen.append(rows)
-            mean, variance = moments(rows)
+            mean, variance = running_moments(arrays, f"{name}/norm_{i}") if running else moments(rows)
             rows = (rows - mean) / np.sqrt(variance + 1e-5)
             rows = rows * arrays.get(f"{name}/norm_{i}/gamma", 1.0) + arrays.get(f"{name}/norm_{i}/beta", 0.0)
         if not is_last:
@@ -90,6 +95,11 @@ def mlp(arrays: Arrays, name: str, rows: np.ndarray) -> list[np.ndarray]:
 
 def local(arrays: Arrays, modality: str) -> list[np.ndarray]:
     return mlp(arrays, f"local_{modality}_projector", views_first(arrays[f"local_{modality}"]))
+
+
+def served(arrays: Arrays, modality: str, rows: np.ndarray) -> np.ndarray:
+    """The local embedding of towers' outputs as evaluation sees it, unit norm: [N, width] -> [N, D]."""
+    return unit(mlp(arrays, f"local_{modality}_projector", rows, running=True)[-1])
 
 
 def pairs(arrays: Arrays) -> list[tuple[int, int]]:

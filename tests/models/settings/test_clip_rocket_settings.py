@@ -1,5 +1,6 @@
 """Values of ClipRocket and its terms that make no sense are refused at once, with name, value and fix."""
 
+import dataclasses
 import pathlib
 import re
 
@@ -95,8 +96,45 @@ def test_gin_files_give_the_sizes_of_the_paper_which_are_the_defaults(name):
     }
     expected = (default[name],) if name in default else ()
     smoothing = 0.0 if name == "swalip" else 0.1
-    views = {name: getattr(made.objective, name) for name in VIEWS}
-    assert views == VIEWS
-    assert made.objective == ClipRocketSettings(terms=expected, label_smoothing=smoothing, **views)
+    assert made.objective == ClipRocketSettings(terms=expected, label_smoothing=smoothing, **VIEWS)
     assert (made.optimizer.beta_2, made.optimizer.clip_norm) == (0.98, 0.0)
+    assert made.schedule.warmup_steps == made.steps // 32
     assert made.schedule.final_share * made.optimizer.learning_rate == pytest.approx(1e-5)
+
+
+def views(*bindings: str) -> dict[str, object]:
+    (made,) = configuration.load([str(GIN / "objective" / "clip_rocket.gin")], list(bindings), [TrainingSettings])
+    return {name: getattr(made.objective, name) for name in VIEWS}
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        "Augmentation.min_crop = 0.75",
+        "Augmentation.max_crop = 1.1",
+        "Augmentation.jitter_probability = 0.5",
+        "Augmentation.grey_probability = 0.5",
+        "Augmentation.blur_probability = 0.6",
+        "Augmentation.solarise_probability = 0.5",
+        "Augmentation.flip = True",
+        "Augmentation.flip = False",
+        "Augmentation.rand_augment_layers = 2",
+        "TextAugmentation.stop_words = 0.1",
+        "TextAugmentation.rewrites = {'swap': 1.0}",
+        "TextAugmentation.dropout = True",
+    ],
+)
+def test_a_binding_without_a_scope_leaves_the_weak_and_the_strong_augmentation_as_they_are(binding):
+    assert views(binding) == VIEWS
+
+
+def test_control_a_binding_without_a_scope_reaches_what_the_files_leave_open():
+    found = views("Augmentation.source_size = 256")
+    assert found["global_images"].source_size == found["local_images"].source_size == 256
+
+
+def test_the_file_of_swalip_holds_the_paper_s_value_of_each_setting():
+    """Also those that only prototypes use; a default that changes then changes no run."""
+    text = (GIN / "objective" / "swalip.gin").read_text()
+    bound = set(re.findall(r"^Swalip\.(\w+) = ", text, re.MULTILINE))
+    assert bound == {field.name for field in dataclasses.fields(SwalipSettings)} - {"prototypes"}
