@@ -77,7 +77,7 @@ def running_moments(arrays: Arrays, norm: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mlp(arrays: Arrays, name: str, rows: np.ndarray, running: bool = False) -> list[np.ndarray]:
-    """Dense layers with normalisation, over the batch or by running statistics: the input of each one, then the output."""
+    """Dense layers, normalised over the batch or by running statistics: the input of each one, then the output."""
     seen, i = [], 0
     while f"{name}/dense_{i}/kernel" in arrays:
         rows = rows @ arrays[f"{name}/dense_{i}/kernel"] + arrays.get(f"{name}/dense_{i}/bias", 0.0)
