@@ -26,6 +26,7 @@ _CURVES = {
     "held_out_text_to_image_recall_at_5": "held-out recall@5, text to image",
 }
 _LOGARITHMIC = ("gradient_norm", "update_norm")
+_LETTERS = 45  # of all labels of an axis; more would overlap in one line
 _LOGARITHMIC_FROM = 8.0  # the ratio of the largest to the smallest number of the x-axis
 Facts = Mapping[str, Any]
 
@@ -58,7 +59,10 @@ def _metrics(facts: Facts) -> matplotlib.figure.Figure:
 
 
 def _over_x(axis: Axes, facts: Facts, metric: str, fixed: Mapping[str, str]) -> None:
-    """Draws a metric over the points of the x-axis: a line with intervals for each point of the axis of lines."""
+    """Draws a metric with intervals over the x-axis, with a colour for each point of the axis of lines.
+
+    A line joins points only if the x-axis has numbers: between names, there is nothing that it could show.
+    """
     labels = facts["axes"][facts["x"]]
     numbers = _numbers(labels)
     places = numbers or [float(place) for place in range(len(labels))]
@@ -77,12 +81,13 @@ def _over_x(axis: Axes, facts: Facts, metric: str, fixed: Mapping[str, str]) -> 
             xs, means = zip(*known_means, strict=True)
             margins = [0.0 if math.isnan(one["high"]) else one["high"] - one["value"] for one in means]
             style: dict[str, Any] = {"color": colour, "lw": 1.4, "capsize": 3, "marker": "o", "ms": 4}
-            style |= {} if numbers or len(lines) > 1 else {"ls": ""}
+            style |= {} if numbers else {"ls": ""}
             axis.errorbar(xs, [one["value"] for one in means], yerr=margins, label=line or None, **style)
     if numbers and min(numbers) > 0 and max(numbers) / min(numbers) >= _LOGARITHMIC_FROM:
         axis.set_xscale("log")
         axis.minorticks_off()
-    axis.set_xticks(places, labels)
+    slanted = {"rotation": 30, "ha": "right"} if not numbers and sum(map(len, labels)) > _LETTERS else {}
+    axis.set_xticks(places, labels, **slanted)
     axis.set_xlabel(facts["x"], fontsize=9)
     if len(lines) > 1 and axis.get_legend_handles_labels()[0]:  # a metric may have no value yet
         axis.legend(fontsize=8, frameon=False, title=facts["lines"], title_fontsize=8)

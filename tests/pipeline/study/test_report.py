@@ -101,6 +101,23 @@ def test_hostile_labels_stay_text(tmp_path):
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
 
 
+@pytest.mark.parametrize(("labels", "joined"), [(["16", "64"], True), (["random", "hard"], False)])
+def test_a_line_joins_numbers_and_no_names(tmp_path, labels, joined):
+    values = {(loss, label): [0.4, 0.5] for loss in ("a", "b") for label in labels}
+    made = facts(tmp_path, values, {"loss": ["a", "b"], "x": labels}, x="x", lines="loss")
+    (axis, *_) = figures._metrics(made).axes
+    means = [container.lines[0].get_linestyle() for container in axis.containers]
+    assert means == ["-" if joined else "None"] * 2
+
+
+@pytest.mark.parametrize("letters", [3, 30])
+def test_long_names_of_an_axis_do_not_lie_on_each_other(tmp_path, letters):
+    labels = [one * letters for one in "abcd"]
+    made = facts(tmp_path, {(label,): [0.4, 0.5] for label in labels}, {"x": labels}, x="x")
+    (axis, *_) = figures._metrics(made).axes
+    assert {label.get_rotation() for label in axis.get_xticklabels()} == {0.0 if letters == 3 else 30.0}
+
+
 def test_the_table_has_a_row_for_each_run_and_times_last(tmp_path):
     made = facts(tmp_path, {("a",): [0.4, 0.5], ("b",): [0.6, None]}, {"loss": ["a", "b"]})
     rows = list(csv.reader(io.StringIO(results.table(made))))
