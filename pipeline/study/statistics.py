@@ -1,7 +1,8 @@
 """Means, differences and their intervals over seeds.
 
 All cells share one standard deviation, which is pooled over them: a cell has few seeds, and all have the same noise
-unless a study says otherwise. The intervals are Student's t. Differences have Holm's correction for their number.
+unless a study says otherwise. The intervals are Student's t. Differences have Holm's correction for their number. scipy
+has Student's t. statsmodels has Holm's p-values, but not the intervals that go with them, so both are here.
 """
 
 import dataclasses
