@@ -118,7 +118,8 @@ class Simla(ObjectiveLayer):
         pair = flops.fusion(text, 1 + text.length, 1 + image.patches)
         reverse = flops.fusion(text, 1 + image.patches, 1 + text.length)
         config, third = self.config, 1 / 3  # a copy has no backward pass, which takes two thirds of a step
-        forward = picture * (1 + third * bool(config.itc or config.mlm or config.psl))
+        copied = bool(config.itc or config.mlm or config.psl)
+        forward = picture * (bool(copied or config.itm) + third * copied)  # mim has pictures of its own
         forward += words * (1 + third) * bool(config.itc) + 3 * pair * bool(config.itm)
         forward += pair * (1 + third) * bool(config.mlm) + pair * third * bool(config.psl)
         forward += (picture + reverse) * (1 + third) * bool(config.mim)

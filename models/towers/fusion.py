@@ -77,7 +77,8 @@ class Fusion(keras.layers.Layer):
         Args:
           config: sizes, length and pad id.
           vocabulary_size: number of pieces.
-          remat: what the backward pass computes again (Runtime.remat); "scan" does what "block" does.
+          remat: what the backward pass computes again (Runtime.remat). "scan" and "pieces" do what "block" does: the
+            blocks are in no loop.
           **kwargs: of keras.layers.Layer.
         """
         super().__init__(**kwargs)
@@ -166,6 +167,6 @@ class Fusion(keras.layers.Layer):
         given = () if context is None else (context,)
         for block in self.blocks:
             masked = functools.partial(block, key_mask=key_mask, context_mask=context_mask)
-            again = training and self.remat in ("block", "scan")
+            again = training and self.remat in transformer.BY_BLOCK
             tokens = (rematerialize(masked) if again else masked)(tokens, *given)
         return self.norm(tokens)

@@ -13,6 +13,8 @@ from models.towers.rematerialization import Block, rematerialize, scan
 
 LAYER_NORM_EPSILON = 1e-6
 _MOST_PIECES = {"scan": 1, "pieces": 4}
+BY_BLOCK = ("block", *_MOST_PIECES)
+"""The values of Runtime.remat that keep the input of each block alone."""
 
 
 class LayerNorm(keras.layers.Layer):
@@ -173,7 +175,7 @@ class Encoder(keras.layers.Layer):
             over: list[Callable[..., tf.Tensor]] = [
                 functools.partial(block, key_mask=mask) for mask in (other_mask, one_mask)
             ]
-            if training and self.remat in ("block", *_MOST_PIECES):
+            if training and self.remat in BY_BLOCK:
                 over = [rematerialize(masked) for masked in over]
             one, other = over[0](one, other), over[1](other, one)
         return self.norm(one), self.norm(other)

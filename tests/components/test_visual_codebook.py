@@ -44,6 +44,20 @@ def test_the_same_rows_give_the_same_bytes_however_many_workers_wrote_them(tmp_p
     assert other != one  # control
 
 
+def test_a_codebook_of_another_file_is_copied_and_measured(tmp_path):
+    rng = np.random.default_rng(0)
+    book = Codebook(np.float32(rng.normal(size=(5, DIM))), np.ones(5, np.float32), 8)
+    (tmp_path / "book.npz").write_bytes(visual_codes.as_bytes(book))
+    content, facts = made(tmp_path, path=str(tmp_path / "book.npz"))
+    assert content == (tmp_path / "book.npz").read_bytes()
+    assert facts["codes"] == 5
+    assert facts["asked_codes"] == 16
+    own, _ = made(tmp_path / "own")  # control
+    assert own != content
+    with pytest.raises(CodebookError, match=r"has 5 codes, but VisualCodebook.codes is 4; set it to 5"):
+        made(tmp_path, path=str(tmp_path / "book.npz"), codes=4)
+
+
 def test_the_error_falls_with_the_number_of_codes(tmp_path):
     errors = [made(tmp_path / str(codes), codes=codes)[1] for codes in (2, 8, 32)]
     assert errors[0]["error_of_mean"] > errors[0]["error"] > errors[1]["error"] > errors[2]["error"] > 0

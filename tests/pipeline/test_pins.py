@@ -6,7 +6,14 @@ import pathlib
 import pytest
 
 from models import pretrained
-from models.settings import ClipRocketSettings, PretrainedSettings, TextAugmentationSettings, TrainingSettings
+from models.settings import (
+    ClipRocketSettings,
+    PretrainedSettings,
+    SimlaSettings,
+    TextAugmentationSettings,
+    TrainingSettings,
+    VisualCodebookSettings,
+)
 from pipeline import pins
 from pipeline.settings.run import PipelineSettings, VocabularySettings
 
@@ -46,6 +53,21 @@ def test_vocabulary_file_is_pinned_and_a_missing_one_is_named(tmp_path):
     file.write_bytes(b"two")
     assert pins.pin(run).vocabulary.sha256 != one.sha256
     assert dataclasses.replace(one, sha256="") == run.vocabulary
+
+
+def test_a_codebook_is_pinned_and_a_missing_one_is_named(tmp_path):
+    file = tmp_path / "book.npz"
+    objective = SimlaSettings(visual_codebook=VisualCodebookSettings(path=str(file)))
+    run = PipelineSettings(training=TrainingSettings(objective))
+    with pytest.raises(ValueError, match=r"VisualCodebook.path is .*book.npz', but there is no such file"):
+        pins.pin(run)
+    file.write_bytes(b"one")
+    one = pins.pin(run).training.objective
+    assert len(one.visual_codebook.sha256) == 64
+    file.write_bytes(b"two")
+    assert pins.pin(run).training.objective != one
+    with pytest.raises(ValueError, match=r"VisualCodebook.sha256 is .*, but .* has .*; name the file with that hash"):
+        pins.pin(dataclasses.replace(run, training=TrainingSettings(one)))
 
 
 def test_a_file_of_synonyms_is_pinned_and_a_bad_one_is_named(tmp_path):

@@ -63,8 +63,8 @@ def loss_and_gradients(objective: Simla, strategy: tf.distribute.Strategy, colle
 
 
 @contextlib.contextmanager
-def own_keys_only() -> Iterator[None]:
-    """Targets whose one-hot is at the rows' places in their replica, as if each had its own queue and keys."""
+def targets_at_places_of_the_replica() -> Iterator[None]:
+    """Targets whose one-hot is at the rows' places in their replica, in place of those in the whole batch."""
     with mock.patch.object(itc, "own_places", lambda rows, collectives: tf.range(rows)):
         yield
 
@@ -134,8 +134,9 @@ def main(replicas: int, how_much: str) -> None:
         other = loss_and_gradients(local, made.strategy, made.collectives)
         result["replica"] = error(other, expected)
         result["replica_places"] = int(max(other["picture"].max(), other["text"].max()))
-        with own_keys_only():
-            result["own_keys_only"] = error(loss_and_gradients(objective, made.strategy, made.collectives), expected)
+        with targets_at_places_of_the_replica():
+            other = loss_and_gradients(objective, made.strategy, made.collectives)
+            result["targets_at_places_of_the_replica"] = error(other, expected)
     print(json.dumps(result | trace(made.strategy, made.collectives, STEPS[how_much])))
 
 

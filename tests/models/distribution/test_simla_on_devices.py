@@ -48,8 +48,8 @@ def test_thirty_steps_of_the_state_equal_numpy_and_are_equal_on_all_replicas(rep
 
 
 @pytest.mark.slow
-def test_control_keys_of_one_replica_differ():
-    assert on_devices(2)["own_keys_only"] > 1e-4
+def test_control_targets_at_the_places_of_the_replica_differ():
+    assert on_devices(2)["targets_at_places_of_the_replica"] > 1e-4
 
 
 @pytest.mark.slow

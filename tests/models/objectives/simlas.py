@@ -10,7 +10,7 @@ from models.objectives.objective import Run
 from models.objectives.simla import Simla
 from models.towers.precision import layers_with_policy
 
-WIDTH, HEADS, VOCABULARY, LENGTH, DIM, QUEUE, CODES, PATCH = 8, 2, 16, 5, 3, 12, 6, 4
+WIDTH, HEADS, VOCABULARY, LENGTH, DIM, QUEUE, CODES, PATCH = 12, 3, 16, 10, 3, 12, 6, 4
 PAD, END, WORDS = 1, 0, np.arange(3, VOCABULARY)
 IMAGE_TOWER = settings.ImageTowerSettings(
     size=8, patch=PATCH, width=WIDTH, depth=1, heads=HEADS, mlp_dim=8, pooling="cls"
@@ -50,11 +50,14 @@ def made(of: settings.SimlaSettings, dtype: str = "float32", seed: int = 0, step
 
 
 def batch(rows: int, dtype: str = "float32", seed: int = 0) -> dict[str, tf.Tensor]:
-    """Texts of 1 to 4 words, an end of sentence and padding. Rows 0 and 1 have one caption, 2 and 3 one picture."""
+    """Texts of 6 to 9 words, each third of 1 to 4, an end of sentence and padding.
+
+    Rows 0 and 1 have one caption, 2 and 3 one picture.
+    """
     rng = np.random.default_rng(seed)
     ids = np.full((rows, LENGTH), PAD)
     for row in range(rows):
-        words = rng.integers(1, LENGTH)
+        words = rng.integers(1, 5) if row % 3 == 2 else rng.integers(6, LENGTH)
         ids[row, :words], ids[row, words] = rng.choice(WORDS, words), END
     pictures = np.arange(100, 100 + rows)
     if rows > 3:

@@ -13,6 +13,7 @@ from models.layers.block_masks import block_masks
 from models.objectives.objective import IMAGES, SEEDS, TOKEN_IDS
 from models.objectives.simla_terms import Psl, itm, mim, mlm, psl, term
 from models.optimizers.parameters import name
+from models.towers.fusion import Fusion
 from models.training import gradients
 from tests.models.objectives import simla_reference, simlas
 from tests.models.objectives.simlas import TERMS
@@ -141,11 +142,32 @@ def _own_pair(self, encoded, within):
 
 usual_draw = itm.Itm.drawn
 
+
+def _of_one_picture(encoded, within):
+    return usual_same({**encoded, "itm_picture_ids": tf.range(ROWS)}, within)
+
+
+usual_same = itm._same
+
+
+def _for_everything(attention, may_count, per_head, chosen):
+    return keyword_votes.voted(attention, may_count, 20, chosen)
+
+
+def _of_padding_too(self, embeddings, seen, image_tokens):
+    return usual_weights(self, embeddings, tf.ones_like(seen), image_tokens)
+
+
+usual_weights = Fusion.last_weights
+
 CONTROLS = {
     "codes_of_another_crop": ("mim", mim.Mim, "_codes", _codes_of_another_crop),
     "psl_from_the_projection": ("psl", psl, "keyword_logits", _narrow),
     "padding_voted_for": ("psl", Psl, "_keywords", _of_everything),
     "own_pair_drawn": ("itm", itm.Itm, "drawn", _own_pair),
+    "duplicate_picture_drawn": ("itm", itm, "_same", _of_one_picture),
+    "heads_vote_for_everything": ("psl", psl, "voted", _for_everything),
+    "padding_seen_by_the_copy": ("psl", Fusion, "last_weights", _of_padding_too),
 }
 
 
@@ -171,11 +193,12 @@ def test_control_a_gradient_through_the_targets_differs(module, monkeypatch):
     assert max(np.abs(wrong[key] - value).max() for key, value in right.items()) > 1e-3 * largest
 
 
-def test_control_alpha_of_another_step_differs():
-    objective = made("mlm")
-    assert loss_error("mlm") < NEAR
+@pytest.mark.parametrize("case", ["itc", "mlm", "mim", "psl"])
+def test_control_alpha_of_another_step_differs(case):
+    objective = made(case)
+    assert loss_error(case) < NEAR
     objective._ramp().step.assign(6)
     try:
-        assert loss_error("mlm") > 1e-4
+        assert loss_error(case) > 1e-4
     finally:
         objective._ramp().step.assign(5)

@@ -1,4 +1,4 @@
-"""Micro-batches of Simla equal the whole batch; a term that is off has no layers; draws follow their softmax."""
+"""Micro-batches of Simla equal the whole batch; a term that is off has no layers, no passes and no operations."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import tensorflow as tf
 from models.distribution.collectives import OneDevice
 from models.objectives.simla_terms import itm
 from models.optimizers.parameters import name
+from models.towers import flops
 from models.training import gradients
 from tests.benchmarks import simla_memory
 from tests.models.objectives import simlas
@@ -49,7 +50,21 @@ def test_a_term_that_is_off_has_no_layers_and_no_passes(term):
     assert term not in [one.name for one in objective._terms()]
 
 
-def test_without_itc_the_draw_is_uniform_and_the_log_says_so():
+def test_the_operations_are_those_of_the_passes_that_run():
+    def forward(*terms: str) -> float:
+        config = simlas.config(*terms)
+        return (simlas.made(config).step_flops(2) / 2 - 6.0 * 2 * config.projection_dim) / 3
+
+    image, text = simlas.IMAGE_TOWER, simlas.TEXT_TOWER
+    picture, words = flops.image_tower(image), 1 + text.length
+    pair, reverse = flops.fusion(text, words, 1 + image.patches), flops.fusion(text, 1 + image.patches, words)
+    assert forward("mim") == pytest.approx(4 / 3 * (picture + reverse))  # the masked picture alone, also in the copy
+    assert forward("itm") == pytest.approx(picture + 3 * pair)
+    assert forward("psl") == pytest.approx(4 / 3 * picture + pair / 3)
+    assert forward("itm", "mim") == pytest.approx(forward("itm") + forward("mim"))
+
+
+def test_without_itc_the_log_says_that_the_draw_is_uniform():
     objective = simlas.made(simlas.config("itm"))
     assert float(objective.loss(objective.encode(simlas.batch(6)), OneDevice())[1]["uniform_negatives"]) == 1.0
     objective = simlas.made(simlas.config("itc", "itm"))

@@ -65,7 +65,7 @@ def test_served_match_equals_the_training_graph(trained, signatures):
     encoded = objective.encode(batch | {"seeds": tf.zeros([6, 2], tf.int32)})
     np.testing.assert_allclose(served, np.exp(-encoded["itm"]), atol=1e-5)
     swapped = signatures["match"](image_bytes=tf.constant(PICTURES[::-1]), text=tf.constant(CAPTIONS))["probability"]
-    assert np.abs(swapped - served).max() > 1e-6  # control: the picture counts
+    assert np.abs(swapped - served).max() > 1e-4  # control: the picture counts
 
 
 def test_localize_is_a_share_of_attention_and_ignores_padding(trained, signatures):
@@ -82,11 +82,19 @@ def test_localize_is_a_share_of_attention_and_ignores_padding(trained, signature
     np.testing.assert_allclose(heat[2].ravel(), row, atol=1e-5)
 
 
-def test_keywords_are_pieces_with_falling_probabilities(trained, signatures):
+def test_keywords_are_the_most_probable_pieces_of_the_class_output(trained, signatures):
+    objective, tokenizer, _ = trained
     found = signatures["keywords"](image_bytes=tf.constant(PICTURES))
-    assert found["pieces"].shape == found["probability"].shape == (6, 10)
-    assert found["pieces"].dtype == tf.string
-    assert (np.diff(found["probability"]) <= 0).all()
+    kernel, bias = (variable.numpy() for variable in objective.heads["psl"].variables)
+    logits = objective.image_tower.tokens(pixels(objective)).numpy()[:, 0] @ kernel + bias
+    probability = 1 / (1 + np.exp(-logits))
+    best = np.argsort(-probability, axis=1)[:, :10]
+    np.testing.assert_allclose(found["probability"], np.take_along_axis(probability, best, axis=1), atol=1e-5)
+    names = tokenizer.pieces(tf.constant(best, tf.int32)).numpy()
+    ids = {name: number for number, name in enumerate(tokenizer.pieces(tf.range(logits.shape[1])).numpy())}
+    told = np.vectorize(ids.get)(found["pieces"].numpy())  # of nearly equal probabilities, either may come first
+    np.testing.assert_allclose(np.take_along_axis(probability, told, axis=1), found["probability"], atol=1e-5)
+    assert (found["pieces"].numpy() == names).mean() > 0.9
 
 
 @pytest.mark.parametrize("signature", ["match", "localize"])

@@ -14,6 +14,7 @@ from models.settings import (
     configuration,
     visual_codes,
 )
+from pipeline.settings.run import PipelineSettings
 
 GIN = pathlib.Path(__file__).parents[3] / "gin"
 
@@ -97,6 +98,18 @@ def test_only_mim_asks_for_a_codebook():
 def test_gin_files_give_the_values_of_the_paper():
     files = [str(GIN / "objective" / "simla.gin"), str(GIN / "optimizer" / "simla.gin")]
     (made,) = configuration.load(files, ["Training.batch_size = 512", "Training.steps = 9000"], [TrainingSettings])
-    assert made.objective == SimlaSettings()
+    of = made.objective
+    assert (of.itc, of.itm, of.mlm, of.mim, of.psl) == (1.0, 1.0, 1.0, 1.0, 1.0)
+    assert (of.projection_dim, of.temperature, of.momentum, of.queue_size) == (256, 0.07, 0.995, 65_536)
+    assert (of.alpha, of.alpha_steps, of.negatives) == (0.4, 5000, "global")
+    assert (of.masked_words, of.votes, of.keywords, of.visual_codebook.codes) == (0.15, 4, 5, 8192)
+    assert of == SimlaSettings()  # the defaults are the paper's, too
     assert (made.optimizer.learning_rate, made.optimizer.weight_decay, made.optimizer.beta_2) == (1e-4, 0.02, 0.999)
-    assert made.schedule.final_share == 0.1
+    schedule = made.schedule
+    assert (schedule.kind, schedule.warmup_steps, schedule.final_share) == ("cosine", 2000, 0.1)
+
+
+def test_the_quickstart_has_a_queue_and_a_codebook_of_its_size():
+    (run,) = configuration.load([str(GIN / "quickstart_simla.gin")], [], [PipelineSettings])
+    made = run.training.objective
+    assert (made.queue_size, made.visual_codebook.codes) == (1024, 512)

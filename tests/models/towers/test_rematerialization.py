@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,9 +12,19 @@ import tf_keras as keras
 from models import settings
 from models.settings.runtime import REMATERIALIZED
 from models.towers import rematerialization
+from models.towers.fusion import Fusion
+from models.towers.precision import layers_with_policy
 from models.towers.transformer import Encoder
 
 LENGTH, WIDTH = 5, 8
+
+
+def drawn(made: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer, with weights that depend on their shapes alone."""
+    rng = np.random.default_rng(0)
+    for variable in made.variables:
+        variable.assign(rng.normal(size=variable.shape) / 3)
+    return made
 
 
 def encoder(remat: str, depth: int = 3, dtype: str = "float64", causal: bool = False) -> Encoder:
@@ -23,17 +34,29 @@ def encoder(remat: str, depth: int = 3, dtype: str = "float64", causal: bool = F
     for layer in made._flatten_layers():
         layer._set_dtype_policy(dtype)
     made(inputs(dtype))
-    rng = np.random.default_rng(0)
-    for variable in made.variables:
-        variable.assign(rng.normal(size=variable.shape) / 3)
-    return made
+    return drawn(made)
 
 
 def inputs(dtype: str = "float64") -> tf.Tensor:
     return tf.constant(np.random.default_rng(1).normal(size=[2, LENGTH, WIDTH]), dtype)
 
 
-def differentiated(made: Encoder) -> tf.types.experimental.PolymorphicFunction:
+def multimodal(remat: str) -> Callable[..., tf.Tensor]:
+    """The multimodal pass of a fusion in float64, as a function of the image tokens."""
+    with layers_with_policy("float64"):
+        made = Fusion(settings.TextTowerSettings(length=4, width=WIDTH, depth=1, heads=2, mlp_dim=16), 9, remat)
+        ids = tf.constant([[3, 4, 0, 1], [5, 6, 7, 0]])  # a word of padding, 1
+        made(ids)
+    drawn(made)
+
+    def encoded(image_tokens: tf.Tensor, training: bool) -> tf.Tensor:
+        return made.multimodal(made.embed(ids), made.seen(ids), image_tokens, training)
+
+    encoded.trainable_variables = made.trainable_variables
+    return encoded
+
+
+def differentiated(made: Callable[..., tf.Tensor]) -> tf.types.experimental.PolymorphicFunction:
     """A compiled function of the input: its output, and the gradients by the input and by each weight."""
 
     @tf.function(jit_compile=True, autograph=False)
@@ -42,7 +65,7 @@ def differentiated(made: Encoder) -> tf.types.experimental.PolymorphicFunction:
             tape.watch(given)
             outputs = made(given, training=True)
             loss = tf.reduce_sum(tf.square(outputs) * tf.range(1, WIDTH + 1, dtype=outputs.dtype))
-        return [outputs, *tape.gradient(loss, [given, *made.trainable_variables])]
+        return [outputs, *map(tf.convert_to_tensor, tape.gradient(loss, [given, *made.trainable_variables]))]
 
     return run
 
@@ -54,11 +77,16 @@ def plain(causal: bool) -> list[tf.Tensor]:
 
 
 def difference(made: Encoder, causal: bool = False) -> float:
-    """The largest relative difference of a tensor from the plain encoder's.
+    """The largest relative difference of a tensor from the plain encoder's."""
+    return largest_difference(differentiated(made)(inputs()), plain(causal))
+
+
+def largest_difference(found: Sequence[tf.Tensor], right: Sequence[tf.Tensor]) -> float:
+    """The largest relative difference of a tensor.
 
     The gradient by a key's bias is rounding alone, so 1e-2 is the least that a tensor is compared with.
     """
-    pairs = zip(differentiated(made)(inputs()), plain(causal), strict=True)
+    pairs = zip(found, right, strict=True)
     return max(float(tf.reduce_max(tf.abs(a - b)) / max(tf.reduce_max(tf.abs(b)), 1e-2)) for a, b in pairs)
 
 
@@ -94,13 +122,29 @@ def test_the_pieces_divide_the_rows(rows, pieces):
     assert rematerialization._pieces(tf.TensorSpec([rows, LENGTH, WIDTH]), 4) == pieces
 
 
-def test_the_program_of_a_scan_does_not_grow_with_the_depth():
-    def products(remat: str, depth: int) -> int:
-        hlo = differentiated(encoder(remat, depth, "float32")).experimental_get_compiler_ir(inputs("float32"))("hlo")
-        return len(re.findall(r" dot\(", hlo))
+def products(run: tf.types.experimental.PolymorphicFunction, dtype: str) -> int:
+    """The number of matrix products in the program that XLA gets."""
+    return len(re.findall(r" dot\(", run.experimental_get_compiler_ir(inputs(dtype))("hlo")))
 
-    assert products("scan", 1) == products("scan", 3)
-    assert products("block", 3) == 3 * products("block", 1)
+
+def test_the_program_of_a_scan_does_not_grow_with_the_depth():
+    def of(remat: str, depth: int) -> int:
+        return products(differentiated(encoder(remat, depth, "float32")), "float32")
+
+    assert of("scan", 1) == of("scan", 3)
+    assert of("block", 3) == 3 * of("block", 1)
+
+
+@functools.cache
+def fused(remat: str) -> tf.types.experimental.PolymorphicFunction:
+    return differentiated(multimodal(remat))
+
+
+@pytest.mark.parametrize("remat", ["block", "scan", "pieces"])
+def test_a_fusion_computes_its_blocks_again_and_gives_the_same(remat):
+    plain_products = products(fused("nothing"), "float64")
+    assert products(fused(remat), "float64") == products(fused("block"), "float64") > 1.2 * plain_products
+    assert largest_difference(fused(remat)(inputs()), fused("nothing")(inputs())) < 1e-12
 
 
 def test_a_scan_leaves_the_weights_of_its_first_block_in_place():

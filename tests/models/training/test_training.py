@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import pathlib
 import re
 import shutil
 
@@ -15,7 +16,7 @@ from models.objectives.two_towers import TwoTowers
 from models.training import log as training_log
 from models.training.checkpoints import CheckpointError
 from models.training.divergence import Diverged
-from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, weights, write_shards
+from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, weights, write_codebook, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +240,16 @@ def test_the_fingerprint_changes_with_everything_that_weights_depend_on(shards, 
     others = {run_fn.fingerprint(config, shards, vocabulary) for config in other}
     others.add(run_fn.fingerprint(CONFIG, shards[:2], vocabulary))
     assert len(others | {one}) == 4
+
+
+def test_the_fingerprint_changes_with_the_bytes_of_the_codebook(shards, vocabulary, tmp_path):
+    path = write_codebook(tmp_path)
+    one = run_fn.fingerprint(CONFIG, shards, vocabulary, path)
+    assert run_fn.fingerprint(CONFIG, shards, vocabulary, path) == one
+    content = pathlib.Path(path).read_bytes()
+    pathlib.Path(path).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # as many bytes
+    assert run_fn.fingerprint(CONFIG, shards, vocabulary, path) != one
+    assert run_fn.fingerprint(CONFIG, shards, vocabulary) != one
 
 
 def test_the_run_makes_more_than_two_passes():
