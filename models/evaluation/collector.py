@@ -61,7 +61,9 @@ class Collector:
 
     def compact(self) -> None:
         """Joins the parts of each output, so that a worker sends one array."""
-        self._parts = {name: [np.concatenate(parts)] if parts else [] for name, parts in self._parts.items()}
+        for name, parts in self._parts.items():  # one after another: the parts of one output lie twice in memory
+            if len(parts) > 1:
+                self._parts[name] = [np.concatenate(parts)]
 
     def rows(self, not_retrieved: frozenset[str] = frozenset()) -> Rows:
         """Returns all rows. They have no retrieval metrics if one of their sets is in `not_retrieved`."""

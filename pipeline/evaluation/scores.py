@@ -59,7 +59,8 @@ def measure(
 ) -> Scores:
     """Computes the metrics of a set and of its slices.
 
-    Memory: 8 x D bytes for each row and each of its slices, and one block of [64, K] similarities for K classes.
+    Memory: 8 x D bytes for each row and each of its slices, 4 x D more while they are joined, and one block of
+    [64, K] similarities for K classes. Retrieval makes float64 copies of one slice at a time, 16 x D.
 
     Args:
       model: has the signature `evaluate`.

@@ -16,6 +16,10 @@ _TERMS = {
     "BYOLIP": settings.ByolipSettings(**_PREDICTING),
     "SwALIP": settings.SwalipSettings(),
 }
+_BASIC_TERMS = {
+    "SwALIP with prototypes": settings.SwalipSettings(prototypes=375, projector=(256, 64)),
+    "SiamLIP": _TERMS["SiamLIP"],
+}
 
 
 def _rocket(**more: object) -> settings.TrainingSettings:
@@ -32,6 +36,10 @@ def run(rounds: int) -> list[Ratio]:
         "ClipRocket, two local views": _rocket(),
         "ClipRocket with the sigmoid ring": _rocket(contrast="sigmoid", label_smoothing=0.0),
         **{f"ClipRocket with {name}": _rocket(terms=(term,), label_smoothing=0.0) for name, term in _TERMS.items()},
+        **{
+            f"ClipRocket with {name}, basic recipe": _rocket(terms=(term,), local_views=0)
+            for name, term in _BASIC_TERMS.items()
+        },
     }
     siglip = step_of(CONFIG)
     return [ratio(f"{name} / siglip", step_of(config), siglip, rounds) for name, config in variants.items()]

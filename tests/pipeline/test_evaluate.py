@@ -13,6 +13,8 @@ import tqdm
 from beam.exported_model import ExportedModel
 from beam.records import ImageText
 from components.metrics import saved_model_metrics, tfma_metrics
+from models.evaluation import bootstrap, modality
+from models.evaluation.collector import Collector
 from models.inputs import tfrecords
 from models.serving import label_sets
 from models.serving.export import ServedModel
@@ -40,7 +42,7 @@ class Planted:
         answer = [ANSWERS[int(key)] if len(self._classes) == 4 else int(key) for key in row["key"].numpy()]
         image, count = self._classes[np.array(answer) % len(self._classes)], len(answer)
         return {
-            "image_embedding": image, "text_embedding": image, "caption": row["caption"].numpy(),
+            "image_embedding": image, "text_embedding": image.copy(), "caption": row["caption"].numpy(),
             "picture": row["key"].numpy(), "evaluation_set": row["evaluation_set"].numpy(),
             "class_similarity": np.full([count, 1], -np.inf, np.float32), "class_index": np.full(count, -1),
             "logit_scale": np.full(count, 8.0, np.float32), "logit_bias": np.full(count, -2.0, np.float32),
@@ -78,33 +80,64 @@ def test_planted_answers_have_the_exact_accuracy_and_a_wrong_mapping_not(tmp_pat
     assert measured(str(tmp_path), moved).metrics["zero_shot_accuracy"] != 80 / 120
 
 
-class AllRead(Exception):
-    """The last row was read."""
+MANY, DIM = 1000, 64
+SIZES = [(384, 1152), pytest.param((1536, 6144), marks=pytest.mark.slow)]
+FEW_BYTES = 12 * DIM + 300  # both embeddings in float32, one of them twice while it is joined; ids, ranks and shares
 
 
 class Bar:
-    """Notes the memory of arrays at each block of rows, and ends after the last one."""
+    """Notes the peak of the memory of arrays up to the last row, and lets that of the metrics start anew."""
 
     def __init__(self, rows: int) -> None:
-        self.left, self.peak = rows, 0
+        self.left, self.reading = rows, 0
 
     def update(self, count: int) -> None:
-        self.left, self.peak = self.left - count, tracemalloc.get_traced_memory()[1]
+        self.left -= count
         if not self.left:
-            raise AllRead
+            self.reading = tracemalloc.get_traced_memory()[1]
+            tracemalloc.reset_peak()
 
 
-def test_memory_does_not_grow_with_pictures_times_classes(tmp_path):
-    classes, rows, bits = 1000, 3000, np.arange(16)
-    codes = (np.where(np.arange(classes)[:, None] >> bits & 1, 1, -1) / 4).astype(np.float32)
-    labels = LabelSet(tuple(f"c{i}" for i in range(classes)), ("{}",), codes)
-    split = shard(tmp_path, [row(i, (f"c{i % classes}",)) for i in range(rows)])
-    bar = Bar(rows)
-    tracemalloc.start()
-    with pytest.raises(AllRead):
-        scores.measure(Planted(codes), split, labels, bar, retrieves=False)
-    tracemalloc.stop()
-    assert 0 < bar.peak < 2 * rows * classes  # bytes; float32 similarities of all rows would take twice as many
+@pytest.fixture
+def grown(tmp_path, monkeypatch):
+    """(rows, more rows) -> bytes at the peak for each further row: while rows are read, and from then to the end."""
+    monkeypatch.setattr(bootstrap, "_BLOCK", 1 << 14)  # blocks that all sizes fill, so that they are no growth
+    monkeypatch.setattr(modality, "_ROWS", 64)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 100)
+    codes = np.random.default_rng(0).normal(size=(MANY, DIM)).astype(np.float32)
+    labels = LabelSet(tuple(f"c{i}" for i in range(MANY)), ("{}",), codes / np.linalg.norm(codes, axis=1)[:, None])
+
+    def peaks(rows: int) -> np.ndarray:
+        (tmp_path / f"{rows}").mkdir()
+        split = shard(tmp_path / f"{rows}", [row(i, (f"c{i % MANY}",)) for i in range(rows)])
+        bar = Bar(rows)
+        tracemalloc.start()
+        found = scores.measure(Planted(labels.embedding), split, labels, bar, retrieves=False)
+        finishing = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (found.rows, found.metrics["zero_shot_accuracy"]) == (rows, 1.0)
+        return np.array([bar.reading, finishing])
+
+    peaks(128)  # what the first call keeps for good
+    return lambda rows, more: (peaks(more) - peaks(rows)) / (more - rows)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_memory_does_not_grow_with_pictures_times_classes_up_to_the_last_metric(grown, sizes):
+    reading, finishing = grown(*sizes)
+    assert 8 * DIM < reading < FEW_BYTES
+    assert 8 * DIM < finishing < FEW_BYTES
+
+
+def test_control_memory_grows_if_all_similarities_are_kept(grown, monkeypatch):
+    kept, usual = [], Collector.add
+
+    def keep(self: Collector, outputs: dict[str, np.ndarray]) -> None:
+        kept.append(outputs["class_similarity"])
+        usual(self, outputs)
+
+    monkeypatch.setattr(Collector, "add", keep)
+    assert min(grown(*SIZES[0])) > 4 * MANY > 2 * FEW_BYTES
 
 
 @pytest.fixture(scope="module")

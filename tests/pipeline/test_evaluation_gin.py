@@ -10,12 +10,17 @@ import json
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+import tqdm
 from PIL import Image
 from tensorflow_datasets.core.utils import gcs_utils
 
+from beam.evaluation_sets import EvaluationSuiteSettings
 from beam.records import ImageText, Rejected
 from beam.sources.rows.columns import to_pair
+from models.inputs import tfrecords
+from models.serving.label_sets import LabelSet
 from models.settings import configuration
+from pipeline.evaluation import scores, sets
 from pipeline.settings.run import PipelineSettings
 from tests.pictures import encode
 from tests.pipeline.conftest import ROOT
@@ -111,6 +116,53 @@ def test_real_has_all_right_names_and_rows_without_a_label_are_dropped(tmp_path)
     assert len(dropped) == 2
     wrong = pairs_of("imagenet_real", tmp_path, "imagenet_real/TfdsSource.label = 'original_label'")  # control
     assert sorted(pair.classes for pair in wrong) != sorted(pair.classes for pair in kept)
+
+
+class SeesGrey:
+    """A model that knows the six pictures by their grey, and answers a class for each; `moved` is added to it."""
+
+    def __init__(self, moved: int = 0) -> None:
+        self._moved = moved
+
+    def call(self, signature: str, examples) -> dict[str, np.ndarray]:
+        assert signature == "evaluate"
+        row = tfrecords.parse(examples, ("key", "caption", "image", "evaluation_set"))
+        grey = [np.mean(Image.open(io.BytesIO(one)).convert("L")) for one in row["image"].numpy()]
+        image = ONE_HOT[[(ANSWERS[round(one / 20)] + self._moved) % 1000 for one in grey]]
+        return {
+            "image_embedding": image, "text_embedding": image, "caption": row["caption"].numpy(),
+            "picture": row["key"].numpy(), "evaluation_set": row["evaluation_set"].numpy(),
+            "class_similarity": np.full([len(grey), 1], -np.inf, np.float32), "class_index": np.full(len(grey), -1),
+            "logit_scale": np.full(len(grey), 8.0), "logit_bias": np.full(len(grey), -2.0),
+        }  # fmt: skip
+
+
+ONE_HOT = np.eye(1000, dtype=np.float32)
+ANSWERS = [998, 4, 5, 6, 0, 1]  # by picture; of LISTS, 998, 5 and 1 are right, 6 is not, and two pictures have no label
+
+
+def on_real(lists: list[list[int]], folder, *models: SeesGrey) -> list[tuple[int, float]]:
+    """(rows, accuracy) of models on planted rows of ReaL, through the sets and the metrics of `pipeline.evaluate`."""
+    (folder / "classes.json").write_text(json.dumps(NAMES))
+    prepare("imagenet2012_real", "validation", {"real_label": lists, "original_label": LABELS}, folder, [])
+    bindings = f"imagenet_real/TfdsSource.data_dir = '{folder}'", f"imagenet_classes = '{folder / 'classes.json'}'"
+    suite = EvaluationSuiteSettings(settings("imagenet_real", *bindings).evaluation_sets)
+    built = sets.build(suite, "", str(folder / "sets"), [])
+    names = sets.classes(built)["imagenet_real"]
+    labels = LabelSet(tuple(names), ("{}",), ONE_HOT[[int(name.removeprefix("name ")) for name in names]])
+    split = str(folder / "sets" / sets.EXAMPLES / "Split-imagenet_real")
+    found = [scores.measure(one, split, labels, tqdm.tqdm(disable=True), retrieves=False) for one in models]
+    return [(one.rows, one.metrics["zero_shot_accuracy"]) for one in found]
+
+
+def test_a_planted_model_has_its_exact_accuracy_on_real(tmp_path):
+    right, off_by_one = on_real(LISTS, tmp_path, SeesGrey(), SeesGrey(1))
+    assert right == (4, 3 / 4)
+    assert off_by_one == (4, 1 / 4)  # control; 7 is right by chance
+
+
+def test_control_the_accuracy_on_real_falls_if_empty_rows_are_counted(tmp_path):
+    assert on_real([one or [3] for one in LISTS], tmp_path, SeesGrey()) == [(6, 3 / 6)]
 
 
 @pytest.mark.parametrize(("name", "builder"), [("cifar100", "cifar100"), ("oxford_pets", "oxford_iiit_pet")])

@@ -151,7 +151,7 @@ def expected_after(objective: ClipRocket, features: dict[str, tf.Tensor], before
 
 
 def trace(strategy: tf.distribute.Strategy, collectives: Collectives) -> dict[str, float]:
-    """Runs 20 steps of the state: the largest error, what a decay of .8 would have shown, and equality of replicas."""
+    """Runs 20 steps of the state: the largest error, the largest change in a step, and how many variables differ."""
     with strategy.scope():
         objective = rockets.made(WHOLE["terms"], "float64")
         objective.start()

@@ -57,6 +57,18 @@ def test_the_probe_is_a_least_squares_classifier_on_the_other_half():
     assert 0.55 < found < 0.95  # control: neither blind nor perfect
 
 
+def test_the_number_of_rows_at_once_changes_nothing(monkeypatch):
+    generator = np.random.default_rng(5)
+    picture = np.concatenate([np.arange(PICTURES), generator.integers(0, PICTURES, 99)])
+    image, text = unit(generator, PICTURES, 16)[picture], shifted(unit(generator, len(picture), 16), 0.4)
+    whole = bootstrap.resample(modality.figures(image, text, picture, NAMES), PICTURES)
+    monkeypatch.setattr(modality, "_ROWS", 7)
+    blocks = bootstrap.resample(modality.figures(image, text, picture, NAMES), PICTURES)
+    for name in modality.NAMES:
+        np.testing.assert_allclose(blocks[name], whole[name], rtol=0, atol=1e-12)
+        assert np.ptp(whole[name]) > 0.01  # control
+
+
 def test_far_clusters_are_told_apart_and_shuffled_modalities_are_not():
     generator = np.random.default_rng(4)
     image, text = (shifted(unit(generator, PICTURES, 16), by) for by in (-3.0, 3.0))

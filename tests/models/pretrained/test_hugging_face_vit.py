@@ -78,6 +78,17 @@ def test_error_for_another_model_names_the_field(tmp_path, config, message):
         pretrained.read_parts(str(tmp_path / "vit"))
 
 
+def test_a_folder_of_timm_is_refused_by_name_with_what_to_use_instead(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_base_patch16_224", "num_classes": 1000}))
+    message = "(this is timm's folder of 'vit_base_patch16_224', whose names and fields are not supported); name the "
+    message += "same model's AugReg file (.npz) of big_vision, or its Hugging Face folder"
+    with pytest.raises(pretrained.PretrainedError, match=re.escape(message)):
+        pretrained.read_parts(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "architecture": "x"}))  # control
+    with pytest.raises(pretrained.PretrainedError, match=r"is 'bert', but must be 'siglip' or 'vit'; name another mo"):
+        pretrained.read_parts(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

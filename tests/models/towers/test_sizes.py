@@ -12,6 +12,7 @@ import pytest
 
 from models import settings
 from models.towers import flops
+from tests.models.pretrained.test_vision_transformer import PUBLISHED as SUPERVISED
 from tests.models.towers import abstract_step
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -47,8 +48,13 @@ def counted(config: settings.ImageTowerSettings | settings.TextTowerSettings, wo
     if isinstance(config, settings.TextTowerSettings):
         return words * width + config.length * width + encoder + width * out + out
     patches = config.patch**2 * 3 * width + width + config.patches * width
-    head = width + attention + norm + 2 * width * mlp + mlp + width
-    return patches + encoder + head
+    return patches + encoder + map_head(config)
+
+
+def map_head(config: settings.ImageTowerSettings) -> int:
+    """The number of parameters of attention pooling: a probe, attention, a norm and an MLP."""
+    width, mlp = config.width, config.mlp_dim
+    return width + 4 * (width * width + width) + 2 * width + 2 * width * mlp + mlp + width
 
 
 @pytest.mark.parametrize("size", PARAMETERS)
@@ -66,9 +72,19 @@ def test_each_size_has_the_published_number_of_parameters(size):
 def test_the_giant_without_its_head_has_the_published_number_of_parameters():
     """ViT-g/14 has 1,011 M parameters (Zhai et al., arXiv 2106.04560, table 2); its classes are no part of it."""
     tower = abstract_step.load("giant").objective.image_tower
-    width = tower.width
-    head = width + 4 * (width * width + width) + 2 * width + 2 * width * tower.mlp_dim + tower.mlp_dim + width
-    assert round((counted(tower) - head) / 1e6) == 1011
+    assert round((counted(tower) - map_head(tower)) / 1e6) == 1011
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), {"base": "B/16", "base_32": "B/32", "base_8": "B/8", "large": "L/16"}.items()
+)
+def test_the_supervised_vit_with_our_head_has_as_many_parameters(size, name):
+    """The published ViT has a class token with a position; the tower has a MAP head in place of it."""
+    tower = abstract_step.load(size).objective.image_tower
+    width, depth, heads, mlp, patch, parameters = SUPERVISED[name]
+    assert (tower.width, tower.depth, tower.heads, tower.mlp_dim, tower.patch) == (width, depth, heads, mlp, patch)
+    positions = (tower.patches - (224 // patch) ** 2) * width  # a larger picture has more
+    assert parameters - 2 * width + positions + map_head(tower) == PARAMETERS[size][0]
 
 
 @pytest.mark.parametrize("size", PARAMETERS)
