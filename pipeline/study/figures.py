@@ -86,8 +86,10 @@ def _over_x(axis: Axes, facts: Facts, metric: str, fixed: Mapping[str, str]) -> 
     if numbers and min(numbers) > 0 and max(numbers) / min(numbers) >= _LOGARITHMIC_FROM:
         axis.set_xscale("log")
         axis.minorticks_off()
-    slanted = {"rotation": 30, "ha": "right"} if not numbers and sum(map(len, labels)) > _LETTERS else {}
-    axis.set_xticks(places, labels, **slanted)
+    axis.set_xticks(places, labels)
+    if not numbers and sum(map(len, labels)) > _LETTERS:
+        for label in axis.get_xticklabels():
+            label.set(rotation=30, ha="right")
     axis.set_xlabel(facts["x"], fontsize=9)
     if len(lines) > 1 and axis.get_legend_handles_labels()[0]:  # a metric may have no value yet
         axis.legend(fontsize=8, frameon=False, title=facts["lines"], title_fontsize=8)
