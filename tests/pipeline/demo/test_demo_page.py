@@ -202,7 +202,6 @@ def test_file_name_that_is_not_unicode_is_shown(model, tmp_path):
         ),
         (["--model_dir=x", "--index_dir=a"], "--index_dir keeps an index of pictures; add --images or --examples"),
         (["--model_dir=x", "--port=70000"], "flag --port=70000"),
-        (["--model_dir={model}", "--port=0", "--rerank=16"], "error: --rerank=16 needs the signature match, which"),
     ],
 )
 def test_bad_arguments_are_reported_at_once(exported, arguments, message):
