@@ -148,7 +148,7 @@ def attend(
 
 @part
 def _masked_softmax(scores: tf.Tensor, factor: float, causal: bool, key_mask: tf.Tensor | None) -> tf.Tensor:
-    scores = scores * tf.cast(factor, scores.dtype)
+    scores = scores * factor
     if causal:
         length, others = scores.shape[-2:]
         past = tf.range(others)[None, :] <= tf.range(length)[:, None]
@@ -162,4 +162,4 @@ def _masked_softmax(scores: tf.Tensor, factor: float, causal: bool, key_mask: tf
 def _softmax_gradient(upstream: tf.Tensor, weights: tf.Tensor, factor: float) -> tf.Tensor:
     """The gradient by the scores before `factor`."""
     product = upstream * weights
-    return (product - weights * tf.reduce_sum(product, axis=-1, keepdims=True)) * tf.cast(factor, upstream.dtype)
+    return (product - weights * tf.reduce_sum(product, axis=-1, keepdims=True)) * factor

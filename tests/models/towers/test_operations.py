@@ -59,6 +59,9 @@ CASES = {
         lambda *inputs: operations.attend(*inputs, key_mask=_KEY_MASK),
         lambda *inputs: _plain_attention(*inputs, causal=False, key_mask=_KEY_MASK), _ATTENTION,
     ),
+    "attention with heads of three channels": (
+        operations.attend, lambda *inputs: _plain_attention(*inputs, causal=False), [draw(2, 2, 4, 3) for _ in range(3)],
+    ),
     "attention to a context": (
         operations.attend, lambda *inputs: _plain_attention(*inputs, causal=False),
         [draw(2, 3, 1, 4), draw(2, 3, 7, 4), draw(2, 3, 7, 4)],
