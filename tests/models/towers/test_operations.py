@@ -60,7 +60,8 @@ CASES = {
         lambda *inputs: _plain_attention(*inputs, causal=False, key_mask=_KEY_MASK), _ATTENTION,
     ),
     "attention with heads of three channels": (
-        operations.attend, lambda *inputs: _plain_attention(*inputs, causal=False), [draw(2, 2, 4, 3) for _ in range(3)],
+        operations.attend, lambda *inputs: _plain_attention(*inputs, causal=False),
+        [draw(2, 2, 4, 3) for _ in range(3)],
     ),
     "attention to a context": (
         operations.attend, lambda *inputs: _plain_attention(*inputs, causal=False),
