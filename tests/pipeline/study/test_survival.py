@@ -49,6 +49,7 @@ def unbroken(tmp_path_factory) -> ShapesStudy:
     return made
 
 
+@pytest.mark.timeout(1800)
 def test_a_study_killed_five_times_ends_as_an_unbroken_one(unbroken, tmp_path):
     study = ShapesStudy(tmp_path, {"loss": LOSS, "save": OFTEN}, SEEDS, steps=STEPS)
     moments = random.Random(5)
