@@ -98,7 +98,7 @@ def _probe(images: _Embeddings, texts: _Embeddings, names: Array) -> bootstrap.S
     told, shown = [], []
     for embeddings, sign in ((images, 1), (texts, -1)):
         for picture, rows in embeddings.of(~fits).blocks():
-            towards = sign * score(rows)
+            towards: Array = sign * score(rows)
             told.append(np.where(np.abs(towards) < _EVEN, 0.5, towards > 0))
             shown.append(picture)
     return bootstrap.share(np.concatenate(told), np.concatenate(shown), len(names))
