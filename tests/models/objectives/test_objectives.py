@@ -11,9 +11,8 @@ from models import objectives, optimizers, settings
 from models.distribution import collectives
 from models.features import IMAGE_EMBEDDING
 from models.objectives.siglip import Siglip
-from models.training.recorder import RunRecorder
 from models.training.step import TrainStep
-from tests.models.training.shapes import CONFIG, OBJECTIVE, fit, write_shards
+from tests.models.training.shapes import CONFIG, OBJECTIVE, fit, interrupted, write_shards
 
 VOCABULARY = 64
 ROWS = 8
@@ -144,24 +143,15 @@ objectives.register(RememberingSettings, Remembering)
 
 
 @pytest.mark.slow
-def test_state_follows_the_weights_and_resumes_bit_for_bit(vocabulary, tmp_path, monkeypatch):
+def test_state_follows_the_weights_and_resumes_bit_for_bit(vocabulary, tmp_path):
     shards = write_shards(tmp_path, 3)
     config = dataclasses.replace(CONFIG, objective=RememberingSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower))
     whole = fit(vocabulary, shards, tmp_path / "whole", config)
     assert float(whole.momentum) < -1.0
     assert np.linalg.norm(whole.queue.numpy(), axis=1) == pytest.approx(np.ones(2 * CONFIG.batch_size), rel=1e-4)
 
-    usual = RunRecorder.record
-
-    def record(self, done, *arguments):
-        if done == 21:
-            raise KeyboardInterrupt
-        return usual(self, done, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunRecorder, "record", record)
-        with pytest.raises(KeyboardInterrupt):
-            fit(vocabulary, shards, tmp_path / "broken", config)
+    with interrupted(21):
+        fit(vocabulary, shards, tmp_path / "broken", config)
     again = fit(vocabulary, shards, tmp_path / "broken", config)
     assert [v.numpy().tolist() for v in again.state] == [v.numpy().tolist() for v in whole.state]
     assert float(again.bias) == float(whole.bias)

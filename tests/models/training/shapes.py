@@ -6,17 +6,21 @@ The value of `objective` is a name in OBJECTIVES.
 """
 
 import ast
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
+from unittest import mock
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import models.training.fit
@@ -24,6 +28,7 @@ from beam.records import ImageText
 from models import settings
 from models.layers import visual_codes
 from models.objectives import Objective
+from models.training.recorder import RunRecorder
 from tests.devices import make_devices
 from tests.pictures import shape_pairs
 from tests.tiny_model import OBJECTIVE
@@ -104,6 +109,20 @@ def write_codebook(folder: pathlib.Path) -> str:
     path = folder / visual_codes.CODEBOOK_FILE
     path.write_bytes(visual_codes.as_bytes(codebook()))
     return str(path)
+
+
+@contextlib.contextmanager
+def interrupted(step: int) -> Iterator[None]:
+    """Within this context, a run is expected to end with KeyboardInterrupt where it records `step`."""
+    usual = RunRecorder.record
+
+    def record(self: RunRecorder, done: int, *arguments: object) -> object:
+        if done == step:
+            raise KeyboardInterrupt
+        return usual(self, done, *arguments)
+
+    with mock.patch.object(RunRecorder, "record", record), pytest.raises(KeyboardInterrupt):
+        yield
 
 
 def weights(objective: Objective) -> dict[str, np.ndarray]:

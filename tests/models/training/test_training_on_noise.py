@@ -8,9 +8,17 @@ import pytest
 import scipy.stats
 
 from models import settings
-from models.training.recorder import RunRecorder
 from tests.models.training import noise
-from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, OBJECTIVES, fit, weights, write_shards
+from tests.models.training.shapes import (
+    CONFIG,
+    EXAMPLES,
+    OBJECTIVE,
+    OBJECTIVES,
+    fit,
+    interrupted,
+    weights,
+    write_shards,
+)
 
 pytestmark = pytest.mark.slow  # each test trains several models
 
@@ -40,18 +48,9 @@ def test_noise_of_0_gives_the_weights_of_no_noise_bit_for_bit(vocabulary, shards
     assert not same(clean, reference)  # control
 
 
-def test_a_resumed_run_draws_the_same_noise(vocabulary, shards, reference, tmp_path, monkeypatch):
-    usual = RunRecorder.record
-
-    def record(self, done, *arguments):
-        if done == 21:
-            raise KeyboardInterrupt
-        return usual(self, done, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunRecorder, "record", record)
-        with pytest.raises(KeyboardInterrupt):
-            fit(vocabulary, shards, tmp_path, noisy())
+def test_a_resumed_run_draws_the_same_noise(vocabulary, shards, reference, tmp_path):
+    with interrupted(21):
+        fit(vocabulary, shards, tmp_path, noisy())
     assert same(reference, weights(fit(vocabulary, shards, tmp_path, noisy())))
 
 
