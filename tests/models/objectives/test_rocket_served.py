@@ -135,6 +135,40 @@ def test_training_starts_from_a_model_of_the_same_objective(trained, vocabulary,
     )  # control
 
 
+TERMS = {
+    "barlip": {"terms": (settings.BarlipSettings(projector=(12, 12, 16)),)},
+    "siamlip": {"terms": (settings.SiamlipSettings(projector=(24, 16), predictor=(24, 16)),)},
+    "swalip": {"terms": (settings.SwalipSettings(),), "label_smoothing": 0.0},
+    "prototypes": {
+        "terms": (settings.SwalipSettings(prototypes=7, projector=(24, 16)),),
+        "local_views": 0,
+        "global_texts": None,
+        "text_tower": OBJECTIVE.text_tower,
+    },
+}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_training_starts_from_a_model_with_each_term(term, vocabulary, shards, tmp_path):
+    """Parts of a term are drawn anew: they are neither missing nor those of the first training."""
+    config = dataclasses.replace(TRAINING, objective=dataclasses.replace(ROCKET, **TERMS[term]))
+    tokenizer, rng = Tokenizer(vocabulary, ROCKET.text_tower), np.random.default_rng(0)
+    before = objectives.create(config.objective, tokenizer.vocabulary_size)
+    for variable in before.variables:
+        variable.assign_add(tf.cast(rng.uniform(1.0, 1.1, variable.shape), variable.dtype))
+    export.save(before, tokenizer, configuration.to_gin(config), str(tmp_path / "model"))
+    assert stored(str(tmp_path / "model")) == {name(variable) for variable in exported_variables(before)}
+    after = started_from(str(tmp_path / "model"), vocabulary, shards, tmp_path, config)
+    for mine, theirs in zip(exported_variables(after), exported_variables(before), strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=mine.name)
+    drawn = list(zip(after.training_only.variables, before.training_only.variables, strict=True))
+    assert bool(drawn) == (term != "swalip")  # with local views, SwaLIP has no part of its own
+    for mine, theirs in drawn:
+        assert np.isfinite(mine.numpy()).all()
+        assert mine.shape == theirs.shape
+        assert not np.array_equal(mine.numpy(), theirs.numpy()), mine.name
+
+
 def test_towers_start_from_siglip_and_from_another_objective(trained, vocabulary, shards, tmp_path):
     _, path = trained
     towers = ("image_tower", "text_tower")
