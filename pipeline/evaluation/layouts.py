@@ -1,5 +1,6 @@
 """Evaluation sets as their authors distribute them -> rows of JSON Lines beside the pictures."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -80,8 +81,19 @@ def objectnet(folder: str) -> Rows:
             yield {"image": image, "caption": label, "class_names": numbers, "category": label, "key": image}
 
 
-LAYOUTS: dict[str, Callable[[str], Rows]] = {"flickr30k": flickr30k, "objectnet": objectnet, "xm3600": xm3600}
-LAYOUT_OF = {"flickr30k": FLICKR30K, "objectnet": OBJECTNET, "xm3600": XM3600}
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A set as its authors distribute it: how its folder looks, and how rows are made of the folder."""
+
+    folder: str
+    rows: Callable[[str], Rows]
+
+
+LAYOUTS = {
+    "flickr30k": Layout(FLICKR30K, flickr30k),
+    "objectnet": Layout(OBJECTNET, objectnet),
+    "xm3600": Layout(XM3600, xm3600),
+}
 
 
 def write(name: str, folder: str) -> str:
@@ -96,10 +108,10 @@ def write(name: str, folder: str) -> str:
     """
     count, path = 0, os.path.join(folder, ROWS_FILE)
     if not os.path.isdir(folder):
-        next(LAYOUTS[name](folder), None)  # raises, and says which layout is wanted
+        next(LAYOUTS[name].rows(folder), None)  # raises, and says which layout is wanted
     try:
         with files.WholeFile(path) as unfinished, open(unfinished, "w") as file:
-            for row in LAYOUTS[name](folder):
+            for row in LAYOUTS[name].rows(folder):
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 count += 1
             if not count:
@@ -119,7 +131,7 @@ def require_prepared(path: str) -> None:
         return
     raise ValueError(
         f"{path} does not exist. Download {known} into {folder}, with the layout below, and run "
-        f"`python -m pipeline.evaluation_files {known} --folder={folder}`\n{LAYOUT_OF[known]}"
+        f"`python -m pipeline.evaluation_files {known} --folder={folder}`\n{LAYOUTS[known].folder}"
     )
 
 

@@ -94,7 +94,7 @@ def test_objectnet_s_labels_have_all_their_classes_of_imagenet(objectnet, first)
 
 @pytest.mark.parametrize("name", sorted(layouts.LAYOUTS))
 def test_a_missing_file_is_named_with_the_layout(tmp_path, name):
-    layout = layouts.LAYOUT_OF[name]
+    layout = layouts.LAYOUTS[name].folder
     for folder in (tmp_path / "missing", tmp_path):
         with pytest.raises(ValueError, match=r" has no \S+; name a folder with this layout") as error:
             layouts.write(name, str(folder))
@@ -109,7 +109,7 @@ def test_an_evaluation_of_a_set_that_is_not_prepared_says_what_to_download(name,
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=rf"rows.jsonl does not exist. Download {name} into ") as error:
         sets.build(suite, "", str(tmp_path / "sets"), [])
-    assert layouts.LAYOUT_OF[name] in str(error.value)
+    assert layouts.LAYOUTS[name].folder in str(error.value)
     assert f"`python -m pipeline.evaluation_files {name} --folder=data/{name}`" in str(error.value)
 
 
