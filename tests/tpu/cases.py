@@ -15,6 +15,7 @@ from models.losses.sigmoid import sigmoid_loss
 from models.objectives import Objective
 from models.objectives.objective import PICTURE_IDS, SEEDS, Run, Views
 from models.training.step import TrainStep
+from tests.models.towers import abstract_step
 from tests.models.training.noise import corruption, rows_of
 from tests.models.training.shapes import SIMLA, codebook
 from tests.tiny_model import OBJECTIVE
@@ -139,7 +140,19 @@ def _random_batch(
 
 def model(folder: pathlib.Path, replicas: int, vocabulary_size: int = 32_000, steps: int = 0, **sizes: object) -> None:
     """A step of an objective of SIZES with Adafactor; with `steps` = 0, the program is only compiled."""
-    strategy, config = fake_tpu_strategy(replicas), _model_config(replicas, **sizes)
+    _write_model(folder, replicas, _model_config(replicas, **sizes), vocabulary_size, steps)
+
+
+def recipe(folder: pathlib.Path, replicas: int, name: str) -> None:
+    """A step of gin/recipe/NAME.gin with its own batch, only compiled."""
+    made = abstract_step.load_recipe(name)
+    _write_model(folder, replicas, made.training, made.vocabulary.size, 0)
+
+
+def _write_model(
+    folder: pathlib.Path, replicas: int, config: settings.TrainingSettings, vocabulary_size: int, steps: int
+) -> None:
+    strategy = fake_tpu_strategy(replicas)
     with strategy.scope():
         objective, step, variables = _model_step(config, vocabulary_size, Tpu(ring(replicas)))
     views, image, text = objective.views, config.objective.image_input, config.objective.text_input

@@ -2,8 +2,8 @@
 
 `python -m tests.tpu.memory [NAME...]` prints a table. All rows take an hour and 20 GB of this machine's memory.
 The model is SigLIP Base: B/16 at 224 px, 64 tokens, a vocabulary of 32,000, bfloat16 towers, float32 weights,
-Adafactor. The slice is v4 2x2x1, 4 chips of 30.75 GiB. "loss" is the sigmoid loss alone, with its gradients, for
-embeddings of 768 numbers on 4x8x8, 256 chips.
+Adafactor. "siglit_b8_l" and "siglit_g14_l" are files of gin/recipe, as they are. The slice is v4 2x2x1, 4 chips of
+30.75 GiB. "loss" is the sigmoid loss alone, with its gradients, for embeddings of 768 numbers on 4x8x8, 256 chips.
 """
 
 import json
@@ -28,6 +28,8 @@ CASES = {
     "16384, pieces": {**_BASE, "batch_size": 16384, "remat": "pieces"},
     "16384, 4 micro-batches": {**_BASE, "batch_size": 16384, "micro_batches": 4},
     "32768, SigLiT, precomputed": {**_BASE, "size": "siglit", "batch_size": 32768},
+    "siglit_b8_l": {"kind": "recipe", "replicas": 4, "name": "siglit_b8_l"},
+    "siglit_g14_l": {"kind": "recipe", "replicas": 4, "name": "siglit_g14_l"},
     "1048576, loss": {"kind": "loss", "replicas": 256, "form": "loop", "rows": 4096, "width": 768},
 }
 
