@@ -126,6 +126,18 @@ def test_each_recipe_has_the_batch_and_the_steps_of_the_docs():
         assert re.search(rf"\| \[`{name}`\][^|]*\|.*\| {rows:,} \| {steps:,}", (ROOT / "docs/recipes.md").read_text())
 
 
+@pytest.mark.parametrize(("name", "days"), [("siglit_b8_l", 1), ("siglit_g14_l", 2)])
+def test_a_recipe_of_siglit_fits_into_its_published_days_on_four_chips_at_full_speed(name, days):
+    training = abstract_step.load_recipe(name).training
+    text, dim = training.objective.text_tower, training.objective.image_tower.width
+
+    def needed(length: int) -> float:
+        step = flops.text_tower(dataclasses.replace(text, length=length), dim)
+        return training.steps * flops.train_step(step, training.batch_size, dim) / (4 * 275e12) / 86_400
+
+    assert needed(text.length) < days < needed(64)  # 275e12: FLOP/s of a TPU v4 chip
+
+
 def test_recipes_have_the_published_settings():
     """The table of docs/recipes.md says where each number is from."""
     made = {name: abstract_step.load_recipe(name) for name in RECIPES}
