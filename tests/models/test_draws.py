@@ -60,7 +60,7 @@ def chosen(allowed: tf.Tensor, rows: int) -> tuple[np.ndarray, np.ndarray]:
     seeds = tf.constant(np.random.default_rng(1).integers(-(2**31), 2**31, (rows, 2)), tf.int32)
     logits = tf.constant([0.0, 1.5, -1.0, 0.5, 3.0, 0.2])
     drawn = choices(seeds, tf.tile(logits[None], [rows, 1]), tf.tile(allowed[None], [rows, 1]))
-    weights = np.where(allowed, np.exp(logits), 0)
+    weights = np.where(allowed, np.exp(np.float64(logits)), 0.0)  # scipy wants equal sums
     return np.bincount(drawn, minlength=6), rows * weights / weights.sum()
 
 
