@@ -43,15 +43,16 @@ def latest_report(metadata: metadata_store_pb2.ConnectionConfig) -> str:
 def outcome_text(facts: Mapping[str, Any], report: str, seconds: Mapping[str, float]) -> str:
     """The gate's decision, the metrics, the timings, the paths of the outputs, and the next command to run."""
     test, rows = facts["test"], facts["image_text_gen"]
-    lines = ["", f"{'metric':<36}{'test':>7}{'eval':>7}{'interval':>15}{'chance':>8}{'gate':>7}"]
-    for line in facts["gate"]:
+    names = [_name(line) for line in facts["gate"]]
+    width = 2 + max(map(len, ["metric", *names]))
+    lines = ["", f"{'metric':<{width}}{'test':>7}{'eval':>7}{'interval':>15}{'chance':>8}{'gate':>7}"]
+    for name, line in zip(names, facts["gate"], strict=True):
         own = line["place"] == features.OWN_SET
-        name = line["metric"].replace("_", " ") + ("" if own else f": {line['place']}")
         interval = f"{line['low']:.3f}-{line['high']:.3f}" if line["low"] is not None else ""
         shown = [_number(test["metrics"][line["metric"]]) if own else "", _number(line["value"])]
         limit = line["min_value"] if line["max_value"] is None else line["max_value"]
         rest = [_number(line["chance"]), _number(limit)]
-        lines.append(f"{name:<36}{shown[0]:>7}{shown[1]:>7}{interval:>15}{rest[0]:>8}{rest[1]:>7}".rstrip())
+        lines.append(f"{name:<{width}}{shown[0]:>7}{shown[1]:>7}{interval:>15}{rest[0]:>8}{rest[1]:>7}".rstrip())
     dropped = f"{_reasons(rows['dropped'])}{_rejects(facts, 'image_text_gen')}{_skipped(rows)}"
     lines += ["", f"Rows: {rows['read']:,} read, {rows['written']:,} kept, dropped: {dropped}."]
     if facts["dedupe"]:
@@ -91,3 +92,9 @@ def _reasons(counts: Mapping[str, int]) -> str:
 def _skipped(manifest: Mapping[str, Any]) -> str:
     skipped = manifest.get("skipped")
     return f"; skipped: {_reasons(skipped)}" if skipped else ""
+
+
+def _name(line: Mapping[str, Any]) -> str:
+    """The name of a metric, with its evaluation set if that is not the run's own split."""
+    place = "" if line["place"] == features.OWN_SET else f": {line['place']}"
+    return line["metric"].replace("_", " ") + place

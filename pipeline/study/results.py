@@ -123,7 +123,9 @@ def values_of(cells: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list
 
 
 def comparisons(study: StudySettings, metric: str, values: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
-    """The comparisons of one metric, which are one family for Holm's correction."""
+    """The comparisons of one metric, which are one family for Holm's correction; none for a value by chance."""
+    if metric.split("/")[1] in metrics.CHANCES.values():
+        return []
     judged = metric.split("/")[1] in (*metrics.SHARES, *reranking.METRICS, *composition.METRICS)
     found = statistics.differences(values, study.compare, study.confidence)
     return [

@@ -18,7 +18,13 @@ DATA_FOLDER = "study_data"
 """Name of the folder of the data in the output folder, and of the pipeline that makes them."""
 
 _METRIC = re.compile(r"(\w+)/(\w+)")
-_KNOWN = (*metrics.BOUNDED, *metrics.CALIBRATIONS, *reranking.METRICS, *composition.METRICS)
+_KNOWN = (
+    *metrics.BOUNDED,
+    *metrics.CHANCES.values(),
+    *metrics.CALIBRATIONS,
+    *reranking.METRICS,
+    *composition.METRICS,
+)
 
 
 @settings_class("Axis")
