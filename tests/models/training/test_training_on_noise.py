@@ -87,10 +87,11 @@ def test_training_on_noise_for_pictures_ends_at_chance(vocabulary, shards, tmp_p
 
 
 def test_held_out_rows_stay_clean(vocabulary, shards, tmp_path):
-    """The weights do not move, so only noise in the rows could change a number of the log."""
+    """No float32 weight moves at this rate, so only noise in the rows could change a number of the log."""
     still = dataclasses.replace(
         CONFIG,
-        optimizer=settings.AdamWSettings(learning_rate=0.0),
+        optimizer=settings.AdamWSettings(learning_rate=1e-30),
+        schedule=settings.ScheduleSettings("constant", warmup_steps=0),
         steps=2,
         logging=settings.LoggingSettings(every=2, held_out_every=2, held_out_rows=40),
     )
@@ -105,18 +106,16 @@ def test_held_out_rows_stay_clean(vocabulary, shards, tmp_path):
     assert clean["loss"] != noisy_log["loss"]  # control: the training rows are not clean
 
 
-@pytest.mark.parametrize("objective", [*OBJECTIVES, "softmax", "siglit"])
+@pytest.mark.parametrize("objective", [*OBJECTIVES, "softmax"])
 def test_noise_reaches_every_objective(vocabulary, shards, tmp_path, objective):
-    made = {
-        **OBJECTIVES,
-        "softmax": settings.SoftmaxSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower),
-        "siglit": settings.SiglitSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower),
-    }[objective]
+    """Siglit is Siglip with locked weights: its step is the same."""
+    softmax = settings.SoftmaxSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower)
+    made = {**OBJECTIVES, "softmax": softmax}[objective]
     logs = []
     for name, corruption in (("clean", None), ("noise", settings.CorruptionSettings(0.5, 0.5))):
         config = dataclasses.replace(
             CONFIG, objective=made, steps=1, logging=settings.LoggingSettings(every=1, held_out_every=0),
-            corruption=corruption,
+            schedule=settings.ScheduleSettings("constant", warmup_steps=0), corruption=corruption,
         )  # fmt: skip
         fit(vocabulary, shards, tmp_path / name, config)
         logs.append(json.loads((tmp_path / name / "log" / "training_log.jsonl").read_text().splitlines()[-1]))

@@ -194,3 +194,9 @@ def test_a_cell_with_a_diverged_run_has_no_mean_and_is_not_decided():
     (one,) = results.comparisons(study(), METRICS[0], left)
     assert one["verdict"] == "not decided"
     assert math.isnan(one["difference"])
+
+
+def test_a_value_by_chance_is_no_claim_and_is_not_compared():
+    values = {"a": [0.5, 0.51], "b": [0.1, 0.11]}
+    assert results.comparisons(study(), "scenes/pointing_among_objects_chance", values) == []
+    assert results.comparisons(study(), "scenes/pointing_among_objects", values)[0]["verdict"] == "shown"
