@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from models import settings
+from models import objectives, settings
+from models.inputs.tokenizer import Tokenizer
+from models.serving import export
+from models.settings import configuration
 from tests.models.training import noise
 from tests.models.training.shapes import (
     CONFIG,
@@ -106,16 +109,24 @@ def test_held_out_rows_stay_clean(vocabulary, shards, tmp_path):
     assert clean["loss"] != noisy_log["loss"]  # control: the training rows are not clean
 
 
-@pytest.mark.parametrize("objective", [*OBJECTIVES, "softmax"])
+@pytest.mark.parametrize("objective", [*OBJECTIVES, "softmax", "siglit"])
 def test_noise_reaches_every_objective(vocabulary, shards, tmp_path, objective):
-    """Siglit is Siglip with locked weights: its step is the same."""
-    softmax = settings.SoftmaxSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower)
-    made = {**OBJECTIVES, "softmax": softmax}[objective]
+    made = {
+        **OBJECTIVES,
+        "softmax": settings.SoftmaxSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower),
+        "siglit": settings.SiglitSettings(OBJECTIVE.image_tower, OBJECTIVE.text_tower),
+    }[objective]
+    start = None
+    if made.locked:
+        start = settings.PretrainedSettings(str(tmp_path / "model"), made.locked)
+        tokenizer = Tokenizer(vocabulary, OBJECTIVE.text_tower)
+        siglip = objectives.create(OBJECTIVE, tokenizer.vocabulary_size)
+        export.save(siglip, tokenizer, configuration.to_gin(OBJECTIVE), start.path)
     logs = []
     for name, corruption in (("clean", None), ("noise", settings.CorruptionSettings(0.5, 0.5))):
         config = dataclasses.replace(
             CONFIG, objective=made, steps=1, logging=settings.LoggingSettings(every=1, held_out_every=0),
-            schedule=settings.ScheduleSettings("constant", warmup_steps=0), corruption=corruption,
+            schedule=settings.ScheduleSettings("constant", warmup_steps=0), corruption=corruption, pretrained=start,
         )  # fmt: skip
         fit(vocabulary, shards, tmp_path / name, config)
         logs.append(json.loads((tmp_path / name / "log" / "training_log.jsonl").read_text().splitlines()[-1]))
