@@ -97,7 +97,9 @@ def test_unchanged_run_comes_from_cache(project):
     ("binding", "expected"),
     [
         ("Report.title = 'Shapes'", {"RunReport"}),
-        ("InfraValidator.rows = 4", {"InfraValidator", "Pusher", "RunReport"}),
+        pytest.param(
+            "InfraValidator.rows = 4", {"InfraValidator", "Pusher", "RunReport"}, marks=pytest.mark.slow
+        ),
         pytest.param(
             "Packaging.label_sets = (@LabelSet(),)\nLabelSet.name = 'hues'\nLabelSet.labels = ('red', 'blue')",
             {"ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport"},

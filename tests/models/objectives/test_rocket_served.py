@@ -87,7 +87,8 @@ def test_served_similarities_are_the_mix_of_both(trained, vocabulary):
     assert np.abs(0.5 * z["image"] @ z["text"].T + 0.5 * h["image"] @ h["text"].T - mix).max() > 1e-4  # control
 
 
-@pytest.mark.parametrize(("weights", "near"), [pytest.param("float32", 1e-6, marks=pytest.mark.slow), ("int8", 0.1)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("weights", "near"), [("float32", 1e-6), ("int8", 0.1)])
 def test_a_rebuilt_model_answers_alike_and_is_packaged(trained, tmp_path, weights, near):
     _, path = trained
     objective, tokenizer, gin_text = saved_model.rebuild(path)
@@ -148,7 +149,9 @@ TERMS = {
 }
 
 
-@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize(
+    "term", [term if term == "swalip" else pytest.param(term, marks=pytest.mark.slow) for term in TERMS]
+)
 def test_training_starts_from_a_model_with_each_term(term, vocabulary, shards, tmp_path):
     """Parts of a term are drawn anew: they are neither missing nor those of the first training."""
     config = dataclasses.replace(TRAINING, objective=dataclasses.replace(ROCKET, **TERMS[term]))

@@ -131,6 +131,7 @@ def test_sigterm_saves_and_exits_with_0_and_the_next_process_resumes(vocabulary,
     assert same(run, unbroken)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_with_the_last_good_checkpoint_and_leaves_no_partial_file(vocabulary, tmp_path):
     run = Run(tmp_path, vocabulary)
     largest = 200_000  # largest file, bytes: less than a checkpoint needs

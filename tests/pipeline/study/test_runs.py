@@ -102,6 +102,7 @@ def test_the_same_command_keeps_all_results_and_new_points_run_alone(study, caps
     assert cell["means"] == {}
 
 
+@pytest.mark.slow
 def test_a_run_that_has_diverged_runs_again_once_its_largest_loss_is_raised(study, capsys):
     before = study.results()
     study.write(
@@ -122,13 +123,15 @@ def test_the_folder_of_another_study_is_refused(study):
         study.run()
 
 
-def test_a_batch_that_is_larger_than_the_split_names_the_cell(tmp_path):
-    large = {"usual": (), "large": "Training.batch_size = 1000"}
-    made = ShapesStudy(tmp_path, {"batch": large}, "Study.seeds = (0,)")
-    with pytest.raises(ValueError, match=r"cell 'large': split train has \d+ rows, but Training.batch_size is 1000"):
-        made.run()
-    assert not made.results()
-    assert not list(made.own.glob("*/seed-*"))
+def test_a_batch_that_is_larger_than_the_split_names_the_cell_and_no_run_begins(study):
+    before, folders = study.results(), set(study.own.glob("*/seed-*"))
+    rates = {**RATE, "other": "AdamW.learning_rate = 1e-3", "large": "Training.batch_size = 1000"}
+    study.write({"loss": LOSS, "rate": rates}, "Study.without = ('softmax, slow', 'softmax, other', 'softmax, large')")
+    named = r"cell 'sigmoid, large': split train has \d+ rows, but Training.batch_size is 1000"
+    with pytest.raises(ValueError, match=named):
+        study.run()
+    assert study.results() == before
+    assert set(study.own.glob("*/seed-*")) == folders
 
 
 def test_the_folder_of_a_pipeline_is_refused(tmp_path):
