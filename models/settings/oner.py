@@ -96,7 +96,8 @@ class OnerSettings(ObjectiveSettings):
       logit_scale: exp(t') of the sigmoid before the first step; training learns it.
       logit_bias: b of the sigmoid before the first step; training learns it.
       momentum: m, the share of the momentum copy that stays in the first step. It rises to 1 along half a cosine.
-      predictor: whether queries go through a predictor of two layers with batch normalisation, as in MoCo-v3.
+      predictor: whether queries go through a predictor of two layers with batch normalisation, as in MoCo-v3. With it,
+        embeddings draw together (docs/objectives.md).
       predictor_hidden: hidden channels of the predictor.
       masked_words: share of words that are masked, above 0 and below 1.
       masked_patches: share of patches that are masked, above 0 and below 1.

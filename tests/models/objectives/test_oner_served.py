@@ -113,16 +113,12 @@ def test_two_towers_are_refused_by_name(vocabulary):
 
 
 @pytest.mark.slow
-def test_it_learns_with_all_terms(vocabulary, tmp_path):
-    """The mean logit of positive pairs rises above that of negative pairs: by 3.0 in 200 steps, with the seed of CONFIG.
-
-    With the predictor it does not (0.02): docs/objectives.md says why. The control is a tower that does not train.
-    """
-    oner = dataclasses.replace(ONER, predictor=False, xmc=1.0)
-    assert _margin(vocabulary, tmp_path / "trained", dataclasses.replace(CONFIG, objective=oner, steps=200)) > 0.5
-    frozen = settings.AdamWSettings(learning_rate=1e-9, weight_decay=0.0)
-    still = dataclasses.replace(CONFIG, objective=oner, optimizer=frozen, steps=10)
-    assert abs(_margin(vocabulary, tmp_path / "still", still)) < 0.2
+def test_it_learns_and_with_the_predictor_embeddings_draw_together(vocabulary, tmp_path):
+    """The mean logit of positive pairs rises above that of negative pairs; docs/objectives.md has both differences."""
+    plain = dataclasses.replace(TRAINING, objective=dataclasses.replace(ONER, predictor=False), steps=200)
+    assert _margin(vocabulary, tmp_path / "plain", plain) > 0.5
+    predictor = dataclasses.replace(TRAINING, steps=200)
+    assert abs(_margin(vocabulary, tmp_path / "predictor", predictor)) < 0.5
 
 
 def _margin(vocabulary: str, folder: pathlib.Path, config: settings.TrainingSettings) -> float:
