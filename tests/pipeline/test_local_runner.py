@@ -97,9 +97,7 @@ def test_unchanged_run_comes_from_cache(project):
     ("binding", "expected"),
     [
         ("Report.title = 'Shapes'", {"RunReport"}),
-        pytest.param(
-            "InfraValidator.rows = 4", {"InfraValidator", "Pusher", "RunReport"}, marks=pytest.mark.slow
-        ),
+        pytest.param("InfraValidator.rows = 4", {"InfraValidator", "Pusher", "RunReport"}, marks=pytest.mark.slow),
         pytest.param(
             "Packaging.label_sets = (@LabelSet(),)\nLabelSet.name = 'hues'\nLabelSet.labels = ('red', 'blue')",
             {"ModelPackager", "Evaluator", "InfraValidator", "Pusher", "RunReport"},
