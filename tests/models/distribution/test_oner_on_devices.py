@@ -9,6 +9,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[3]
+pytestmark = pytest.mark.timeout(3600)  # eight replicas are traced for a quarter of an hour on a slow machine
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from tests.models.training.shapes import write_shards
 
 ROOT = pathlib.Path(__file__).parents[3]
 
+pytestmark = pytest.mark.timeout(3600)  # eight replicas are traced for a quarter of an hour on a slow machine
 REPLICAS = (1, 2, 4, 8)
 
 
