@@ -16,7 +16,7 @@ from models.serving import export
 from models.settings import configuration
 from models.training import gradients
 from tests.models.objectives.toy_objectives import FusionSettings, OneTower, OneTowerSettings
-from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
+from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, margin, write_shards
 from tests.pictures import shape_pairs
 
 ONE_TOWER = dataclasses.replace(CONFIG, objective=OneTowerSettings())
@@ -25,35 +25,30 @@ LEARNS = {"steps": 400}
 
 
 @pytest.fixture(scope="module")
-def one_tower(vocabulary, tmp_path_factory) -> tuple[OneTower, OneTower, Tokenizer]:
-    """The untrained objective, one that is trained for a few steps, and the tokenizer."""
+def one_tower(vocabulary, tmp_path_factory) -> tuple[OneTower, OneTower]:
+    """The untrained objective, and one that is trained for a few steps.
+
+    Tests make their tokenizer: another training sets the seed, which frees the resources of earlier ones.
+    """
     folder = tmp_path_factory.mktemp("one_tower")
     trained = fit(vocabulary, write_shards(folder, 2), folder, dataclasses.replace(ONE_TOWER, steps=50))
     keras.utils.set_random_seed(ONE_TOWER.seed)
     tokenizer = Tokenizer(vocabulary, ONE_TOWER.objective.text_input)
-    return objectives.create(ONE_TOWER.objective, tokenizer.vocabulary_size), trained, tokenizer
+    return objectives.create(ONE_TOWER.objective, tokenizer.vocabulary_size), trained
 
 
 @pytest.mark.slow
 def test_one_shared_tower_learns(one_tower, vocabulary, tmp_path):
-    pictures = tf.stack([tf.io.decode_png(image) for image, _, _ in shape_pairs()])
-    pixels = tf.image.resize(tf.cast(pictures, tf.float32), [24, 24]) / 127.5 - 1
-    captions = tf.constant([caption for _, caption, _ in shape_pairs()])
-
-    def margin(objective: OneTower) -> float:
-        """Mean logit of positive pairs, less that of negative pairs."""
-        logits = objective.logits(objective.embed_image(pixels), objective.embed_text(tokenizer(captions))).numpy()
-        right = np.eye(len(logits), dtype=bool)
-        return float(logits[right].mean() - logits[~right].mean())
-
-    drawn, _, tokenizer = one_tower
+    drawn, _ = one_tower
     trained = fit(vocabulary, write_shards(tmp_path, 2), tmp_path, dataclasses.replace(ONE_TOWER, **LEARNS))
-    assert margin(trained) > 1.5
-    assert margin(drawn) < 0.5
+    tokenizer = Tokenizer(vocabulary, ONE_TOWER.objective.text_input)
+    assert margin(trained, tokenizer) > 1.5
+    assert margin(drawn, tokenizer) < 0.5
 
 
-def test_one_shared_tower_is_served(one_tower, tmp_path):
-    _, trained, tokenizer = one_tower
+def test_one_shared_tower_is_served(one_tower, vocabulary, tmp_path):
+    _, trained = one_tower
+    tokenizer = Tokenizer(vocabulary, ONE_TOWER.objective.text_input)
     export.save(trained, tokenizer, configuration.to_gin(ONE_TOWER.objective), str(tmp_path / "served"))
     served = tf.saved_model.load(str(tmp_path / "served"))
     picture, caption, _ = shape_pairs()[0]
@@ -64,7 +59,7 @@ def test_one_shared_tower_is_served(one_tower, tmp_path):
 
 
 def test_a_momentum_copy_follows_its_tower_without_gradients(one_tower):
-    drawn, trained, _ = one_tower
+    drawn, trained = one_tower
     assert not any("momentum" in variable.name for variable in trained.trainable_variables)
     for copy, now, before in zip(trained.state, trained.tower.variables, drawn.tower.variables, strict=True):
         assert 0 < float(tf.norm(copy - now)) < float(tf.norm(copy - before))

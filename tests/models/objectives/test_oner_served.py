@@ -16,7 +16,7 @@ from models.optimizers.parameters import name
 from models.pretrained import PretrainedError, load_fitting, saved_model
 from models.serving import export
 from models.settings import configuration
-from tests.models.training.shapes import CONFIG, ONER, fit, write_shards
+from tests.models.training.shapes import CONFIG, ONER, fit, margin, write_shards
 from tests.pictures import shape_pairs
 
 TRAINING = dataclasses.replace(CONFIG, objective=ONER)
@@ -122,13 +122,7 @@ def test_it_learns_and_with_the_predictor_embeddings_draw_together(vocabulary, t
 
 
 def _margin(vocabulary: str, folder: pathlib.Path, config: settings.TrainingSettings) -> float:
-    """Trains, and returns the mean logit of positive pairs less that of negative pairs."""
+    """That of the trained model."""
     objective = fit(vocabulary, write_shards(folder / "shards", 2), folder, config)
-    pictures = tf.stack([tf.io.decode_png(image) for image, _, _ in shape_pairs()])
-    pixels = tf.image.resize(tf.cast(pictures, tf.float32), [24, 24]) / 127.5 - 1
-    tokenizer = Tokenizer(vocabulary, ONER.text_input)
-    captions = tokenizer(tf.constant([caption for _, caption, _ in shape_pairs()]))
-    logits = objective.logits(objective.embed_image(pixels), objective.embed_text(captions)).numpy()
-    right = np.eye(len(logits), dtype=bool)
     assert int(objective.state[-1]) == config.steps
-    return float(logits[right].mean() - logits[~right].mean())
+    return margin(objective, Tokenizer(vocabulary, ONER.text_input))

@@ -26,6 +26,7 @@ import tensorflow as tf
 import models.training.fit
 from beam.records import ImageText
 from models import settings
+from models.inputs.tokenizer import Tokenizer
 from models.layers import visual_codes
 from models.objectives import Objective
 from models.training.recorder import RunRecorder
@@ -94,6 +95,16 @@ def fit(vocabulary: str, paths: list[str], folder: pathlib.Path, config: setting
     codes = write_codebook(folder) if settings.visual_codes(config.objective) else ""
     objective, _, _ = models.training.fit.fit(config, vocabulary, paths, paths, log, checkpoints, codes)
     return objective
+
+
+def margin(objective: Objective, tokenizer: Tokenizer) -> float:
+    """The mean logit of the positive pairs of the shapes, 24 px a side, less that of the negative pairs."""
+    pictures = tf.stack([tf.io.decode_png(image) for image, _, _ in shape_pairs()])
+    pixels = tf.image.resize(tf.cast(pictures, tf.float32), [24, 24]) / 127.5 - 1
+    captions = tokenizer(tf.constant([caption for _, caption, _ in shape_pairs()]))
+    logits = objective.logits(objective.embed_image(pixels), objective.embed_text(captions)).numpy()
+    right = np.eye(len(logits), dtype=bool)
+    return float(logits[right].mean() - logits[~right].mean())
 
 
 def codebook() -> visual_codes.Codebook:
