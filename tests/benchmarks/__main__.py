@@ -1,6 +1,7 @@
 """All benchmarks: `make bench`. A ratio compares something with a baseline; both are timed in turn."""
 
 import argparse
+import itertools
 import os
 import sys
 
@@ -42,10 +43,9 @@ def main() -> int:
     exceeded = 0
     if options.only in (None, "steps"):
         print("Ratio of times: median [quartiles], noise: the baseline against itself", flush=True)
-        variants = [*rockets.run(options.rounds), *oners.run(options.rounds), *simlas.run(options.rounds)]
-        ratios = [*steps.run(options.rounds), *variants]
-        print("\n".join(f"  {found}" for found in ratios), flush=True)
-        exceeded = sum(not found.kept for found in ratios)
+        for found in itertools.chain.from_iterable(one.run(options.rounds) for one in (steps, rockets, oners, simlas)):
+            print(f"  {found}", flush=True)
+            exceeded += not found.kept
     if options.only in (None, "memory"):
         print("\n".join([*loss_memory.run(), *simla_memory.run()]), flush=True)
     if options.only in (None, "data"):

@@ -17,7 +17,7 @@ from models.inputs import images
 from models.inputs.tokenizer import Tokenizer
 from models.serving import export, label_sets
 from tests.benchmarks.measure import Ratio, ratio
-from tests.benchmarks.models import QUICKSTART
+from tests.benchmarks.models import TINY
 from tests.pictures import shape_pairs
 from tests.served import process_server
 
@@ -27,7 +27,7 @@ _ZERO_SHOT = f"zero-shot with {_LABELS} labels"
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """The quickstart's model, untrained: its Keras objects, and the SavedModel of them."""
+    """The model of gin/model/tiny.gin, untrained: its Keras objects, and the SavedModel of them."""
 
     objective: objectives.Objective
     tokenizer: Tokenizer
@@ -39,8 +39,8 @@ def export_quickstart(folder: str) -> Exported:
     keras.utils.set_random_seed(0)
     vocabulary = pathlib.Path(folder) / "vocabulary.model"
     vocabulary.write_bytes(train([caption for _, caption, _ in shape_pairs()], 320))
-    tokenizer = Tokenizer(str(vocabulary), QUICKSTART.text_tower)
-    objective = objectives.create(QUICKSTART, tokenizer.vocabulary_size)
+    tokenizer = Tokenizer(str(vocabulary), TINY.text_tower)
+    objective = objectives.create(TINY, tokenizer.vocabulary_size)
     texts = [label.decode() for label in _inputs(1)[2]]
     baked = label_sets.embed(
         texts, ("{}",), lambda some: objective.embed_text(tokenizer.served(tf.constant(some))).numpy()
@@ -96,7 +96,7 @@ def _eager(exported: Exported, rows: int) -> dict[str, Callable[[], object]]:
     objective, tokenizer = exported.objective, exported.tokenizer
 
     def embed_image() -> tf.Tensor:
-        return objective.embed_image(images.decode_batch(tf.constant(pictures), QUICKSTART.image_input))
+        return objective.embed_image(images.decode_batch(tf.constant(pictures), TINY.image_input))
 
     def embed_text(values: list[bytes]) -> tf.Tensor:
         return objective.embed_text(tokenizer.served(tf.constant(values)))

@@ -1,4 +1,4 @@
-"""Peak memory of a step of Simla with the quickstart's towers: the whole batch at once, and in micro-batches.
+"""Peak memory of a step of Simla with the towers of gin/model/tiny.gin: the whole batch at once, and in micro-batches.
 
 itm keeps the image tokens of the whole batch alive, and encodes two more pairs a row, whatever the micro-batches.
 

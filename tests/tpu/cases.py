@@ -14,6 +14,7 @@ from models.features import IMAGE_EMBEDDING
 from models.losses.sigmoid import sigmoid_loss
 from models.objectives import Objective
 from models.objectives.objective import PICTURE_IDS, SEEDS, Run, Views
+from models.optimizers import parameters
 from models.training.step import TrainStep
 from tests.models.towers import abstract_step
 from tests.models.training.noise import corruption, rows_of
@@ -187,16 +188,22 @@ def noise(folder: pathlib.Path, replicas: int, count: int) -> None:
 
 
 def one_device(folder: pathlib.Path, vocabulary_size: int, steps: int, **sizes: object) -> None:
-    """Trains the same model as `model` here, the whole batch on one device, and writes results.npz."""
+    """Trains the same model as `model` here, the whole batch on one device, and writes results.npz.
+
+    It has the outputs, [steps, 1, ...], and of each variable the first value, "start/<name>", and the last,
+    "variable/<name>".
+    """
     config = _model_config(1, **sizes)
-    objective, step, _ = _model_step(config, vocabulary_size, OneDevice())
+    objective, step, variables = _model_step(config, vocabulary_size, OneDevice())
+    start = {f"start/{parameters.name(variable)}": variable.numpy() for variable in variables}
     drawn = _random_batch(config, objective.views, 1, vocabulary_size)
     batch = {view: tf.constant(rows[0]) for view, rows in drawn.items()}
     compiled = tf.function(step, jit_compile=True, autograph=False)
     scalars = [compiled(batch) for _ in range(steps)]
     folder.mkdir(parents=True, exist_ok=True)
     found = {name: np.stack([[row[name].numpy()] for row in scalars]) for name in scalars[0]}
-    np.savez(folder / "results.npz", **found)
+    last = {f"variable/{parameters.name(variable)}": variable.numpy() for variable in variables}
+    np.savez(folder / "results.npz", **found, **start, **last)
 
 
 def loss(folder: pathlib.Path, replicas: int, form: str, rows: int = 256, width: int = 128) -> None:
