@@ -190,19 +190,19 @@ def noise(folder: pathlib.Path, replicas: int, count: int) -> None:
 def one_device(folder: pathlib.Path, vocabulary_size: int, steps: int, **sizes: object) -> None:
     """Trains the same model as `model` here, the whole batch on one device, and writes results.npz.
 
-    It has the outputs, [steps, 1, ...], and of each variable the first value, "start/<name>", and the last,
-    "variable/<name>".
+    It has the outputs, [steps, 1, ...], and of each variable of the objective (not of the optimiser, whose state may be
+    bfloat16) the first value, "start/<name>", and the last, "variable/<name>".
     """
     config = _model_config(1, **sizes)
-    objective, step, variables = _model_step(config, vocabulary_size, OneDevice())
-    start = {f"start/{parameters.name(variable)}": variable.numpy() for variable in variables}
+    objective, step, _ = _model_step(config, vocabulary_size, OneDevice())
+    start = {f"start/{parameters.name(variable)}": variable.numpy() for variable in objective.variables}
     drawn = _random_batch(config, objective.views, 1, vocabulary_size)
     batch = {view: tf.constant(rows[0]) for view, rows in drawn.items()}
     compiled = tf.function(step, jit_compile=True, autograph=False)
     scalars = [compiled(batch) for _ in range(steps)]
     folder.mkdir(parents=True, exist_ok=True)
     found = {name: np.stack([[row[name].numpy()] for row in scalars]) for name in scalars[0]}
-    last = {f"variable/{parameters.name(variable)}": variable.numpy() for variable in variables}
+    last = {f"variable/{parameters.name(variable)}": variable.numpy() for variable in objective.variables}
     np.savez(folder / "results.npz", **found, **start, **last)
 
 

@@ -47,3 +47,5 @@ def test_negatives_of_the_whole_batch_train_as_one_device(folder):
 def test_control_negatives_of_the_replica_do_not(folder):
     ours, alone = (comparison.load(folder / one) for one in ("simla_replica", "alone"))
     assert np.abs(ours["itm_loss"][:, 0] - alone["itm_loss"][:, 0]).max() > 1e-4
+    with pytest.raises(AssertionError):
+        comparison.require_same_training(ours, alone, rtol=1e-4, atol=1e-6)
