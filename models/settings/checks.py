@@ -7,6 +7,7 @@ data plane can use it too. `models.settings.configuration` reads the declaration
 import contextlib
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -77,14 +78,17 @@ def require_positive(settings: Any, *names: str) -> None:
     """Raises ValueError unless each named field is above zero."""
     for name in names:
         field, value = label(settings, name), getattr(settings, name)
-        require(value > 0, field, value, "a number above 0", f"set {field} to 1 or more")
+        usual = settings.__dataclass_fields__[name].default
+        fix = f"a number above 0, such as {usual}" if isinstance(usual, float) else "1 or more"
+        require(value > 0, field, value, "a number above 0", f"set {field} to {fix}")
 
 
 def require_at_least_zero(settings: Any, *names: str, fix: str = "0 switches it off") -> None:
-    """Raises ValueError unless each named field is 0 or more."""
+    """Raises ValueError unless each named field is finite, and 0 or more."""
     for name in names:
-        value = getattr(settings, name)
-        require(value >= 0, label(settings, name), value, "0 or more", fix)
+        field, value = label(settings, name), getattr(settings, name)
+        require(value >= 0, field, value, "0 or more", fix)
+        require(value < math.inf, field, value, "finite", f"set {field} to a number; {fix}")
 
 
 def require_fraction(settings: Any, *names: str) -> None:

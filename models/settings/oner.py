@@ -139,6 +139,15 @@ class OnerSettings(ObjectiveSettings):
             "False without Oner.xmc, whose queries it mixes",
             "set Oner.xmc = 1.0",
         )
+        for name, other in (("predictor", False), ("contrast", "softmax")):
+            value = getattr(self, name)
+            require(
+                value == other or any(getattr(self, term) for term in CONTRASTIVE),
+                label(self, name),
+                value,
+                f"{other!r} without a contrast: {', '.join(CONTRASTIVE)} are all 0",
+                f"set Oner.{name} = {other!r}, or Oner.itc = 1.0",
+            )
         require(
             not self.cic or self.tower.depth >= 2,
             label(self.tower, "depth"),

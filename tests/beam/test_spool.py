@@ -24,9 +24,10 @@ def rows(size: int, count: int = _PICTURES) -> Iterator[ImageText]:
 def grown(folder: pathlib.Path, on_disk: bool) -> int:
     """Growth of a process's peak memory, in bytes, when it writes 50 MB of large pictures after small ones."""
     code = f"""
-import pathlib, re, sys
+import pathlib, sys
 import apache_beam
 from beam import spool
+from tests import memory
 from tests.beam import stored, test_spool
 
 spool.Spool.suits = staticmethod(lambda pipeline: {on_disk})
@@ -34,8 +35,7 @@ for size in (100, {_SIZE}):
     with apache_beam.Pipeline(runner="FnApiRunner") as pipeline:
         one = pipeline | apache_beam.Create([size])
         stored.store_rows(one | "Rows" >> apache_beam.FlatMap(test_spool.rows), pathlib.Path(sys.argv[1], str(size)))
-    # Not ru_maxrss, because that starts from the value of the parent process.
-    print(int(re.findall(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[0]) * 1024)
+    print(memory.peak_bytes())
 """
     words = [sys.executable, "-c", code, str(folder)]
     done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)

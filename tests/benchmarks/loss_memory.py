@@ -4,18 +4,15 @@ python -m tests.benchmarks.loss_memory FORM N B    prints by how many bytes the 
 """
 
 import os
-import resource
 import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from tests import memory
+
 FORMS = ("ring", "autodiff ring", "dense")
 _WIDTH = 128
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _measure(form: str, replicas: int, batch: int) -> int:
@@ -61,9 +58,9 @@ def _measure(form: str, replicas: int, batch: int) -> int:
         return values.PerReplica([tf.random.normal([rows, _WIDTH], seed=i) for i in range(replicas)])
 
     run(inputs(8), inputs(8))  # warm-up: traces, and starts threads
-    before = _peak()
+    before = memory.peak_bytes()
     run(inputs(batch // replicas), inputs(batch // replicas))
-    return _peak() - before
+    return memory.peak_bytes() - before
 
 
 def run(batches: tuple[int, ...] = (2048, 4096, 8192), replicas: int = 8) -> list[str]:

@@ -2,7 +2,7 @@
 
 itm keeps the image tokens of the whole batch alive, and encodes two more pairs a row, whatever the micro-batches.
 
-python -m tests.benchmarks.simla_memory M B TERM...    prints the peak that a process gains by a step, in bytes
+python -m tests.benchmarks.simla_memory M B TERM...    prints by how many bytes a step raises the memory of a process
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import sys
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from pipeline.console import terminal
+from tests import memory
 
 _SETS = {"all terms": ("itc", "itm", "mlm", "mim", "psl"), "without itm": ("itc", "mlm", "mim", "psl")}
 _MICRO_BATCHES = (1, 4)
@@ -43,9 +43,10 @@ def _measure(micro_batches: int, batch: int, *terms: str) -> int:
     from tests.benchmarks import simlas, steps
 
     config = dataclasses.replace(simlas.config(*terms), batch_size=batch, micro_batches=micro_batches)
-    before = terminal.peak_memory_bytes()
-    steps.step_of(config)()
-    return terminal.peak_memory_bytes() - before
+    step = steps.step_of(config)  # runs a step, so that nothing is traced and compiled in the next one
+    before = memory.forget_peak()
+    step()
+    return memory.peak_bytes() - before
 
 
 if __name__ == "__main__":

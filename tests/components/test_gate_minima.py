@@ -13,12 +13,13 @@ from tests.pipeline.conftest import ROOT
 
 GATES = ROOT / "gin" / "gate"
 OPENMOJI = {features.OWN_SET: (338, 5)}
+SCENES = {features.OWN_SET: (327, 5)}  # 394 rows; recall counts a picture once
 SETS = {
     "emoji_artists": {"seen": (1685, 1440), "unseen": (1238, 1238)},
-    "oner": OPENMOJI,
+    "oner": SCENES,
     "openmoji": OPENMOJI,
     "openmoji_rocket": OPENMOJI,
-    "openmoji_simla": OPENMOJI,
+    "openmoji_simla": SCENES,
 }
 """{gate: {evaluation set: (pictures, classes)}} of the quickstarts, as their reports show them."""
 FOR_ANY_DATA = {"retrieval"}

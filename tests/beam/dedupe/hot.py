@@ -5,7 +5,6 @@ python -m tests.beam.dedupe.hot ROWS FOLDER
 
 import json
 import pathlib
-import re
 import sys
 import time
 
@@ -13,6 +12,7 @@ from PIL import Image
 
 from beam import dedupe, store
 from beam.records import ImageText
+from tests import memory
 from tests.beam import stored
 from tests.pictures import encode
 
@@ -28,9 +28,8 @@ def main(rows: str, folder: str) -> None:
         dedupe.DeduperSettings(), stored.LAYOUT, store.Folders(source, f"{folder}/out", f"{folder}/report")
     )
     manifest = stored.run(stage, pathlib.Path(folder) / "report")
-    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())
     found = {"written": manifest["written"], "dropped": manifest["dropped"]}
-    print(json.dumps({**found, "seconds": time.monotonic() - start, "peak_bytes": int(peak) * 1024}))
+    print(json.dumps({**found, "seconds": time.monotonic() - start, "peak_bytes": memory.peak_bytes()}))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from beam.sources.rows.raw import RawRow
 from beam.sources.rows.source import RowSource, _decode, _raw_rows, _splits
 from beam.sources.tfrecord.source import TfrecordSource
 from beam.stages import _removed, _without_captions
+from tests import memory
 
 SECONDS = 20  # for one file
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -218,9 +219,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="seed of the first file")
     flags = parser.parse_args()
     counts = run(flags.format, flags.count, flags.first, flags.folder)
-    status = pathlib.Path("/proc/self/status").read_text()
-    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024  # type: ignore[index]
-    print(json.dumps({"format": flags.format, "peak_megabytes": peak, **counts}))
+    print(json.dumps({"format": flags.format, "peak_megabytes": memory.peak_bytes() // 2**20, **counts}))
 
 
 if __name__ == "__main__":

@@ -105,14 +105,6 @@ def watchdog(seconds: int = 20) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def memory_bytes() -> int:
-    """The largest resident memory of this process so far."""
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
-    raise AssertionError("no VmHWM")
-
-
 def details(outcomes: list) -> str:
     """The details of all rejects."""
     return " ".join(row.detail for row in outcomes if isinstance(row, Rejected))

@@ -134,9 +134,10 @@ def test_bombs_take_bounded_memory(tmp_path, name):
     (tmp_path / "a.tar.gz").write_bytes(BOMBS[name]())
     code = (
         "import sys; from tests.beam.sources import outcomes as o; from beam.sources import WebDatasetSource\n"
-        "before = o.memory_bytes()\n"
+        "from tests import memory\n"
+        "before = memory.peak_bytes()\n"
         "found = o.all_of(WebDatasetSource(), sys.argv[1])\n"
-        "print(o.captions(found), o.reasons(found), before >> 20, o.memory_bytes() >> 20)"
+        "print(o.captions(found), o.reasons(found), before >> 20, memory.peak_bytes() >> 20)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.tar.gz")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)

@@ -12,8 +12,8 @@ from beam.sources.iconify.icon_set import Drawing, View
 from beam.sources.iconify.rasteriser import Rasteriser
 from beam.sources.limits import Limits
 from beam.sources.rows.raw import InvalidRow
+from tests import memory
 from tests.beam.sources.icon_sets import RED, read
-from tests.beam.sources.outcomes import memory_bytes
 
 _USES = '<use href="#a{}"/>' * 10
 
@@ -60,12 +60,12 @@ def document(body: str) -> bytes:
     (uses(8), "invalid_svg"),
 ])  # fmt: skip
 def test_a_bomb_is_a_reject_and_the_next_icon_is_drawn(rasteriser, body, reason):
-    before = memory_bytes()
+    before = memory.peak_bytes()
     with pytest.raises(InvalidRow) as raised:
         rasteriser.png(document(body), 16)
     assert raised.value.reason == reason
     assert rasteriser.png(document(RED), 16).startswith(b"\x89PNG")
-    assert memory_bytes() - before < 50_000_000
+    assert memory.peak_bytes() - before < 50_000_000
 
 
 def test_control_the_same_constructs_of_a_usual_size_are_drawn(rasteriser):

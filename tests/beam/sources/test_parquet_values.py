@@ -11,7 +11,8 @@ from beam.filters.captions import CaptionCheck
 from beam.records import ImageText
 from beam.sources import ParquetSource
 from beam.sources.limits import Limits
-from tests.beam.sources.outcomes import PICTURE, all_of, captions, memory_bytes, reasons, watchdog
+from tests import memory
+from tests.beam.sources.outcomes import PICTURE, all_of, captions, reasons, watchdog
 
 
 def _outcomes(folder: pathlib.Path, columns: dict, limits: Limits = Limits(), **how: object) -> list:
@@ -58,19 +59,18 @@ def test_header_limit_is_obeyed_and_named(tmp_path):
 
 @pytest.mark.parametrize("kind", [pyarrow.null(), pyarrow.bool_(), pyarrow.string()], ids=str)
 def test_row_of_many_nulls_takes_no_memory(tmp_path, kind):
-    before, count = memory_bytes(), 20_000_000
+    before, count = memory.peak_bytes(), 20_000_000
     many = pyarrow.ListArray.from_arrays(pyarrow.array([0, 1, count], pyarrow.int32()), pyarrow.nulls(count, kind))
     path = tmp_path / "a.parquet"
     parquet.write_table(pyarrow.table({"image": [PICTURE] * 2, "captions": many}), path, compression="zstd")
     del many
-    written = memory_bytes()
+    written = memory.peak_bytes()
     with watchdog():
         (reject,) = all_of(ParquetSource(path=str(path)), path)
     assert (reject.reason, "Limits.values" in reject.detail) == ("too_many_values", True)
-    print(
-        f"{path.stat().st_size} bytes; memory {(written - before) >> 20} MB to write, then {memory_bytes() - written}"
-    )
-    assert memory_bytes() - written < 100 << 20
+    read = memory.peak_bytes() - written
+    print(f"{path.stat().st_size} bytes; memory {(written - before) >> 20} MB to write, then {read}")
+    assert read < 100 << 20
 
 
 def test_length_of_the_longest_row_is_exact(tmp_path, record_property):

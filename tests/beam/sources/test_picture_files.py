@@ -12,7 +12,8 @@ from beam.sources.limits import Limits
 from beam.sources.rows import picture_files
 from beam.sources.rows.columns import to_pair
 from beam.sources.rows.raw import InvalidRow, RawRow
-from tests.beam.sources.outcomes import PICTURE, gzip_of_zeros, memory_bytes, watchdog
+from tests import memory
+from tests.beam.sources.outcomes import PICTURE, gzip_of_zeros, watchdog
 
 
 def outcome(folder: pathlib.Path, path: str, limits: Limits = Limits()) -> ImageText | Rejected:
@@ -84,11 +85,11 @@ def test_large_file_is_a_reject_that_names_the_limit_and_is_not_read(tmp_path):
 
 def test_compressed_picture_is_read_within_the_limits(tmp_path):
     (tmp_path / "bomb.png.gz").write_bytes(gzip_of_zeros(400 << 20))
-    before = memory_bytes()
+    before = memory.peak_bytes()
     assert outcome(tmp_path, "bomb.png.gz", Limits(member_bytes=1 << 20)).reason == "image_too_large"
     found = outcome(tmp_path, "bomb.png.gz", Limits(line_bytes=1 << 20))
     assert (found.reason, "Limits.expansion" in found.detail) == ("image_missing", True)
-    assert memory_bytes() < before + (300 << 20)
+    assert memory.peak_bytes() < before + (300 << 20)
 
 
 def test_file_that_becomes_a_fifo_is_refused(tmp_path, monkeypatch):

@@ -20,13 +20,13 @@ from beam import build
 from beam.build import ImageTextGenSettings
 from beam.records import ImageText, Rejected, Skipped
 from beam.sources import WebDatasetSource
+from tests import memory
 from tests.beam.sources.outcomes import (
     BLOCK,
     PICTURE,
     all_of,
     header,
     member,
-    memory_bytes,
     pair,
     pax,
     tar,
@@ -188,4 +188,4 @@ def test_rows_of_mutated_files_add_up_in_the_manifest(tmp_path):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps({**run(2, 5000, pathlib.Path(folder)), "megabytes": memory_bytes() >> 20}))
+        print(json.dumps({**run(2, 5000, pathlib.Path(folder)), "megabytes": memory.peak_bytes() >> 20}))

@@ -105,7 +105,7 @@ def trace(strategy: tf.distribute.Strategy, collectives: Collectives) -> dict[st
     worst = max(float(np.abs(copies[key].numpy() - value).max()) for key, value in expected.items())
     local = [strategy.experimental_local_results(variable) for variable in objective.state]
     differ = sum(any(not np.array_equal(one.numpy(), same[0].numpy()) for one in same) for same in local)
-    return {"trace": worst, "replicas_differ": differ, "steps": int(objective.state[-1])}
+    return {"trace": worst, "replicas_differ": differ, "steps": int(objective.state[-1].numpy())}
 
 
 def main(replicas: int, how_much: str) -> None:

@@ -197,6 +197,16 @@ def test_settings_refuse_masked_terms_with_precomputed_embeddings():
     [
         (oners.NONE, r"Oner.itc, Oner.xmc, .*Oner.mmm is 0.0, but must be above 0 in one term .*; set Oner.itc = 1.0"),
         ({"itc": -1.0}, "Oner.itc is -1.0, but must be 0 or more; 0 leaves the term out"),
+        ({"itc": math.inf}, "Oner.itc is inf, but must be finite; set Oner.itc to a number; 0 leaves the term out"),
+        (
+            oners.NONE | {"mim": 1.0, "predictor": True},
+            "Oner.predictor is True, but must be False without a contrast: itc, xmc, cic, cmc are all 0; "
+            "set Oner.predictor = False, or Oner.itc = 1.0",
+        ),
+        (
+            oners.NONE | {"mim": 1.0, "contrast": "sigmoid"},
+            "Oner.contrast is 'sigmoid', but must be 'softmax' without a contrast: itc, xmc, cic, cmc are all 0",
+        ),
         ({"temperature": 0.0}, "Oner.temperature is 0.0, but must be a number above 0; set it to 0.2"),
         ({"masked_words": 1.0}, "Oner.masked_words is 1.0, but must be above 0 and below 1; set it to 0.15"),
         ({"masked_patches": 0.0}, "Oner.masked_patches is 0.0, but must be above 0 and below 1; set it to 0.5"),
