@@ -127,10 +127,11 @@ def main(replicas: int, how_much: str) -> None:
     expected = loss_and_gradients(simlas.made(CONFIG, "float64"), tf.distribute.get_strategy(), OneDevice())
     with made.strategy.scope():
         objective = simlas.made(CONFIG, "float64")
-        local = simlas.made(dataclasses.replace(CONFIG, negatives="replica"), "float64")
     found = loss_and_gradients(objective, made.strategy, made.collectives)
     result = {"global": error(found, expected)}
     if replicas == 2 and how_much == "whole":
+        with made.strategy.scope():
+            local = simlas.made(dataclasses.replace(CONFIG, negatives="replica"), "float64")
         other = loss_and_gradients(local, made.strategy, made.collectives)
         result["replica"] = error(other, expected)
         result["replica_places"] = int(max(other["picture"].max(), other["text"].max()))
