@@ -53,7 +53,10 @@ def require_same_training(
 
 
 def _share(name: str, ours: Mapping[str, np.ndarray], alone: Mapping[str, np.ndarray]) -> float | None:
-    """The distance between both last values as a share of the way; None where nothing moved on either side."""
+    """The distance between both last values as a share of the way; None where nothing moved on either side.
+
+    Replicas have no value of a variable that their step does not read; on one device, it must stay as it is.
+    """
     start, last = alone[name.replace("variable/", "start/", 1)].astype(np.float64), alone[name].astype(np.float64)
-    distance, way = np.linalg.norm(ours[name][0] - last), np.linalg.norm(last - start)
+    distance, way = np.linalg.norm(ours.get(name, [start])[0] - last), np.linalg.norm(last - start)
     return float(distance / way) if way else (float("inf") if distance else None)

@@ -45,6 +45,13 @@ def test_control_another_way_or_output_fails(name, value):
         comparison.require_same_training(on_replicas(**{name: value}), alone(), rtol=1e-4)
 
 
+def test_control_a_variable_that_moves_on_one_device_alone_fails():
+    ours = on_replicas()
+    del ours["variable/kernel"]
+    with pytest.raises(AssertionError, match="variable/kernel"):
+        comparison.require_same_training(ours, alone(), rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["variable/kernel", "loss"])
 def test_control_replicas_that_differ_fail(name):
     ours = on_replicas()
