@@ -24,12 +24,12 @@ def on_replicas(**more: np.ndarray) -> dict[str, np.ndarray]:
 
 def test_equal_results_pass():
     comparison.require_equal_replicas(on_replicas())
-    comparison.require_same_training(on_replicas(), alone(), rtol=1e-4)
+    comparison.require_same_training(on_replicas(), alone(), rtol=1e-4, update_rtol=1e-3)
 
 
 def test_a_bias_of_keys_may_go_another_way():
-    went = {"variable/attention/key/bias": START["attention/key/bias"] - STEP, "update_norm": np.full((2, 1), 2 * STEP)}
-    comparison.require_same_training(on_replicas(**went), alone(), rtol=1e-4)
+    went = {"variable/attention/key/bias": START["attention/key/bias"] - STEP}
+    comparison.require_same_training(on_replicas(**went), alone(), rtol=1e-4, update_rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,19 @@ def test_a_bias_of_keys_may_go_another_way():
         ("variable/kernel", START["kernel"] + 1.0005 * STEP),  # 5e-7 of the weights, 5e-4 of their way
         ("variable/kernel", START["kernel"]),
         ("loss", np.array([[2.0], [1.001]])),
+        ("update_norm", np.full((2, 1), 1.002 * STEP)),
     ],
 )
 def test_control_another_way_or_output_fails(name, value):
     with pytest.raises(AssertionError, match=name):
-        comparison.require_same_training(on_replicas(**{name: value}), alone(), rtol=1e-4)
+        comparison.require_same_training(on_replicas(**{name: value}), alone(), rtol=1e-4, update_rtol=1e-3)
 
 
 def test_control_a_variable_that_moves_on_one_device_alone_fails():
     ours = on_replicas()
     del ours["variable/kernel"]
     with pytest.raises(AssertionError, match="variable/kernel"):
-        comparison.require_same_training(ours, alone(), rtol=1e-4)
+        comparison.require_same_training(ours, alone(), rtol=1e-4, update_rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["variable/kernel", "loss"])

@@ -30,5 +30,5 @@ def test_replicas_train_as_one_device(folder):
     assert any(re.search("momentum_.*steps", key) for key in ours)
     assert {"itc_loss", "cmc_loss", "mim_loss", "mlm_loss", "mmm_loss"} <= set(alone)
     comparison.require_equal_replicas(ours)
-    comparison.require_same_training(ours, alone, rtol=1e-4, atol=1e-6)
+    comparison.require_same_training(ours, alone, rtol=1e-4, update_rtol=1e-4, atol=1e-6)
     assert np.abs(np.diff(ours["loss"][:, 0])).min() > 1e-3  # the steps do something

@@ -34,7 +34,7 @@ def test_replicas_train_as_one_device(folder, name):
     ours, alone = (comparison.load(folder / one) for one in (name, f"{name}-alone"))
     assert [key for key in ours if re.search("running_|momentum_", key)]
     comparison.require_equal_replicas(ours)
-    comparison.require_same_training(ours, alone, rtol=1e-4, atol=1e-6)
+    comparison.require_same_training(ours, alone, rtol=1e-4, update_rtol=1e-3, atol=1e-6)
     assert np.abs(np.diff(ours["loss"][:, 0])).min() > 1e-3  # the steps do something
 
 

@@ -39,7 +39,7 @@ def test_replicas_stay_equal_and_queues_move(folder, name):
 @pytest.mark.slow
 def test_negatives_of_the_whole_batch_train_as_one_device(folder):
     ours, alone = (comparison.load(folder / one) for one in ("simla", "alone"))
-    comparison.require_same_training(ours, alone, rtol=1e-4, atol=1e-6)
+    comparison.require_same_training(ours, alone, rtol=1e-4, update_rtol=1e-3, atol=1e-6)
     assert np.abs(np.diff(ours["loss"][:, 0])).min() > 1e-3  # the steps do something
 
 
@@ -48,4 +48,4 @@ def test_control_negatives_of_the_replica_do_not(folder):
     ours, alone = (comparison.load(folder / one) for one in ("simla_replica", "alone"))
     assert np.abs(ours["itm_loss"][:, 0] - alone["itm_loss"][:, 0]).max() > 1e-4
     with pytest.raises(AssertionError):
-        comparison.require_same_training(ours, alone, rtol=1e-4, atol=1e-6)
+        comparison.require_same_training(ours, alone, rtol=1e-4, update_rtol=1e-3, atol=1e-6)

@@ -172,8 +172,7 @@ def test_the_model_trains_on_replicas_as_on_one_device(models, dtype):
     ours, alone = (comparison.load(models / name) for name in (f"model-{dtype}", "one_device"))
     comparison.require_equal_replicas(ours)
     if dtype == "float32":
-        comparison.require_same_training(ours, alone, rtol=1e-4)
+        comparison.require_same_training(ours, alone, rtol=1e-4, update_rtol=1e-3)
     else:
-        comparison.require_same_outputs(ours, alone, rtol=5e-2)
-        np.testing.assert_allclose(ours["update_norm"][:, :1], alone["update_norm"], rtol=0.5)
+        comparison.require_same_outputs(ours, alone, rtol=5e-2, update_rtol=0.5)
     assert (np.diff(ours["loss"][:, 0]) < 0).all()

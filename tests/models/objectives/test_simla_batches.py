@@ -33,10 +33,10 @@ def test_micro_batches_equal_the_whole_batch():
 
 @pytest.mark.slow
 def test_micro_batches_take_less_memory():
-    """Without itm. With it, they take more memory, and docs/objectives.md says so."""
     found = simla_memory.measure(128)
     print({key: f"{size / 1e6:.0f} MB" for key, size in found.items()})
-    assert found["without itm", 4] < 0.8 * found["without itm", 1]
+    for terms in ("all terms", "without itm"):
+        assert found[terms, 4] < found[terms, 1]
 
 
 @pytest.mark.parametrize("term", simlas.TERMS)

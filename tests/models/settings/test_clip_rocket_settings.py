@@ -68,11 +68,11 @@ VIEWS = {
         ),
         (
             lambda: ClipRocketSettings(projection_dim=0),
-            "must be a number above 0; set ClipRocket.projection_dim to 1 or more",
+            "ClipRocket.projection_dim is 0, but must be a number above 0; set ClipRocket.projection_dim to 1 or more",
         ),
         (
             lambda: BarlipSettings(weight=0.0),
-            "must be a number above 0; set Barlip.weight to a number above 0, such as 0.025",
+            "Barlip.weight is 0.0, but must be a number above 0; set Barlip.weight to a number above 0, such as 0.025",
         ),
         (lambda: BarlipSettings(projector=()), "Barlip.projector is (), but must be a tuple of numbers above 0"),
         (lambda: SiamlipSettings(projector=(8, 0)), "Siamlip.projector is (8, 0), but must be a tuple of numbers abov"),
@@ -83,7 +83,8 @@ VIEWS = {
         (lambda: ByolipSettings(momentum=1.5), "Byolip.momentum is 1.5, but must be in [0, 1]"),
         (
             lambda: SwalipSettings(temperature=0.0),
-            "a number above 0; set Swalip.temperature to a number above 0, such as 0.05",
+            "Swalip.temperature is 0.0, but must be a number above 0; "
+            "set Swalip.temperature to a number above 0, such as 0.05",
         ),
         (lambda: SwalipSettings(prototypes=-1), "Swalip.prototypes is -1, but must be 0 or more; correct it"),
     ],
