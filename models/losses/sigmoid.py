@@ -105,7 +105,7 @@ def _unrolled(
 def _loop(
     image: tf.Tensor, text: tf.Tensor, log_scale: tf.Tensor, bias: tf.Tensor, collectives: Collectives
 ) -> tuple[_Hop, tf.Tensor]:
-    """Runs the N hops in a loop with 2 permutes; neither the program nor its memory grows with N."""
+    """Runs the N hops in a loop with 2 permutes, one hop at a time; neither the program nor its memory grows with N."""
     zero = tf.zeros([], image.dtype)
     start = _Hop(zero, tf.zeros_like(image), zero, zero)
 
@@ -116,7 +116,9 @@ def _loop(
 
     count = collectives.num_replicas
     state = (tf.constant(0), text, tf.zeros_like(text), start)
-    _, _, text_gradient, total = tf.while_loop(lambda k, *_: k < count, hop, state, maximum_iterations=count)
+    _, _, text_gradient, total = tf.while_loop(
+        lambda k, *_: k < count, hop, state, maximum_iterations=count, parallel_iterations=1
+    )
     return total, text_gradient
 
 
@@ -135,6 +137,8 @@ def _gathered(
     zero = tf.zeros([], image.dtype)
     gradients = tf.TensorArray(image.dtype, size=count, element_shape=image.shape)
     state = (tf.constant(0), _Hop(zero, tf.zeros_like(image), zero, zero), gradients)
-    _, total, gradients = tf.while_loop(lambda k, *_: k < count, hop, state, maximum_iterations=count)
+    _, total, gradients = tf.while_loop(
+        lambda k, *_: k < count, hop, state, maximum_iterations=count, parallel_iterations=1
+    )
     (summed,) = collectives.all_reduce([gradients.stack()])
     return total, summed[replica]

@@ -5,12 +5,15 @@ import json
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from models.distribution.collectives import OneDevice
 from models.losses.sigmoid import sigmoid_loss
+from tests import loops
 
 
 def unit_rows(rows: int, dim: int, seed: int) -> np.ndarray:
@@ -69,6 +72,14 @@ def test_right_pairs_have_a_lower_loss_than_shuffled_pairs():
     right = sigmoid_loss(tf.constant(x), tf.constant(x), np.log(10.0), -10.0)
     wrong = sigmoid_loss(tf.constant(x), tf.constant(np.roll(x, 1, axis=0)), np.log(10.0), -10.0)
     assert float(right) < float(wrong) - 1.0
+
+
+@pytest.mark.parametrize("form", ["loop", "gathered"])
+def test_one_block_of_logits_is_in_memory_at_a_time(form):
+    rows = tf.constant(unit_rows(4, 8, 0), tf.float32)
+    scale, bias = tf.constant(1.0), tf.constant(-10.0)
+    collectives = mock.Mock(wraps=OneDevice(), num_replicas=1, form=form)
+    assert loops.at_once(lambda: sigmoid_loss(rows, rows, scale, bias, collectives)) == [1]
 
 
 @functools.cache

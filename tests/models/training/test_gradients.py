@@ -12,6 +12,7 @@ from models.distribution.collectives import OneDevice
 from models.inputs import images
 from models.towers import flops
 from models.training import gradients
+from tests import loops
 from tests.models.training.shapes import OBJECTIVE
 
 ROWS, VOCABULARY = 24, 60
@@ -60,6 +61,13 @@ def test_micro_batches_equal_the_whole_batch(objective, batch, count):
         assert float(ours[1][name]) == pytest.approx(float(value), rel=1e-4, abs=1e-4), name
     expected, found = concatenated(expected), concatenated(ours[2])
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_one_micro_batch_is_encoded_at_a_time(batch):
+    """By default, TensorFlow runs ten iterations of a loop at once, and so keeps their activations at once."""
+    plain = objectives.create(OBJECTIVE, VOCABULARY)
+    of = (plain, plain.encode, batch, plain.trainable_variables, OneDevice(), 3)
+    assert loops.at_once(lambda: gradients.of_micro_batches(*of)[:3]) == [1, 1]  # encoding, and gradients
 
 
 def test_control_the_mean_of_the_gradients_of_micro_batches_differs(objective, batch):
