@@ -1,11 +1,13 @@
 """Runs several steps in one call, so that the devices need not wait for the host between steps."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import config
 
 from models.distribution.strategies import Distribution
 from models.inputs.batches import POSITION, START, Batches, InputPipeline
@@ -55,7 +57,8 @@ class DeviceLoop:
             index = context.input_pipeline_id
             return batches.read(step.rows, InputPipeline(index, context.num_input_pipelines), first[index])
 
-        self._iterator = iter(distribution.strategy.distribute_datasets_from_function(read))
+        with _reading_ahead():
+            self._iterator = iter(distribution.strategy.distribute_datasets_from_function(read))
 
     def run(self, count: int) -> StepsResult:
         """Runs `count` steps."""
@@ -71,6 +74,23 @@ class DeviceLoop:
         positions = self._distribution.gather(local)
         each = len(positions) // self._distribution.readers
         return [[int(number) for number in positions[last]] for last in range(each - 1, len(positions), each)]
+
+
+@contextlib.contextmanager
+def _reading_ahead() -> Iterator[None]:
+    """Iterators made here read the next batches during a step, also where op determinism is enabled.
+
+    Op determinism takes prefetching and parallel calls away from a dataset that has a stateful op, and the op of the
+    tokenizer counts as one. It need not: the tokenizer has no state that changes, and `Batches` decides every draw and
+    the order of rows by seeds.
+    """
+    enabled = config.is_op_determinism_enabled()
+    config.disable_op_determinism()
+    try:
+        yield
+    finally:
+        if enabled:
+            config.enable_op_determinism()
 
 
 def _steps_on_devices(
