@@ -17,11 +17,14 @@ QUICKSTART = str(ROOT / "gin" / "quickstart.gin")
 
 
 @pytest.mark.slow
-def test_control_untrained_quickstart_is_not_pushed_and_scores_near_chance(tmp_path):
-    summary = local_runner.run([QUICKSTART], ["Training.steps = 0"], str(tmp_path), dry_run=False)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["quickstart", "quickstart_rocket", "quickstart_oner", "quickstart_simla"])
+def test_control_untrained_quickstart_is_not_pushed_and_scores_near_chance(name, tmp_path):
+    gin = str(ROOT / "gin" / f"{name}.gin")
+    summary = local_runner.run([gin], ["Training.steps = 0"], str(tmp_path), dry_run=False)
     assert not summary["blessed"]
     assert not summary["pushed"]
-    assert not list(tmp_path.glob("quickstart/serving/*"))
+    assert not list(tmp_path.glob("*/serving/*"))
     assert summary["image_text_gen"]["written"] > 3700
     assert summary["image_text_gen"]["captions_in_several_splits"] == 0
     for metric in ("image_to_text_recall_at_5", "text_to_image_recall_at_5"):
