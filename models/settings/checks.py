@@ -74,11 +74,16 @@ def require(condition: bool, name: str, value: Any, rule: str, fix: str) -> None
         raise ValueError(f"{name} is {value!r}, but must be {rule}; {fix}")
 
 
+def default(settings: Any, name: str) -> Any:
+    """The value that a field has where nobody sets it."""
+    return settings.__dataclass_fields__[name].default
+
+
 def require_positive(settings: Any, *names: str) -> None:
     """Raises ValueError unless each named field is above zero."""
     for name in names:
         field, value = label(settings, name), getattr(settings, name)
-        usual = settings.__dataclass_fields__[name].default
+        usual = default(settings, name)
         fix = f"a number above 0, such as {usual}" if isinstance(usual, float) else "1 or more"
         require(value > 0, field, value, "a number above 0", f"set {field} to {fix}")
 

@@ -3,6 +3,7 @@
 from models.settings.augmentation import AugmentationSettings
 from models.settings.checks import (
     DECLARED,
+    default,
     require,
     require_at_least_zero,
     require_fraction,
@@ -66,7 +67,7 @@ class ClipRocketSettings(TwoTowersSettings):
         for name in ("logit_scale", "local_logit_scale"):
             value = getattr(self, name)
             fits = 1 <= value <= LARGEST_SCALE
-            fix = f"set it to {self.__dataclass_fields__[name].default:.4g}; training keeps it in this range"
+            fix = f"set it to {default(self, name):.4g}; training keeps it in this range"
             require(fits, f"ClipRocket.{name}", value, f"in [1, {LARGEST_SCALE:g}]", fix)
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "ClipRocket.label_smoothing", smoothing, "in [0, 1)", "use 0 for none")
