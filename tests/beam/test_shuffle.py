@@ -1,12 +1,14 @@
 """Each part of the data plane shuffles pictures once, to write shards; on one machine it shuffles none."""
 
 import apache_beam
+import pytest
 
 from beam import reader, spool, stages
 from tests.benchmarks import shuffle
 from tests.benchmarks.build import write_tar
 
 
+@pytest.mark.slow  # seven pipelines
 def test_a_picture_is_shuffled_once_in_each_part(tmp_path, monkeypatch):
     write_tar(tmp_path / "a.tar", 40, 256)
     measured = shuffle.measure(str(tmp_path / "a.tar"), tmp_path)

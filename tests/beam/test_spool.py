@@ -100,14 +100,15 @@ import pathlib, sys
 from beam import writer
 from tests.beam import stored, test_spool
 
-if sys.argv[1] == "fails":
-    writer.compression_of = writer.tf.io.TFRecordWriter = None
-stored.write(pathlib.Path(sys.argv[2]), list(test_spool.rows(1000, count=30)))
+rows = list(test_spool.rows(1000, count=30))
+stored.write(pathlib.Path(sys.argv[1], "passes"), rows)
+print("passed")
+writer.compression_of = writer.tf.io.TFRecordWriter = None
+stored.write(pathlib.Path(sys.argv[1], "fails"), rows)
 """
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["passed"], done.stderr
+    assert done.returncode != 0
     for how in ("passes", "fails"):
-        folder = tmp_path / how
-        words = [sys.executable, "-c", code, how, str(folder)]
-        done = subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True)
-        assert (done.returncode == 0) == (how == "passes"), done.stderr
-        assert not list(folder.glob(f"{spool.FOLDER}*"))
-        assert (folder / "report" / "manifest.json").exists() == (how == "passes")
+        assert not list((tmp_path / how).glob(f"{spool.FOLDER}*"))
+        assert (tmp_path / how / "report" / "manifest.json").exists() == (how == "passes")

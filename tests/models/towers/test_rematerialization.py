@@ -140,7 +140,9 @@ def fused(remat: str) -> tf.types.experimental.PolymorphicFunction:
     return differentiated(multimodal(remat))
 
 
-@pytest.mark.parametrize("remat", ["block", "scan", "pieces"])
+@pytest.mark.parametrize(
+    "remat", ["block", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scan", "pieces"))]
+)
 def test_a_fusion_computes_its_blocks_again_and_gives_the_same(remat):
     plain_products = products(fused("nothing"), "float64")
     assert products(fused(remat), "float64") == products(fused("block"), "float64") > 1.2 * plain_products

@@ -47,6 +47,7 @@ def same(one: dict, other: dict) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow  # the test of steps_per_loop compares two runs of one seed, too
 def test_the_same_seed_gives_equal_weights_bit_for_bit(vocabulary, shards, reference, tmp_path):
     assert same(reference[0], weights(fit(vocabulary, shards, tmp_path, CONFIG)))
 
