@@ -63,6 +63,11 @@ class ServedModel(tf.Module):
             self._read = self.weights.in_place
         self._further = dict(objective.signatures())
         further.require_free(self._further, objective)
+        # Each tower is traced and stored once, and all signatures call it.
+        pictures = tf.TensorSpec([None], tf.string)
+        token_ids = tf.TensorSpec([None, objective.config.text_input.length], tf.int32)
+        self._embed_image = tf.function(self._image_tower, input_signature=[pictures], autograph=False)
+        self._embed_text = tf.function(self._text_tower, input_signature=[token_ids], autograph=False)
         self._traced = functools.cache(self.signatures)  # so that `call` traces each signature once
         self._objective = lambda: objective  # untracked: with compression, its own variables must not be saved
 
@@ -190,7 +195,7 @@ class ServedModel(tf.Module):
         logit = self._objective().logits(image, text)
         return {"probability": tf.sigmoid(logit), "logit": logit}
 
-    def _embed_image(self, image_bytes: tf.Tensor) -> tf.Tensor:
+    def _image_tower(self, image_bytes: tf.Tensor) -> tf.Tensor:
         with self._read():
             return self._objective().embed_image(self._prepared(IMAGE_BYTES, image_bytes))
 
@@ -200,7 +205,7 @@ class ServedModel(tf.Module):
             return images.decode_batch(values, self._objective().config.image_input)
         return self.tokenizer.served(values)
 
-    def _embed_text(self, token_ids: tf.Tensor) -> tf.Tensor:
+    def _text_tower(self, token_ids: tf.Tensor) -> tf.Tensor:
         with self._read():
             return self._objective().embed_text(token_ids)
 

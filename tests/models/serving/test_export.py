@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 from beam.records import ImageText
 from models import objectives, settings
@@ -37,6 +38,13 @@ def saved(vocabulary, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(saved):
     return tf.saved_model.load(saved)
+
+
+@pytest.mark.parametrize("op", ["Conv2D", "ResourceGather"])  # of the patches, and of the pieces
+def test_each_tower_is_stored_once_and_all_signatures_call_it(saved, op):
+    graph = saved_model_pb2.SavedModel.FromString(pathlib.Path(saved, "saved_model.pb").read_bytes())
+    functions = graph.meta_graphs[0].graph_def.library.function
+    assert len([one for one in functions for node in one.node_def if node.op == op]) == 1
 
 
 def test_saved_model_keeps_the_contract(model):
