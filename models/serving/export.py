@@ -63,7 +63,7 @@ class ServedModel(tf.Module):
             self._read = self.weights.in_place
         self._further = dict(objective.signatures())
         further.require_free(self._further, objective)
-        # Each tower is traced and stored once, and all signatures call it.
+        # Each tower is traced and stored once for all signatures of the table above.
         pictures = tf.TensorSpec([None], tf.string)
         token_ids = tf.TensorSpec([None, objective.config.text_input.length], tf.int32)
         self._embed_image = tf.function(self._image_tower, input_signature=[pictures], autograph=False)

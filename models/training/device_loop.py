@@ -82,7 +82,7 @@ def _reading_ahead() -> Iterator[None]:
 
     Op determinism takes prefetching and parallel calls away from a dataset that has a stateful op, and the op of the
     tokenizer counts as one. It need not: the tokenizer has no state that changes, and `Batches` decides every draw and
-    the order of rows by seeds.
+    the order of rows by seeds. (Here, TensorFlow does not refuse a draw without a seed.)
     """
     enabled = config.is_op_determinism_enabled()
     config.disable_op_determinism()

@@ -28,7 +28,7 @@ def on_devices(replicas: int, how_much: str = "whole") -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # of the objectives with a state, CI compares Simla alone on two replicas
 def test_local_views_on_two_replicas_equal_one_device_on_the_whole_batch():
     found = on_devices(2, "quick")
     assert found["views"] < 1e-10

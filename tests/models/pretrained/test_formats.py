@@ -113,7 +113,7 @@ def test_softmax_model_is_refused(tmp_path, trained):
         pretrained.read(str(other))
 
 
-@pytest.mark.slow  # three processes; the round trip above writes and reads the same files in this one
+@pytest.mark.slow  # three processes; no fast test sees a command line that succeeds
 def test_checkpoint_converted_on_the_command_line_can_be_served(tmp_path):
     served, weights = tmp_path / "served", tmp_path / "weights.npz"
     done = run("convert", f"--from={FIXTURE}", f"--to={served}", "--format=saved_model", check=True)

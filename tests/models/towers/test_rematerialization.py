@@ -144,6 +144,7 @@ def fused(remat: str) -> tf.types.experimental.PolymorphicFunction:
     "remat", ["block", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scan", "pieces"))]
 )
 def test_a_fusion_computes_its_blocks_again_and_gives_the_same(remat):
+    """All three do the same: the blocks of a fusion are in no loop."""
     plain_products = products(fused("nothing"), "float64")
     assert products(fused(remat), "float64") == products(fused("block"), "float64") > 1.2 * plain_products
     assert largest_difference(fused(remat)(inputs()), fused("nothing")(inputs())) < 1e-12
