@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from models import loops
 from models.distribution.collectives import Collectives, OneDevice
 
 
@@ -114,11 +115,7 @@ def _loop(
         text_gradient = collectives.permute(text_gradient + added)
         return k + 1, collectives.permute(text), text_gradient, _add(total, block)
 
-    count = collectives.num_replicas
-    state = (tf.constant(0), text, tf.zeros_like(text), start)
-    _, _, text_gradient, total = tf.while_loop(
-        lambda k, *_: k < count, hop, state, maximum_iterations=count, parallel_iterations=1
-    )
+    _, text_gradient, total = loops.counted(collectives.num_replicas, hop, text, tf.zeros_like(text), start)
     return total, text_gradient
 
 
@@ -136,9 +133,6 @@ def _gathered(
 
     zero = tf.zeros([], image.dtype)
     gradients = tf.TensorArray(image.dtype, size=count, element_shape=image.shape)
-    state = (tf.constant(0), _Hop(zero, tf.zeros_like(image), zero, zero), gradients)
-    _, total, gradients = tf.while_loop(
-        lambda k, *_: k < count, hop, state, maximum_iterations=count, parallel_iterations=1
-    )
+    total, gradients = loops.counted(count, hop, _Hop(zero, tf.zeros_like(image), zero, zero), gradients)
     (summed,) = collectives.all_reduce([gradients.stack()])
     return total, summed[replica]

@@ -61,11 +61,12 @@ class ServedModel(tf.Module):
         else:
             self.weights = CompressedWeights(objective, weights)
             self._read = self.weights.in_place
-        self._further = dict(objective.signatures())
-        further.require_free(self._further, objective)
+        size, length = objective.config.image_input.size, objective.config.text_input.length
+        self._signatures = dict(objective.signatures())
+        further.require_free(self._signatures, objective)
+        self._further = {name: further.traced(one, size, length, self._read) for name, one in self._signatures.items()}
         # Each tower is traced and stored once for all signatures of the table above.
-        pictures = tf.TensorSpec([None], tf.string)
-        token_ids = tf.TensorSpec([None, objective.config.text_input.length], tf.int32)
+        pictures, token_ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, length], tf.int32)
         self._embed_image = tf.function(self._image_tower, input_signature=[pictures], autograph=False)
         self._embed_text = tf.function(self._text_tower, input_signature=[token_ids], autograph=False)
         self._traced = functools.cache(self.signatures)  # so that `call` traces each signature once
@@ -143,8 +144,8 @@ class ServedModel(tf.Module):
             "evaluate": self.evaluate,
             **{CLASSIFY + name: self.classify(name) for name in self._label_sets},
             **{
-                name: further.served(one, self._prepared, self.tokenizer.pieces, self._read)
-                for name, one in self._further.items()
+                name: further.served(one, self._further[name], self._prepared, self.tokenizer.pieces)
+                for name, one in self._signatures.items()
             },
         }
 
@@ -176,9 +177,8 @@ class ServedModel(tf.Module):
             return pointing.unknown(boxes) | {pointing.BOX: boxes}
 
         def heat(rows: tf.Tensor) -> tf.Tensor:
-            with self._read():
-                pixels = self._prepared(IMAGE_BYTES, tf.gather(image_bytes, rows))
-                return localize.function(pixels, tf.gather(token_ids, rows))[pointing.HEAT]
+            pixels = self._prepared(IMAGE_BYTES, tf.gather(image_bytes, rows))
+            return localize(pixels, tf.gather(token_ids, rows))[pointing.HEAT]
 
         return pointing.outputs(boxes, image_bytes, self._objective().config.image_input, heat)
 
@@ -186,8 +186,7 @@ class ServedModel(tf.Module):
         told = self._further.get(keywords.SIGNATURE)
         if told is None:
             return {}
-        with self._read():
-            found = told.function(self._prepared(IMAGE_BYTES, picture))
+        found = told(self._prepared(IMAGE_BYTES, picture))
         by_row = {name: tf.gather(value, place) for name, value in found.items()}
         return keywords.outputs(by_row, token_ids, self.tokenizer.text_ids(), self.tokenizer.vocabulary_size)
 

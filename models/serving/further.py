@@ -20,26 +20,49 @@ def require_free(signatures: Mapping[str, Signature], objective: object) -> None
         )
 
 
+def traced(
+    signature: Signature, size: int, length: int, read: Callable[[], contextlib.AbstractContextManager[None]]
+) -> Function:
+    """The function of a signature, from pixels and token ids; traced and stored once, whoever calls it.
+
+    Args:
+      signature: what the objective names.
+      size: side of the pictures (pixels).
+      length: tokens of a text.
+      read: makes compressed weights readable.
+    """
+    given = {
+        IMAGE_BYTES: tf.TensorSpec([None, size, size, 3], tf.float32),
+        TEXT: tf.TensorSpec([None, length], tf.int32),
+    }
+
+    def function(*prepared: tf.Tensor) -> dict[str, tf.Tensor]:
+        with read():
+            return signature.function(*prepared)
+
+    return tf.function(function, input_signature=[given[name] for name in signature.inputs], autograph=False)
+
+
 def served(
     signature: Signature,
+    function: Function,
     prepare: Callable[[str, tf.Tensor], tf.Tensor],
     to_pieces: Callable[[tf.Tensor], tf.Tensor],
-    read: Callable[[], contextlib.AbstractContextManager[None]],
 ) -> Function:
-    """The function that the SavedModel has.
+    """The signature that the SavedModel has.
 
     It refuses unequal numbers of pictures and texts (InvalidArgumentError, with both numbers).
 
     Args:
       signature: what the objective names.
+      function: the signature's function, see `traced`.
       prepare: name and values of an input, string [N] -> pixels or token ids.
       to_pieces: ids of the vocabulary -> strings.
-      read: makes compressed weights readable.
     """
 
     def answer(given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        with tf.control_dependencies(_same_rows(given)), read():
-            found = signature.function(*(prepare(name, given[name]) for name in signature.inputs))
+        with tf.control_dependencies(_same_rows(given)):
+            found = function(*(prepare(name, given[name]) for name in signature.inputs))
         return {name: to_pieces(value) if name in signature.pieces else value for name, value in found.items()}
 
     functions: dict[tuple[str, ...], Function] = {

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from models import loops
 from models.towers.dropout import Drop, nothing
 
 Block = Callable[..., tf.Tensor]
@@ -91,7 +92,7 @@ def scan(
             return k + 1, at(k).apply(drop(k, hidden)), kept.write(k, hidden)
 
         kept = tf.TensorArray(inputs.dtype, depth, element_shape=inputs.shape)
-        _, outputs, kept = _loop(depth, forward, (inputs, kept))
+        outputs, kept = loops.counted(depth, forward, inputs, kept)
         block_inputs = kept.stack()
 
         def gradient(*upstreams: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
@@ -112,7 +113,7 @@ def scan(
             dtype = first.compute_dtype if pieces == 1 else first.variable_dtype
             wanted = [*((one.dtype, one.shape[1:]) for one in contexts), *((dtype, one.shape[1:]) for one in stacks)]
             arrays = [tf.TensorArray(dtype, depth, element_shape=shape) for dtype, shape in wanted]
-            _, by_inputs, arrays = _loop(depth, backward, (upstream, arrays))
+            by_inputs, arrays = loops.counted(depth, backward, upstream, arrays)
             found = [one.stack() for one in arrays]
             by_variables = _of_variables(blocks, found[len(contexts) :], variables or [])
             return [by_inputs, *found[: len(contexts)]], by_variables
@@ -145,7 +146,8 @@ class _BlockOfScan:
             return p + 1, outputs.write(p, self._apply(cut[p], *self._others(p)))
 
         outputs = tf.TensorArray(hidden.dtype, self.pieces, element_shape=cut.shape[1:])
-        return self._whole(_loop(self.pieces, body, (outputs,))[1])
+        (outputs,) = loops.counted(self.pieces, body, outputs)
+        return self._whole(outputs)
 
     def gradients(self, hidden: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
         """By the input, by each context, and by each weight; those by weights are summed over pieces in float32."""
@@ -162,7 +164,7 @@ class _BlockOfScan:
         inputs = [cut, *map(self._cut, self.contexts)]
         by_rows = [tf.TensorArray(one.dtype, self.pieces, element_shape=one.shape[1:]) for one in inputs]
         sums = [tf.zeros(weight.shape, self.block.variable_dtype) for weight in self.weights]
-        _, by_rows, sums = _loop(self.pieces, body, (by_rows, sums))
+        by_rows, sums = loops.counted(self.pieces, body, by_rows, sums)
         return [*map(self._whole, by_rows), *sums]
 
     def _apply(self, hidden: tf.Tensor, contexts: Sequence[tf.Tensor], key_mask: tf.Tensor | None) -> tf.Tensor:
@@ -209,13 +211,6 @@ def _of_variables(
         for i, weight in enumerate(block.trainable_variables)
     }
     return [tf.cast(found[variable.name], variable.dtype) for variable in variables]
-
-
-def _loop(depth: int, body: Callable[..., tuple[Any, ...]], state: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Calls body(k, *state) -> (k + 1, *state) for k = 0 .. depth - 1; returns (depth, *state)."""
-    return tf.while_loop(
-        lambda k, *_: k < depth, body, (tf.constant(0), *state), maximum_iterations=depth, parallel_iterations=1
-    )
 
 
 @contextlib.contextmanager

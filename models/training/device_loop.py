@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import config
 
+from models import loops
 from models.distribution.strategies import Distribution
 from models.inputs.batches import POSITION, START, Batches, InputPipeline
 from models.training.divergence import Fault
@@ -114,7 +115,8 @@ def _steps_on_devices(
             waited = _now() - before
         local_positions = strategy.experimental_local_results(batch.pop(POSITION))
         positions = tf.stack([tf.ensure_shape(position, [len(START)]) for position in local_positions])
-        scalars = strategy.run(replica_step, args=(batch,))
+        with tf.control_dependencies([waited]):  # otherwise, ops that need no batch run first and count as waiting
+            scalars = strategy.run(replica_step, args=(batch,))
         local = {name: strategy.experimental_local_results(value)[0] for name, value in scalars.items()}
         return {"scalars": local, "waited": waited, "positions": positions}
 
@@ -133,8 +135,8 @@ def _steps_on_devices(
             bad, bad_loss = tf.where(first, now, bad), tf.where(first, loss, bad_loss)
             return k + 1, bad, bad_loss, waited + result["waited"], result
 
-        state = (tf.constant(0), healthy, start["scalars"]["loss"], tf.constant(0.0, tf.float64), start)
-        _, bad, loss, waited, last = tf.while_loop(lambda k, *_: k < count, body, state, maximum_iterations=count)
+        state = (healthy, start["scalars"]["loss"], tf.constant(0.0, tf.float64), start)
+        bad, loss, waited, last = loops.counted(count, body, *state)
         return {**last, "waited": waited, "bad": bad, "bad_loss": loss}
 
     return several

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from models import loops
 from models.distribution.collectives import Collectives
 from models.objectives.objective import Batch, Encoded, Metrics, Objective
 
@@ -49,8 +50,7 @@ def of_micro_batches(
     Usual gradient accumulation takes the mean of the micro-batches' gradients. For a contrastive loss, which compares
     every pair with every other, that is the gradient of a smaller batch. This function follows arXiv 2101.06983: a
     first pass encodes all micro-batches; the loss compares all rows and is differentiated by the encoded rows; a second
-    pass encodes each micro-batch again and propagates that gradient to the weights. Each loop runs one iteration at a
-    time: TensorFlow's default of ten would keep the activations of ten micro-batches.
+    pass encodes each micro-batch again and propagates that gradient to the weights.
     """
     micro = {name: tf.reshape(value, [count, -1, *value.shape[1:]]) for name, value in batch.items()}
     micro = {
@@ -67,9 +67,7 @@ def of_micro_batches(
         encoded = encode(piece(k))
         return k + 1, {name: array.write(k, encoded[name]) for name, array in arrays.items()}
 
-    _, arrays = tf.while_loop(
-        lambda k, _: k < count, forward, (tf.constant(1), arrays), maximum_iterations=count, parallel_iterations=1
-    )
+    (arrays,) = loops.counted(count, forward, arrays, first=1)
     stacked = {name: array.stack() for name, array in arrays.items()}
     whole = {name: tf.reshape(v, [count * first[name].shape[0], *v.shape[2:]]) for name, v in stacked.items()}
 
@@ -90,8 +88,7 @@ def of_micro_batches(
         )
         return k + 1, [total + new for total, new in zip(sums, _dense(added), strict=True)]
 
-    state = (tf.constant(0), _dense(direct))
-    _, sums = tf.while_loop(lambda k, _: k < count, backward, state, maximum_iterations=count, parallel_iterations=1)
+    (sums,) = loops.counted(count, backward, _dense(direct))
     return loss, metrics, sums, whole
 
 

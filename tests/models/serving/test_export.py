@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tensorflow.core.protobuf import saved_model_pb2
 
 from beam.records import ImageText
 from models import objectives, settings
@@ -19,6 +18,7 @@ from models.inputs.batches import Batches
 from models.inputs.tokenizer import Tokenizer
 from models.serving import export
 from models.towers.text_tower import TextTower
+from tests import saved_graph
 from tests.models.training.shapes import CONFIG, EXAMPLES, OBJECTIVE, fit, write_shards
 from tests.pictures import encode, shape_pairs
 from tests.tiny_model import tiny_objective
@@ -42,9 +42,7 @@ def model(saved):
 
 @pytest.mark.parametrize("op", ["Conv2D", "ResourceGather"])  # of the patches, and of the pieces
 def test_each_tower_is_stored_once_and_all_signatures_call_it(saved, op):
-    graph = saved_model_pb2.SavedModel.FromString(pathlib.Path(saved, "saved_model.pb").read_bytes())
-    functions = graph.meta_graphs[0].graph_def.library.function
-    assert len([one for one in functions for node in one.node_def if node.op == op]) == 1
+    assert saved_graph.copies(saved, op) == 1
 
 
 def test_saved_model_keeps_the_contract(model):

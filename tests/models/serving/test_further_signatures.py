@@ -18,6 +18,7 @@ from models.inputs import images, tfrecords
 from models.inputs.tokenizer import Tokenizer
 from models.objectives.signatures import IMAGE_BYTES, TEXT, Signature
 from models.serving import contract, export
+from tests import saved_graph
 from tests.models.objectives.toy_objectives import OneTowerSettings
 from tests.pictures import shape_pairs
 from tests.rest_server import rest_server
@@ -82,6 +83,11 @@ def test_answers_are_those_of_the_objective(trained, client):
     np.testing.assert_array_equal(said["pieces"], tokenizer.pieces(expected["pieces"]))
     assert said["pieces"].dtype == object
     np.testing.assert_array_equal(client.predict("length", {"text": TEXTS})["length"], np.sum(ids != 1, axis=1))
+
+
+def test_each_function_of_pictures_is_stored_once_though_evaluate_calls_two_of_them(folder):
+    of_pictures = [name for name, (inputs, _) in FURTHER.items() if IMAGE_BYTES in inputs]
+    assert saved_graph.copies(folder, "Conv2D") == 1 + len(of_pictures)  # and the tower of `embed_image`
 
 
 def test_a_single_output_over_rest_has_its_name_by_the_servers_metadata(client):

@@ -42,6 +42,22 @@ class Step:
         return {"loss": tf.cast(tf.reduce_sum(batch["rows"]), tf.float32), BAD_PART: tf.constant(HEALTHY)}
 
 
+class StepThatNotesItsBegin(Step):
+    """Its first op needs no batch."""
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+        self._weight = tf.Variable(1.0)
+
+    def __call__(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def note(weight: np.float32) -> np.float32:
+            self._events.append("step")
+            return weight
+
+        begun = tf.numpy_function(note, [self._weight], tf.float32, stateful=False)  # the graph may run it at any time
+        return {**super().__call__(batch), "begun": tf.ensure_shape(begun, [])}
+
+
 @pytest.fixture
 def _deterministic() -> Iterator[None]:
     before = config.is_op_determinism_enabled()
@@ -72,3 +88,19 @@ def test_the_next_batches_are_read_during_a_step():
 def test_control_op_determinism_alone_reads_a_batch_when_a_step_asks_for_it(monkeypatch):
     monkeypatch.setattr(device_loop, "_reading_ahead", contextlib.nullcontext)
     assert made_after_a_step(3 * Step.rows, seconds=1) == Step.rows
+
+
+def test_work_of_the_step_does_not_count_as_waiting_for_the_batch(monkeypatch):
+    events: list[str] = []
+
+    def now() -> tf.Tensor:
+        def note() -> np.float64:
+            events.append("clock")
+            return np.float64(0)
+
+        return tf.ensure_shape(tf.numpy_function(note, [], tf.float64), [])
+
+    monkeypatch.setattr(device_loop, "_now", now)
+    step = StepThatNotesItsBegin(events)
+    device_loop.DeviceLoop(step, Rows(), strategies.create(settings.RuntimeSettings()), []).run(3)
+    assert events == ["clock", "clock", "step"] * 3
