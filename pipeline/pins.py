@@ -14,6 +14,7 @@ from beam.dedupe import DeduperSettings
 from components.vocabulary_trainer.settings import VocabularySettings
 from models import files, pretrained
 from models.inputs import synonyms
+from models.layers import visual_codes as codebooks
 from models.serving import contract
 from models.settings import (
     ObjectiveSettings,
@@ -32,7 +33,7 @@ def pin(run: PipelineSettings) -> PipelineSettings:
     """Fills in the newest version and hash of models and of a vocabulary file, and the newest span of the data.
 
     Raises:
-      ValueError: a file is missing, or has another hash than the settings name.
+      ValueError: a file is missing, has another hash than the settings name, or is no codebook that fits.
     """
     run = pin_models(run)
     return dataclasses.replace(run, image_text_gen=_pin_span(run.image_text_gen))
@@ -49,6 +50,7 @@ def pin_models(run: PipelineSettings) -> PipelineSettings:
     codes = visual_codes(training.objective)
     if codes and codes.codebook.path:
         codebook = dataclasses.replace(codes.codebook, sha256=_sha256(codes.codebook, codes.codebook.path))
+        codebooks.read(codebook.path, codes.image_tower.patch, codebook.codes)
         objective: Any = dataclasses.replace(training.objective, visual_codebook=codebook)  # type: ignore[call-arg]
         training = dataclasses.replace(training, objective=objective)
     if training.pretrained:
@@ -144,6 +146,8 @@ def _newest_model(name: str, path: str, signatures: tuple[str, ...]) -> str:
 def _sha256(named: VocabularySettings | PretrainedSettings | VisualCodebookSettings, path: str) -> str:
     name = type(named).__name__.removesuffix("Settings")
     fix = "`make quickstart` publishes to output/quickstart/serving"
+    if isinstance(named, VisualCodebookSettings):
+        fix = "VisualCodebook makes one if VisualCodebook.path is left out"
     _require_file(f"{name}.path", named.path, path, fix)
     return _pinned(f"{name}.sha256", named.sha256, path)
 

@@ -6,6 +6,7 @@ import heapq
 import io
 import json
 import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,13 @@ class Executor(declaration.Executor):
         """
         wanted = configuration.parse(settings, VisualCodesSettings)
         chosen, tower = wanted.codebook, wanted.image_tower
+        given = visual_codes.read(chosen.path, tower.patch, chosen.codes) if chosen.path else None
         pictures = choose(declaration.split_uri(examples, "train"), chosen.pictures, chosen.seed)
-        pixels = np.stack([_pixels(one, wanted) for one in pictures])
-        rows, scales = sample(pixels, tower.patch, chosen.patches, chosen.seed)
-        if chosen.path:
-            made = visual_codes.read(chosen.path, tower.patch, chosen.codes)
-        else:
-            made = cluster(rows, scales, tower.patch, chosen.codes, chosen.seed)
-        facts = measured(made, rows) | {"asked_codes": chosen.codes, "pictures": [*_rebuilt(pixels[:_SHOWN], made)]}
+        decoded = (_pixels(one, wanted) for one in pictures)
+        rows, scales = sample(decoded, len(pictures), tower.patch, chosen.patches, chosen.seed)
+        made = given or cluster(rows, scales, tower.patch, chosen.codes, chosen.seed)
+        shown = _rebuilt([_pixels(one, wanted) for one in pictures[:_SHOWN]], made)
+        facts = measured(made, rows) | {"asked_codes": chosen.codes, "pictures": shown}
         tf.io.gfile.makedirs(codebook.uri)
         files.write_text(os.path.join(codebook.uri, FACTS_FILE), json.dumps(facts, indent=1))
         content = visual_codes.as_bytes(made)
@@ -74,11 +74,16 @@ def choose(split: str, count: int, seed: int) -> list[bytes]:
     return [picture for _, picture in sorted(held, reverse=True)]
 
 
-def sample(pixels: np.ndarray, patch: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def sample(
+    pixels: Iterable[np.ndarray], pictures: int, patch: int, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws at most `count` patches, as many of each picture as of any other, or one fewer.
 
+    One picture at a time is in memory, however many there are.
+
     Args:
-      pixels: float32 [N, S, S, 3] in [-1, 1].
+      pixels: of each picture, float32 [S, S, 3] in [-1, 1].
+      pictures: their number, N.
       patch: side of a patch (pixels).
       count: the largest number.
       seed: of the draw.
@@ -90,7 +95,7 @@ def sample(pixels: np.ndarray, patch: int, count: int, seed: int) -> tuple[np.nd
     vectors, scales = [], []
     for number, picture in enumerate(pixels):
         found = visual_codes.described(tf.constant(picture[None]), patch).numpy()[0]
-        share = (number + 1) * count // len(pixels) - number * count // len(pixels)
+        share = (number + 1) * count // pictures - number * count // pictures
         taken = rng.permutation(len(found))[:share]
         vectors.append(found[taken])
         scales.append(_deviations(picture, patch)[taken])
@@ -111,6 +116,7 @@ def cluster(rows: np.ndarray, scales: np.ndarray, patch: int, codes: int, seed: 
         )  # fmt: skip
         centres = distinct
     else:
+        del distinct  # as large as the rows
         with threadpool_limits(1):
             means = MiniBatchKMeans(
                 codes, random_state=seed, batch_size=_BATCH, n_init=1, init_size=max(3 * codes, _BATCH), max_iter=30
@@ -123,9 +129,13 @@ def cluster(rows: np.ndarray, scales: np.ndarray, patch: int, codes: int, seed: 
 
 
 def assign(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """The code of each row, as the training step finds it."""
-    parts = np.array_split(rows, max(1, len(rows) // _BATCH))
-    return np.concatenate([visual_codes.nearest(tf.constant(part), tf.constant(centres)).numpy() for part in parts])
+    """The code of each row, as the training step finds it, but for near ties where a device rounds products."""
+    found = [visual_codes.nearest(tf.constant(part), tf.constant(centres)).numpy() for part in _parts(rows)]
+    return np.concatenate(found)
+
+
+def _parts(rows: np.ndarray) -> list[np.ndarray]:
+    return np.array_split(rows, max(1, len(rows) // _BATCH))
 
 
 def measured(codebook: Codebook, rows: np.ndarray) -> dict[str, Any]:
@@ -137,16 +147,23 @@ def measured(codebook: Codebook, rows: np.ndarray) -> dict[str, Any]:
       exponential of the entropy of the codes.
     """
     codes = assign(rows, codebook.centres)
+    mean = rows.mean(axis=0)
     share = np.bincount(codes, minlength=len(codebook.centres)) / len(codes)
     entropy = -float(np.sum(share[share > 0] * np.log(share[share > 0])))
     return {
         "codes": len(codebook.centres),
         "rows": len(rows),
-        "error": float(np.mean(np.square(rows - codebook.centres[codes]))),
-        "error_of_mean": float(np.mean(np.square(rows - rows.mean(axis=0)))),
+        "error": _squared(rows, lambda part: codebook.centres[codes[part]]),
+        "error_of_mean": _squared(rows, lambda _: mean),
         "used": float(np.mean(share > 0)),
         "perplexity": float(np.exp(entropy)),
     }
+
+
+def _squared(rows: np.ndarray, predicted: Callable[[slice], np.ndarray]) -> float:
+    """The mean squared error of an entry, in blocks of rows."""
+    blocks = [slice(start, start + _BATCH) for start in range(0, len(rows), _BATCH)]
+    return sum(float(np.sum(np.square(rows[one] - predicted(one)), dtype=np.float64)) for one in blocks) / rows.size
 
 
 def _pixels(picture: bytes, config: VisualCodesSettings) -> np.ndarray:
@@ -160,7 +177,7 @@ def _deviations(picture: np.ndarray, patch: int) -> np.ndarray:
     return np.sqrt(cut.transpose(0, 2, 1, 3, 4).reshape(side * side, -1).var(axis=1) + visual_codes.VARIANCE_FLOOR)
 
 
-def _rebuilt(pixels: np.ndarray, codebook: Codebook) -> list[dict[str, str]]:
+def _rebuilt(pixels: Sequence[np.ndarray], codebook: Codebook) -> list[dict[str, str]]:
     """Pictures, and what their codes give, as PNG in base64."""
     found = []
     for picture in pixels:

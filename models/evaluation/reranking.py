@@ -40,7 +40,8 @@ def measure(pairs: Pairs, match: Match, queries: int, depths: Sequence[int] = DE
 
     Args:
       pairs: pictures and texts.
-      match: scores pairs; called with the candidates of one query at a time.
+      match: scores pairs; called with the candidates of one query at a time. One call before them does not count as
+        time, because it prepares the model.
       queries: largest number of pictures, and of texts, that are queries.
       depths: the depths.
     """
@@ -53,6 +54,8 @@ def measure(pairs: Pairs, match: Match, queries: int, depths: Sequence[int] = DE
     pictures, texts = np.argsort(first)[:queries], np.arange(len(pairs.text))[:queries]
     tables = {"image_to_text": (pictures, scores, right), "text_to_image": (texts, scores.T, right.T)}
     rows = []
+    if any(depths):
+        match([0], [0])
     for depth in depths:
         recalls: dict[str, float] = {}
         seconds, asked = 0.0, 0

@@ -97,7 +97,8 @@ def read(path: str, patch: int, most: int) -> Codebook:
         with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as arrays:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise CodebookError(f"VisualCodebook.path is {path!r}, but must be an .npz; name one")
-            centres, scales, stored = (arrays[name] for name in ("centres", "scales", "patch"))
+            centres, scales = (arrays[name].astype(np.float32) for name in ("centres", "scales"))
+            codebook = Codebook(centres, scales, int(arrays["patch"]))
     except CodebookError:
         raise
     except (*_BROKEN, tf.errors.OpError) as error:
@@ -105,7 +106,6 @@ def read(path: str, patch: int, most: int) -> Codebook:
             f"VisualCodebook.path is {path!r}, which is no .npz with arrays centres, scales and patch ({error}), and a "
             "pickle is never loaded; name a codebook of the layout in models/layers/visual_codes.py"
         ) from error
-    codebook = Codebook(centres.astype(np.float32), scales.astype(np.float32), int(stored))
     _require(codebook, path, patch, most)
     return codebook
 
@@ -123,7 +123,9 @@ def _require(codebook: Codebook, path: str, patch: int, most: int) -> None:
             "and [K]; name another codebook"
         )
     if not (np.isfinite(codebook.centres).all() and np.isfinite(codebook.scales).all()):
-        raise CodebookError(f"the codebook {path} has numbers that are not finite; make it again")
+        raise CodebookError(
+            f"the codebook {path} has numbers that are not finite; name another as VisualCodebook.path, or leave it out"
+        )
     codes = shapes[0][0]
     if codes > most:
         raise CodebookError(

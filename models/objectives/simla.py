@@ -30,6 +30,7 @@ from models.towers.fusion import Fusion
 from models.towers.image_tower import ImageTower
 
 _KEYWORDS = 10
+_FAR = 1e6  # an entry of a centre that is never the nearest
 _Value = TypeVar("_Value")
 _SERVED_HEADS = ("itm", "psl")  # what the exported model answers with
 
@@ -99,10 +100,14 @@ class Simla(ObjectiveLayer):
         aids.is_word = np.isin(np.arange(self._vocabulary_size), text_ids)
         if config.mlm:
             aids.words = WordMasks(text_ids, self._vocabulary_size, config.masked_words)
+        if config.mim and codebook is None:
+            raise ValueError(
+                "Simla.mim needs visual codes, but Run.codebook is None; give it one, or set Simla.mim = 0.0"
+            )
         if config.mim and codebook is not None and aids.centres is not None:
             missing = aids.centres.shape[0] - len(codebook.centres)
-            first = np.repeat(codebook.centres[:1], missing, axis=0)  # never the first of the nearest
-            aids.centres.assign(np.concatenate([codebook.centres, first]))
+            far = np.full([missing, codebook.centres.shape[1]], _FAR, np.float32)
+            aids.centres.assign(np.concatenate([codebook.centres, far]))
 
     @property
     def state(self) -> list[tf.Variable]:

@@ -92,6 +92,13 @@ class SimlaSettings(TwoTowersSettings):
                 f"at most {most}: the picture has {most + 1} patches, and one must stay",
                 "lower it, or use 0 for the paper's share",
             )
+        require(
+            self.min_block <= self.patches_to_mask,
+            "Simla.min_block",
+            self.min_block,
+            f"at most the {self.patches_to_mask} patches that are masked",
+            "lower it, or raise Simla.masked_patches",
+        )
 
     def _require_towers(self) -> None:
         image, text = self.image_tower, self.text_tower
@@ -112,7 +119,7 @@ class SimlaSettings(TwoTowersSettings):
         super().require_batch(batch_size)
         nearest = max(1, round(self.queue_size / batch_size)) * batch_size
         require(
-            self.queue_size % batch_size == 0,
+            not self.itc or self.queue_size % batch_size == 0,  # without itc, there is no queue
             "Simla.queue_size",
             self.queue_size,
             f"a multiple of Training.batch_size ({batch_size})",

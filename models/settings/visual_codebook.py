@@ -18,7 +18,8 @@ class VisualCodebookSettings:
       sha256: hash of that file (hex). Leave it "": the runner fills it in, so a changed file starts another run.
       codes: number of codes, K. A codebook may have fewer, if there are fewer distinct patches. The paper's has 8,192.
       pictures: largest number of pictures to take patches from, chosen by their keys and the seed.
-      patches: largest number of patches, spread over these pictures. Each takes 12 * patch^2 bytes of memory.
+      patches: largest number of patches, spread over these pictures. Each takes 24 * patch^2 bytes of memory; 200,000
+        patches of 16 pixels take 1.2 GB. The pictures themselves wait encoded.
       seed: seed of the choice of patches, and of k-means.
     """
 

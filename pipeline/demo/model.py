@@ -10,6 +10,7 @@ from models.serving import contract
 from pipeline.labels import by_logit
 
 MATCH = "match"
+_BATCH = 64
 _SIGNATURES = (contract.EMBED_IMAGE, contract.EMBED_TEXT, contract.ZERO_SHOT)
 
 
@@ -49,10 +50,14 @@ class LoadedModel:
             return self._model.call("embed_image", image_bytes=list(images))["image_embedding"]
 
     def matches(self, images: Sequence[bytes], text: str) -> list[float]:
-        """The probability that each picture and the text belong together, by the signature `match`."""
-        with self._lock:
-            asked = {"image_bytes": list(images), "text": [text.encode()] * len(images)}
-            return self._model.call(MATCH, **asked)["probability"].tolist()
+        """The probability that each picture and the text belong together, by the signature `match`, batch by batch."""
+        found: list[float] = []
+        for start in range(0, len(images), _BATCH):
+            some = list(images[start : start + _BATCH])
+            with self._lock:
+                answer = self._model.call(MATCH, image_bytes=some, text=[text.encode()] * len(some))
+            found += answer["probability"].tolist()
+        return found
 
     def heat(self, image: bytes, text: str) -> np.ndarray:
         """The heat of a text in an encoded picture, float32 [g, h]; only models with `localize` have it."""

@@ -50,7 +50,8 @@ def collect(
     for cell in cells:
         of_cell = [one for one in shown if one["cell"] == cell.name]
         row: dict[str, Any] = {"name": cell.name, "labels": cell.labels, "gin": _changes(base, cell), "runs": of_cell}
-        rows.append({**row, "cost": {name: _median(of_cell, name) for name in TIMES}, "means": {}})
+        row |= {"cost": {name: _median(of_cell, name) for name in TIMES}, "reranked": _reranked(of_cell)}
+        rows.append({**row, "means": {}})
     values = {metric: values_of(rows, metric) for metric in study.metrics}
     for metric, found in values.items():
         intervals = statistics.means(found, study.confidence)
@@ -102,10 +103,22 @@ def _run(run: Run, failures: Mapping[str, str]) -> dict[str, Any]:
     result = run.result()
     log = failures.get(run.title, "")
     shown: dict[str, Any] = {"cell": run.cell.name, "seed": run.seed, "folder": run.folder, "failed_log": log}
-    shown |= {"step": None, "metrics": {}, "log": {}, "times": {}, **dict.fromkeys(TIMES)}
+    shown |= {"step": None, "metrics": {}, "log": {}, "times": {}, "reranking": [], **dict.fromkeys(TIMES)}
     if result is None:
         return shown | {"status": FAILED if log else NOT_RUN}
     return {key: result.get(key, value) for key, value in shown.items()} | {"status": result["status"]}
+
+
+def _reranked(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """Retrieval in two stages at each depth: means over the runs; [] if a run has none."""
+    if not all(run["reranking"] for run in runs):
+        return []
+    rows = []
+    for of_depth in zip(*(run["reranking"] for run in runs), strict=True):
+        recalls = {name: float(np.mean([row["recalls"][name] for row in of_depth])) for name in reranking.RECALLS}
+        seconds = float(np.median([row["seconds"] for row in of_depth]))
+        rows.append({"depth": of_depth[0]["depth"], **recalls, "seconds": seconds})
+    return rows
 
 
 def values_of(cells: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list[float]]:

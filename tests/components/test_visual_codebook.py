@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -63,6 +64,29 @@ def test_the_error_falls_with_the_number_of_codes(tmp_path):
     assert errors[0]["error_of_mean"] > errors[0]["error"] > errors[1]["error"] > errors[2]["error"] > 0
 
 
+def test_one_picture_at_a_time_is_in_memory():
+    taken: list[weakref.ref] = []
+
+    def pictures():
+        for seed in range(8):
+            picture = np.float32(np.random.default_rng(seed).uniform(-1, 1, (24, 24, 3)))
+            taken.append(weakref.ref(picture))
+            yield picture
+            del picture
+            assert sum(one() is not None for one in taken) <= 1  # that of the loop in `sample`
+
+    rows, scales = executor.sample(pictures(), 8, 8, 20, seed=0)
+    assert rows.shape == (20, DIM)
+    assert scales.shape == (20,)
+
+
+def test_a_bad_file_is_refused_before_pictures_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "choose", lambda *_: pytest.fail("pictures were read"))
+    (tmp_path / "book.npz").write_bytes(pickle.dumps([1]))
+    with pytest.raises(CodebookError, match="a pickle is never loaded"):
+        made(tmp_path, path=str(tmp_path / "book.npz"))
+
+
 def test_fewer_distinct_patches_than_codes_are_told_and_work(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(executor.logging, "warning", lambda text, *values: told.append(text % values))
@@ -112,7 +136,7 @@ def with_nan() -> np.ndarray:
     ("centres", "patch", "message"),
     [
         (np.zeros((4, DIM)), 16, r"is of patches of 16 pixels, but ImageTower.patch is 8; name a"),
-        (with_nan(), 8, r"has numbers that are not finite; make it again"),
+        (with_nan(), 8, r"has numbers that are not finite; name another as VisualCodebook.path"),
         (np.zeros((99, DIM)), 8, r"has 99 codes, but VisualCodebook.codes is 50; set it to 99"),
         (np.zeros((4, 7)), 8, r"has centres \[4, 7\] and scales \[4\], but must have \[K, 193\]"),
     ],
@@ -133,8 +157,13 @@ def test_what_is_no_npz_is_refused_and_never_unpickled(tmp_path, content):
         visual_codes.read(str(path), 8, 50)
 
 
-def test_an_array_that_is_a_pickle_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "wrong",
+    [{"centres": np.array([{}], object)}, {"centres": np.array(["a"])}, {"patch": np.array([8, 8])}],
+    ids=["pickle", "text", "two_numbers"],
+)
+def test_an_array_of_another_kind_is_refused(tmp_path, wrong):
     path = tmp_path / "book.npz"
-    np.savez(path, centres=np.array([{}], object), scales=np.ones(1), patch=8)
-    with pytest.raises(CodebookError, match="a pickle is never loaded"):
+    np.savez(path, **{"centres": np.ones((1, DIM)), "scales": np.ones(1), "patch": 8, **wrong})
+    with pytest.raises(CodebookError, match=r"which is no .npz with arrays .* a pickle is never loaded"):
         visual_codes.read(str(path), 8, 50)

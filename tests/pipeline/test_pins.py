@@ -2,10 +2,13 @@
 
 import dataclasses
 import pathlib
+import pickle
 
+import numpy as np
 import pytest
 
 from models import pretrained
+from models.layers import visual_codes
 from models.settings import (
     ClipRocketSettings,
     PretrainedSettings,
@@ -55,16 +58,29 @@ def test_vocabulary_file_is_pinned_and_a_missing_one_is_named(tmp_path):
     assert dataclasses.replace(one, sha256="") == run.vocabulary
 
 
-def test_a_codebook_is_pinned_and_a_missing_one_is_named(tmp_path):
+def codebook(patch: int, codes: int = 2) -> bytes:
+    centres = np.zeros((codes, 3 * patch * patch + 1), np.float32)
+    return visual_codes.as_bytes(visual_codes.Codebook(centres, np.ones(codes, np.float32), patch))
+
+
+def test_a_codebook_is_pinned_and_a_missing_or_bad_one_is_named(tmp_path):
     file = tmp_path / "book.npz"
     objective = SimlaSettings(visual_codebook=VisualCodebookSettings(path=str(file)))
     run = PipelineSettings(training=TrainingSettings(objective))
     with pytest.raises(ValueError, match=r"VisualCodebook.path is .*book.npz', but there is no such file"):
         pins.pin(run)
-    file.write_bytes(b"one")
+    with pytest.raises(ValueError, match=r"VisualCodebook makes one if VisualCodebook.path is left out"):
+        pins.pin(run)
+    file.write_bytes(codebook(patch=16))
     one = pins.pin(run).training.objective
     assert len(one.visual_codebook.sha256) == 64
-    file.write_bytes(b"two")
+    file.write_bytes(codebook(patch=8))
+    with pytest.raises(ValueError, match=r"is of patches of 8 pixels, but ImageTower.patch is 16"):
+        pins.pin(run)
+    file.write_bytes(pickle.dumps([1]))
+    with pytest.raises(ValueError, match=r"a pickle is never loaded"):
+        pins.pin(run)
+    file.write_bytes(codebook(patch=16, codes=3))
     assert pins.pin(run).training.objective != one
     with pytest.raises(ValueError, match=r"VisualCodebook.sha256 is .*, but .* has .*; name the file with that hash"):
         pins.pin(dataclasses.replace(run, training=TrainingSettings(one)))

@@ -35,14 +35,14 @@ class Mim(Term):
             told = fusion.reverse(tokens, fusion.embed(seen.token_ids), seen.shown, training)
             return parts.heads[self.name](tf.gather(told[:, 1:], places, batch_dims=1))
 
-        codes = tf.gather(self._codes(images), places, batch_dims=1)
+        codes = self._codes(images, places)
         losses = cross_entropy(
             predicted(seen.own, True), codes, tf.stop_gradient(predicted(seen.copy, False)), seen.alpha
         )
         return {"mim": tf.reduce_mean(losses, axis=1)}
 
-    def _codes(self, images: tf.Tensor) -> tf.Tensor:
-        """The code of each patch of the pictures that the image tower sees, int32 [N, patches]."""
+    def _codes(self, images: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """The codes of patches [N, M] of the pictures that the image tower sees, int32 [N, M]."""
         centres = tf.convert_to_tensor(self.aids.centres)
         vectors = described(tf.cast(images, centres.dtype), self.config.image_tower.patch)
-        return tf.stop_gradient(nearest(vectors, centres))
+        return tf.stop_gradient(nearest(tf.gather(vectors, places, batch_dims=1), centres))

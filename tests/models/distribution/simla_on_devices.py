@@ -138,6 +138,8 @@ def main(replicas: int, how_much: str) -> None:
         with targets_at_places_of_the_replica():
             other = loss_and_gradients(objective, made.strategy, made.collectives)
             result["targets_at_places_of_the_replica"] = error(other, expected)
+        with mock.patch.object(type(made.collectives), "all_gather", lambda _, rows: rows):
+            result["queue_of_one_replica"] = trace(made.strategy, made.collectives, 1)["trace"]
     print(json.dumps(result | trace(made.strategy, made.collectives, STEPS[how_much])))
 
 

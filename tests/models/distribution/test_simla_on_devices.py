@@ -54,6 +54,11 @@ def test_control_targets_at_the_places_of_the_replica_differ():
 
 
 @pytest.mark.slow
+def test_control_queues_of_the_keys_of_one_replica_differ():
+    assert on_devices(2)["queue_of_one_replica"] > 0.1
+
+
+@pytest.mark.slow
 def test_negatives_of_the_replica_are_of_the_replica():
     found = on_devices(2)
     assert found["replica"] > 1e-4

@@ -63,12 +63,16 @@ def test_only_the_candidates_are_asked_and_the_others_keep_their_order():
 @pytest.mark.parametrize("queries", [1, 7])
 def test_the_first_rows_are_the_queries(queries):
     pairs, _ = made(2.0)
-    seen: dict[str, set] = {"pictures": set(), "texts": set()}
+    calls = []
 
     def match(pictures, texts):
-        one = len(set(pictures)) == 1
-        seen["pictures" if one else "texts"].update(pictures if one else texts)
+        calls.append((list(pictures), list(texts)))
         return perfect(pictures, texts)
 
     reranking.measure(pairs, match, queries, (4,))
+    assert calls.pop(0) == ([0], [0])  # before the time counts
+    seen: dict[str, set] = {"pictures": set(), "texts": set()}
+    for asked, written in calls:
+        one = len(set(asked)) == 1
+        seen["pictures" if one else "texts"].update(asked if one else written)
     assert seen == {"pictures": {ROWS - 1 - row for row in range(queries)}, "texts": set(range(queries))}

@@ -9,9 +9,9 @@ from models.layers.queues import Queues, enqueued
 SIZE, DIM, BATCH = 12, 3, 4
 
 
-def made() -> Queues:
+def made(size: int = SIZE) -> Queues:
     tf.random.set_seed(0)
-    queues = Queues(SIZE, DIM)
+    queues = Queues(size, DIM)
     queues.build()
     return queues
 
@@ -36,6 +36,11 @@ def test_queues_hold_the_last_keys_in_order(steps):
 
 def test_a_queue_of_the_size_of_the_batch_holds_the_last_step():
     np.testing.assert_array_equal(enqueued(keys(0), tf.constant(0), keys(5)), keys(5))
+    queues = made(BATCH)
+    for step in range(3):
+        queues.enqueue(keys(step), -keys(step))
+        np.testing.assert_array_equal(queues.image.numpy(), keys(step))
+        np.testing.assert_array_equal(queues.text.numpy(), -keys(step))
 
 
 def test_keys_are_random_and_of_unit_norm_at_first_and_no_optimiser_moves_them():

@@ -221,6 +221,17 @@ def class_attention(w: Weights, images: np.ndarray, ids: np.ndarray) -> np.ndarr
     return weights[:, :, 0, 1:].numpy()
 
 
+def cross_attention(w: Weights, images: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The attention of the words to the patches in the last block, [B, heads, L, P]."""
+    tokens, x = image_tokens(w, "", images), embed(w, "", ids)
+    x = block(w, "fusion/block_0", x, tokens, shown(ids))
+    name = "fusion/block_1"  # the last
+    normed = norm(w, f"{name}/attention_norm", x)
+    x = x + attend(w, f"{name}/attention", normed, normed, shown(ids))
+    query = norm(w, f"{name}/cross_norm", x)
+    return attention_weights(w, f"{name}/cross_attention", query, tokens, None)[:, :, 1:, 1:].numpy()
+
+
 LOSSES = {"itc": itc, "itm": itm, "mlm": mlm, "mim": mim, "psl": psl}
 
 

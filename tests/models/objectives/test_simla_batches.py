@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from models.distribution.collectives import OneDevice
+from models.objectives.objective import Run
 from models.objectives.simla_terms import itm
 from models.optimizers.parameters import name
 from models.towers import flops
@@ -20,10 +21,12 @@ def test_micro_batches_equal_the_whole_batch():
     common = (objective, objective.encode, batch, objective.trainable_variables, OneDevice())
 
     def of(function, *more):
-        return tf.function(lambda: function(*common, *more)[:3], autograph=False)()
+        return tf.function(lambda: function(*common, *more), autograph=False)()
 
-    loss, metrics, right = of(gradients.of_batch)
-    other, others, found = of(gradients.of_micro_batches, 4)
+    loss, metrics, right, encoded = of(gradients.of_batch)
+    other, others, found, again = of(gradients.of_micro_batches, 4)
+    for queued in ("image_key", "text_key"):
+        np.testing.assert_allclose(again[queued], encoded[queued], atol=2e-5)
     assert float(other) == pytest.approx(float(loss), rel=2e-5)
     assert set(metrics) == set(others)
     largest = max(float(tf.reduce_max(tf.abs(g))) for g in right)
@@ -90,3 +93,10 @@ def test_a_pair_is_the_same_whatever_else_is_in_its_batch():
     half = objective.encode({key: value[3:] for key, value in batch.items()})
     for key, value in half.items():
         np.testing.assert_allclose(np.float64(whole[key][3:]), np.float64(value), rtol=2e-5, atol=1e-5, err_msg=key)
+
+
+def test_mim_without_a_codebook_is_refused():
+    objective = simlas.made(simlas.config("mim"))
+    with pytest.raises(ValueError, match=r"Simla.mim needs visual codes, but Run.codebook is None; give it one, or"):
+        objective.prepare(Run(1000, lambda: simlas.WORDS, None))
+    simlas.made(simlas.config("mlm")).prepare(Run(1000, lambda: simlas.WORDS, None))

@@ -39,6 +39,10 @@ GIN = pathlib.Path(__file__).parents[3] / "gin"
             lambda: SimlaSettings(min_block=300),
             "Simla.min_block is 300, but must be at most 195: the picture has 196 pa",
         ),
+        (
+            lambda: SimlaSettings(masked_patches=20, min_block=21),
+            "Simla.min_block is 21, but must be at most the 20 patches that are masked; lower it, or raise Simla.mas",
+        ),
         (lambda: SimlaSettings(alpha=1.5), "Simla.alpha is 1.5, but must be in [0, 1]; set Simla.alpha to a frac"),
         (
             lambda: SimlaSettings(temperature=0.6),
@@ -77,6 +81,10 @@ GIN = pathlib.Path(__file__).parents[3] / "gin"
 def test_a_bad_value_is_refused(make, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
+
+
+def test_without_itc_there_is_no_queue_to_fit_the_batch():
+    assert TrainingSettings(SimlaSettings(itc=0.0, queue_size=100), batch_size=64).batch_size == 64
 
 
 def test_other_pictures_take_the_papers_shares():

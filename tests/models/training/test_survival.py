@@ -59,7 +59,7 @@ class Run:
             self.wait_for(process, before + 1)
             time.sleep(moments.uniform(0, 0.25))
             process.kill()
-            process.wait()
+            assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
             before = self.checkpoints()[-1]
         self.finish(*arguments)
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from beam import thumbnails
 from pipeline.demo import collection, index
-from pipeline.demo.model import LoadedModel
+from pipeline.demo.model import MATCH, LoadedModel
 from pipeline.demo.page import create
 from tests.pipeline.demo.conftest import RULES, SHAPES
 
@@ -61,6 +62,28 @@ def test_pictures_with_captions_are_shown_with_them_on_two_axes(client, one_towe
     captions, embeddings = known.captioned(3)
     assert captions == [caption for _, caption, _ in SHAPES[:3]]
     assert embeddings.shape == (3, 32)
+
+
+def test_search_ranks_found_pictures_again_by_match_in_batches(one_tower, folder, monkeypatch):
+    found, _ = index.build(collection.ImageFolder(folder), one_tower, RULES)
+    call, sizes = one_tower._model.call, []
+
+    def with_match(signature: str, **asked: list[bytes]) -> dict[str, np.ndarray]:
+        if signature != MATCH:
+            return call(signature, **asked)
+        assert asked["text"] == [b"a disc"] * len(asked["image_bytes"])
+        sizes.append(len(asked["image_bytes"]))
+        return {"probability": np.float32([len(one) for one in asked["image_bytes"]]) / 1e6}  # the largest file first
+
+    monkeypatch.setattr(one_tower._model, "call", with_match)
+    monkeypatch.setattr("pipeline.demo.model._BATCH", 4)
+    nearest = found.search(one_tower.embed_text("a disc"), 9)
+    largest = sorted((entry for entry, _ in nearest), key=lambda entry: -len(thumbnails.bytes_of(entry.thumbnail)))
+    page = create(one_tower, "m", found, RULES, "127.0.0.1", rerank=9).test_client().post(
+        "/search", data={"text": "a disc"}
+    )  # fmt: skip
+    assert re.findall(r'alt="([^"]+)"', page.text)[:9] == [entry.name for entry in largest]
+    assert sizes == [4, 4, 1]
 
 
 def test_search_by_picture_and_words_compares_their_common_embedding(client, one_tower, folder):

@@ -10,6 +10,7 @@ import re
 
 import pytest
 
+from models.evaluation import reranking
 from pipeline.study import figures, report, results, training_run
 from pipeline.study.settings import AxisSettings, StudySettings
 from pipeline.study.study import outcome as terminal_outcome
@@ -56,6 +57,7 @@ def facts(tmp_path, values: dict[tuple[str, ...], list[float | None]], axes: dic
                 "runs": runs,
                 "means": mean,
                 "cost": cost,
+                "reranked": [],
             }
         )
     *others, x = axes
@@ -91,6 +93,29 @@ def test_a_study_without_any_result_has_a_report(tmp_path):
     page = pathlib.Path(report.write(made, str(tmp_path)))
     assert "a, seed 1: not run" in page.read_text()
     assert (tmp_path / "results.csv").read_text().count("not run") == 4
+
+
+def two_stages(recall: float, seconds: float) -> list[dict]:
+    return [
+        {"depth": depth, "recalls": dict.fromkeys(reranking.RECALLS, recall + depth / 100), "seconds": seconds}
+        for depth in (0, 8)
+    ]
+
+
+def test_retrieval_in_two_stages_is_the_mean_over_seeds_and_only_where_each_run_has_it(tmp_path):
+    runs = [{"reranking": two_stages(recall, seconds)} for recall, seconds in ((0.2, 0.1), (0.4, 0.2), (0.6, 0.9))]
+    found = results._reranked(runs)
+    assert [(row["depth"], row["seconds"]) for row in found] == [(0, 0.2), (8, 0.2)]
+    assert found[1]["text_to_image_recall_at_5"] == pytest.approx(0.48)
+    assert results._reranked([*runs, {"reranking": []}]) == []
+    made = facts(tmp_path, {("a",): [0.4, 0.5], ("b",): [0.4, 0.5]}, {"loss": ["a", "b"]})
+    report.write(made, str(tmp_path))
+    assert "two stages" not in (tmp_path / "report.md").read_text()
+    made["cells"][0]["reranked"] = found
+    page = pathlib.Path(report.write(made, str(tmp_path))).read_text()
+    assert "| a | 8 | 0.480 | 0.480 | 0.480 | 0.480 | 200.0 |" in (tmp_path / "report.md").read_text()
+    assert "<td>a</td><td>8</td><td>0.480</td>" in page
+    assert "<td>b</td><td>8</td>" not in page
 
 
 def test_hostile_labels_stay_text(tmp_path):
