@@ -28,8 +28,8 @@ def test_a_run_killed_five_times_ends_with_the_state_of_an_unbroken_run(vocabula
 @pytest.mark.slow
 def test_a_checkpoint_of_another_queue_size_is_refused_with_both_shapes(vocabulary, tmp_path):
     shards = write_shards(tmp_path / "shards", 2)
-    config = dataclasses.replace(CONFIG, objective=SIMLA, steps=2)
+    config = dataclasses.replace(CONFIG, objective=SIMLA, steps=6)
     fit(vocabulary, shards, tmp_path, config)
-    other = dataclasses.replace(config, objective=dataclasses.replace(SIMLA, queue_size=48), steps=4)
+    other = dataclasses.replace(config, objective=dataclasses.replace(SIMLA, queue_size=48), steps=8)
     with pytest.raises(CheckpointError, match=r"queues/image is \[96, 16\] in the checkpoint and \[48, 16\] in the"):
         fit(vocabulary, shards, tmp_path, other)
