@@ -13,15 +13,15 @@ from pipeline.evaluation import imagenet_names, layouts
 
 _FOLDER = flags.DEFINE_string("folder", None, "The folder of the set; default: data/NAME, as in the gin files.")
 _URL = flags.DEFINE_string("url", imagenet_names.URL, "Of the class names of ImageNet; file:///PATH names a copy.")
-_IMAGENET = "imagenet"
 
 
 @command_line.errors_as_lines()
 def main(argv: list[str]) -> None:
     """Writes the rows or the class names."""
-    name = command_line.action(argv, [_IMAGENET, *layouts.LAYOUTS])
+    name = command_line.action(argv, [imagenet_names.IMAGENET, *layouts.LAYOUTS])
     folder = _FOLDER.value or os.path.join("data", name)
-    print(imagenet_names.write(folder, _URL.value) if name == _IMAGENET else layouts.write(name, folder))
+    is_imagenet = name == imagenet_names.IMAGENET
+    print(imagenet_names.write(folder, _URL.value) if is_imagenet else layouts.write(name, folder))
 
 
 console = command_line.script(main)

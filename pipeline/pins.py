@@ -24,6 +24,7 @@ from models.settings import (
     visual_codes,
 )
 from models.settings.checks import require
+from pipeline.evaluation import layouts
 from pipeline.settings.run import PipelineSettings
 
 _BLOCK = 1 << 24
@@ -79,6 +80,8 @@ def require_evaluation_sets(run: PipelineSettings) -> None:
     """Checks, before anything runs, that the data of every evaluation set exist; raises ValueError otherwise."""
     for one in run.evaluation_sets:
         try:
+            for path in (getattr(one.source, "path", ""), getattr(one.source, "class_names", ""), one.classes):
+                layouts.require_prepared(path if isinstance(path, str) else "")
             if one.source:
                 one.source.fingerprint()
             if one.examples:

@@ -13,7 +13,7 @@ from components.metrics import tfma_metrics
 from components.metrics.settings import GateSettings
 from models import features
 from models.evaluation import metrics
-from models.evaluation.metrics import CLASSES, PICTURES
+from models.evaluation.metrics import CLASSES_PER_RIGHT, PICTURES
 from models.evaluation.rules import Rule
 
 SIGNATURE = "evaluate"
@@ -86,11 +86,11 @@ def confidence_of(config: config_pb2.EvalConfig) -> metrics.Confidence:
 def needed_counts(min_value: Mapping[str, float]) -> dict[Rule, int]:
     """Returns the smallest number of pictures or classes for which each smallest value lies well above chance.
 
-    Chance is k / pictures for recall at k and 1 / classes for zero-shot accuracy. The gate blocks a model on a smaller
-    set or slice, because an untrained model could pass there.
+    Chance is k / pictures for recall at k, and right classes / classes for zero-shot accuracy. The gate blocks a model
+    on a smaller set or slice, because an untrained model could pass there.
 
     Returns:
-      {Rule("pictures" or "zero_shot_classes", set, slice key): smallest number}.
+      {Rule(PICTURES or CLASSES_PER_RIGHT, set, slice key): smallest number}.
     """
     counts: dict[Rule, int] = {}
     for text, value in min_value.items():
@@ -100,7 +100,7 @@ def needed_counts(min_value: Mapping[str, float]) -> dict[Rule, int]:
         if "_recall_at_" in rule.metric:
             count, over_chance = PICTURES, _RECALL_OVER_CHANCE * int(rule.metric.rsplit("_", 1)[1])
         else:
-            count, over_chance = CLASSES, _ACCURACY_OVER_CHANCE * (5 if "top_5" in rule.metric else 1)
+            count, over_chance = CLASSES_PER_RIGHT, _ACCURACY_OVER_CHANCE * (5 if "top_5" in rule.metric else 1)
         key = dataclasses.replace(rule, metric=count)
         counts[key] = max(counts.get(key, 1), math.ceil(over_chance / value))
     return counts

@@ -116,7 +116,11 @@ def _too_few(
 ) -> list[str]:
     """Messages if a set or slice has too few pictures or classes for its smallest values."""
     messages = []
-    counted = ((metrics.PICTURES, "pictures", "recall"), (metrics.CLASSES, "zero-shot classes", "zero_shot"))
+    several = "" if values[metrics.CLASSES_PER_RIGHT] == values[metrics.CLASSES] else " for each right one"
+    counted = (
+        (metrics.PICTURES, "pictures", "recall"),
+        (metrics.CLASSES_PER_RIGHT, f"zero-shot classes{several}", "zero_shot"),
+    )
     for count, what, family in counted:
         needed = _rule(thresholds, count, key)
         if not needed or values[count] >= needed.value_threshold.lower_bound.value:
@@ -130,7 +134,7 @@ def _too_few(
         least = f"{needed.value_threshold.lower_bound.value:.0f}"
         own = ", give the eval split a larger share (ImageTextGen.eval_share)" if _name(key) == features.OWN_SET else ""
         messages.append(
-            f"{_name(key)} has {values[count]:.0f} {what}, but the gate needs {least} or more, because an untrained "
+            f"{_name(key)} has {values[count]:.6g} {what}, but the gate needs {least} or more, because an untrained "
             f"model could pass: {'; '.join(rules)}. Bring more rows{own}, or raise Gate.min_value"
         )
     return messages

@@ -21,6 +21,8 @@ GAPS = modality.NAMES
 BOUNDED = (*SHARES, *GAPS)
 CALIBRATIONS = tuple(f"{pairs}_{name}" for pairs in ("caption", "class") for name in calibration.NAMES)
 PICTURES, CLASSES, RIGHT_CLASSES = "pictures", "zero_shot_classes", "zero_shot_right_classes"
+CLASSES_PER_RIGHT = "zero_shot_classes_per_right_class"
+"""1 / chance of zero-shot accuracy."""
 NAMES = (
     *(name + end for name in BOUNDED for end in ("", "_low", "_high")),
     *(name + end for name in BOUNDED for end in ("_change", "_change_low", "_change_high", "_slice_change_high")),
@@ -29,6 +31,7 @@ NAMES = (
     PICTURES,
     CLASSES,
     RIGHT_CLASSES,
+    CLASSES_PER_RIGHT,
 )
 _NOT_COMPARABLE = {"_change_low": -1.0, "_change_high": 1.0, "_slice_change_high": 1.0}
 Array = np.ndarray
@@ -115,7 +118,8 @@ def measure(candidate: Rows, baseline: Rows | None = None, confidence: Confidenc
             metrics |= {f"{name}_change": change, f"{name}_change_low": change - margin}
             metrics[f"{name}_change_high"] = change + margin
             metrics[f"{name}_slice_change_high"] = change + bootstrap.margin(changes, count, confidence.slices)
-    others |= {RIGHT_CLASSES: _right_on_average(candidate)}
+    right = _right_on_average(candidate)
+    others |= {RIGHT_CLASSES: right, CLASSES_PER_RIGHT: candidate.classes / (right if right > 0 else 1.0)}
     return {**metrics, **others, PICTURES: float(count), CLASSES: float(candidate.classes)}
 
 

@@ -106,7 +106,7 @@ class Simla(ObjectiveLayer):
             )
         if config.mim and codebook is not None and aids.centres is not None:
             missing = aids.centres.shape[0] - len(codebook.centres)
-            far = np.full([missing, codebook.centres.shape[1]], _FAR, np.float32)
+            far: np.ndarray = np.full([missing, codebook.centres.shape[1]], _FAR, np.float32)
             aids.centres.assign(np.concatenate([codebook.centres, far]))
 
     @property

@@ -56,6 +56,7 @@ def run(
             os.path.join(output_dir, _SETS_FOLDER),
             settings.beam_args,
         )
+        _require_measurable(wanted, sets.classes(built))  # before an hour goes into the first set
         found = {one.name: _scores(model, model_path, one, built, settings) for one in wanted}
         probed = {one.name: _probed(one, found, sets.classes(built), settings) for one in wanted}
         manifests = {one: sets.manifest(built, one) for one in found}
@@ -66,16 +67,25 @@ def run(
     return facts
 
 
+def _require_measurable(wanted: Sequence[EvaluationSetSettings], classes: Mapping[str, Sequence[str]]) -> None:
+    for one in wanted:
+        if not classes[one.name] and not one.retrieval:
+            raise ValueError(
+                f"EvaluationSet {one.name!r} has no row with a class, and EvaluationSet.retrieval is False, so there "
+                "is nothing to measure; give the rows a class_name, or set EvaluationSet.retrieval = True"
+            )
+        for fitted in (one.fitted_on, one.name) if one.fitted_on else ():
+            if not classes[fitted]:
+                raise ValueError(
+                    f"EvaluationSet {fitted!r} has no row with a class, but the probe of {one.name!r} needs one right "
+                    "class per picture; set EvaluationSet.fitted_on = ''"
+                )
+
+
 def _scores(
     model: ExportedModel, model_path: str, one: EvaluationSetSettings, built: str, settings: PipelineSettings
 ) -> scores.Scores:
-    classes = sets.classes(built)[one.name]
-    if not classes and not one.retrieval:
-        raise ValueError(
-            f"EvaluationSet {one.name!r} has no row with a class, and EvaluationSet.retrieval is False, so there is "
-            "nothing to measure; give the rows a class_name, or set EvaluationSet.retrieval = True"
-        )
-    embedded = _labels(model, model_path, one, classes)
+    embedded = _labels(model, model_path, one, sets.classes(built)[one.name])
     with _bar(sets.manifest(built, one.name)["written"], " rows", one.name) as bar:
         return scores.measure(
             model,

@@ -10,6 +10,7 @@ import urllib.request
 from models import files
 
 URL = "https://raw.githubusercontent.com/google-research/big_vision/main/big_vision/datasets/imagenet/class_names.py"
+IMAGENET = "imagenet"
 CLASSES_FILE = "classes.json"
 SHA256 = "571ae1c583b4be7da87519494c52bf405a46af05d5815627c7a0dee997068b60"
 """Of the names, joined by line ends."""

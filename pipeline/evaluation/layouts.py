@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from models import files
+from pipeline.evaluation.imagenet_names import CLASSES_FILE, IMAGENET
 
 ROWS_FILE = "rows.jsonl"
 Rows = Iterator[dict[str, Any]]
@@ -26,7 +27,7 @@ OBJECTNET = """\
 
 def xm3600(folder: str) -> Rows:
     """One row for each picture and language, with all captions in the language. The rows of a picture are a group."""
-    for line in _read(folder, "captions.jsonl", XM3600).splitlines():
+    for line in _read(folder, "captions.jsonl", XM3600).strip("\n").split("\n"):  # captions may have other line ends
         record = json.loads(line)
         key = record["image/key"]
         image = _picture(folder, f"images/{key}.jpg", XM3600)
@@ -61,7 +62,7 @@ def objectnet(folder: str) -> Rows:
     lines = _read(folder, "mappings/imagenet_to_label_2012_v2", OBJECTNET).splitlines()
     place = {line.strip(): number for number, line in enumerate(lines)}
     ids = json.loads(_read(folder, "mappings/pytorch_to_imagenet_2012_id.json", OBJECTNET))
-    first = min(map(int, ids.values()))  # of the ids, which count the lines of imagenet_to_label_2012_v2
+    first = min(map(int, ids.values()), default=0)  # of the ids, which count the lines of imagenet_to_label_2012_v2
     number_of = {int(one) - first: int(number) for number, one in ids.items()}
     for name, label in sorted(label_of.items()):
         if label not in classes_of:
@@ -110,13 +111,13 @@ def write(name: str, folder: str) -> str:
     if not os.path.isdir(folder):
         next(LAYOUTS[name].rows(folder), None)  # raises, and says which layout is wanted
     try:
-        with files.WholeFile(path) as unfinished, open(unfinished, "w") as file:
+        with files.WholeFile(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             for row in LAYOUTS[name].rows(folder):
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 count += 1
             if not count:
                 raise ValueError(f"{folder} has no picture of {name}; download it again")
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, UnicodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{folder} is not {name} as its authors distribute it ({type(error).__name__}: {error}); download it again"
         ) from error
@@ -124,10 +125,17 @@ def write(name: str, folder: str) -> str:
 
 
 def require_prepared(path: str) -> None:
-    """Raises ValueError if `write` makes the file of this path, and has not: the message says what to download."""
+    """Raises ValueError if pipeline.evaluation_files makes the file of this path, and has not; it says how."""
     folder, name = os.path.split(path)
     known = os.path.basename(folder)
-    if name != ROWS_FILE or known not in LAYOUTS or os.path.exists(path):
+    if os.path.exists(path):
+        return
+    if (known, name) == (IMAGENET, CLASSES_FILE):
+        raise ValueError(
+            f"{path} does not exist. `python -m pipeline.evaluation_files {known} --folder={folder}` fetches the class "
+            "names of ImageNet"
+        )
+    if name != ROWS_FILE or known not in LAYOUTS:
         return
     raise ValueError(
         f"{path} does not exist. Download {known} into {folder}, with the layout below, and run "

@@ -14,7 +14,6 @@ from components.evaluation_suite.driver import suite_fingerprint
 from models import features, files
 from models.settings import configuration
 from models.settings.checks import require
-from pipeline.evaluation import layouts
 
 EXAMPLES, REPORT = "examples", "report"
 _GIN_FILE = "config.gin"
@@ -59,8 +58,6 @@ def build(suite: EvaluationSuiteSettings, examples: str, folder: str, beam_args:
       NoRows: a set has no row left.
       ValueError: an input is missing.
     """
-    for one in suite.sets:
-        layouts.require_prepared(getattr(one.source, "path", ""))
     own = os.path.join(examples, f"Split-{features.OWN_SET}") if examples else ""
     state = [f"{path} {tf.io.gfile.stat(path).mtime_nsec}" for path in reader.shards(own)] if own else []
     gin = configuration.to_gin(suite)
@@ -82,7 +79,7 @@ def build(suite: EvaluationSuiteSettings, examples: str, folder: str, beam_args:
 
 def classes(folder: str) -> dict[str, list[str]]:
     """{set: its classes} of the sets in a folder that `build` wrote."""
-    with open(os.path.join(folder, REPORT, CLASSES_FILE)) as file:
+    with open(os.path.join(folder, REPORT, CLASSES_FILE), encoding="utf-8") as file:
         found: dict[str, list[str]] = json.load(file)
     return found
 
@@ -96,7 +93,7 @@ def manifest(folder: str, name: str) -> dict[str, int]:
 
 def _is_built(folder: str, described: str) -> bool:
     try:
-        with open(os.path.join(folder, _GIN_FILE)) as file:
+        with open(os.path.join(folder, _GIN_FILE), encoding="utf-8") as file:
             return file.read() == described
     except FileNotFoundError:
         return False

@@ -9,6 +9,7 @@ from models import files
 from models.serving import publish as publisher
 
 ORIGIN_FILE = "published.json"
+_OF_CHECKPOINTS = ("config.json", "open_clip_config.json", "model.safetensors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,15 @@ def _is_model(path: str) -> bool:
 
 
 def _none_in(model_dir: str) -> ValueError:
-    return ValueError(f"--model_dir={model_dir} holds no SavedModel; run `make quickstart` and take the path it prints")
+    checkpoint = model_dir.endswith((".npz", ".safetensors")) or any(
+        os.path.isfile(os.path.join(model_dir, name)) for name in _OF_CHECKPOINTS
+    )
+    fix = "run `make quickstart` and take the path it prints"
+    if checkpoint:
+        fix = (
+            "`python -m models.pretrained convert --format=saved_model` makes one of a checkpoint (docs/checkpoints.md)"
+        )
+    return ValueError(f"--model_dir={model_dir} holds no SavedModel; {fix}")
 
 
 def publish(model: str, model_dir: str, origin: dict[str, object]) -> str:

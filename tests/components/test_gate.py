@@ -27,7 +27,7 @@ def test_every_threshold_finds_its_metric_for_its_slices_only(has_baseline):
     computed = {key for c in metric_specs.to_computations(config.metrics_specs, config) for key in c.keys}
     thresholds = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
     changes = {"text_to_image_recall_at_5_change_high", "image_to_text_recall_at_1_slice_change_high"}
-    values = {"image_to_text_recall_at_1_low", "zero_shot_accuracy_low", "pictures", "zero_shot_classes"}
+    values = {"image_to_text_recall_at_1_low", "zero_shot_accuracy_low", "pictures", metrics.CLASSES_PER_RIGHT}
     assert {key.name for key in thresholds} == values | (changes if has_baseline else set())
     assert {key for key in thresholds if not key.is_diff} <= computed
     assert {key.make_diff_key() for key in computed} >= {key for key in thresholds if key.is_diff}
@@ -59,7 +59,7 @@ def test_an_invalid_rule_is_refused(text, message):
 
 def test_thresholds_need_enough_rows_to_lie_well_above_chance():
     needed = eval_config.needed_counts({"image_to_text_recall_at_5": 0.2, "coco/zero_shot_accuracy": 0.3})
-    assert needed == {Rule("pictures"): 75, Rule("zero_shot_classes", "coco"): 4}
+    assert needed == {Rule("pictures"): 75, Rule(metrics.CLASSES_PER_RIGHT, "coco"): 4}
     by_language = eval_config.needed_counts({"image_to_text_recall_at_5 by language": 0.2})
     assert by_language == {Rule("pictures", feature="language"): 75}
     assert metrics.chance(75, 5)["image_to_text_recall_at_5"] == pytest.approx(0.2 / 3)

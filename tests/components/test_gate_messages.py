@@ -16,9 +16,10 @@ def test_too_small_set_is_reported_with_chance_and_fix(place):
     thresholds = eval_config.create(settings).metrics_specs[0].per_slice_thresholds
     key = ((features.EVALUATION_SET, place),)
 
-    def messages(pictures: int, classes: int) -> list[str]:
-        values = {metrics.PICTURES: float(pictures), metrics.CLASSES: float(classes)}
-        return gate._too_few(key, values, metrics.chance(pictures, classes), thresholds)
+    def messages(pictures: int, classes: int, right: float = 1.0) -> list[str]:
+        values = {metrics.PICTURES: float(pictures), metrics.CLASSES: float(classes), metrics.RIGHT_CLASSES: right}
+        values[metrics.CLASSES_PER_RIGHT] = classes / right
+        return gate._too_few(key, values, metrics.chance(pictures, classes, values), thresholds)
 
     pictures, classes = messages(20, 3)
     share = ", give the eval split a larger share (ImageTextGen.eval_share)" if place == "eval" else ""
@@ -31,3 +32,7 @@ def test_too_small_set_is_reported_with_chance_and_fix(place):
     assert f"{place} has 3 zero-shot classes, but the gate needs 4 or more" in classes
     assert "zero_shot_accuracy has a chance level of 0.333 and a smallest value of 0.300" in classes
     assert messages(75, 4) == []
+    assert messages(75, 12, right=3.0) == []
+    (several,) = messages(75, 10, right=3.0)  # control: ten classes would be enough for one right one
+    assert f"{place} has 3.33333 zero-shot classes for each right one, but the gate needs 4 or more" in several
+    assert "zero_shot_accuracy has a chance level of 0.300 and a smallest value of 0.300" in several

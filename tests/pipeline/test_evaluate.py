@@ -210,10 +210,7 @@ def test_json_page_and_table_have_the_same_numbers(ran):
     [
         (["JsonlSource.path = 'missing.jsonl'"], r"EvaluationSet 'shapes': JsonlSource.path is 'missing.jsonl'"),
         (["shapes/EvaluationSet.classes = 'missing.json'"], "EvaluationSet.classes is 'missing.json', but must be"),
-        (
-            ["shapes/EvaluationSet.fitted_on = 'other'"],
-            "fitted_on of 'shapes' is 'other', but must be another",
-        ),
+        (["shapes/EvaluationSet.fitted_on = 'other'"], "fitted_on of 'shapes' is 'other', but must be another"),
         (["shapes/EvaluationSet.fitted_on = 'eval'"], "has fitted_on 'eval', which is not evaluated; add --examples"),
         (["shapes/EvaluationSet.retrieval = False"], "has no row with a class, and EvaluationSet.retrieval is False"),
     ],
@@ -221,6 +218,7 @@ def test_json_page_and_table_have_the_same_numbers(ran):
 def test_what_cannot_be_evaluated_is_refused(ran, exported, monkeypatch, bindings, message):
     if "retrieval" in bindings[0]:
         monkeypatch.setattr(evaluation.sets, "classes", lambda _: {"shapes": []})
+        monkeypatch.setattr(evaluation.scores, "measure", lambda *_, **__: pytest.fail("a set was scored"))
     with pytest.raises(ValueError, match=message):
         evaluation.run(exported, [ran[1]], bindings, str(ran[0] / "out"))
 

@@ -6,13 +6,10 @@ import pathlib
 
 import pytest
 
-from beam.evaluation_sets import EvaluationSuiteSettings
 from beam.records import ImageText, Rejected
 from beam.sources import JsonlSource
 from beam.sources.rows.columns import to_pair
-from models.settings import configuration
-from pipeline.evaluation import imagenet_names, layouts, sets
-from pipeline.settings.run import PipelineSettings
+from pipeline.evaluation import evaluation, imagenet_names, layouts
 from tests.pipeline.conftest import ROOT
 
 
@@ -104,13 +101,30 @@ def test_a_missing_file_is_named_with_the_layout(tmp_path, name):
 
 @pytest.mark.parametrize("name", sorted(layouts.LAYOUTS))
 def test_an_evaluation_of_a_set_that_is_not_prepared_says_what_to_download(name, tmp_path, monkeypatch):
-    (made,) = configuration.load([str(ROOT / "gin" / "evaluation" / f"{name}.gin")], [], [PipelineSettings])
-    suite = EvaluationSuiteSettings(made.evaluation_sets)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=rf"rows.jsonl does not exist. Download {name} into ") as error:
-        sets.build(suite, "", str(tmp_path / "sets"), [])
+        evaluation.run("model", [str(ROOT / "gin" / "evaluation" / f"{name}.gin")], [], str(tmp_path / "out"))
     assert layouts.LAYOUTS[name].folder in str(error.value)
     assert f"`python -m pipeline.evaluation_files {name} --folder=data/{name}`" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["imagenet", "imagenet_a", "objectnet"])
+def test_missing_class_names_of_imagenet_are_told_with_their_command(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, {"data/objectnet/rows.jsonl": ""})
+    with pytest.raises(ValueError, match=r"data/imagenet/classes.json does not exist. `python -m pipeline") as error:
+        evaluation.run("model", [str(ROOT / "gin" / "evaluation" / f"{name}.gin")], [], str(tmp_path / "out"))
+    assert "`python -m pipeline.evaluation_files imagenet --folder=data/imagenet` fetches" in str(error.value)
+
+
+def test_a_caption_may_have_any_line_end_within_it(tmp_path):
+    record = {"image/key": "a", "en": {"caption": ["one\u2028two\x85three"]}}
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"")
+    (tmp_path / "captions.jsonl").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+    layouts.write("xm3600", str(tmp_path))
+    (line,) = (tmp_path / layouts.ROWS_FILE).read_text(encoding="utf-8").strip("\n").split("\n")
+    assert json.loads(line)["captions"] == record["en"]["caption"]
 
 
 def test_other_content_is_refused_and_nothing_is_written(objectnet):

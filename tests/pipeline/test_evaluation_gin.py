@@ -174,6 +174,23 @@ def test_other_sets_have_the_builder_s_names(name, builder, tmp_path):
     assert sorted(pair.class_name for pair in got) == sorted(names[label].replace("_", " ") for label in labels)
 
 
+def test_coco_is_karpathy_s_test_split_with_five_captions_a_picture(tmp_path):
+    made = tfds.builder("coco_captions", data_dir=str(tmp_path))
+
+    def rows(split: str):
+        for number in range(2):
+            captions = [{"id": place, "text": f"{split} {number} {place}"} for place in range(5)]
+            rest = {name: filled(one, number) for name, one in made.info.features.items()}
+            yield number, {**rest, "captions": captions, "objects": [], "image/id": number}
+
+    made._split_generators = lambda _: {split: rows(split) for split in ("train", "val", "test", "restval")}
+    made.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    got = pairs_of("coco", tmp_path)
+    assert sorted(pair.captions for pair in got) == [tuple(f"test {n} {k}" for k in range(5)) for n in range(2)]
+    other = pairs_of("coco", tmp_path, "coco/TfdsSource.split = 'val'")  # control
+    assert {pair.captions[0] for pair in other} == {"val 0 0", "val 1 0"}
+
+
 def test_a_class_list_of_another_length_is_refused(tmp_path):
     prepare("imagenet_a", "test", {"label": LABELS}, tmp_path, [])
     with pytest.raises(ValueError, match=r"class_names has 2 names, but imagenet_a/\S+ has 1000 classes"):

@@ -32,6 +32,11 @@ def test_newest_complete_version_is_taken(exported, tmp_path):
     (tmp_path / "9").mkdir()  # an unfinished push: no saved_model.pb yet
     with pytest.raises(ValueError, match="holds no SavedModel; run `make quickstart`"):
         versions.newest(str(tmp_path))
+    (tmp_path / "config.json").touch()
+    with pytest.raises(
+        ValueError, match=r"holds no SavedModel; `python -m models.pretrained convert --format=saved_mo"
+    ):
+        versions.newest(str(tmp_path))
     with pytest.raises(ValueError, match="is one version; name the folder above it"):
         versions.read(exported)
 

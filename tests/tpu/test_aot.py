@@ -8,6 +8,7 @@ from tests.tpu import commands, memory
 
 TINY = {"kind": "model", "replicas": 4, "size": "tiny", "batch_size": 32, "vocabulary_size": 100}
 BASE_FITS = ("4096", "8192", "16384, 4 micro-batches")
+RECIPES = ("siglit_b8_l", "siglit_g14_l")
 BASE_REFUSED = ("4096, nothing", "16384")
 
 
@@ -44,13 +45,22 @@ def test_base_fits_a_v4_chip(tmp_path, name):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_of_siglit_fits_a_v4_chip(tmp_path, name):
+    result = measured(tmp_path, name)
+    assert "refused" not in result
+    assert memory.needed(result) < memory.CHIP
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", BASE_REFUSED)
 def test_control_base_does_not_fit_without_rematerialisation_or_micro_batches(tmp_path, name):
     assert "RESOURCE_EXHAUSTED" in measured(tmp_path, name)["refused"]
 
 
 def measured(folder: pathlib.Path, name: str) -> dict:
-    """Compiles SigLIP Base in a case of memory.CASES, and prints its row of the table."""
+    """Compiles the step of a case of memory.CASES, and prints its row of the table."""
     result = memory.measure(folder, memory.CASES[name])
     print(memory.row(name, result))
     return result

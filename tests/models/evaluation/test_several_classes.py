@@ -43,6 +43,8 @@ def test_an_answer_is_right_if_it_is_one_of_the_right_classes_and_rows_without_o
     assert measured["zero_shot_accuracy"] == RIGHT_ANSWERS / COUNTED
     assert measured["zero_shot_top_5_accuracy"] == 1
     assert measured["zero_shot_right_classes"] == 20 * (2 + 1 + 2 + 2 + 3 + 1) / COUNTED
+    by_chance = metrics.chance(1, int(measured["zero_shot_classes"]), measured)["zero_shot_accuracy"]
+    assert measured["zero_shot_classes_per_right_class"] == pytest.approx(1 / by_chance)
     assert np.isnan(measured["zero_shot_mean_per_class_accuracy"])  # a picture would count in several means
     chance = metrics.chance(160, 4, measured)
     assert chance["zero_shot_accuracy"] == pytest.approx(11 / 6 / 4)

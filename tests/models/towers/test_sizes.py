@@ -165,6 +165,11 @@ def test_recipes_have_the_published_settings():
     assert (views.flip, views.rand_augment_layers, views.rand_augment_magnitude) == (True, 2, 10.0)
     many = made["msiglip"]
     assert (many.vocabulary.size, objectives["msiglip"].text_tower.bottleneck) == (250_000, 96)
+    served = {name: one.text_tower.punctuation for name, one in objectives.items()}
+    assert served.pop("coco_finetune") == "keep"  # the checkpoint decides
+    assert set(served.values()) == {"canonicalize"}
+    sizes = {name: (one.text_tower.width, one.text_tower.depth) for name, one in objectives.items()}
+    assert sizes["siglit_b8_l"] == sizes["siglit_g14_l"] == (1024, 24)
 
 
 @pytest.mark.slow  # minutes for each
