@@ -39,7 +39,7 @@ HOSTILE = [
 ]
 
 
-def page(text: str) -> str:
+def page(text: str, calibrated: bool = True) -> str:
     """A page in which every text of the run is `text`."""
     shares = dict.fromkeys(metrics.NAMES, 0.5)
     values = {**shares, "example_count": 10.0, "pictures": 10.0}
@@ -67,7 +67,8 @@ def page(text: str) -> str:
         "gallery": [
             {**shown, "nearest": [{"caption": text, "score": 0.5, "right": True}], "keywords": [(text, 0.5)]}
         ],
-        "calibrated": True, "modalities": PIXEL, "heat_maps": [HeatMap(PIXEL, text, right) for right in (True, False)],
+        "calibrated": calibrated, "modalities": PIXEL,
+        "heat_maps": [HeatMap(PIXEL, text, right) for right in (True, False)],
         "queries": ComposedQueries(
             3, 4, text, {text: {1: {"value": 0.5, "low": 0.4, "high": 0.6}}}, {1: 0.1},
             [ComposedQuery(PIXEL, text, text, text, [Found(PIXEL, text, right=True)])],
@@ -107,6 +108,12 @@ def test_hostile_text_adds_no_element_and_no_attribute(text):
         if "src" in attributes
     )
     assert re.sub(r"\s", "", text.replace("\x00", "")) in re.sub(r"\s", "", hostile.text.replace("\x00", ""))
+
+
+def test_an_objective_without_calibrated_probabilities_has_no_calibration_error():
+    assert page("plain").count("<td>0.5000</td><td>0.5000</td>") == 1
+    assert page("plain", calibrated=False).count("<td>–</td><td>–</td>") == 1
+    assert "<td>0.5000</td>" not in page("plain", calibrated=False)
 
 
 def test_policy_comes_first_and_allows_data_only():
