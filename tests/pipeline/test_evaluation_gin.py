@@ -155,6 +155,12 @@ def on_real(lists: list[list[int]], folder, *models: SeesGrey) -> list[tuple[int
     return [(one.rows, one.metrics["zero_shot_accuracy"]) for one in found]
 
 
+def test_pictures_that_a_set_has_twice_count_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.pipeline.test_evaluation_gin.PICTURES", [PICTURES[0], PICTURES[0], *PICTURES[2:]])
+    (found,) = on_real([[998], [998], *LISTS[2:]], tmp_path, SeesGrey())
+    assert found == (5, 4 / 5)  # of LISTS[2:], 5 and 1 are right, 6 is not, and one picture has no label
+
+
 def test_a_planted_model_has_its_exact_accuracy_on_real(tmp_path):
     right, off_by_one = on_real(LISTS, tmp_path, SeesGrey(), SeesGrey(1))
     assert right == (4, 3 / 4)
