@@ -47,11 +47,16 @@ def parse_class_ids(examples: tf.Tensor) -> tf.Tensor:
 
 def parse_class_names(examples: tf.Tensor) -> tf.RaggedTensor:
     """Serialized tf.Example [N] -> all right classes of each row, string [N, (classes)]; [""] for a row without one."""
-    spec = {features.CLASS_NAMES: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)}
-    several = tf.io.parse_example(examples, spec)[features.CLASS_NAMES]
+    several = parse_several_class_names(examples)
     one = tf.RaggedTensor.from_tensor(parse(examples, (features.CLASS_NAME,))[features.CLASS_NAME][:, None])
     alone = tf.ragged.boolean_mask(one, tf.equal(several.row_lengths(), 0)[:, None])
     return tf.concat([alone, several], axis=1)
+
+
+def parse_several_class_names(examples: tf.Tensor) -> tf.RaggedTensor:
+    """Serialized tf.Example [N] -> `class_names` as stored, string [N, (classes)]; none for a row with `class_name`."""
+    spec = {features.CLASS_NAMES: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)}
+    return tf.io.parse_example(examples, spec)[features.CLASS_NAMES]
 
 
 def parse_embeddings(examples: tf.Tensor, dim: int) -> tf.Tensor:

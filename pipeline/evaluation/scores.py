@@ -110,7 +110,7 @@ def _among(labels: LabelSet, image: Array, examples: tf.Tensor) -> dict[str, Arr
 def _slices(examples: tf.Tensor, key: str) -> dict[str, list[int]]:
     """{value of a slice key: the rows that have it}; a row with several classes has several values."""
     if key == features.CLASS_NAMES:
-        values = [list(filter(None, names)) for names in tfrecords.parse_class_names(examples).to_list()]
+        values = tfrecords.parse_several_class_names(examples).to_list()
     else:
         values = [[one] for one in tfrecords.parse(examples, (key,))[key].numpy()]
     found: dict[str, list[int]] = defaultdict(list)

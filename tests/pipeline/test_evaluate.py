@@ -69,6 +69,7 @@ def test_planted_answers_have_the_exact_accuracy_and_a_wrong_mapping_not(tmp_pat
     names = [tuple(LABELS[c] for c in one) for one in RIGHT]
     found = measured(shard(tmp_path, [row(i, one) for i, one in enumerate(names)]), slice_by=("class_names",))
     assert (found.rows, found.metrics["zero_shot_accuracy"]) == (160, 80 / 120)
+    assert set(found.slices["class_names"]) == set(LABELS)  # rows without a class are in none
     of_dogs = [i for i, one in enumerate(RIGHT) if 1 in one]
     assert found.slices["class_names"]["dog"]["zero_shot_accuracy"] == np.mean(
         [ANSWERS[i] in RIGHT[i] for i in of_dogs]
