@@ -33,6 +33,7 @@ class TfdsSource(RowSource):
       label: name of the feature that holds the class, or the list of all right classes. With `templates`, a row without
         a class is dropped as `class_missing`.
       class_names: as in `RowSource`; with `templates`, () takes the data set's own names.
+      columns: as in `RowSource`; {"key": "tfds_id"} takes TFDS's id of a row, so that two equal pictures stay two rows.
     """
 
     name: ClassVar[str] = "tfds"
@@ -82,10 +83,9 @@ class TfdsSource(RowSource):
         whole = _first_records(builder.info, split, damage.records) if damage else split
         rows = builder.as_dataset(split=whole, decoders=still_encoded, read_config=in_order)
         for row in rows.as_numpy_iterator():
-            place = row.pop("tfds_id").decode()
+            place = row["tfds_id"].decode()
             try:
-                fields = {**self._key(builder.info, place), **_flat(row), **self._of_class(row, names)}
-                yield RawRow(builder.info.full_name, place, fields)
+                yield RawRow(builder.info.full_name, place, {**_flat(row), **self._of_class(row, names)})
             except InvalidRow as error:
                 yield Rejected("", f"{builder.info.full_name}:{place}", error.reason, error.detail)
         if damage:
@@ -100,10 +100,6 @@ class TfdsSource(RowSource):
             if damage := tfrecord.damage_of(part.filename, self.limits.row_bytes):
                 return damage if _SHARD.fullmatch(split) else Damage(str(damage), 0)
         return None
-
-    def _key(self, info: Any, place: str) -> dict[str, Any]:
-        """A key of its own for each row of a set of classes: published accuracies count both of two equal pictures."""
-        return {self.columns.get("key", "key"): f"{info.full_name}:{place}"} if self.templates else {}
 
     def _of_class(self, row: dict[str, Any], names: Mapping[int, Names]) -> dict[str, Any]:
         if not names:

@@ -116,7 +116,8 @@ def _too_few(
 ) -> list[str]:
     """Messages if a set or slice has too few pictures or classes for its smallest values."""
     messages = []
-    several = "" if values[metrics.CLASSES_PER_RIGHT] == values[metrics.CLASSES] else " for each right one"
+    per_right = values.get(metrics.CLASSES_PER_RIGHT, values[metrics.CLASSES])  # older results do not have it
+    several = "" if per_right == values[metrics.CLASSES] else " for each right one"
     counted = (
         (metrics.PICTURES, "pictures", "recall"),
         (metrics.CLASSES_PER_RIGHT, f"zero-shot classes{several}", "zero_shot"),

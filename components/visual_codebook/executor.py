@@ -107,8 +107,8 @@ def cluster(rows: np.ndarray, scales: np.ndarray, patch: int, codes: int, seed: 
 
     One thread computes, so that sums have one order, and the same rows give the same bytes.
     """
-    distinct = np.unique(rows, axis=0)
-    if len(distinct) <= codes:
+    distinct = _distinct(rows, codes)
+    if distinct is not None:
         logging.warning(
             "VisualCodebook: %d distinct patches give %d codes, where VisualCodebook.codes is %d; raise "
             "VisualCodebook.patches or lower VisualCodebook.codes",
@@ -116,12 +116,11 @@ def cluster(rows: np.ndarray, scales: np.ndarray, patch: int, codes: int, seed: 
         )  # fmt: skip
         centres = distinct
     else:
-        del distinct  # as large as the rows
         with threadpool_limits(1):
             means = MiniBatchKMeans(
                 codes, random_state=seed, batch_size=_BATCH, n_init=1, init_size=max(3 * codes, _BATCH), max_iter=30
             )
-            centres = np.float32(means.fit(rows).cluster_centers_)
+            centres = means.fit(rows).cluster_centers_.astype(np.float32)
     assigned = assign(rows, centres)
     counts = np.bincount(assigned, minlength=len(centres))
     totals = np.bincount(assigned, weights=scales, minlength=len(centres))
@@ -129,13 +128,24 @@ def cluster(rows: np.ndarray, scales: np.ndarray, patch: int, codes: int, seed: 
 
 
 def assign(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """The code of each row, as the training step finds it, but for near ties where a device rounds products."""
-    found = [visual_codes.nearest(tf.constant(part), tf.constant(centres)).numpy() for part in _parts(rows)]
+    """The code of each row, as the training step finds it, except for near ties where a device rounds products."""
+    known = tf.constant(centres)
+    found = [visual_codes.nearest(tf.constant(rows[one]), known).numpy() for one in _blocks(len(rows))]
     return np.concatenate(found)
 
 
-def _parts(rows: np.ndarray) -> list[np.ndarray]:
-    return np.array_split(rows, max(1, len(rows) // _BATCH))
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
+
+
+def _distinct(rows: np.ndarray, most: int) -> np.ndarray | None:
+    """The distinct rows, in order; None if there are more than `most`."""
+    seen: dict[bytes, np.ndarray] = {}
+    for row in rows:
+        seen.setdefault((row + 0.0).tobytes(), row)  # -0.0 is 0.0
+        if len(seen) > most:
+            return None
+    return np.unique(np.stack(list(seen.values())), axis=0)
 
 
 def measured(codebook: Codebook, rows: np.ndarray) -> dict[str, Any]:
@@ -162,8 +172,8 @@ def measured(codebook: Codebook, rows: np.ndarray) -> dict[str, Any]:
 
 def _squared(rows: np.ndarray, predicted: Callable[[slice], np.ndarray]) -> float:
     """The mean squared error of an entry, in blocks of rows."""
-    blocks = [slice(start, start + _BATCH) for start in range(0, len(rows), _BATCH)]
-    return sum(float(np.sum(np.square(rows[one] - predicted(one)), dtype=np.float64)) for one in blocks) / rows.size
+    errors = (np.square(rows[one] - predicted(one)) for one in _blocks(len(rows)))
+    return sum(float(np.sum(one, dtype=np.float64)) for one in errors) / rows.size
 
 
 def _pixels(picture: bytes, config: VisualCodesSettings) -> np.ndarray:

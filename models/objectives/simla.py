@@ -102,7 +102,7 @@ class Simla(ObjectiveLayer):
             aids.words = WordMasks(text_ids, self._vocabulary_size, config.masked_words)
         if config.mim and codebook is None:
             raise ValueError(
-                "Simla.mim needs visual codes, but Run.codebook is None; give it one, or set Simla.mim = 0.0"
+                "Simla.mim needs visual codes, but Run.codebook is None; give Run a codebook, or set Simla.mim = 0.0"
             )
         if config.mim and codebook is not None and aids.centres is not None:
             missing = aids.centres.shape[0] - len(codebook.centres)

@@ -93,11 +93,11 @@ class SimlaSettings(TwoTowersSettings):
                 "lower it, or use 0 for the paper's share",
             )
         require(
-            self.min_block <= self.patches_to_mask,
+            self.smallest_block <= self.patches_to_mask,
             "Simla.min_block",
-            self.min_block,
-            f"at most the {self.patches_to_mask} patches that are masked",
-            "lower it, or raise Simla.masked_patches",
+            self.smallest_block,
+            f"at most the {self.patches_to_mask} patches that are masked (0 takes the paper's share of the picture)",
+            "set it to 1, or raise Simla.masked_patches",
         )
 
     def _require_towers(self) -> None:

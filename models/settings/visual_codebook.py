@@ -19,7 +19,7 @@ class VisualCodebookSettings:
       codes: number of codes, K. A codebook may have fewer, if there are fewer distinct patches. The paper's has 8,192.
       pictures: largest number of pictures to take patches from, chosen by their keys and the seed.
       patches: largest number of patches, spread over these pictures. Each takes 24 * patch^2 bytes of memory; 200,000
-        patches of 16 pixels take 1.2 GB. The pictures themselves wait encoded.
+        patches of 16 pixels take 1.2 GB. Pictures stay encoded until they are used.
       seed: seed of the choice of patches, and of k-means.
     """
 

@@ -115,7 +115,7 @@ def _steps_on_devices(
             waited = _now() - before
         local_positions = strategy.experimental_local_results(batch.pop(POSITION))
         positions = tf.stack([tf.ensure_shape(position, [len(START)]) for position in local_positions])
-        # On a CPU, ops of the step that need no batch would run before it, and count as waiting.
+        # On one CPU, ops of the step that need no batch would run before it, and count as waiting.
         with tf.control_dependencies([waited] if distribution.compiles == "parts" else []):
             scalars = strategy.run(replica_step, args=(batch,))
         local = {name: strategy.experimental_local_results(value)[0] for name, value in scalars.items()}

@@ -76,10 +76,7 @@ def _require_measurable(wanted: Sequence[EvaluationSetSettings], classes: Mappin
             )
         for fitted in (one.fitted_on, one.name) if one.fitted_on else ():
             if not classes[fitted]:
-                raise ValueError(
-                    f"EvaluationSet {fitted!r} has no row with a class, but the probe of {one.name!r} needs one right "
-                    "class per picture; set EvaluationSet.fitted_on = ''"
-                )
+                raise probes.unfit(fitted, "no picture with a class")
 
 
 def _scores(

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import tensorflow as tf
+
 from models import files
 from pipeline.evaluation.imagenet_names import CLASSES_FILE, IMAGENET
 
@@ -128,7 +130,7 @@ def require_prepared(path: str) -> None:
     """Raises ValueError if pipeline.evaluation_files makes the file of this path, and has not; it says how."""
     folder, name = os.path.split(path)
     known = os.path.basename(folder)
-    if os.path.exists(path):
+    if tf.io.gfile.exists(path):
         return
     if (known, name) == (IMAGENET, CLASSES_FILE):
         raise ValueError(

@@ -41,11 +41,16 @@ class Embedded:
         several = rows.right_classes is not None and np.max(rows.right_classes, initial=0) > 1
         if several or not len(first):
             what = "a picture with several right classes" if several else "no picture with a class"
-            raise ValueError(
-                f"EvaluationSet {name!r} has {what}, but a probe needs one right class per picture; set "
-                "EvaluationSet.fitted_on = ''"
-            )
+            raise unfit(name, what)
         return cls(rows.image[first], np.array(classes)[rows.class_index[first]])
+
+
+def unfit(name: str, what: str) -> ValueError:
+    """The error for a set whose rows no probe can use."""
+    return ValueError(
+        f"EvaluationSet {name!r} has {what}, but a probe needs one right class per picture; set "
+        "EvaluationSet.fitted_on = ''"
+    )
 
 
 def measure(fitted: Embedded, scored: Embedded, confidence: float) -> dict[str, float]:

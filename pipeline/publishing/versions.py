@@ -69,9 +69,7 @@ def _none_in(model_dir: str) -> ValueError:
     )
     fix = "run `make quickstart` and take the path it prints"
     if checkpoint:
-        fix = (
-            "`python -m models.pretrained convert --format=saved_model` makes one of a checkpoint (docs/checkpoints.md)"
-        )
+        fix = f"make one: `python -m models.pretrained convert --from={model_dir} --to=FOLDER --format=saved_model`"
     return ValueError(f"--model_dir={model_dir} holds no SavedModel; {fix}")
 
 

@@ -111,7 +111,8 @@ def _run(run: Run, failures: Mapping[str, str]) -> dict[str, Any]:
 
 def _reranked(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """Retrieval in two stages at each depth: means over the runs; [] if a run has none."""
-    if not all(run["reranking"] for run in runs):
+    depths = {tuple(row["depth"] for row in run["reranking"]) for run in runs}
+    if len(depths) != 1:
         return []
     rows = []
     for of_depth in zip(*(run["reranking"] for run in runs), strict=True):

@@ -93,3 +93,10 @@ def test_a_set_without_one_class_per_picture_is_refused(index, right, message):
         Embedded.of(rows(index, right), NAMES, "pets")
     with pytest.raises(ValueError, match=r"have the classes \['cat'\], but must have two or more"):
         probes.measure(Embedded(np.eye(2), np.array(["cat", "cat"])), drawn(9, 1, 0.1), 0.9)
+
+
+def test_a_probe_on_a_set_without_classes_is_refused_before_any_set_is_scored():
+    wanted = [EvaluationSetSettings("a", examples="x", fitted_on="b"), EvaluationSetSettings("b", examples="y")]
+    evaluation._require_measurable(wanted, {"a": ["cat"], "b": ["cat"]})
+    with pytest.raises(ValueError, match=r"EvaluationSet 'b' has no picture with a class, but a probe needs one right"):
+        evaluation._require_measurable(wanted, {"a": ["cat"], "b": []})

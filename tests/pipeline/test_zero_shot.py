@@ -33,9 +33,7 @@ def test_newest_complete_version_is_taken(exported, tmp_path):
     with pytest.raises(ValueError, match="holds no SavedModel; run `make quickstart`"):
         versions.newest(str(tmp_path))
     (tmp_path / "config.json").touch()
-    with pytest.raises(
-        ValueError, match=r"holds no SavedModel; `python -m models.pretrained convert --format=saved_mo"
-    ):
+    with pytest.raises(ValueError, match=r"SavedModel; make one: `python -m models.pretrained convert --from=/.* --to"):
         versions.newest(str(tmp_path))
     with pytest.raises(ValueError, match="is one version; name the folder above it"):
         versions.read(exported)

@@ -97,6 +97,8 @@ def test_a_pair_is_the_same_whatever_else_is_in_its_batch():
 
 def test_mim_without_a_codebook_is_refused():
     objective = simlas.made(simlas.config("mim"))
-    with pytest.raises(ValueError, match=r"Simla.mim needs visual codes, but Run.codebook is None; give it one, or"):
+    with pytest.raises(
+        ValueError, match=r"Simla.mim needs visual codes, but Run.codebook is None; give Run a codebook, or"
+    ):
         objective.prepare(Run(1000, lambda: simlas.WORDS, None))
     simlas.made(simlas.config("mlm")).prepare(Run(1000, lambda: simlas.WORDS, None))

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from models import objectives, settings
 from models.inputs.tokenizer import Tokenizer
+from models.layers.visual_codes import Codebook
 from models.objectives.objective import Run
 from models.objectives.training_only import exported_variables
 from models.optimizers.parameters import name
@@ -60,7 +61,9 @@ def test_served_match_equals_the_training_graph(trained, signatures):
     objective, tokenizer, _ = trained
     ids = tokenizer(tf.constant(CAPTIONS))
     served = signatures["match"](image_bytes=tf.constant(PICTURES), text=tf.constant(CAPTIONS))["probability"]
-    objective.prepare(Run(1000, tokenizer.text_ids))
+    patch = objective.config.image_tower.patch
+    book = Codebook(np.zeros((1, 3 * patch * patch + 1), np.float32), np.ones(1, np.float32), patch)
+    objective.prepare(Run(1000, tokenizer.text_ids, book))
     batch = {"images": pixels(objective), "token_ids": ids, "picture_ids": tf.range(6)}
     encoded = objective.encode(batch | {"seeds": tf.zeros([6, 2], tf.int32)})
     np.testing.assert_allclose(served, np.exp(-encoded["itm"]), atol=1e-5)

@@ -41,7 +41,11 @@ GIN = pathlib.Path(__file__).parents[3] / "gin"
         ),
         (
             lambda: SimlaSettings(masked_patches=20, min_block=21),
-            "Simla.min_block is 21, but must be at most the 20 patches that are masked; lower it, or raise Simla.mas",
+            "Simla.min_block is 21, but must be at most the 20 patches that are masked (0 takes the paper's share of",
+        ),
+        (
+            lambda: SimlaSettings(masked_patches=5),
+            "Simla.min_block is 12, but must be at most the 5 patches that are masked (0 takes the paper's share of",
         ),
         (lambda: SimlaSettings(alpha=1.5), "Simla.alpha is 1.5, but must be in [0, 1]; set Simla.alpha to a frac"),
         (
