@@ -100,14 +100,16 @@ class Simla(ObjectiveLayer):
         aids.is_word = np.isin(np.arange(self._vocabulary_size), text_ids)
         if config.mlm:
             aids.words = WordMasks(text_ids, self._vocabulary_size, config.masked_words)
-        if config.mim and codebook is None:
+        if not config.mim:
+            return
+        if codebook is None:
             raise ValueError(
                 "Simla.mim needs visual codes, but Run.codebook is None; give Run a codebook, or set Simla.mim = 0.0"
             )
-        if config.mim and codebook is not None and aids.centres is not None:
-            missing = aids.centres.shape[0] - len(codebook.centres)
-            far: np.ndarray = np.full([missing, codebook.centres.shape[1]], _FAR, np.float32)
-            aids.centres.assign(np.concatenate([codebook.centres, far]))
+        assert aids.centres is not None
+        missing = aids.centres.shape[0] - len(codebook.centres)
+        far: np.ndarray = np.full([missing, codebook.centres.shape[1]], _FAR, np.float32)
+        aids.centres.assign(np.concatenate([codebook.centres, far]))
 
     @property
     def state(self) -> list[tf.Variable]:

@@ -136,8 +136,8 @@ def _steps_on_devices(
             bad, bad_loss = tf.where(first, now, bad), tf.where(first, loss, bad_loss)
             return k + 1, bad, bad_loss, waited + result["waited"], result
 
-        state = (healthy, start["scalars"]["loss"], tf.constant(0.0, tf.float64), start)
-        bad, loss, waited, last = loops.counted(count, body, *state)
+        zero = tf.constant(0.0, tf.float64)
+        bad, loss, waited, last = loops.counted(count, body, healthy, start["scalars"]["loss"], zero, start)
         return {**last, "waited": waited, "bad": bad, "bad_loss": loss}
 
     return several

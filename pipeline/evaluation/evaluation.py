@@ -56,9 +56,10 @@ def run(
             os.path.join(output_dir, _SETS_FOLDER),
             settings.beam_args,
         )
-        _require_measurable(wanted, sets.classes(built))  # before an hour goes into the first set
-        found = {one.name: _scores(model, model_path, one, built, settings) for one in wanted}
-        probed = {one.name: _probed(one, found, sets.classes(built), settings) for one in wanted}
+        classes = sets.classes(built)
+        _require_measurable(wanted, classes)  # before an hour goes into the first set
+        found = {one.name: _scores(model, model_path, one, built, classes[one.name], settings) for one in wanted}
+        probed = {one.name: _probed(one, found, classes, settings) for one in wanted}
         manifests = {one: sets.manifest(built, one) for one in found}
         facts = report.facts(model_path, found, manifests, probed, settings.gate.confidence)
         page = report.write(facts, output_dir)
@@ -80,9 +81,14 @@ def _require_measurable(wanted: Sequence[EvaluationSetSettings], classes: Mappin
 
 
 def _scores(
-    model: ExportedModel, model_path: str, one: EvaluationSetSettings, built: str, settings: PipelineSettings
+    model: ExportedModel,
+    model_path: str,
+    one: EvaluationSetSettings,
+    built: str,
+    classes: Sequence[str],
+    settings: PipelineSettings,
 ) -> scores.Scores:
-    embedded = _labels(model, model_path, one, sets.classes(built)[one.name])
+    embedded = _labels(model, model_path, one, classes)
     with _bar(sets.manifest(built, one.name)["written"], " rows", one.name) as bar:
         return scores.measure(
             model,
