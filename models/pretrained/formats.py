@@ -13,6 +13,7 @@ from models.pretrained import (
     open_clip,
     restoration,
     saved_model,
+    timm_vit,
     vision_transformer,
 )
 from models.pretrained.checkpoint import Checkpoint
@@ -136,9 +137,10 @@ def read_parts(
             f"--antialias={antialias} is for an .npz of big_vision; {path} has its own resize, so leave --antialias out"
         )
     if os.path.isfile(os.path.join(path, _HUGGING_FACE)):
-        if hugging_face_config.model_type(path) == "vit":
+        is_timm = timm_vit.is_timm(path)
+        if is_timm or hugging_face_config.model_type(path) == "vit":
             _require_no_vocabulary(vocabulary, path, "holds an image tower alone")
-            return hugging_face_vit.read(path)
+            return timm_vit.read(path) if is_timm else hugging_face_vit.read(path)
         return hugging_face.read(path, given)
     if os.path.isfile(os.path.join(path, open_clip.CONFIG)):
         return open_clip.read(path, given)

@@ -36,8 +36,6 @@ _REFUSED = {
     "deit": "DeiT is not supported: our towers have no distillation token",
     "dinov2": "DINOv2 is not supported: our towers have no layer scale",
 }
-_TIMM_REFUSED = "whose names and fields are not supported"
-_TIMM_FIX = "name the same model's AugReg file (.npz) of big_vision, or its Hugging Face folder, if there is one"
 _LARGEST, _DEEPEST = 1 << 24, 1000
 
 
@@ -53,10 +51,9 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
     kind = fields.get("model_type")
     if kind != "siglip":
         hint = f" ({_REFUSED[kind]})" if isinstance(kind, str) and kind in _REFUSED else ""
-        fix = "name another model's folder"
-        if kind is None and "architecture" in fields:
-            hint, fix = f" (this is timm's folder of {fields['architecture']!r}, {_TIMM_REFUSED})", _TIMM_FIX
-        raise PretrainedError(f"{where}: model_type is {kind!r}, but must be 'siglip' or 'vit'{hint}; {fix}")
+        raise PretrainedError(
+            f"{where}: model_type is {kind!r}, but must be 'siglip' or 'vit'{hint}; name another model's folder"
+        )
     vision = Fields(f"{where}: vision_config", fields.get("vision_config"), _VISION)
     text = Fields(f"{where}: text_config", fields.get("text_config"), _TEXT)
     vision.require("num_channels", 3)

@@ -10,19 +10,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from models import settings
-from models.pretrained import exchange, hugging_face_tokenizer, safetensors_folder, vocabularies
+from models.pretrained import exchange, hugging_face_tokenizer, safetensors_folder, timm_names, vocabularies
 from models.pretrained.checkpoint import Checkpoint, Note
 from models.pretrained.errors import PretrainedError
-from models.pretrained.exchange import Pair, flattened, same, transposed
+from models.pretrained.exchange import Pair, same
 from models.pretrained.hugging_face import layer_norm, linear
 from models.pretrained.hugging_face_config import CLIP_REFUSED, Fields
 from models.pretrained.json_files import read_json
 from models.pretrained.layout import Shapes, shapes
 
 CONFIG, _WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
-# timm's models of SigLIP, and their heads, which no shape shows.
+# timm's models of SigLIP.
 _TIMM = re.compile(r"^vit_(base|large|so400m|giantopt)_patch\d+_siglip_\d+$")
-_HEADS = {"base": 12, "large": 16, "so400m": 16, "giantopt": 16}
 _EPSILON = 1e-6
 _VISION = {"timm_model_name": None, "timm_pool": "", "timm_proj": "linear", "image_size": 224}
 _TEXT = {
@@ -35,8 +34,9 @@ _TEXT = {
 }
 _PREPROCESS = {"mean": None, "std": None, "interpolation": "bicubic", "resize_mode": "shortest"}
 _SCALARS = {"logit_scale": "log_scale", "logit_bias": "bias"}
-_QKV = ("query", "key", "value")
 _HEAD = "text.text_projection"
+# The six layers of a block, as timm_names.block takes them.
+_TEXT_LAYERS = ("ln_1", "ln_2", "attn.in_proj_", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
 
 
 def read(folder: str, vocabulary: bytes | None = None) -> Checkpoint:
@@ -78,7 +78,7 @@ def _notes(folder: str, rows: int) -> tuple[Note, ...]:
 
 def _config(folder: str, found: Shapes) -> tuple[settings.SiglipSettings, int]:
     """Returns the settings of the towers, and the number of rows of the token embedding."""
-    where = f"{folder}/{CONFIG}"
+    where, source = f"{folder}/{CONFIG}", f"{folder}/{_WEIGHTS}"
     content = read_json(folder, CONFIG)
     model, preprocess = content.get("model_cfg"), content.get("preprocess_cfg")
     model_fields = Fields(f"{where}: model_cfg", model, {"vision_cfg": None, "text_cfg": None})
@@ -105,19 +105,19 @@ def _config(folder: str, found: Shapes) -> tuple[settings.SiglipSettings, int]:
         (pictures, "resize_mode", "squash"),
     ):
         fields.require(field, only)
-    size, heads = vision.count("image_size"), (_HEADS[timm[1]], text.count("heads"))
-    patch = _shape(found, "visual.trunk.patch_embed.proj.weight", 4, where)[-1]
-    image_width, image_mlp = _shape(found, "visual.trunk.blocks.0.mlp.fc2.weight", 2, where)
-    text_width, text_mlp = _shape(found, "text.transformer.resblocks.0.mlp.c_proj.weight", 2, where)
-    rows = _shape(found, "text.token_embedding.weight", 2, where)[0]
+    size, heads = vision.count("image_size"), (timm_names.HEADS[timm[1]], text.count("heads"))
+    patch = timm_names.shape(found, "visual.trunk.patch_embed.proj.weight", 4, source)[-1]
+    image_width, image_mlp = timm_names.shape(found, "visual.trunk.blocks.0.mlp.fc2.weight", 2, source)
+    text_width, text_mlp = timm_names.shape(found, "text.transformer.resblocks.0.mlp.c_proj.weight", 2, source)
+    rows = timm_names.shape(found, "text.token_embedding.weight", 2, source)[0]
     try:
         image = settings.ImageTowerSettings(
-            image_width, _depth(found, "visual.trunk.blocks."), heads[0], image_mlp, size=size, patch=patch,
+            image_width, timm_names.depth(found, "visual.trunk.blocks."), heads[0], image_mlp, size=size, patch=patch,
             interpolation=pictures["interpolation"], cut_to_patches=size % patch > 0,
         )  # fmt: skip
         words = settings.TextTowerSettings(
-            text_width, _depth(found, "text.transformer.resblocks."), heads[1], text_mlp,
-            length=_shape(found, "text.positional_embedding", 2, where)[0],
+            text_width, timm_names.depth(found, "text.transformer.resblocks."), heads[1], text_mlp,
+            length=timm_names.shape(found, "text.positional_embedding", 2, source)[0],
             pad_id=vocabularies.pad_id(rows), punctuation="canonicalize",
         )  # fmt: skip
     except ValueError as error:
@@ -127,68 +127,17 @@ def _config(folder: str, found: Shapes) -> tuple[settings.SiglipSettings, int]:
     return settings.SiglipSettings(image, words), rows
 
 
-def _shape(found: Shapes, name: str, rank: int, where: str) -> tuple[int, ...]:
-    shape = found.get(name, ())
-    if len(shape) != rank or not all(shape):
-        folder = os.path.dirname(where)
-        have = f"is {list(shape)}" if name in found else "is missing"
-        raise PretrainedError(
-            f"{folder}/{_WEIGHTS}: {name} {have}, but must have {rank} dimensions above 0; name another model's folder"
-        )
-    return shape
-
-
-def _depth(found: Shapes, prefix: str) -> int:
-    return len({name[len(prefix) :].split(".")[0] for name in found if name.startswith(prefix)})
-
-
 def _pairs(config: settings.SiglipSettings, rows: int) -> Iterator[Pair]:
     image, text = config.image_tower, config.text_tower
-    trunk, kernel = "visual.trunk", (image.patch, image.patch, 3, image.width)
     for theirs, ours in _SCALARS.items():
         yield same(theirs, ours, ())
-    yield Pair(f"{trunk}.patch_embed.proj.weight", ("image_tower/patch_embedding/kernel",), kernel, (3, 2, 0, 1))
-    yield flattened(f"{trunk}.patch_embed.proj.bias", ["image_tower/patch_embedding/bias"], (image.width,))
-    yield same(f"{trunk}.pos_embed", "image_tower/position_embedding", (1, image.patches, image.width))
-    for i in range(image.depth):
-        yield from _block(f"{trunk}.blocks.{i}", f"image_tower/encoder/block_{i}", image, _TIMM_LAYERS)
-    yield from layer_norm(f"{trunk}.norm", "image_tower/encoder/norm", image.width)
-    yield from _map_head(f"{trunk}.attn_pool", "image_tower/head", image)
+    yield from timm_names.trunk("visual.trunk.", image)
     yield same("text.token_embedding.weight", "text_tower/token_embedding/embeddings", (rows, text.width))
     shape = (text.length, text.width)
     yield Pair("text.positional_embedding", ("text_tower/position_embedding",), shape, (0, 1))
     for i in range(text.depth):
-        yield from _block(f"text.transformer.resblocks.{i}", f"text_tower/encoder/block_{i}", text, _TEXT_LAYERS)
+        yield from timm_names.block(
+            f"text.transformer.resblocks.{i}", f"text_tower/encoder/block_{i}", text, _TEXT_LAYERS
+        )
     yield from layer_norm("text.ln_final", "text_tower/encoder/norm", text.width)
     yield from linear(_HEAD, "text_tower/head", text.width, image.width)
-
-
-# The layers of a block: both norms, query, key and value in one, the output, and both layers of the MLP.
-_TIMM_LAYERS = ("norm1", "norm2", "attn.qkv.", "attn.proj", "mlp.fc1", "mlp.fc2")
-_TEXT_LAYERS = ("ln_1", "ln_2", "attn.in_proj_", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
-
-
-def _block(theirs: str, ours: str, config: settings.TransformerSettings, layers: tuple[str, ...]) -> Iterator[Pair]:
-    first, second, joined, output, expand, project = (f"{theirs}.{layer}" for layer in layers)
-    yield from layer_norm(first, f"{ours}/attention_norm", config.width)
-    yield from layer_norm(second, f"{ours}/mlp_norm", config.width)
-    yield from _joined(joined, f"{ours}/attention", _QKV, config.width)
-    yield from linear(output, f"{ours}/attention/attention_output", config.width, config.width)
-    yield from linear(expand, f"{ours}/mlp/expand", config.width, config.mlp_dim)
-    yield from linear(project, f"{ours}/mlp/project", config.mlp_dim, config.width)
-
-
-def _joined(theirs: str, ours: str, names: tuple[str, ...], width: int) -> Iterator[Pair]:
-    """Projections that one matrix of theirs holds, one after the other."""
-    yield transposed(f"{theirs}weight", [f"{ours}/{name}/kernel" for name in names], width, width)
-    yield flattened(f"{theirs}bias", [f"{ours}/{name}/bias" for name in names], (width,))
-
-
-def _map_head(theirs: str, ours: str, config: settings.TransformerSettings) -> Iterator[Pair]:
-    yield same(f"{theirs}.latent", f"{ours}/probe", (1, 1, config.width))
-    yield from linear(f"{theirs}.q", f"{ours}/attention/query", config.width, config.width)
-    yield from _joined(f"{theirs}.kv.", f"{ours}/attention", _QKV[1:], config.width)
-    yield from linear(f"{theirs}.proj", f"{ours}/attention/attention_output", config.width, config.width)
-    yield from layer_norm(f"{theirs}.norm", f"{ours}/norm", config.width)
-    yield from linear(f"{theirs}.mlp.fc1", f"{ours}/mlp/expand", config.width, config.mlp_dim)
-    yield from linear(f"{theirs}.mlp.fc2", f"{ours}/mlp/project", config.mlp_dim, config.width)

@@ -3,6 +3,7 @@
 The slow test asks transformers, in the environment that tests/benchmarks/environments.py makes.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,32 +12,23 @@ import subprocess
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from safetensors.numpy import load_file
 
 from models import pretrained, settings
 from models.pretrained.image_tower import PretrainedImageTower
-from models.towers.image_tower import ImageTower
 from tests.benchmarks import environments
-from tests.models.pretrained import hugging_face_vit
-from tests.models.pretrained.flax_vit import SIZE, forward, pictures
+from tests.models.pretrained import flax_vit, hugging_face_vit, mix_ups
+from tests.models.pretrained.flax_vit import forward, pictures
+from tests.models.pretrained.tiny import tower_output
 
 NEAR = 1e-5
 PEER = pathlib.Path(__file__).parent / "transformers_vit_peer.py"
-
-
-def tower_output(loaded: PretrainedImageTower) -> np.ndarray:
-    tower = ImageTower(loaded.config.image_tower, name="image_tower")
-    tower(tf.zeros([1, SIZE, SIZE, 3]))
-    pretrained.restore(tower.variables, loaded, ("image_tower",))
-    return tower(tf.constant(pictures())).numpy()
 
 
 @pytest.mark.parametrize(("prefix", "ignored"), [("", "pooler"), ("vit.", "classifier")])
 def test_output_equals_the_forward_pass_of_either_class(tmp_path, prefix, ignored):
     file = hugging_face_vit.write(tmp_path / "vit", prefix, hidden_act="gelu_pytorch_tanh")
     loaded = pretrained.read_parts(str(tmp_path / "vit"))
-    assert np.abs(tower_output(loaded) - forward(file, pictures())).max() < NEAR
+    assert np.abs(tower_output(loaded, pictures()) - forward(file, pictures())).max() < NEAR
     assert loaded.config.image_tower == settings.ImageTowerSettings(
         width=24, depth=2, heads=3, mlp_dim=40, size=24, patch=8, pooling="cls"
     )
@@ -46,15 +38,17 @@ def test_output_equals_the_forward_pass_of_either_class(tmp_path, prefix, ignore
     ]
 
 
-def test_comparison_detects_a_transposed_output_and_swapped_norms(tmp_path):
-    file = hugging_face_vit.write(tmp_path / "vit", hidden_act="gelu_pytorch_tanh")
-    right = load_file(tmp_path / "vit" / "model.safetensors")
-    dense = "encoder.layer.1.attention.output.dense.weight"
-    norms = [f"encoder.layer.0.layernorm_{one}.weight" for one in ("before", "after")]
-    for wrong in ({dense: right[dense].T}, {norms[0]: right[norms[1]], norms[1]: right[norms[0]]}):
-        hugging_face_vit.save(tmp_path / "vit", right | wrong)
-        output = tower_output(pretrained.read_parts(str(tmp_path / "vit")))
-        assert np.abs(output - forward(file, pictures())).max() > 5 * NEAR
+@pytest.fixture(scope="module")
+def tanh_vit(tmp_path_factory) -> PretrainedImageTower:
+    path = tmp_path_factory.mktemp("hugging_face") / "vit"
+    hugging_face_vit.write(path, hidden_act="gelu_pytorch_tanh")
+    return pretrained.read_parts(str(path))
+
+
+@pytest.mark.parametrize("mix_up", mix_ups.CLASS_TOKEN_TOWER.values(), ids=mix_ups.CLASS_TOKEN_TOWER)
+def test_comparison_detects_mix_ups(tanh_vit, mix_up):
+    mixed_up = dataclasses.replace(tanh_vit, weights=mix_ups.planted(tanh_vit.weights, mix_up))
+    assert np.abs(tower_output(mixed_up, pictures()) - forward(flax_vit.tensors(), pictures())).max() > 5 * NEAR
 
 
 @pytest.mark.parametrize(
@@ -76,17 +70,6 @@ def test_error_for_another_model_names_the_field(tmp_path, config, message):
     hugging_face_vit.write(tmp_path / "vit", **config)
     with pytest.raises(pretrained.PretrainedError, match=re.escape(message)):
         pretrained.read_parts(str(tmp_path / "vit"))
-
-
-def test_a_folder_of_timm_is_refused_by_name_with_what_to_use_instead(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_base_patch16_224", "num_classes": 1000}))
-    message = "(this is timm's folder of 'vit_base_patch16_224', whose names and fields are not supported); name the "
-    message += "same model's AugReg file (.npz) of big_vision, or its Hugging Face folder"
-    with pytest.raises(pretrained.PretrainedError, match=re.escape(message)):
-        pretrained.read_parts(str(tmp_path))
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "architecture": "x"}))  # control
-    with pytest.raises(pretrained.PretrainedError, match=r"is 'bert', but must be 'siglip' or 'vit'; name another mo"):
-        pretrained.read_parts(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +109,11 @@ def test_output_equals_transformers(tmp_path, config):
     loaded = pretrained.read_parts(str(tmp_path / "vit"))
     with np.load(tmp_path / "answers.npz") as file:
         assert not file["unused"].size, file["unused"]
-        np.testing.assert_allclose(tower_output(loaded), file["output"], rtol=0, atol=NEAR)
+        expected = file["output"]
+    np.testing.assert_allclose(tower_output(loaded, pictures()), expected, rtol=0, atol=NEAR)
+    for name, mix_up in mix_ups.CLASS_TOKEN_TOWER.items():
+        mixed_up = dataclasses.replace(loaded, weights=mix_ups.planted(loaded.weights, mix_up))
+        assert np.abs(tower_output(mixed_up, pictures()) - expected).max() > 5 * NEAR, name
     again = pretrained.read_parts(str(tmp_path / "saved"))  # with the prefix and the classifier
     assert again.config == loaded.config
     for name, value in loaded.weights.items():

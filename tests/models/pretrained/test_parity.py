@@ -14,6 +14,7 @@ from models import pretrained
 from models.inputs import images
 from models.inputs.tokenizer import Tokenizer
 from models.pretrained import Checkpoint
+from tests.models.pretrained import mix_ups
 from tests.models.pretrained.tiny import FIXTURE, answers
 
 NEAR = 1e-5
@@ -55,38 +56,9 @@ def test_embeddings_and_logits_equal_hugging_faces(hugging_face, expected):
     assert max(differ.values()) < NEAR, differ
 
 
-IMAGE, TEXT = "image_tower/encoder/block_1/attention", "text_tower/encoder/block_0/attention"
-HEAD, PATCHES = "image_tower/head/attention", "image_tower/patch_embedding"
-
-
-def _transposed(kernel: np.ndarray) -> np.ndarray:
-    return kernel.reshape(kernel.shape[0], -1).T.reshape(kernel.shape)
-
-
-def _swapped(one: str, other: str) -> dict[str, str]:
-    """{name: the name whose value replaces its own}, for kernel and bias of both."""
-    return {f"{a}/{part}": f"{b}/{part}" for a, b in ((one, other), (other, one)) for part in ("kernel", "bias")}
-
-
-MIX_UPS = {
-    "transposed kernel of the image": {f"{IMAGE}/query/kernel": _transposed},
-    "transposed kernel of the text": {f"{TEXT}/value/kernel": _transposed},
-    "swapped query and key": _swapped(f"{IMAGE}/query", f"{IMAGE}/key"),
-    "swapped key and value of the head": _swapped(f"{HEAD}/key", f"{HEAD}/value"),
-    "permuted heads of the head": {f"{HEAD}/query/kernel": lambda kernel: kernel[:, ::-1]},
-    "permuted heads of the text": {f"{TEXT}/query/kernel": lambda kernel: kernel[:, ::-1]},
-    "permuted heads of an output": {f"{TEXT}/attention_output/kernel": lambda kernel: kernel[::-1]},
-    "rows for columns of a patch": {f"{PATCHES}/kernel": lambda kernel: kernel.transpose(1, 0, 2, 3)},
-    "blue for red": {f"{PATCHES}/kernel": lambda kernel: kernel[:, :, ::-1]},
-    "another bias": {"bias": lambda bias: bias + np.float32(1e-4)},
-}
-
-
-@pytest.mark.parametrize("mix_up", MIX_UPS.values(), ids=MIX_UPS)
+@pytest.mark.parametrize("mix_up", mix_ups.SIGLIP.values(), ids=mix_ups.SIGLIP)
 def test_comparison_detects_mix_ups(hugging_face, expected, mix_up):
-    right = hugging_face.weights
-    wrong = {name: right[how] if isinstance(how, str) else how(right[name]) for name, how in mix_up.items()}
-    mixed_up = dataclasses.replace(hugging_face, weights={**right, **wrong})
+    mixed_up = dataclasses.replace(hugging_face, weights=mix_ups.planted(hugging_face.weights, mix_up))
     assert max(differences(mixed_up, expected).values()) > 5 * NEAR
 
 

@@ -15,9 +15,9 @@ from models.pretrained.image_tower import PretrainedImageTower
 from models.pretrained.layout import image_tower_shapes
 from models.towers.image_tower import ImageTower
 from tests.benchmarks import environments
-from tests.models.pretrained import flax_vit
+from tests.models.pretrained import flax_vit, mix_ups
 from tests.models.pretrained.flax_vit import NEW, OLD, OLD_POSITIONS, SIZE, forward, pictures, tensors
-from tests.models.pretrained.tiny import CONFIG, checkpoint
+from tests.models.pretrained.tiny import CONFIG, checkpoint, tower_output
 
 NEAR = 1e-5
 PEER = pathlib.Path(__file__).parent / "timm_vit_peer.py"
@@ -33,14 +33,6 @@ LAYOUTS = {
 def save(path, file) -> str:
     np.savez(path, **file)
     return str(path)
-
-
-def tower_output(loaded: PretrainedImageTower, images: np.ndarray, **change: object) -> np.ndarray:
-    config = dataclasses.replace(loaded.config.image_tower, **change)
-    tower = ImageTower(config, name="image_tower")
-    tower(tf.zeros([1, config.size, config.size, 3]))
-    pretrained.restore(tower.variables, loaded, ("image_tower",))
-    return tower(tf.constant(images)).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +55,11 @@ def test_output_equals_timms_own_reading_of_the_file(tmp_path, augreg):
     np.savez(tmp_path / "inputs.npz", images=pictures(), heads=flax_vit.HEADS)
     names = (augreg.source, tmp_path / "inputs.npz", tmp_path / "output.npy")
     subprocess.run([environments.python_of("open_clip"), PEER, *names], check=True)
-    expected, mixed_up = np.load(tmp_path / "output.npy"), _swapped(f"{ATTENTION}/query", f"{ATTENTION}/key")
-    weights = augreg.weights | {name: augreg.weights[other] for name, other in mixed_up.items()}
-    control = dataclasses.replace(augreg, weights=weights)
+    expected = np.load(tmp_path / "output.npy")
     assert np.abs(tower_output(augreg, pictures()) - expected).max() < NEAR
-    assert np.abs(tower_output(control, pictures()) - expected).max() > 5 * NEAR
+    for name, mix_up in mix_ups.CLASS_TOKEN_TOWER.items():
+        control = dataclasses.replace(augreg, weights=mix_ups.planted(augreg.weights, mix_up))
+        assert np.abs(tower_output(control, pictures()) - expected).max() > 5 * NEAR, name
 
 
 def test_head_pre_logits_and_params_change_nothing_but_the_notes(tmp_path, augreg):
@@ -81,50 +73,6 @@ def test_head_pre_logits_and_params_change_nothing_but_the_notes(tmp_path, augre
     assert not any("ignored" in note.text for note in loaded.notes)
 
 
-ATTENTION, MLP = "image_tower/encoder/block_1/attention", "image_tower/encoder/block_1/mlp"
-POSITIONS, CLASS = "image_tower/position_embedding", "image_tower/class_token"
-
-
-def _swapped(one: str, other: str, parts: tuple[str, ...] = ("kernel", "bias")) -> dict[str, str]:
-    """{name: the name whose value replaces its own}."""
-    return {f"{a}/{part}": f"{b}/{part}" for a, b in ((one, other), (other, one)) for part in parts}
-
-
-def _transposed(kernel: np.ndarray) -> np.ndarray:
-    return kernel.reshape(kernel.shape[0], -1).T.reshape(kernel.shape)
-
-
-def _columns_first(positions: np.ndarray) -> np.ndarray:
-    grid = positions[:, 1:].reshape(flax_vit.GRID, flax_vit.GRID, -1)
-    return np.concatenate([positions[:, :1], grid.transpose(1, 0, 2).reshape(1, -1, grid.shape[-1])], axis=1)
-
-
-def _merged_otherwise(kernel: np.ndarray) -> np.ndarray:
-    """The heads of a projection, where the head is the inner axis and not the outer one."""
-    return kernel.reshape(kernel.shape[0], -1, flax_vit.HEADS).transpose(0, 2, 1)
-
-
-MIX_UPS = {
-    "swapped query and key": _swapped(f"{ATTENTION}/query", f"{ATTENTION}/key"),
-    "swapped key and value": _swapped(f"{ATTENTION}/key", f"{ATTENTION}/value"),
-    "transposed kernel": {f"{ATTENTION}/query/kernel": _transposed},
-    "transposed kernel of the output": {
-        f"{ATTENTION}/attention_output/kernel": lambda kernel: kernel.reshape(24, 24).T.reshape(kernel.shape)
-    },
-    "heads merged in the other order": {f"{ATTENTION}/query/kernel": _merged_otherwise},
-    "permuted heads of the output": {f"{ATTENTION}/attention_output/kernel": lambda kernel: kernel[::-1]},
-    "columns of the grid first": {POSITIONS: _columns_first},
-    "position of the class token last": {POSITIONS: lambda positions: np.roll(positions, -1, axis=1)},
-    "no class token": {CLASS: np.zeros_like},
-    "swapped norms": _swapped(
-        "image_tower/encoder/block_0/attention_norm", "image_tower/encoder/block_0/mlp_norm", ("gamma", "beta")
-    ),
-    "swapped blocks": _swapped(f"{MLP}/expand", f"{MLP.replace('block_1', 'block_0')}/expand"),
-    "rows for columns of a patch": {"image_tower/patch_embedding/kernel": lambda kernel: kernel.transpose(1, 0, 2, 3)},
-    "blue for red": {"image_tower/patch_embedding/kernel": lambda kernel: kernel[:, :, ::-1]},
-}
-
-
 @pytest.fixture(scope="module")
 def built(augreg) -> ImageTower:
     tower = ImageTower(augreg.config.image_tower, name="image_tower")
@@ -132,11 +80,10 @@ def built(augreg) -> ImageTower:
     return tower
 
 
-@pytest.mark.parametrize("mix_up", MIX_UPS.values(), ids=MIX_UPS)
+@pytest.mark.parametrize("mix_up", mix_ups.CLASS_TOKEN_TOWER.values(), ids=mix_ups.CLASS_TOKEN_TOWER)
 def test_comparison_detects_mix_ups(augreg, built, mix_up):
     right, expected = augreg.weights, forward(tensors(), pictures())
-    wrong = {name: right[how] if isinstance(how, str) else how(right[name]) for name, how in mix_up.items()}
-    for weights, is_right in ((right | wrong, False), (right, True)):
+    for weights, is_right in ((mix_ups.planted(right, mix_up), False), (right, True)):
         pretrained.restore(built.variables, dataclasses.replace(augreg, weights=weights), ("image_tower",))
         difference = np.abs(built(tf.constant(pictures())).numpy() - expected).max()
         assert (difference < NEAR) if is_right else (difference > 5 * NEAR)

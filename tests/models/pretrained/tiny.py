@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from models import objectives, pretrained, settings
 from models.pretrained import Checkpoint, layout, vocabularies
+from models.pretrained.image_tower import PretrainedImageTower
+from models.towers.image_tower import ImageTower
 
 FIXTURE = pathlib.Path(__file__).parents[2] / "fixtures" / "hugging_face_siglip"
 CONFIG = settings.SiglipSettings(
@@ -44,6 +46,15 @@ def answers(loaded: Checkpoint, images: np.ndarray, token_ids: np.ndarray) -> di
         "text_embedding": text.numpy(),
         "logits": objective.logits(image, text).numpy(),
     }
+
+
+def tower_output(loaded: PretrainedImageTower, images: np.ndarray, **change: object) -> np.ndarray:
+    """What the image tower pools with the checkpoint's weights; `change` has other settings of the tower."""
+    config = dataclasses.replace(loaded.config.image_tower, **change)
+    tower = ImageTower(config, name="image_tower")
+    tower(tf.zeros([1, config.size, config.size, 3]))
+    pretrained.restore(tower.variables, loaded, ("image_tower",))
+    return tower(tf.constant(images)).numpy()
 
 
 def changed(loaded: Checkpoint, **weights: np.ndarray) -> Checkpoint:

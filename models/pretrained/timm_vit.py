@@ -1,0 +1,194 @@
+"""timm's folder of a ViT, such as timm/vit_base_patch16_224.augreg_in21k: the image tower alone.
+
+config.json names the architecture, what `timm.create_model` got besides (`model_args`), and how pictures are prepared
+(`pretrained_cfg`). The tensors show all sizes but the number of heads.
+"""
+
+import os
+import re
+from typing import Any
+
+from models import settings
+from models.pretrained import exchange, safetensors_folder, timm_names
+from models.pretrained.checkpoint import Note
+from models.pretrained.errors import PretrainedError
+from models.pretrained.hugging_face_config import CLIP_REFUSED, Fields
+from models.pretrained.image_tower import ImageTowerAlone, PretrainedImageTower
+from models.pretrained.json_files import read_json
+from models.pretrained.layout import Shapes, image_tower_shapes
+
+_NAME = re.compile(rf"^vit_({'|'.join(timm_names.HEADS)})_patch\d+_(siglip_)?(gap_)?\d+(_in21k)?$")
+_REFUSED = {
+    "clip": CLIP_REFUSED,
+    "dinov": "DINO's later towers have layer scale or registers, which ours do not have",
+    "_reg": "our towers have no register tokens",
+    "_rpn": "our towers have no norms after the layers of a block",
+    "_miil": "our towers have no query, key and value without bias",
+    "deit": "our towers have no distillation token and no layer scale",
+    "_medium": "timm's medium ViTs have layer scale, which ours do not have",
+}
+# Tensors of variants that our towers do not have, whatever the architecture's name says.
+_VARIANTS = {
+    ".fc_norm.": "the norm after the mean of the tokens (ours is before it)",
+    ".norm_pre.": "the norm before the blocks",
+    ".reg_token": "register tokens",
+    ".ls1.": "layer scale",
+    ".q_norm.": "norms of queries and keys",
+}
+_POOLINGS = {"token": "cls", "map": "map", "avg": "gap"}
+_ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
+_PICTURES = {"mean": None, "std": None, "interpolation": None, "input_size": None, "crop_pct": None, "crop_mode": None}
+# Arguments of timm.create_model: those that the reader takes, the only values of others, and those that tensors show
+# or that act in training alone.
+_ARGUMENTS = {"img_size": None, "num_heads": None, "act_layer": None, "global_pool": None}
+_ONLY = {
+    "qkv_bias": True,
+    "qk_norm": False,
+    "proj_bias": True,
+    "init_values": None,
+    "no_embed_class": False,
+    "reg_tokens": 0,
+    "pre_norm": False,
+    "final_norm": True,
+    "pos_embed": "learn",
+    "dynamic_img_size": False,
+}
+_HARMLESS = re.compile(
+    r"^(num_classes|embed_dim|depth|mlp_ratio|patch_size|in_chans|class_token|fc_norm|\w*drop\w*_rate|\w*_init)$"
+)
+
+
+def is_timm(folder: str) -> bool:
+    """Whether config.json is timm's; PretrainedError if the file cannot be read."""
+    fields = read_json(folder, "config.json")
+    return "architecture" in fields and "model_type" not in fields
+
+
+def read(folder: str) -> PretrainedImageTower:
+    """Reads config.json and the encoder's tensors; the pooling follows the tensors.
+
+    The classifier `head` is ignored, and a note says so.
+
+    Raises:
+      PretrainedError: a file is missing or damaged, a field is wrong or not supported, or a tensor is missing, unknown
+        or misshapen; the message names the file and the field or tensor.
+    """
+    source = os.path.join(folder, safetensors_folder.WEIGHTS)
+    with safetensors_folder.opened(folder) as (tensors, load):
+        found = {name: shape for name, shape in tensors.items() if not name.startswith("head.")}
+        config, notes = _config(folder, found, source)
+        ours = image_tower_shapes(config)
+        weights = exchange.read(timm_names.trunk("", config), ours, found, load, source)
+    if len(found) < len(tensors):
+        notes.append(f"{source}: head ignored; the tower ends after its pooling, {config.pooling!r}")
+    return PretrainedImageTower(
+        ImageTowerAlone(config), weights, folder, tuple(Note("image_tower", note) for note in notes)
+    )
+
+
+def _config(folder: str, found: Shapes, source: str) -> tuple[settings.ImageTowerSettings, list[str]]:
+    where, content = f"{folder}/config.json", read_json(folder, "config.json")
+    name = content["architecture"]
+    match = _NAME.match(name) if isinstance(name, str) else None
+    if match is None:
+        hints = [hint for part, hint in _REFUSED.items() if part in str(name)][:1]
+        raise PretrainedError(
+            f"{where}: architecture is {name!r}, but must be a plain ViT of timm, such as 'vit_base_patch16_224'"
+            f"{f' ({hints[0]})' if hints else ''}; name another model's folder"
+        )
+    arguments = _arguments(content.get("model_args", {}), timm_names.HEADS[match[1]], where)
+    # Folders of older versions have the fields of pretrained_cfg in config.json itself.
+    pictures = Fields(f"{where}: pretrained_cfg", content.get("pretrained_cfg", content), _PICTURES)
+    pictures.require("mean", [0.5] * 3)
+    pictures.require("std", [0.5] * 3)
+    _require_plain(found, source)
+    size, is_siglip = _size(arguments, pictures, where), match[2] is not None
+    activation, notes = _activation(arguments, is_siglip, where)
+    patch = timm_names.shape(found, "patch_embed.proj.weight", 4, source)[-1]
+    width, mlp_dim = timm_names.shape(found, "blocks.0.mlp.fc2.weight", 2, source)
+    try:
+        config = settings.ImageTowerSettings(
+            width, timm_names.depth(found, "blocks."), arguments.count("num_heads"), mlp_dim, activation=activation,
+            size=size, patch=patch, cut_to_patches=size % patch > 0, interpolation=pictures["interpolation"],
+            pooling=_pooling(found, arguments["global_pool"] or content.get("global_pool"), where),
+        )  # fmt: skip
+    except ValueError as error:
+        raise PretrainedError(
+            f"{where}: our towers do not support this model ({error}); correct it, or name another model's folder"
+        ) from error
+    if pictures["crop_mode"] != "squash":
+        notes.append(
+            f"{where}: timm takes the middle of each picture (crop_pct {pictures['crop_pct']}); chosen: "
+            "ImageTower.resize = 'squash', which keeps all of it; 'crop' takes the middle of the longer side"
+        )
+    return config, notes
+
+
+def _arguments(given: Any, heads: int, where: str) -> Fields:
+    """Returns `model_args`; PretrainedError if one of them asks for a layer that our towers do not have."""
+    fields = Fields(f"{where}: model_args", given, {**_ARGUMENTS, "num_heads": heads})
+    for name in given:
+        if name in _ONLY:
+            fields.require(name, _ONLY[name])
+        elif name not in _ARGUMENTS and not _HARMLESS.match(name):
+            raise PretrainedError(
+                f"{where}: model_args.{name} is {given[name]!r}, but must be absent, because our towers do not have "
+                "it; name another model's folder"
+            )
+    return fields
+
+
+def _require_plain(found: Shapes, source: str) -> None:
+    for name in found:
+        if what := next((what for part, what in _VARIANTS.items() if part in f".{name}"), None):
+            raise PretrainedError(
+                f"{source}: {name} belongs to {what}, which our towers do not have; name another model's folder"
+            )
+
+
+def _size(arguments: Fields, pictures: Fields, where: str) -> int:
+    """Returns the side of the pictures in pixels."""
+    if arguments["img_size"] is not None:
+        return arguments.count("img_size")
+    given = pictures["input_size"]
+    if (
+        not isinstance(given, list)
+        or len(given) != 3
+        or given[0] != 3
+        or given[1] != given[2]
+        or type(given[1]) is not int
+        or given[1] < 1
+    ):
+        raise PretrainedError(
+            f"{where}: pretrained_cfg.input_size is {given!r}, but must be as [3, 224, 224]: channels, and the side of "
+            "a square twice; correct it, or name another model's folder"
+        )
+    return given[1]
+
+
+def _activation(arguments: Fields, is_siglip: bool, where: str) -> tuple[str, list[str]]:
+    given = arguments["act_layer"]
+    if given is not None:
+        if given not in _ACTIVATIONS:
+            raise PretrainedError(
+                f"{where}: model_args.act_layer is {given!r}, but must be one of {', '.join(_ACTIVATIONS)}; name "
+                "another model's folder"
+            )
+        return given, []
+    chosen, why = (
+        ("gelu_tanh", "with which big_vision trained SigLIP")
+        if is_siglip
+        else ("gelu", "the exact one, which timm computes; the same model's .npz of AugReg has 'gelu_tanh'")
+    )
+    return chosen, [f"{where} does not say the activation; chosen: activation = {chosen!r}, {why}"]
+
+
+def _pooling(found: Shapes, given: Any, where: str) -> str:
+    pooling = "cls" if "cls_token" in found else "map" if "attn_pool.latent" in found else "gap"
+    expected = next(theirs for theirs, ours in _POOLINGS.items() if ours == pooling)
+    if given not in (None, expected):
+        raise PretrainedError(
+            f"{where}: global_pool is {given!r}, but must be {expected!r}, as the tensors show; name another model's "
+            "folder"
+        )
+    return pooling
