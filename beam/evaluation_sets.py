@@ -120,7 +120,8 @@ class WriteEvaluationSets(beam.PTransform):
         for one in self._sets:
             name = one.name
             flow = pipeline | f"Read {name}" >> _ReadSet(one, self._shards.get(name, []))
-            layout = writer.Layout({name: 1}, _SHARDS, _SALT, shard_bytes=_SHARD_BYTES)
+            # The signature `evaluate` embeds a picture once a batch, however many captions the batch has of it.
+            layout = writer.Layout({name: 1}, _SHARDS, _SALT, shard_bytes=_SHARD_BYTES, groups_together=True)
             flow | f"Store {name}" >> store.Store(layout, self._examples, os.path.join(self._report, name))
             pictures_of = getattr(one.source, "pictures_of", None)
             if self._train and pictures_of:
@@ -159,7 +160,7 @@ class _ReadSet(beam.PTransform):
             ("ClassCheck", stages.Filter(_ClassCheck(one.class_list()))),
         ):
             kept.append(kept[-1].rows | label >> stage)
-        pictured = kept[-1].rows | "Pictured" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
+        pictured = kept[-1].rows
         by_reference = kept[-1].rows | "ByReference" >> beam.Map(ImageText.by_reference)
         kept.append(by_reference | "UniqueKeys" >> stages.KeepFirst(lambda row: row.key, "duplicate_key"))
         rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()

@@ -46,6 +46,8 @@ class Layout:
       shard_bytes: largest size of a shard before compression (bytes, roughly). A split has as many shards as this
         needs. 0 sets no limit.
       compression: "GZIP", or "" for none, which suits JPEG pictures.
+      groups_together: whether the rows of a group lie side by side in one shard, so that one or two batches of a reader
+        have all of them.
     """
 
     splits: dict[str, int]
@@ -54,6 +56,7 @@ class Layout:
     hosts: int = 1
     shard_bytes: int = 0
     compression: str = "GZIP"
+    groups_together: bool = False
 
     def __post_init__(self) -> None:
         require_positive(self, "shards", "hosts")
@@ -75,13 +78,17 @@ class Layout:
         needed = -(-split_bytes // self.shard_bytes) if self.shard_bytes else 0
         return self.hosts * max(self.shards, -(-needed // self.hosts))
 
-    def shard_of(self, key: str, count: int) -> int:
-        """The number of the shard of a key, in a split of `count` shards."""
-        return salted_hash(key, f"{self.salt}/shard") % count
+    def place_key(self, split_key: str, key: str) -> str:
+        """The key whose hash decides the shard of a row and its place there; the row's picture has the same."""
+        return split_key if self.groups_together else key
 
-    def order_of(self, key: str) -> tuple[int, str]:
+    def shard_of(self, place_key: str, count: int) -> int:
+        """The number of the shard of a row, in a split of `count` shards."""
+        return salted_hash(place_key, f"{self.salt}/shard") % count
+
+    def order_of(self, place_key: str, key: str) -> tuple[int, str, int, str]:
         """The sort key of a row within its shard."""
-        return salted_hash(key, f"{self.salt}/order"), key
+        return salted_hash(place_key, f"{self.salt}/order"), place_key, salted_hash(key, f"{self.salt}/order"), key
 
     def file_name(self, shard: int, count: int) -> str:
         """The name of a shard's file, in TFX's style. Readers see the compression in it."""
@@ -143,7 +150,7 @@ class WriteShards(beam.PTransform):
 
 _Place = tuple[str, int]  # split and number of a shard
 _Image = bytes | spool.Spooled
-_Picture = tuple[str, bytes, _Image]  # its row's key, its reference, and itself encoded
+_Picture = tuple[str, bytes, _Image]  # its row's place key, its reference, and itself encoded
 _Member = RowByReference | _Picture | None
 
 
@@ -158,7 +165,7 @@ def _counts(layout: Layout, sizes: dict[str, int]) -> dict[str, int]:
 
 def _place(split_key: str, key: str, layout: Layout, counts: dict[str, int]) -> _Place:
     split = layout.split_of(split_key)
-    return split, layout.shard_of(key, counts[split])
+    return split, layout.shard_of(layout.place_key(split_key, key), counts[split])
 
 
 def _place_row(row: RowByReference, layout: Layout, counts: dict[str, int]) -> tuple[_Place, _Member]:
@@ -169,7 +176,7 @@ def _place_picture(
     picture: tuple[str, str, bytes, _Image], layout: Layout, counts: dict[str, int]
 ) -> tuple[_Place, _Member]:
     split_key, key, reference, image = picture
-    return _place(split_key, key, layout, counts), (key, reference, image)
+    return _place(split_key, key, layout, counts), (layout.place_key(split_key, key), reference, image)
 
 
 def _every_shard(split: str, counts: dict[str, int]) -> Iterator[tuple[_Place, _Member]]:
@@ -184,12 +191,12 @@ def _write_shard(group: tuple[_Place, Iterable[_Member]], folder: str, layout: L
         if isinstance(member, RowByReference):
             rows.append(member)
         elif member:
-            key, reference, image = member
-            pictures[key, reference] = image
-    rows.sort(key=lambda row: layout.order_of(row.key))
+            place_key, reference, image = member
+            pictures[place_key, reference] = image
+    rows.sort(key=lambda row: layout.order_of(layout.place_key(row.split_key, row.key), row.key))
     path = os.path.join(folder, f"Split-{split}", layout.file_name(number, counts[split]))
     with files.WholeFile(path) as unfinished, tf.io.TFRecordWriter(unfinished, layout.compression or None) as writer:
-        images = spool.load(pictures[row.key, row.reference] for row in rows)
+        images = spool.load(pictures[layout.place_key(row.split_key, row.key), row.reference] for row in rows)
         for row, image in zip(rows, images, strict=True):
             writer.write(row.with_image(image).to_example())
     digest, size = hashlib.sha256(), 0

@@ -32,7 +32,8 @@ def mean_over_classes(hits: Array, classes: Array, picture: Array) -> Statistic:
     def statistic(weights: Array) -> Array:
         counted = weights[:, picture]
         asked = np.add.reduceat(counted, starts, axis=1)
-        return np.nanmean(_ratio(np.add.reduceat(counted * hits, starts, axis=1), asked), axis=1)
+        shares = _ratio(np.add.reduceat(counted * hits, starts, axis=1), asked)
+        return _ratio(np.nansum(shares, axis=1), np.sum(asked > 0, axis=1).astype(np.float64))
 
     return statistic
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+_TEXTS = 1 << 12  # whose embeddings are in memory at once
 TextEmbedder = Callable[[Sequence[str]], np.ndarray]
 """Texts -> float32 [N, D], unit norm."""
 
@@ -34,8 +35,13 @@ class LabelSet:
 
 def embed(labels: Sequence[str], templates: Sequence[str], embed_text: TextEmbedder) -> LabelSet:
     """Embeds each label: the normalised mean of its unit-norm embeddings over templates (CLIP, section 3.1.4)."""
-    prompts = [template.replace("{}", label) for label in labels for template in templates]
-    mean = embed_text(prompts).reshape([len(labels), len(templates), -1]).mean(axis=1, dtype=np.float64)
+    at_once = max(1, _TEXTS // len(templates))
+    means = []
+    for start in range(0, len(labels), at_once):
+        block = labels[start : start + at_once]
+        prompts = [template.replace("{}", label) for label in block for template in templates]
+        means.append(embed_text(prompts).reshape([len(block), len(templates), -1]).mean(axis=1, dtype=np.float64))
+    mean = np.concatenate(means)
     unit = mean / np.linalg.norm(mean, axis=1, keepdims=True)
     return LabelSet(tuple(labels), tuple(templates), unit.astype(np.float32))
 

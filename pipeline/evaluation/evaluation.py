@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from beam.evaluation_sets import EvaluationSetSettings, EvaluationSuiteSettings
+from beam.evaluation_sets import EvaluationSetSettings
 from beam.exported_model import ExportedModel
 from components.metrics import saved_model_metrics
 from components.model_packager import labels
@@ -50,17 +50,16 @@ def run(
     beam_flags.print_unknown(settings.beam_args)
     with output_folder.alone(output_dir):
         read = {one.name: one for one in suite.read(settings).sets}
-        built = sets.build(
-            EvaluationSuiteSettings(tuple(read[one.name] for one in wanted)),
-            examples,
-            os.path.join(output_dir, _SETS_FOLDER),
-            settings.beam_args,
-        )
-        classes = sets.classes(built)
+        folders = {one.name: os.path.join(output_dir, _SETS_FOLDER, one.name) for one in wanted}
+        for one in wanted:
+            sets.build(read[one.name], examples, folders[one.name], settings.beam_args)
+        classes = {name: sets.classes(folder, name) for name, folder in folders.items()}
         _require_measurable(wanted, classes)  # before an hour goes into the first set
-        found = {one.name: _scores(model, model_path, one, built, classes[one.name], settings) for one in wanted}
+        found = {
+            one.name: _scores(model, model_path, one, folders[one.name], classes[one.name], settings) for one in wanted
+        }
         probed = {one.name: _probed(one, found, classes, settings) for one in wanted}
-        manifests = {one: sets.manifest(built, one) for one in found}
+        manifests = {name: sets.manifest(folder, name) for name, folder in folders.items()}
         facts = report.facts(model_path, found, manifests, probed, settings.gate.confidence)
         page = report.write(facts, output_dir)
     print("\n".join(report.table(facts)))
@@ -84,15 +83,15 @@ def _scores(
     model: ExportedModel,
     model_path: str,
     one: EvaluationSetSettings,
-    built: str,
+    folder: str,
     classes: Sequence[str],
     settings: PipelineSettings,
 ) -> scores.Scores:
     embedded = _labels(model, model_path, one, classes)
-    with _bar(sets.manifest(built, one.name)["written"], " rows", one.name) as bar:
+    with _bar(sets.manifest(folder, one.name)["written"], " rows", one.name) as bar:
         return scores.measure(
             model,
-            os.path.join(built, sets.EXAMPLES, f"Split-{one.name}"),
+            sets.split(folder, one.name),
             embedded,
             bar,
             settings.gate.slice_by,
@@ -114,7 +113,8 @@ def _probed(
     outputs = {name: found[name].outputs for name in (one.fitted_on, one.name)}
     fitted, scored = (probes.Embedded.of(rows, classes[name], name) for name, rows in outputs.items() if rows)
     print(f"{one.name}: fits probes on {len(fitted.label):,} pictures of {one.fitted_on}", flush=True)
-    return probes.measure(fitted, scored, settings.gate.confidence)
+    with _bar(probes.STEPS, " steps", f"{one.name}: probes") as bar:
+        return probes.measure(fitted, scored, settings.gate.confidence, bar.update)
 
 
 def _labels(

@@ -1,7 +1,7 @@
 """Classifiers on frozen picture embeddings: a linear one, and the vote of nearest neighbours."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,6 +13,8 @@ NEIGHBOURS, TEMPERATURE = 20, 0.07
 """Of the vote: each neighbour has the weight exp(cosine / TEMPERATURE), as in DINO (arXiv 2104.14294)."""
 _INVERSE_PENALTIES = tuple(10.0**power for power in range(-2, 5))
 _ITERATIONS, _HELD_OUT = 1000, 5  # CLIP's L-BFGS (arXiv 2103.00020, appendix A.3); one picture in 5 chooses the penalty
+STEPS = len(_INVERSE_PENALTIES) + 2
+"""Steps of `measure`: the vote, a fit for each penalty, and the last fit."""
 _BLOCK = 1 << 24  # similarities in memory at once
 Array = np.ndarray
 
@@ -53,13 +55,16 @@ def unfit(name: str, what: str) -> ValueError:
     )
 
 
-def measure(fitted: Embedded, scored: Embedded, confidence: float) -> dict[str, float]:
+def measure(
+    fitted: Embedded, scored: Embedded, confidence: float, done: Callable[[], object] = lambda: None
+) -> dict[str, float]:
     """{LINEAR and NEAREST, with _low and _high: value}: the shares of pictures whose class a classifier knows.
 
     Args:
       fitted: the pictures that the classifiers are fitted on.
       scored: the pictures that they are asked about. A class that `fitted` does not have counts as wrong.
       confidence: of the intervals, by bootstrap over pictures.
+      done: is called after each of STEPS steps.
 
     Raises:
       ValueError: `fitted` has fewer than two classes.
@@ -67,10 +72,9 @@ def measure(fitted: Embedded, scored: Embedded, confidence: float) -> dict[str, 
     names = sorted({*fitted.label.tolist()})
     if len(names) < 2:
         raise ValueError(f"the rows that a probe is fitted on have the classes {names}, but must have two or more")
-    hits = {
-        LINEAR: linear(fitted, scored.image) == scored.label,
-        NEAREST: nearest(fitted, scored.image) == scored.label,
-    }
+    hits = {NEAREST: nearest(fitted, scored.image) == scored.label}
+    done()
+    hits[LINEAR] = linear(fitted, scored.image, done) == scored.label
     count = len(scored.label)
     drawn = bootstrap.resample(
         {name: bootstrap.share(hit, np.arange(count), count) for name, hit in hits.items()}, count
@@ -82,24 +86,30 @@ def measure(fitted: Embedded, scored: Embedded, confidence: float) -> dict[str, 
     return found
 
 
-def linear(fitted: Embedded, image: Array) -> Array:
-    """Labels by logistic regression over all classes: str [P].
+def linear(fitted: Embedded, image: Array, done: Callable[[], object] = lambda: None) -> Array:
+    """Labels by logistic regression over all classes, in float32: str [P].
 
     The penalty is the one, of seven, that does best on every fifth picture when it is fitted on the others.
     """
-    from sklearn.linear_model import LogisticRegression  # takes a second
-
     chooses = np.arange(len(fitted.label)) % _HELD_OUT == _HELD_OUT - 1
     best, best_share = _INVERSE_PENALTIES[len(_INVERSE_PENALTIES) // 2], -1.0
     if chooses.any() and len({*fitted.label[~chooses].tolist()}) > 1:
+        held_out, others = (Embedded(fitted.image[one], fitted.label[one]) for one in (chooses, ~chooses))
         for inverse in _INVERSE_PENALTIES:
-            model = LogisticRegression(C=inverse, max_iter=_ITERATIONS)
-            model.fit(fitted.image[~chooses].astype(np.float64), fitted.label[~chooses])
-            share = float(np.mean(model.predict(fitted.image[chooses].astype(np.float64)) == fitted.label[chooses]))
+            share = float(np.mean(_regressed(others, held_out.image, inverse) == held_out.label))
             if share > best_share:
                 best, best_share = inverse, share
-    model = LogisticRegression(C=best, max_iter=_ITERATIONS).fit(fitted.image.astype(np.float64), fitted.label)
-    return np.asarray(model.predict(image.astype(np.float64)))
+            done()
+    answers = _regressed(fitted, image, best)
+    done()
+    return answers
+
+
+def _regressed(fitted: Embedded, image: Array, inverse_penalty: float) -> Array:
+    from sklearn.linear_model import LogisticRegression  # takes a second
+
+    model = LogisticRegression(C=inverse_penalty, max_iter=_ITERATIONS).fit(fitted.image, fitted.label)
+    return np.asarray(model.predict(image))
 
 
 def nearest(fitted: Embedded, image: Array) -> Array:
@@ -109,8 +119,8 @@ def nearest(fitted: Embedded, image: Array) -> Array:
     answers = []
     size = max(1, _BLOCK // len(number))
     for start in range(0, len(image), size):
-        similarity = image[start : start + size].astype(np.float64) @ fitted.image.T.astype(np.float64)
-        nearest_ones = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
+        similarity = image[start : start + size] @ fitted.image.T
+        nearest_ones = np.argpartition(similarity, -count, axis=1)[:, -count:]
         weight = np.exp((np.take_along_axis(similarity, nearest_ones, axis=1) - 1.0) / TEMPERATURE)
         votes = np.zeros([len(similarity), len(names)])
         np.add.at(votes, (np.arange(len(similarity))[:, None], number[nearest_ones]), weight)

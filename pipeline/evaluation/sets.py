@@ -1,4 +1,4 @@
-"""Builds evaluation sets in a folder, with the data plane of EvaluationSuite."""
+"""Builds each evaluation set in a folder of its own, with the data plane of EvaluationSuite."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from models import features, files
 from models.settings import configuration
 from models.settings.checks import require
 
-EXAMPLES, REPORT = "examples", "report"
+_EXAMPLES, _REPORT = "examples", "report"
 _GIN_FILE = "config.gin"
 
 
@@ -43,50 +43,54 @@ def chosen(sets: Sequence[EvaluationSetSettings], examples: str) -> tuple[Evalua
     return left
 
 
-def build(suite: EvaluationSuiteSettings, examples: str, folder: str, beam_args: Sequence[str]) -> str:
-    """Writes the sets below `folder`, whole or not at all, unless an earlier run has written the same; returns it.
-
-    EXAMPLES/Split-S has the rows of set S; REPORT has classes.json, and REPORT/S manifest and rejects of S.
+def build(one: EvaluationSetSettings, examples: str, folder: str, beam_args: Sequence[str]) -> None:
+    """Writes a set into `folder`, whole or not at all, unless an earlier run has written the same.
 
     Args:
-      suite: the sets.
-      examples: folder of the Examples artifact whose split eval is the set "eval"; "" if no set needs it.
-      folder: a folder of its own for these sets.
+      one: the set.
+      examples: folder of the Examples artifact whose split eval is the set "eval"; "" if the set does not need it.
+      folder: a folder of its own for this set.
       beam_args: flags of Beam.
 
     Raises:
-      NoRows: a set has no row left.
+      NoRows: the set has no row left.
       ValueError: an input is missing.
     """
-    own = os.path.join(examples, f"Split-{features.OWN_SET}") if examples else ""
+    own = (
+        os.path.join(examples, f"Split-{features.OWN_SET}") if examples and not one.source and not one.examples else ""
+    )
     state = [f"{path} {tf.io.gfile.stat(path).mtime_nsec}" for path in reader.shards(own)] if own else []
+    suite = EvaluationSuiteSettings((one,))
     gin = configuration.to_gin(suite)
     described = "\n".join([f"# Of input {suite_fingerprint(gin)}", *(f"# {one}" for one in state), gin])
     if _is_built(folder, described):
-        print(f"The sets lie in {folder} already", flush=True)
-        return folder
+        print(f"{one.name} lies in {folder} already", flush=True)
+        return
     if os.path.exists(folder):
         tf.io.gfile.rmtree(folder)
     with files.WholeFolder(folder) as unfinished:
-        report = os.path.join(unfinished, REPORT)
+        report = os.path.join(unfinished, _REPORT)
         with apache_beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
-            pipeline | "Sets" >> WriteEvaluationSets(suite, own, os.path.join(unfinished, EXAMPLES), report)
-        for one in suite.sets:
-            store.require_rows(os.path.join(report, one.name), str(one.source or one.examples or own))
+            pipeline | "Sets" >> WriteEvaluationSets(suite, own, os.path.join(unfinished, _EXAMPLES), report)
+        store.require_rows(os.path.join(report, one.name), str(one.source or one.examples or own))
         files.write_text(os.path.join(unfinished, _GIN_FILE), described)
-    return folder
 
 
-def classes(folder: str) -> dict[str, list[str]]:
-    """{set: its classes} of the sets in a folder that `build` wrote."""
-    with open(os.path.join(folder, REPORT, CLASSES_FILE), encoding="utf-8") as file:
+def split(folder: str, name: str) -> str:
+    """The folder of the shards of a set that `build` wrote into `folder`."""
+    return os.path.join(folder, _EXAMPLES, f"Split-{name}")
+
+
+def classes(folder: str, name: str) -> list[str]:
+    """The classes of a set that `build` wrote."""
+    with open(os.path.join(folder, _REPORT, CLASSES_FILE), encoding="utf-8") as file:
         found: dict[str, list[str]] = json.load(file)
-    return found
+    return found[name]
 
 
 def manifest(folder: str, name: str) -> dict[str, int]:
-    """The counts of rows of one set, as `beam.store` writes them."""
-    with open(os.path.join(folder, REPORT, name, store.MANIFEST_FILE)) as file:
+    """The counts of rows of a set, as `beam.store` writes them."""
+    with open(os.path.join(folder, _REPORT, name, store.MANIFEST_FILE)) as file:
         counts: dict[str, int] = json.load(file)
     return counts
 

@@ -1,6 +1,7 @@
 """Evaluation sets become splits; each row has one caption and the name of its set, and no row is lost."""
 
 import base64
+import itertools
 import json
 import pathlib
 import shutil
@@ -8,7 +9,7 @@ import shutil
 import apache_beam
 import pytest
 
-from beam import reader, store
+from beam import reader, store, writer
 from beam.build import Build, ImageTextGenSettings
 from beam.evaluation_sets import EvaluationSetSettings, EvaluationSuiteSettings, WriteEvaluationSets
 from beam.sources import JsonlSource
@@ -77,6 +78,15 @@ def test_each_caption_becomes_a_row_in_the_group_of_its_picture(written):
     own = rows_of(written / "a", "eval")
     assert [one.caption for one in own] == [PAIRS[i][1] for i in range(6)]
     assert {one.evaluation_set for one in own} == {"eval"}
+
+
+def test_the_captions_of_a_picture_lie_side_by_side(written):
+    paths = [path for path in reader.shards(str(written / "a")) if "/Split-coco/" in path]
+    stored = [[(row.group, row.key) for row in reader.read_shard(path)] for path in paths]
+    assert sum(len([*itertools.groupby(shard, lambda row: row[0])]) for shard in stored) == 6
+    apart = writer.Layout({"coco": 1}, 1, "evaluation")  # control: the order of a layout without groups
+    mixed = sorted(itertools.chain(*stored), key=lambda row: apart.order_of(apart.place_key(*row), row[1]))
+    assert len([*itertools.groupby(mixed, lambda row: row[0])]) > 6
 
 
 def test_rejected_rows_are_counted_and_stored_by_reason(written):

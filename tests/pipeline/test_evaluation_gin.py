@@ -14,7 +14,6 @@ import tqdm
 from PIL import Image
 from tensorflow_datasets.core.utils import gcs_utils
 
-from beam.evaluation_sets import EvaluationSuiteSettings
 from beam.records import ImageText, Rejected
 from beam.sources.rows.columns import to_pair
 from models.inputs import tfrecords
@@ -146,11 +145,11 @@ def on_real(lists: list[list[int]], folder, *models: SeesGrey) -> list[tuple[int
     (folder / "classes.json").write_text(json.dumps(NAMES))
     prepare("imagenet2012_real", "validation", {"real_label": lists, "original_label": LABELS}, folder, [])
     bindings = f"imagenet_real/TfdsSource.data_dir = '{folder}'", f"imagenet_classes = '{folder / 'classes.json'}'"
-    suite = EvaluationSuiteSettings(settings("imagenet_real", *bindings).evaluation_sets)
-    built = sets.build(suite, "", str(folder / "sets"), [])
-    names = sets.classes(built)["imagenet_real"]
+    (real,) = settings("imagenet_real", *bindings).evaluation_sets
+    sets.build(real, "", str(folder / "real"), [])
+    names = sets.classes(str(folder / "real"), "imagenet_real")
     labels = LabelSet(tuple(names), ("{}",), ONE_HOT[[int(name.removeprefix("name ")) for name in names]])
-    split = str(folder / "sets" / sets.EXAMPLES / "Split-imagenet_real")
+    split = sets.split(str(folder / "real"), "imagenet_real")
     found = [scores.measure(one, split, labels, tqdm.tqdm(disable=True), retrieves=False) for one in models]
     return [(one.rows, one.metrics["zero_shot_accuracy"]) for one in found]
 

@@ -1,12 +1,15 @@
 """Probes on planted embeddings: known answers, chance on random ones, and what cannot be fitted."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
 from beam.evaluation_sets import EvaluationSetSettings
+from models.evaluation import metrics
 from models.evaluation.calibration import PairCounts
 from models.evaluation.metrics import Rows
-from pipeline.evaluation import evaluation, probes
+from pipeline.evaluation import evaluation, probes, report
 from pipeline.evaluation.probes import Embedded
 from pipeline.evaluation.scores import Scores
 from pipeline.settings.run import PipelineSettings
@@ -73,6 +76,21 @@ def test_a_set_is_scored_with_probes_of_the_set_that_it_names():
     assert probed == probes.measure(drawn_sets["fitted"], drawn_sets["scored"], 0.9)
     fitted = EvaluationSetSettings("fitted", examples="folder")
     assert evaluation._probed(fitted, found, classes, PipelineSettings()) == {}
+
+
+def test_table_and_page_show_the_probes_of_a_set_and_none_of_another(tmp_path):
+    index, names = np.zeros(3, int), np.array([b"a", b"b", b"c"])
+    outputs = Rows(np.eye(3), np.eye(3), names, names, index, index, 3, PairCounts(), 1, 0)
+    found = {name: Scores(3, metrics.measure(outputs), {}) for name in ("pets", "trained")}
+    probed = {"pets": {probes.LINEAR: 0.625, f"{probes.LINEAR}_low": 0.5, f"{probes.LINEAR}_high": 0.75}, "trained": {}}
+    facts = report.facts("model", found, {name: {"dropped": {}} for name in found}, probed, 0.9)
+    lines = [line.split() for line in report.table(facts) if "linear probe accuracy" in line]
+    assert lines == [["linear", "probe", "accuracy", "0.6250", "0.5000-0.7500"]]
+    page = pathlib.Path(report.write(facts, str(tmp_path))).read_text()
+    assert page.count("linear probe accuracy") == 1
+    of_pets, of_trained = page.split("<h2>")[1:]
+    assert "0.6250" in of_pets
+    assert "linear probe" not in of_trained
 
 
 def test_each_picture_with_a_class_counts_once():

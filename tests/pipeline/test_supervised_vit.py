@@ -69,3 +69,16 @@ def test_unlocked_tower_learns_at_a_tenth_of_the_rate(file, tmp_path):
 
     fast, _ = trained(tmp_path / "fast", file)
     assert max(np.abs(fast[name] - value).max() for name, value in given.items()) > 30 * 3e-4  # control
+
+
+@pytest.mark.slow
+def test_unlocked_tower_does_not_decay(file, tmp_path):
+    """Steps of Adam at a tenth of the rate change the norm of a kernel by less than a hundredth; this decay by more."""
+
+    def shrunk(folder: str, *bindings: str) -> float:
+        found, given = trained(tmp_path / folder, file, "AdamW.weight_decay = 20.0", *bindings)
+        kernels = [name for name in given if name.endswith("kernel")]
+        return max(1 - np.linalg.norm(found[name]) / np.linalg.norm(given[name]) for name in kernels)
+
+    assert shrunk("kept", *UNLOCKED) < 0.01
+    assert shrunk("decayed", UNLOCKED[0]) > 0.03  # control

@@ -1,5 +1,7 @@
 """Rows with several right classes: a planted model has the exact accuracy, and a wrong mapping another one."""
 
+import statistics
+
 import numpy as np
 import pytest
 from tensorflow_model_analysis.slicer import slicer_lib
@@ -48,6 +50,20 @@ def test_an_answer_is_right_if_it_is_one_of_the_right_classes_and_rows_without_o
     assert np.isnan(measured["zero_shot_mean_per_class_accuracy"])  # a picture would count in several means
     chance = metrics.chance(160, 4, measured)
     assert chance["zero_shot_accuracy"] == pytest.approx(11 / 6 / 4)
+
+
+def test_bounds_of_accuracy_are_those_of_a_bootstrap_over_pictures_that_have_a_class():
+    """A resample of this reference draws pictures one by one, and leaves out those without a class."""
+    measured = metrics.measure(rows_of(planted()), confidence=metrics.Confidence(0.9))
+    hits = np.array([answer in right for answer, right in zip(ANSWERS, RIGHT, strict=True) if right])
+    drawn = np.random.default_rng(1).choice(hits, [20_000, COUNTED]).mean(axis=1)
+    margin = statistics.NormalDist().inv_cdf(0.95) * drawn.std()
+    value = RIGHT_ANSWERS / COUNTED
+    assert measured["zero_shot_accuracy_low"] == pytest.approx(value - margin, abs=0.1 * margin)
+    assert measured["zero_shot_accuracy_high"] == pytest.approx(value + margin, abs=0.1 * margin)
+    fewer = metrics.measure(rows_of(planted(RIGHT[:40], ANSWERS[:40])), confidence=metrics.Confidence(0.9))  # control
+    assert fewer["zero_shot_accuracy"] == value
+    assert fewer["zero_shot_accuracy_low"] < value - 1.7 * margin
 
 
 @pytest.mark.parametrize(
