@@ -9,12 +9,13 @@ import tf_keras as keras
 from models import settings
 from models.towers import dropout, operations
 from models.towers.attention import Attention
-from models.towers.rematerialization import Block, rematerialize, scan
+from models.towers.rematerialization import Block, rematerialize
+from models.towers.scan import scan
 
 LAYER_NORM_EPSILON = 1e-6
-_MOST_PIECES = {"scan": 1, "pieces": 4}
-BY_BLOCK = ("block", *_MOST_PIECES)
-"""The values of Runtime.remat that keep the input of each block alone."""
+_LOOPS = {"scan": (1, 1), "pieces": (4, 3)}  # `most_pieces` and `longest_stride` of `scan`
+BY_BLOCK = ("block", *_LOOPS)
+"""The values of Runtime.remat that keep inputs of blocks alone."""
 
 
 class LayerNorm(keras.layers.Layer):
@@ -91,7 +92,7 @@ class Encoder(keras.layers.Layer):
 
     `remat` is what the backward pass computes again (Runtime.remat): "nothing", "attention" (the attention weights),
     "block" (all but each block's input), "scan" (the same, with the blocks in one loop), or "pieces" (as "scan", with
-    the rows of a block in four pieces).
+    the rows of a block in four pieces, and all but the input of every second or third block).
     """
 
     def __init__(
@@ -127,9 +128,8 @@ class Encoder(keras.layers.Layer):
           The encoded tokens, [N, L, width]; with `gives_hidden`, also the input of each block, [N, L, width] each.
         """
         drop = drop or dropout.nothing
-        if training and self.remat in _MOST_PIECES:
-            pieces = _MOST_PIECES[self.remat]
-            outputs, hidden = scan(self.blocks, inputs, context, key_mask, gives_hidden, drop, pieces)
+        if training and self.remat in _LOOPS:
+            outputs, hidden = scan(self.blocks, inputs, context, key_mask, gives_hidden, drop, *_LOOPS[self.remat])
         else:
             outputs, hidden = self._apply(inputs, training, key_mask, context, drop)
         return (self.norm(outputs), hidden) if gives_hidden else self.norm(outputs)

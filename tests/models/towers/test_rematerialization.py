@@ -11,7 +11,7 @@ import tf_keras as keras
 
 from models import settings
 from models.settings.runtime import REMATERIALIZED
-from models.towers import rematerialization
+from models.towers import scan
 from models.towers.fusion import Fusion
 from models.towers.precision import layers_with_policy
 from models.towers.transformer import Encoder
@@ -112,14 +112,28 @@ def test_control_blocks_in_another_order_differ():
 
 
 def test_control_pieces_that_return_in_another_order_differ(monkeypatch):
-    whole = rematerialization._BlockOfScan._whole
-    monkeypatch.setattr(rematerialization._BlockOfScan, "_whole", lambda self, one: whole(self, one)[::-1])
+    whole = scan._BlockOfScan._whole
+    monkeypatch.setattr(scan._BlockOfScan, "_whole", lambda self, one: whole(self, one)[::-1])
+    assert difference(encoder("pieces")) > 1e-3
+
+
+@pytest.mark.parametrize("depth", [4, *(pytest.param(one, marks=pytest.mark.slow) for one in (3, 5))])
+def test_gradients_are_right_if_every_second_third_or_each_block_input_is_kept(depth):
+    """Three blocks are one group of three, four are two of two, and five are five of one."""
+    assert [scan._stride(depth, 3), scan._stride(depth, 1)] == [{4: 2, 5: 1, 3: 3}[depth], 1]
+    expected = differentiated(encoder("nothing", depth))(inputs())
+    assert largest_difference(differentiated(encoder("pieces", depth))(inputs()), expected) < 1e-12
+
+
+def test_control_gradients_at_the_input_of_the_group_in_place_of_the_block_s_differ(monkeypatch):
+    repeated = lambda self, _, hidden: tf.stack([hidden] * self.stride)  # noqa: E731
+    monkeypatch.setattr(scan._Passes, "_block_inputs", repeated)
     assert difference(encoder("pieces")) > 1e-3
 
 
 @pytest.mark.parametrize(("rows", "pieces"), [(8, 4), (6, 3), (2, 2), (5, 1), (None, 1)])
 def test_the_pieces_divide_the_rows(rows, pieces):
-    assert rematerialization._pieces(tf.TensorSpec([rows, LENGTH, WIDTH]), 4) == pieces
+    assert scan._pieces(tf.TensorSpec([rows, LENGTH, WIDTH]), 4) == pieces
 
 
 def products(run: tf.types.experimental.PolymorphicFunction, dtype: str) -> int:
@@ -162,6 +176,6 @@ def test_weights_return_when_the_block_fails():
     block = keras.layers.Dense(2)
     block.build((None, 2))
     kernel = block.kernel
-    with pytest.raises(ZeroDivisionError), rematerialization._weights(block, [tf.zeros([2, 2]), tf.zeros([2])]):
+    with pytest.raises(ZeroDivisionError), scan._weights(block, [tf.zeros([2, 2]), tf.zeros([2])]):
         raise ZeroDivisionError
     assert block.kernel is kernel

@@ -1,0 +1,259 @@
+"""Equal blocks in a loop over their stacked weights, with a backward pass that computes activations again."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from models import loops
+from models.towers.dropout import Drop, nothing
+
+
+def scan(
+    blocks: Sequence[keras.layers.Layer],
+    inputs: tf.Tensor,
+    context: Sequence[tf.Tensor] | None = None,
+    key_mask: tf.Tensor | None = None,
+    gives_hidden: bool = False,
+    drop: Drop = nothing,
+    most_pieces: int = 1,
+    longest_stride: int = 1,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Applies equal blocks one after the other, in a loop over their stacked weights; XLA compiles one block.
+
+    The backward pass is a second loop. It computes the activations of one block at a time from the block's input. The
+    first loop kept this input, or that of a block shortly before it.
+
+    Args:
+      blocks: layers with weights of the same names and shapes, which have been built.
+      inputs: [N, L, width].
+      context: for each block, its keyword argument `context`, [N, M, width]; None passes none.
+      key_mask: the blocks' keyword argument `key_mask`, bool; None passes none.
+      gives_hidden: whether to return the input of each block.
+      drop: changes the input of each block, equally in both loops.
+      most_pieces: a block takes the rows in as many pieces, one after the other, if this divides N; else in the next
+        smaller number that does. So only the activations of one piece of one block are in memory.
+      longest_stride: the first loop keeps the input of every k-th block, where k is the smallest divisor of the number
+        of blocks from 2 to this number, or 1. The second loop computes the inputs between them again. With
+        `gives_hidden`, all are kept.
+
+    Returns:
+      The last block's output, [N, L, width], and the inputs of all blocks, [N, L, width] each; none without
+      `gives_hidden`.
+    """
+    first, depth = blocks[0], len(blocks)
+    contexts = [] if context is None else [tf.stack(list(context))]
+    pieces, stride = _pieces(inputs, most_pieces), 1 if gives_hidden else _stride(depth, longest_stride)
+
+    @tf.custom_gradient
+    def scanned(inputs: tf.Tensor, *contexts: tf.Tensor) -> tuple[object, Callable[..., object]]:
+        stacks = [
+            tf.stack([tf.cast(weight, first.compute_dtype) for weight in alike])
+            for alike in zip(*(block.trainable_variables for block in blocks), strict=True)
+        ]
+        passes = _Passes(first, depth, stacks, contexts, key_mask, drop, pieces, stride)
+        outputs, kept = passes.forward(inputs)
+
+        def gradient(*upstreams: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
+            upstream, *by_hidden = upstreams
+            by_inputs, found = passes.backward(kept, upstream, by_hidden)
+            by_variables = _of_variables(blocks, found[len(contexts) :], variables or [])
+            return [by_inputs, *found[: len(contexts)]], by_variables
+
+        return ((outputs, kept) if gives_hidden else outputs), gradient
+
+    if not gives_hidden:
+        return scanned(inputs, *contexts), []
+    outputs, hidden = scanned(inputs, *contexts)
+    return outputs, tf.unstack(hidden)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Passes:
+    """Both loops of `scan`: groups of `stride` blocks one after the other, and the blocks of a group one by one."""
+
+    first: keras.layers.Layer
+    depth: int
+    stacks: list[tf.Tensor]
+    contexts: Sequence[tf.Tensor]
+    key_mask: tf.Tensor | None
+    drop: Drop
+    pieces: int
+    stride: int
+
+    def forward(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[N, L, width] -> the last output, and the input of each group, [depth / stride, N, L, width]."""
+
+        def body(group: tf.Tensor, hidden: tf.Tensor, kept: tf.TensorArray) -> tuple[Any, ...]:
+            return group + 1, *self._through(group, hidden, self.stride), kept.write(group, hidden)
+
+        groups = self.depth // self.stride
+        kept = tf.TensorArray(inputs.dtype, groups, element_shape=inputs.shape)
+        outputs, kept = loops.counted(groups, body, inputs, kept)
+        return outputs, kept.stack()
+
+    def backward(
+        self, kept: tf.Tensor, upstream: tf.Tensor, by_hidden: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The gradients by the first block's input, and by the stacks of contexts and weights.
+
+        `by_hidden` has the gradient by each block's input, from what else uses it; [] if nothing does.
+        """
+
+        def of_group(k: tf.Tensor, upstream: tf.Tensor, found: list[tf.TensorArray]) -> tuple[Any, ...]:
+            group = self.depth // self.stride - 1 - k
+            block_inputs = self._block_inputs(group, kept[group])
+
+            def of_block(j: tf.Tensor, upstream: tf.Tensor, found: list[tf.TensorArray]) -> tuple[Any, ...]:
+                place = self.stride - 1 - j
+                number = group * self.stride + place
+                block_input = block_inputs[place]
+                with tf.GradientTape() as tape:
+                    tape.watch(block_input)
+                    dropped = self.drop(number, block_input)
+                by_dropped, *by_rest = self._at(number).gradients(dropped, upstream)
+                by_input = tape.gradient(dropped, block_input, output_gradients=by_dropped)
+                for one in by_hidden:
+                    by_input += one[number]
+                return j + 1, by_input, [one.write(number, new) for one, new in zip(found, by_rest, strict=True)]
+
+            return k + 1, *loops.counted(self.stride, of_block, upstream, found)
+
+        dtype = self.first.compute_dtype if self.pieces == 1 else self.first.variable_dtype
+        wanted = [*((one.dtype, one.shape[1:]) for one in self.contexts), *((dtype, s.shape[1:]) for s in self.stacks)]
+        arrays = [tf.TensorArray(dtype, self.depth, element_shape=shape) for dtype, shape in wanted]
+        by_inputs, arrays = loops.counted(self.depth // self.stride, of_group, upstream, arrays)
+        return by_inputs, [one.stack() for one in arrays]
+
+    def _at(self, k: tf.Tensor) -> "_BlockOfScan":
+        weights, contexts = [stack[k] for stack in self.stacks], [one[k] for one in self.contexts]
+        return _BlockOfScan(self.first, weights, contexts, self.key_mask, self.pieces)
+
+    def _through(self, group: tf.Tensor, hidden: tf.Tensor, end: int, first: int = 0) -> tuple[tf.Tensor, ...]:
+        """The output of the blocks from `first` to before `end` of a group."""
+
+        def body(j: tf.Tensor, hidden: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            number = group * self.stride + j
+            return j + 1, self._at(number).apply(self.drop(number, hidden))
+
+        return loops.counted(end, body, hidden, first=first)
+
+    def _block_inputs(self, group: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
+        """The inputs of a group's blocks, [stride, N, L, width], from the first of them."""
+        found = [hidden]
+        for place in range(1, self.stride):
+            found += self._through(group, found[-1], place, first=place - 1)
+        return tf.stack(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class _BlockOfScan:
+    """A block of `scan` with tensors as weights, whose rows pass in `pieces`."""
+
+    block: keras.layers.Layer
+    weights: list[tf.Tensor]
+    contexts: list[tf.Tensor]
+    key_mask: tf.Tensor | None
+    pieces: int
+
+    def apply(self, hidden: tf.Tensor) -> tf.Tensor:
+        """[N, L, width] -> [N, L, width]."""
+        if self.pieces == 1:
+            return self._apply(hidden, self.contexts, self.key_mask)
+        cut = self._cut(hidden)
+
+        def body(p: tf.Tensor, outputs: tf.TensorArray) -> tuple[Any, ...]:
+            return p + 1, outputs.write(p, self._apply(cut[p], *self._others(p)))
+
+        outputs = tf.TensorArray(hidden.dtype, self.pieces, element_shape=cut.shape[1:])
+        (outputs,) = loops.counted(self.pieces, body, outputs)
+        return self._whole(outputs)
+
+    def gradients(self, hidden: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
+        """By the input, by each context, and by each weight; those by weights are summed over pieces in float32."""
+        if self.pieces == 1:
+            return self._gradients(hidden, self.contexts, self.key_mask, upstream)
+        cut, cut_upstream = self._cut(hidden), self._cut(upstream)
+        rows = 1 + len(self.contexts)  # the gradients that have a row for each row of the input
+
+        def body(p: tf.Tensor, by_rows: list[tf.TensorArray], sums: list[tf.Tensor]) -> tuple[Any, ...]:
+            found = self._gradients(cut[p], *self._others(p), cut_upstream[p])
+            written = [one.write(p, new) for one, new in zip(by_rows, found[:rows], strict=True)]
+            return p + 1, written, [one + tf.cast(new, one.dtype) for one, new in zip(sums, found[rows:], strict=True)]
+
+        inputs = [cut, *map(self._cut, self.contexts)]
+        by_rows = [tf.TensorArray(one.dtype, self.pieces, element_shape=one.shape[1:]) for one in inputs]
+        sums = [tf.zeros(weight.shape, self.block.variable_dtype) for weight in self.weights]
+        by_rows, sums = loops.counted(self.pieces, body, by_rows, sums)
+        return [*map(self._whole, by_rows), *sums]
+
+    def _apply(self, hidden: tf.Tensor, contexts: Sequence[tf.Tensor], key_mask: tf.Tensor | None) -> tf.Tensor:
+        masked = {} if key_mask is None else {"key_mask": key_mask}
+        with _weights(self.block, self.weights):
+            return self.block(hidden, *contexts, **masked)
+
+    def _gradients(
+        self, hidden: tf.Tensor, contexts: Sequence[tf.Tensor], key_mask: tf.Tensor | None, upstream: tf.Tensor
+    ) -> list[tf.Tensor]:
+        sources = [hidden, *contexts, *self.weights]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            outputs = self._apply(hidden, contexts, key_mask)
+        return tape.gradient(outputs, sources, output_gradients=upstream)
+
+    def _others(self, p: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor | None]:
+        """The contexts and the key mask of piece p."""
+        mask = None if self.key_mask is None else self._cut(self.key_mask)[p]
+        return [self._cut(one)[p] for one in self.contexts], mask
+
+    def _cut(self, rows: tf.Tensor) -> tf.Tensor:
+        """[N, ...] -> [pieces, N / pieces, ...]."""
+        return tf.reshape(rows, [self.pieces, rows.shape[0] // self.pieces, *rows.shape[1:]])
+
+    def _whole(self, pieces: tf.TensorArray) -> tf.Tensor:
+        cut = pieces.stack()
+        return tf.reshape(cut, [-1, *cut.shape[2:]])
+
+
+def _pieces(inputs: tf.Tensor, most: int) -> int:
+    """The largest number up to `most` that divides the number of rows; 1 if that is unknown."""
+    return next(count for count in range(most, 0, -1) if count == 1 or (inputs.shape[0] or 1) % count == 0)
+
+
+def _stride(depth: int, longest: int) -> int:
+    return next((stride for stride in range(2, longest + 1) if depth % stride == 0), 1)
+
+
+def _of_variables(
+    blocks: Sequence[keras.layers.Layer], by_stack: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
+) -> list[tf.Tensor]:
+    """Picks each variable's gradient from those by the stacks; by name, since the tape drops Keras' wrappers."""
+    by_weight = [tf.unstack(one) for one in by_stack]
+    found = {
+        weight.name: by_weight[i][k]
+        for k, block in enumerate(blocks)
+        for i, weight in enumerate(block.trainable_variables)
+    }
+    return [tf.cast(found[variable.name], variable.dtype) for variable in variables]
+
+
+@contextlib.contextmanager
+def _weights(block: keras.layers.Layer, tensors: Sequence[tf.Tensor]) -> Iterator[None]:
+    """Within this context, the block computes with these tensors in place of its weights, in the same order."""
+    wanted = dict(zip((id(weight) for weight in block.trainable_variables), tensors, strict=True))
+    replaced = [
+        (vars(layer), name, value)
+        for layer in block._flatten_layers()
+        for name, value in list(vars(layer).items())
+        if id(value) in wanted
+    ]
+    for attributes, name, value in replaced:
+        attributes[name] = wanted[id(value)]
+    try:
+        yield
+    finally:
+        for attributes, name, value in replaced:
+            attributes[name] = value
