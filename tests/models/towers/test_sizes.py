@@ -112,9 +112,9 @@ def test_a_step_is_lowered_to_hlo_without_memory_for_its_weights(size):
 
 RECIPES = {
     "coco_finetune": (512, 5000),
-    "msiglip": (32_768, 274_658),
+    "msiglip": (32_768, 915_527),
     "siglip_b16_32k": (32_768, 274_658),
-    "siglit_b8_l": (32_768, 91_553),
+    "siglit_b8_l": (32_768, 65_000),
     "siglit_g14_l": (20_480, 107_000),
 }
 
@@ -159,7 +159,7 @@ def test_recipes_have_the_published_settings():
     assert set(start.values()) == {(-10.0, 10.0)}
     warm_up = {name: one.training.schedule.warmup_steps for name, one in made.items()}
     assert warm_up == {
-        "coco_finetune": 150, "msiglip": 10_000, "siglip_b16_32k": 10_000, "siglit_b8_l": 5000, "siglit_g14_l": 5000,
+        "coco_finetune": 150, "msiglip": 10_000, "siglip_b16_32k": 10_000, "siglit_b8_l": 6500, "siglit_g14_l": 9766,
     }  # fmt: skip
     views = made["coco_finetune"].training.augmentation
     assert (views.flip, views.rand_augment_layers, views.rand_augment_magnitude) == (True, 2, 10.0)
@@ -169,7 +169,11 @@ def test_recipes_have_the_published_settings():
     assert served.pop("coco_finetune") == "keep"  # the checkpoint decides
     assert set(served.values()) == {"canonicalize"}
     sizes = {name: (one.text_tower.width, one.text_tower.depth) for name, one in objectives.items()}
-    assert sizes["siglit_b8_l"] == sizes["siglit_g14_l"] == (1024, 24)
+    assert (sizes["siglit_b8_l"], sizes["siglit_g14_l"]) == ((1024, 12), (1024, 24))
+    lengths = {name: one.text_tower.length for name, one in objectives.items()}
+    assert lengths.pop("coco_finetune") == 64
+    assert set(lengths.values()) == {16}
+    assert objectives["siglit_g14_l"].image_tower.size == 288
 
 
 @pytest.mark.slow  # minutes for each
