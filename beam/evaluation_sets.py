@@ -12,8 +12,8 @@ from beam import reader, shuffle, spool, stages, store, writer
 from beam.filters import captions
 from beam.filters.boxes import BoxCheck
 from beam.filters.pictures import DecodeCheck, PictureSettings
-from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
-from beam.sources import Source
+from beam.records import AnyRow, ImageText, Outcome, Rejected, Row, RowByReference
+from beam.sources import Source, described
 from beam.sources.rows.classes import ClassNames, each, load
 from models import features, files
 from models.settings.checks import require, require_labels, require_templates, settings_class
@@ -62,6 +62,10 @@ class EvaluationSetSettings:
         require_templates("EvaluationSet.templates", self.templates)
         if not isinstance(self.classes, str):
             require_labels("EvaluationSet.classes", self.classes)
+
+    def origin(self, own: str) -> str:
+        """What the rows come from, for messages; `own` is the folder of the eval split."""
+        return described(self.source) if self.source else self.examples or own
 
     def class_list(self) -> tuple[str, ...]:
         """The classes of `classes`, each once.
@@ -163,6 +167,7 @@ class _ReadSet(beam.PTransform):
         pictured = kept[-1].rows
         by_reference = kept[-1].rows | "ByReference" >> beam.Map(ImageText.by_reference)
         kept.append(by_reference | "UniqueKeys" >> stages.KeepFirst(lambda row: row.key, "duplicate_key"))
+        kept.append(kept[-1].rows | "OnePicture" >> _OnePictureAGroup())
         rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
         rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
@@ -198,6 +203,28 @@ def _require_unseen(group: tuple[str, dict[str, Iterable[str]]], name: str) -> N
             f"EvaluationSet {name!r}: row {held_out!r} shows {picture!r}, but the training row {train!r} shows it, "
             "too; set the shares and the salt of its source to those of ImageTextGen"
         )
+
+
+class _OnePictureAGroup(beam.PTransform):
+    """Rejects rows whose group shows another picture: metrics count each group as one picture."""
+
+    @beam.typehints.no_annotations
+    def expand(self, rows: beam.PCollection) -> stages.Kept:
+        grouped = rows | "Group" >> beam.Map(lambda row: (row.split_key, row)) | shuffle.GroupByKey()
+        return grouped | "Decide" >> beam.FlatMap(_of_the_first_picture) | stages.Separate()
+
+
+def _of_the_first_picture(group: tuple[str, Iterable[RowByReference]]) -> Iterator[RowByReference | Rejected]:
+    first, *others = sorted(group[1], key=lambda row: row.key)
+    yield first
+    for row in others:
+        if row.reference == first.reference:
+            yield row
+            continue
+        detail = (
+            f"its group is {group[0]!r}, of which {first.key!r} shows another picture; give each picture its own group"
+        )
+        yield Rejected(row.key, row.position, "another_picture_in_group", detail)
 
 
 class _ClassCheck:

@@ -188,6 +188,13 @@ def _taken(by_name: dict[str, int], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): by_name.pop(name) for name in names}
 
 
+_MORE_ROWS = "Bring more rows, or lower the limits in gin (Pictures.*, Captions.*, Deduper.*)"
+_FIXES = {  # by the most frequent reason
+    "unknown_class": "Give the rows classes of the list (EvaluationSet.classes, or class_names of the source), or "
+    "correct the list",
+}
+
+
 def require_rows(report_folder: str, source: str) -> None:
     """Raises NoRows if a split has no row; the message counts the rows read from `source` and the rows dropped."""
     manifest = _read_manifest(report_folder)
@@ -197,8 +204,12 @@ def require_rows(report_folder: str, source: str) -> None:
         raise NoRows(
             f"split {', '.join(empty)} has no row: {manifest['read']} read from {source}, {manifest['written']} kept, "
             f"dropped {manifest['dropped']}, skipped {manifest.get('skipped', {})}. First rejects: "
-            f"{rejects or 'none'}. Bring more rows, or lower the limits in gin (Pictures.*, Captions.*, Deduper.*)"
+            f"{rejects or 'none'}. {_FIXES.get(_most_frequent(manifest['dropped']), _MORE_ROWS)}"
         )
+
+
+def _most_frequent(dropped: dict[str, int]) -> str:
+    return max(dropped, key=lambda reason: dropped[reason], default="")
 
 
 def require_batch(report_folder: str, batch_size: int, variants: int) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "TfrecordSource",
     "UrlListSource",
     "WebDatasetSource",
+    "described",
     "newest",
     "with_path",
 ]
@@ -58,6 +59,14 @@ def with_path(source: Any, path: str) -> Any:
     if not hasattr(source, "path"):
         raise ValueError(f"the source is {type(source).__name__}, which has no path that {path!r} could replace")
     return dataclasses.replace(source, path=path)
+
+
+def described(source: Any) -> str:
+    """Returns the kind of the source and what it reads, for messages."""
+    if hasattr(source, "rows"):
+        return described(source.rows)
+    place = getattr(source, "path", "") or getattr(source, "builder", "")
+    return f"{type(source).__name__} ({place})" if place else type(source).__name__
 
 
 def newest(source: Any) -> Any:

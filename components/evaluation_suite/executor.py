@@ -27,4 +27,4 @@ class Executor(BeamExecutor):
         with self._make_beam_pipeline() as pipeline:
             pipeline | "Sets" >> WriteEvaluationSets(wanted, own, suite.uri, report.uri, split_uri(examples, "train"))
         for one in wanted.sets:
-            store.require_rows(os.path.join(report.uri, one.name), str(one.source or one.examples or own))
+            store.require_rows(os.path.join(report.uri, one.name), one.origin(own))

@@ -2,7 +2,7 @@
 
 from tfx.types import Artifact
 
-from beam import build, store
+from beam import build, sources, store
 from components.declaration import BeamExecutor, describe_examples
 from models.settings import configuration
 
@@ -20,4 +20,4 @@ class Executor(BeamExecutor):
         describe_examples(examples, sorted(parsed.layout.splits))
         with self._make_beam_pipeline() as pipeline:
             pipeline | "Build" >> build.Build(parsed, examples.uri, report.uri)
-        store.require_rows(report.uri, str(parsed.source))
+        store.require_rows(report.uri, sources.described(parsed.source))

@@ -52,7 +52,8 @@ def read(folder: str) -> tuple[settings.SiglipSettings, int]:
     if kind != "siglip":
         hint = f" ({_REFUSED[kind]})" if isinstance(kind, str) and kind in _REFUSED else ""
         raise PretrainedError(
-            f"{where}: model_type is {kind!r}, but must be 'siglip' or 'vit'{hint}; name another model's folder"
+            f"{where}: model_type is {kind!r}, but must be 'siglip' or 'vit'{hint}; name another model's folder, or "
+            "one of timm, which has 'architecture' in place of it"
         )
     vision = Fields(f"{where}: vision_config", fields.get("vision_config"), _VISION)
     text = Fields(f"{where}: text_config", fields.get("text_config"), _TEXT)

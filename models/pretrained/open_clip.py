@@ -105,7 +105,7 @@ def _config(folder: str, found: Shapes) -> tuple[settings.SiglipSettings, int]:
         (pictures, "resize_mode", "squash"),
     ):
         fields.require(field, only)
-    size, heads = vision.count("image_size"), (timm_names.HEADS[timm[1]], text.count("heads"))
+    size, heads = vision.count("image_size"), (timm_names.SIZES[timm[1]][2], text.count("heads"))
     patch = timm_names.shape(found, "visual.trunk.patch_embed.proj.weight", 4, source)[-1]
     image_width, image_mlp = timm_names.shape(found, "visual.trunk.blocks.0.mlp.fc2.weight", 2, source)
     text_width, text_mlp = timm_names.shape(found, "text.transformer.resblocks.0.mlp.c_proj.weight", 2, source)

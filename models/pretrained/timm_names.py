@@ -11,17 +11,17 @@ from models.pretrained.layout import Shapes
 # The layers of a block: both norms, query, key and value in one, the output, and both layers of the MLP.
 _LAYERS = ("norm1", "norm2", "attn.qkv.", "attn.proj", "mlp.fc1", "mlp.fc2")
 _QKV = ("query", "key", "value")
-# Heads of timm's sizes, which no shape shows.
-HEADS = {
-    "tiny": 3,
-    "small": 6,
-    "base": 12,
-    "large": 16,
-    "huge": 16,
-    "giant": 16,
-    "gigantic": 16,
-    "so400m": 16,
-    "giantopt": 16,
+# Width, number of blocks and number of heads of timm's sizes.
+SIZES = {
+    "tiny": (192, 12, 3),
+    "small": (384, 12, 6),
+    "base": (768, 12, 12),
+    "large": (1024, 24, 16),
+    "huge": (1280, 32, 16),
+    "giant": (1408, 40, 16),
+    "gigantic": (1664, 48, 16),
+    "so400m": (1152, 27, 16),
+    "giantopt": (1536, 40, 16),
 }
 
 

@@ -1,7 +1,7 @@
 """timm's folder of a ViT, such as timm/vit_base_patch16_224.augreg_in21k: the image tower alone.
 
 config.json names the architecture, what `timm.create_model` got besides (`model_args`), and how pictures are prepared
-(`pretrained_cfg`). The tensors show all sizes but the number of heads.
+(`pretrained_cfg`).
 """
 
 import os
@@ -17,7 +17,7 @@ from models.pretrained.image_tower import ImageTowerAlone, PretrainedImageTower
 from models.pretrained.json_files import read_json
 from models.pretrained.layout import Shapes, image_tower_shapes
 
-_NAME = re.compile(rf"^vit_({'|'.join(timm_names.HEADS)})_patch\d+_(siglip_)?(gap_)?\d+(_in21k)?$")
+_NAME = re.compile(rf"vit_({'|'.join(timm_names.SIZES)})_patch(\d+)_(siglip_)?(gap_)?\d+(_in21k)?")
 _REFUSED = {
     "clip": CLIP_REFUSED,
     "dinov": "DINO's later towers have layer scale or registers, which ours do not have",
@@ -25,6 +25,8 @@ _REFUSED = {
     "_rpn": "our towers have no norms after the layers of a block",
     "_miil": "our towers have no query, key and value without bias",
     "deit": "our towers have no distillation token and no layer scale",
+    "dino": "DINO's towers have other means of pictures, which ours do not take",
+    "_r50": "our towers have no convolutions before the blocks",
     "_medium": "timm's medium ViTs have layer scale, which ours do not have",
 }
 # Tensors of variants that our towers do not have, whatever the architecture's name says.
@@ -38,10 +40,9 @@ _VARIANTS = {
 _POOLINGS = {"token": "cls", "map": "map", "avg": "gap"}
 _ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 _PICTURES = {"mean": None, "std": None, "interpolation": None, "input_size": None, "crop_pct": None, "crop_mode": None}
-# Arguments of timm.create_model: those that the reader takes, the only values of others, and those that tensors show
-# or that act in training alone.
-_ARGUMENTS = {"img_size": None, "num_heads": None, "act_layer": None, "global_pool": None}
+# Arguments of timm.create_model: the only values of some, and those that act in training alone or that tensors show.
 _ONLY = {
+    "in_chans": 3,
     "qkv_bias": True,
     "qk_norm": False,
     "proj_bias": True,
@@ -52,10 +53,11 @@ _ONLY = {
     "final_norm": True,
     "pos_embed": "learn",
     "dynamic_img_size": False,
+    "dynamic_img_pad": False,
 }
-_HARMLESS = re.compile(
-    r"^(num_classes|embed_dim|depth|mlp_ratio|patch_size|in_chans|class_token|fc_norm|\w*drop\w*_rate|\w*_init)$"
-)
+_HARMLESS = re.compile(r"num_classes|mlp_ratio|class_token|fc_norm|strict_img_size|\w*drop\w*_rate|\w*_init")
+_DEEPEST = 1000
+_IGNORED = ("head.", "pre_logits.")
 
 
 def is_timm(folder: str) -> bool:
@@ -67,7 +69,7 @@ def is_timm(folder: str) -> bool:
 def read(folder: str) -> PretrainedImageTower:
     """Reads config.json and the encoder's tensors; the pooling follows the tensors.
 
-    The classifier `head` is ignored, and a note says so.
+    The classifier `head` and `pre_logits` are ignored, and a note says so.
 
     Raises:
       PretrainedError: a file is missing or damaged, a field is wrong or not supported, or a tensor is missing, unknown
@@ -75,12 +77,13 @@ def read(folder: str) -> PretrainedImageTower:
     """
     source = os.path.join(folder, safetensors_folder.WEIGHTS)
     with safetensors_folder.opened(folder) as (tensors, load):
-        found = {name: shape for name, shape in tensors.items() if not name.startswith("head.")}
+        found = {name: shape for name, shape in tensors.items() if not name.startswith(_IGNORED)}
         config, notes = _config(folder, found, source)
         ours = image_tower_shapes(config)
         weights = exchange.read(timm_names.trunk("", config), ours, found, load, source)
     if len(found) < len(tensors):
-        notes.append(f"{source}: head ignored; the tower ends after its pooling, {config.pooling!r}")
+        ignored = sorted({name.split(".")[0] for name in tensors if name not in found})
+        notes.append(f"{source}: {' and '.join(ignored)} ignored; the tower ends after its pooling, {config.pooling!r}")
     return PretrainedImageTower(
         ImageTowerAlone(config), weights, folder, tuple(Note("image_tower", note) for note in notes)
     )
@@ -88,34 +91,28 @@ def read(folder: str) -> PretrainedImageTower:
 
 def _config(folder: str, found: Shapes, source: str) -> tuple[settings.ImageTowerSettings, list[str]]:
     where, content = f"{folder}/config.json", read_json(folder, "config.json")
-    name = content["architecture"]
-    match = _NAME.match(name) if isinstance(name, str) else None
-    if match is None:
-        hints = [hint for part, hint in _REFUSED.items() if part in str(name)][:1]
-        raise PretrainedError(
-            f"{where}: architecture is {name!r}, but must be a plain ViT of timm, such as 'vit_base_patch16_224'"
-            f"{f' ({hints[0]})' if hints else ''}; name another model's folder"
-        )
-    arguments = _arguments(content.get("model_args", {}), timm_names.HEADS[match[1]], where)
+    size_name, patch, is_siglip = _architecture(content["architecture"], where)
+    width, depth, heads = timm_names.SIZES[size_name]
+    defaults = {"embed_dim": width, "depth": depth, "num_heads": heads, "patch_size": patch}
+    arguments = _arguments(content.get("model_args", {}), defaults, where)
     # Folders of older versions have the fields of pretrained_cfg in config.json itself.
     pictures = Fields(f"{where}: pretrained_cfg", content.get("pretrained_cfg", content), _PICTURES)
-    pictures.require("mean", [0.5] * 3)
-    pictures.require("std", [0.5] * 3)
+    for field in ("mean", "std"):
+        if pictures[field] != [0.5] * 3:
+            raise _another(f"{where}: pretrained_cfg.{field} is {pictures[field]}, but must be {[0.5] * 3}")
     _require_plain(found, source)
-    size, is_siglip = _size(arguments, pictures, where), match[2] is not None
+    size, patch = _size(arguments, pictures, where), arguments.count("patch_size")
     activation, notes = _activation(arguments, is_siglip, where)
-    patch = timm_names.shape(found, "patch_embed.proj.weight", 4, source)[-1]
-    width, mlp_dim = timm_names.shape(found, "blocks.0.mlp.fc2.weight", 2, source)
+    pooling = _pooling(found, arguments["global_pool"] or content.get("global_pool"), where)
+    mlp_dim = timm_names.shape(found, "blocks.0.mlp.fc1.bias", 1, source)[0]
+    sizes = [arguments.count("embed_dim"), arguments.count("depth", _DEEPEST), arguments.count("num_heads")]
     try:
         config = settings.ImageTowerSettings(
-            width, timm_names.depth(found, "blocks."), arguments.count("num_heads"), mlp_dim, activation=activation,
-            size=size, patch=patch, cut_to_patches=size % patch > 0, interpolation=pictures["interpolation"],
-            pooling=_pooling(found, arguments["global_pool"] or content.get("global_pool"), where),
+            *sizes, mlp_dim, activation=activation, size=size, patch=patch, cut_to_patches=size % patch > 0,
+            interpolation=pictures["interpolation"], pooling=pooling,
         )  # fmt: skip
     except ValueError as error:
-        raise PretrainedError(
-            f"{where}: our towers do not support this model ({error}); correct it, or name another model's folder"
-        ) from error
+        raise _another(f"{where}: our towers do not support this model ({error})") from error
     if pictures["crop_mode"] != "squash":
         notes.append(
             f"{where}: timm takes the middle of each picture (crop_pct {pictures['crop_pct']}); chosen: "
@@ -124,26 +121,40 @@ def _config(folder: str, found: Shapes, source: str) -> tuple[settings.ImageTowe
     return config, notes
 
 
-def _arguments(given: Any, heads: int, where: str) -> Fields:
+def _another(problem: str) -> PretrainedError:
+    return PretrainedError(f"{problem}; name another model's folder")
+
+
+def _architecture(name: Any, where: str) -> tuple[str, int, bool]:
+    """Returns the name of the size, the patch, and whether it is a SigLIP tower."""
+    match = _NAME.fullmatch(name.split(".")[0]) if isinstance(name, str) else None  # a tag may follow a dot
+    if match is None:
+        hints = [hint for part, hint in _REFUSED.items() if part in str(name)][:1]
+        raise _another(
+            f"{where}: architecture is {name!r}, but must be a plain ViT of timm, such as 'vit_base_patch16_224'"
+            f"{f' ({hints[0]})' if hints else ''}"
+        )
+    return match[1], int(match[2]), match[3] is not None
+
+
+def _arguments(given: Any, defaults: dict[str, int], where: str) -> Fields:
     """Returns `model_args`; PretrainedError if one of them asks for a layer that our towers do not have."""
-    fields = Fields(f"{where}: model_args", given, {**_ARGUMENTS, "num_heads": heads})
-    for name in given:
-        if name in _ONLY:
-            fields.require(name, _ONLY[name])
-        elif name not in _ARGUMENTS and not _HARMLESS.match(name):
-            raise PretrainedError(
-                f"{where}: model_args.{name} is {given[name]!r}, but must be absent, because our towers do not have "
-                "it; name another model's folder"
-            )
+    known = {"img_size": None, "act_layer": None, "global_pool": None, **defaults}
+    fields = Fields(f"{where}: model_args", given, known)
+    for name, value in given.items():
+        if name in known or _HARMLESS.fullmatch(name):
+            continue
+        only = _ONLY.get(name)
+        if value != only and (value or only):  # timm takes None, 0 and False for the same
+            rule = repr(only) if name in _ONLY else "absent, because our towers do not have it"
+            raise _another(f"{where}: model_args.{name} is {value!r}, but must be {rule}")
     return fields
 
 
 def _require_plain(found: Shapes, source: str) -> None:
     for name in found:
         if what := next((what for part, what in _VARIANTS.items() if part in f".{name}"), None):
-            raise PretrainedError(
-                f"{source}: {name} belongs to {what}, which our towers do not have; name another model's folder"
-            )
+            raise _another(f"{source}: {name} belongs to {what}, which our towers do not have")
 
 
 def _size(arguments: Fields, pictures: Fields, where: str) -> int:
@@ -159,9 +170,9 @@ def _size(arguments: Fields, pictures: Fields, where: str) -> int:
         or type(given[1]) is not int
         or given[1] < 1
     ):
-        raise PretrainedError(
+        raise _another(
             f"{where}: pretrained_cfg.input_size is {given!r}, but must be as [3, 224, 224]: channels, and the side of "
-            "a square twice; correct it, or name another model's folder"
+            "a square twice"
         )
     return given[1]
 
@@ -170,10 +181,7 @@ def _activation(arguments: Fields, is_siglip: bool, where: str) -> tuple[str, li
     given = arguments["act_layer"]
     if given is not None:
         if given not in _ACTIVATIONS:
-            raise PretrainedError(
-                f"{where}: model_args.act_layer is {given!r}, but must be one of {', '.join(_ACTIVATIONS)}; name "
-                "another model's folder"
-            )
+            raise _another(f"{where}: model_args.act_layer is {given!r}, but must be one of {', '.join(_ACTIVATIONS)}")
         return given, []
     chosen, why = (
         ("gelu_tanh", "with which big_vision trained SigLIP")
@@ -187,8 +195,5 @@ def _pooling(found: Shapes, given: Any, where: str) -> str:
     pooling = "cls" if "cls_token" in found else "map" if "attn_pool.latent" in found else "gap"
     expected = next(theirs for theirs, ours in _POOLINGS.items() if ours == pooling)
     if given not in (None, expected):
-        raise PretrainedError(
-            f"{where}: global_pool is {given!r}, but must be {expected!r}, as the tensors show; name another model's "
-            "folder"
-        )
+        raise _another(f"{where}: global_pool is {given!r}, but must be {expected!r}, as the tensors show")
     return pooling

@@ -54,7 +54,9 @@ def run(
         for one in wanted:
             sets.build(read[one.name], examples, folders[one.name], settings.beam_args)
         classes = {name: sets.classes(folder, name) for name, folder in folders.items()}
-        _require_measurable(wanted, classes)  # before an hour goes into the first set
+        probed_sets = {name for one in wanted if one.fitted_on for name in (one.name, one.fitted_on)}
+        several = {name: sets.has_several_classes(folders[name], name) for name in probed_sets}
+        _require_measurable(wanted, classes, several)  # before an hour goes into the first set
         found = {
             one.name: _scores(model, model_path, one, folders[one.name], classes[one.name], settings) for one in wanted
         }
@@ -67,16 +69,19 @@ def run(
     return facts
 
 
-def _require_measurable(wanted: Sequence[EvaluationSetSettings], classes: Mapping[str, Sequence[str]]) -> None:
+def _require_measurable(
+    wanted: Sequence[EvaluationSetSettings], classes: Mapping[str, Sequence[str]], several: Mapping[str, bool]
+) -> None:
+    """Raises ValueError for a set with nothing to measure; `several` says which sets have rows of several classes."""
     for one in wanted:
         if not classes[one.name] and not one.retrieval:
             raise ValueError(
                 f"EvaluationSet {one.name!r} has no row with a class, and EvaluationSet.retrieval is False, so there "
                 "is nothing to measure; give the rows a class_name, or set EvaluationSet.retrieval = True"
             )
-        for fitted in (one.fitted_on, one.name) if one.fitted_on else ():
-            if not classes[fitted]:
-                raise probes.unfit(fitted, "no picture with a class")
+        if one.fitted_on:
+            probes.require_fit(one.fitted_on, classes[one.fitted_on], several[one.fitted_on], fewest=2)
+            probes.require_fit(one.name, classes[one.name], several[one.name])
 
 
 def _scores(

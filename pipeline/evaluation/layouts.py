@@ -29,8 +29,12 @@ OBJECTNET = """\
 
 def xm3600(folder: str) -> Rows:
     """One row for each picture and language, with all captions in the language. The rows of a picture are a group."""
-    for line in _read(folder, "captions.jsonl", XM3600).strip("\n").split("\n"):  # captions may have other line ends
-        record = json.loads(line)
+    # Captions may have other line ends.
+    for number, line in enumerate(_read(folder, "captions.jsonl", XM3600).strip("\n").split("\n"), start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise _Unusable(f"{folder}/captions.jsonl, line {number}: not JSON ({error}); download it again") from error
         key = record["image/key"]
         image = _picture(folder, f"images/{key}.jpg", XM3600)
         for language in sorted(record):
@@ -71,7 +75,7 @@ def objectnet(folder: str) -> Rows:
             continue  # ImageNet has no such class
         asked = classes_of[label].split("; ")
         if strange := [one for one in asked if place.get(one, -1) not in number_of]:
-            raise ValueError(
+            raise _Unusable(
                 f"{folder}/mappings: the label {label!r} covers {strange[0]!r}, but imagenet_to_label_2012_v2 and "
                 "pytorch_to_imagenet_2012_id.json have no such class; take all mappings from one archive"
             )
@@ -79,7 +83,7 @@ def objectnet(folder: str) -> Rows:
         pictures = os.path.join(folder, "images", name)
         if not os.path.isdir(pictures):
             raise _absent(folder, f"images/{name}", OBJECTNET)
-        for picture in sorted(os.listdir(pictures)):
+        for picture in sorted(one for one in os.listdir(pictures) if one.endswith(".png")):
             image = f"images/{name}/{picture}"
             yield {"image": image, "caption": label, "class_names": numbers, "category": label, "key": image}
 
@@ -118,8 +122,10 @@ def write(name: str, folder: str) -> str:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 count += 1
             if not count:
-                raise ValueError(f"{folder} has no picture of {name}; download it again")
-    except (KeyError, TypeError, AttributeError, UnicodeError, json.JSONDecodeError) as error:
+                raise _Unusable(f"{folder} has no picture of {name}; download it again")
+    except _Unusable:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         raise ValueError(
             f"{folder} is not {name} as its authors distribute it ({type(error).__name__}: {error}); download it again"
         ) from error
@@ -149,7 +155,7 @@ def _read(folder: str, name: str, layout: str) -> str:
     try:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             return file.read()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise _absent(folder, name, layout) from error
 
 
@@ -159,5 +165,9 @@ def _picture(folder: str, name: str, layout: str) -> str:
     return name
 
 
+class _Unusable(ValueError):
+    """The folder cannot be used; the message says why and what to do."""
+
+
 def _absent(folder: str, name: str, layout: str) -> ValueError:
-    return ValueError(f"{folder} has no {name}; name a folder with this layout:\n{layout}")
+    return _Unusable(f"{folder} has no {name}; name a folder with this layout:\n{layout}")

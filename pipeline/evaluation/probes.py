@@ -43,12 +43,24 @@ class Embedded:
         several = rows.right_classes is not None and np.max(rows.right_classes, initial=0) > 1
         if several or not len(first):
             what = "a picture with several right classes" if several else "no picture with a class"
-            raise unfit(name, what)
+            raise _unfit(name, what)
         return cls(rows.image[first], np.array(classes)[rows.class_index[first]])
 
 
-def unfit(name: str, what: str) -> ValueError:
-    """The error for a set whose rows no probe can use."""
+def require_fit(name: str, classes: Sequence[str], several: bool, fewest: int = 1) -> None:
+    """Raises ValueError for a set whose rows no probe can use: it has fewer classes, or rows with several."""
+    if several:
+        raise _unfit(name, "a picture with several right classes")
+    if not classes:
+        raise _unfit(name, "no picture with a class")
+    if len(classes) < fewest:
+        raise ValueError(
+            f"EvaluationSet {name!r} has the classes {list(classes)}, but a probe is fitted on {fewest} or more; name "
+            "another set in EvaluationSet.fitted_on"
+        )
+
+
+def _unfit(name: str, what: str) -> ValueError:
     return ValueError(
         f"EvaluationSet {name!r} has {what}, but a probe needs one right class per picture; set "
         "EvaluationSet.fitted_on = ''"

@@ -50,13 +50,14 @@ def table(facts: Facts) -> list[str]:
     """The lines of a table: each metric of each set with its interval and chance, then the means over slices."""
     lines = []
     for name, one in facts["sets"].items():
-        lines += ["", f"{name + ': ' + counts(one):<58}{'value':>8}{'interval':>16}{'chance':>8}"]
+        lines += ["", f"{name}: {counts(one)}", f"{'':<58}{'value':>8}{'interval':>16}{'chance':>8}"]
         for metric, value, low, high, chance in rows_of(one):
             interval = f"{low:.4f}-{high:.4f}"
             lines.append(f"{'  ' + metric.replace('_', ' '):<58}{value:>8.4f}{interval:>16}{_number(chance):>8}")
         for key, by_metric in one["means"].items():
-            title = f"  mean over {len(one['slices'][key])} values of {key}: "
-            lines += [f"{title + metric.replace('_', ' '):<58}{value:>8.4f}" for metric, value in by_metric.items()]
+            title = f"  mean over {len(one['slices'][key])} values of {key.replace('_', ' ')}:"
+            lines.append(title)
+            lines += [f"{'    ' + metric.replace('_', ' '):<58}{value:>8.4f}" for metric, value in by_metric.items()]
     return lines
 
 

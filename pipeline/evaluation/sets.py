@@ -12,11 +12,13 @@ from beam import reader, store
 from beam.evaluation_sets import CLASSES_FILE, EvaluationSetSettings, EvaluationSuiteSettings, WriteEvaluationSets
 from components.evaluation_suite.driver import suite_fingerprint
 from models import features, files
+from models.inputs import tfrecords
 from models.settings import configuration
 from models.settings.checks import require
 
 _EXAMPLES, _REPORT = "examples", "report"
 _GIN_FILE = "config.gin"
+_BATCH = 256
 
 
 def chosen(sets: Sequence[EvaluationSetSettings], examples: str) -> tuple[EvaluationSetSettings, ...]:
@@ -72,7 +74,7 @@ def build(one: EvaluationSetSettings, examples: str, folder: str, beam_args: Seq
         report = os.path.join(unfinished, _REPORT)
         with apache_beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
             pipeline | "Sets" >> WriteEvaluationSets(suite, own, os.path.join(unfinished, _EXAMPLES), report)
-        store.require_rows(os.path.join(report, one.name), str(one.source or one.examples or own))
+        store.require_rows(os.path.join(report, one.name), one.origin(own))
         files.write_text(os.path.join(unfinished, _GIN_FILE), described)
 
 
@@ -86,6 +88,12 @@ def classes(folder: str, name: str) -> list[str]:
     with open(os.path.join(folder, _REPORT, CLASSES_FILE), encoding="utf-8") as file:
         found: dict[str, list[str]] = json.load(file)
     return found[name]
+
+
+def has_several_classes(folder: str, name: str) -> bool:
+    """Whether a row of a set that `build` wrote has several right classes."""
+    rows = tfrecords.read_shards([os.path.join(split(folder, name), "*")]).batch(_BATCH)
+    return any(tfrecords.parse_class_names(examples).row_lengths().numpy().max() > 1 for examples in rows)
 
 
 def manifest(folder: str, name: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ from beam import reader, store, writer
 from beam.build import Build, ImageTextGenSettings
 from beam.evaluation_sets import EvaluationSetSettings, EvaluationSuiteSettings, WriteEvaluationSets
 from beam.sources import JsonlSource
+from pipeline.evaluation import sets
 from tests.pictures import shape_pairs
 
 PAIRS = shape_pairs()[::20]
@@ -87,6 +88,31 @@ def test_the_captions_of_a_picture_lie_side_by_side(written):
     apart = writer.Layout({"coco": 1}, 1, "evaluation")  # control: the order of a layout without groups
     mixed = sorted(itertools.chain(*stored), key=lambda row: apart.order_of(apart.place_key(*row), row[1]))
     assert len([*itertools.groupby(mixed, lambda row: row[0])]) > 6
+
+
+def test_a_group_has_one_picture_and_rows_with_another_are_rejected(tmp_path):
+    rows = [row(0, group="g"), row(1, group="g"), row(2, group="g", image_base64=row(0)["image_base64"]), row(3)]
+    origin = source(tmp_path / "rows", rows)
+    suite = EvaluationSuiteSettings((EvaluationSetSettings("mixed", origin, all_captions=False),))
+    with apache_beam.Pipeline(options=apache_beam.options.pipeline_options.PipelineOptions(FLAGS)) as pipeline:
+        pipeline | WriteEvaluationSets(suite, "", str(tmp_path / "a"), str(tmp_path / "report"))
+    assert [one.key for one in rows_of(tmp_path / "a", "mixed")] == ["k0", "k2", "k3"]
+    folder = tmp_path / "report" / "mixed"
+    assert json.loads((folder / store.MANIFEST_FILE).read_text())["dropped"] == {"another_picture_in_group": 1}
+    detail = "its group is 'g', of which 'k0' shows another picture; give each picture its own group"
+    assert detail in (folder / "rejects-00000-of-00001.jsonl").read_text()
+
+
+def test_a_set_of_unknown_classes_alone_says_which_list_to_correct(tmp_path):
+    origin = source(tmp_path / "rows", [row(i) for i in range(3)])
+    one = EvaluationSetSettings("named", origin, classes=("zebra", "yak"))
+    with pytest.raises(store.NoRows) as raised:
+        sets.build(one, "", str(tmp_path / "out"), FLAGS)
+    message = str(raised.value)
+    assert f"read from JsonlSource ({origin.path}), 0 kept" in message
+    fix = "Give the rows classes of the list (EvaluationSet.classes, or class_names of the source), or correct the list"
+    assert message.endswith(fix)
+    assert "Pictures.*" not in message
 
 
 def test_rejected_rows_are_counted_and_stored_by_reason(written):

@@ -39,6 +39,16 @@ def test_xm3600_has_a_row_for_each_language_and_all_its_captions(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_damaged_folder_is_an_error_that_names_file_and_line(tmp_path):
+    line = json.dumps({"image/key": "a", "en": {"caption": ["one"]}})
+    write(tmp_path, {"captions.jsonl": f"{line}\n\n{line}", "images/a.jpg": ""})
+    with pytest.raises(ValueError, match=r"captions.jsonl, line 2: not JSON .*; download it again"):
+        layouts.write("xm3600", str(tmp_path))
+    (tmp_path / "folder" / "captions.jsonl").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"has no captions.jsonl; name a folder with this layout"):
+        layouts.write("xm3600", str(tmp_path / "folder"))
+
+
 def test_flickr30k_takes_karpathy_s_test_split(tmp_path):
     images = [
         {"filename": f"{split}.jpg", "split": split, "sentences": [{"raw": f"{split} {i}"} for i in range(5)]}

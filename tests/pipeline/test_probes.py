@@ -115,6 +115,12 @@ def test_a_set_without_one_class_per_picture_is_refused(index, right, message):
 
 def test_a_probe_on_a_set_without_classes_is_refused_before_any_set_is_scored():
     wanted = [EvaluationSetSettings("a", examples="x", fitted_on="b"), EvaluationSetSettings("b", examples="y")]
-    evaluation._require_measurable(wanted, {"a": ["cat"], "b": ["cat"]})
+    one_each = {"a": False, "b": False}
+    evaluation._require_measurable(wanted, {"a": ["cat"], "b": ["cat", "dog"]}, one_each)
     with pytest.raises(ValueError, match=r"EvaluationSet 'b' has no picture with a class, but a probe needs one right"):
-        evaluation._require_measurable(wanted, {"a": ["cat"], "b": []})
+        evaluation._require_measurable(wanted, {"a": ["cat"], "b": []}, one_each)
+    with pytest.raises(ValueError, match=r"'b' has the classes \['cat'\], but a probe is fitted on 2 or more; name an"):
+        evaluation._require_measurable(wanted, {"a": ["cat"], "b": ["cat"]}, one_each)
+    for name in "ab":
+        with pytest.raises(ValueError, match=f"EvaluationSet '{name}' has a picture with several right classes, but a"):
+            evaluation._require_measurable(wanted, {"a": ["cat"], "b": ["cat", "dog"]}, {**one_each, name: True})

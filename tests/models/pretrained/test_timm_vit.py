@@ -20,6 +20,7 @@ from tests.models.pretrained.flax_vit import WIDTH, forward, pictures
 from tests.models.pretrained.tiny import CONFIG, checkpoint, tower_output
 
 NEAR = 1e-5
+BARE: dict[str, None] = dict.fromkeys(timm_vit.ARGUMENTS)
 PEER = pathlib.Path(__file__).parent / "timm_folder_peer.py"
 
 
@@ -67,8 +68,36 @@ def test_siglip_tower_of_timm_has_the_map_head(tmp_path):
     assert len(loaded.weights) == sum(name.startswith("image_tower/") for name in checkpoint().weights)
 
 
-def test_published_config_without_arguments_is_read(tmp_path):
-    timm_vit.write(tmp_path / "vit", model_args=dict.fromkeys(timm_vit.ARGUMENTS))
+def test_a_published_config_has_the_sizes_of_its_name(tmp_path):
+    pictures_of = {"input_size": [3, 224, 224]}
+    name = "vit_base_patch16_224.augreg_in21k"
+    timm_vit.write(tmp_path / "vit", architecture=name, model_args=BARE, pretrained_cfg=pictures_of)
+    with pytest.raises(pretrained.PretrainedError) as raised:
+        pretrained.read_parts(str(tmp_path / "vit"))
+    assert "patch_embed.proj.weight is [24, 3, 8, 8], but must be [768, 3, 16, 16]" in str(raised.value)
+
+
+def test_a_lost_block_is_missing(folder, tmp_path):
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    found = load_file(folder / "model.safetensors")
+    timm_vit.save(tmp_path, {name: value for name, value in found.items() if "blocks.1" not in name})
+    with pytest.raises(pretrained.PretrainedError, match=r"blocks.1.norm1.weight \[24\] is missing, but must hold our"):
+        pretrained.read_parts(str(tmp_path))
+
+
+def test_pre_logits_and_arguments_that_change_nothing_are_ignored(folder, tmp_path):
+    timm_vit.write(
+        tmp_path, model_args={"qk_norm": False, "init_values": 0, "strict_img_size": False, "drop_rate": 0.1}
+    )
+    more = {"pre_logits.fc.weight": np.zeros([WIDTH, WIDTH], np.float32)}
+    timm_vit.save(tmp_path, load_file(folder / "model.safetensors") | more)
+    loaded = pretrained.read_parts(str(tmp_path))
+    assert any("head and pre_logits ignored" in note.text for note in loaded.notes)
+    assert loaded.config == pretrained.read_parts(str(folder)).config
+
+
+def test_published_config_without_layers_arguments_is_read(tmp_path):
+    timm_vit.write(tmp_path / "vit", model_args=dict.fromkeys(("img_size", "num_heads", "act_layer")))
     loaded = pretrained.read_parts(str(tmp_path / "vit"))
     assert (loaded.config.image_tower.heads, loaded.config.image_tower.activation) == (3, "gelu")
     assert any("does not say the activation; chosen: activation = 'gelu', the" in note.text for note in loaded.notes)
@@ -94,8 +123,13 @@ def test_published_config_without_arguments_is_read(tmp_path):
             "(timm's medium ViTs have layer scale, which ours do not have",
         ),
         ({"global_pool": "avg"}, "global_pool is 'avg', but must be 'token', as the tensors show; name another"),
-        ({"model_args": {"qkv_bias": False}}, "model_args.qkv_bias is False, but must be True; correct it"),
-        ({"model_args": {"init_values": 0.1}}, "model_args.init_values is 0.1, but must be None; correct it"),
+        ({"model_args": {"qkv_bias": False}}, "model_args.qkv_bias is False, but must be True; name another model's"),
+        ({"model_args": {"init_values": 0.1}}, "model_args.init_values is 0.1, but must be None; name another model's"),
+        ({"model_args": {"in_chans": 1}}, "model_args.in_chans is 1, but must be 3; name another model's folder"),
+        ({"model_args": {"depth": 3}}, "blocks.2.norm1.weight [24] is missing, but must hold our image_tower/encoder"),
+        ({"model_args": {"depth": 1}}, "blocks.1.attn.proj.bias [24] matches none of our variables"),
+        ({"model_args": {"patch_size": 4}}, "patch_embed.proj.weight is [24, 3, 8, 8], but must be [24, 3, 4, 4]"),
+        ({"model_args": {"embed_dim": "big"}}, "model_args.embed_dim is 'big', but must be a whole number from 1 to"),
         (
             {"model_args": {"attn_layer": "diff"}},
             "model_args.attn_layer is 'diff', but must be absent, because our tow",
@@ -115,8 +149,9 @@ def test_published_config_without_arguments_is_read(tmp_path):
 )
 def test_error_for_another_model_names_the_field(tmp_path, change, message):
     timm_vit.write(tmp_path / "vit", **change)
-    with pytest.raises(pretrained.PretrainedError, match=re.escape(message)):
+    with pytest.raises(pretrained.PretrainedError, match=re.escape(message)) as raised:
         pretrained.read_parts(str(tmp_path / "vit"))
+    assert str(raised.value).count(str(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
