@@ -3,16 +3,17 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 import apache_beam as beam
 import tensorflow as tf
 
-from beam import reader, shuffle, spool, stages, store, writer
+from beam import reader, spool, stages, store, writer
 from beam.filters import captions
 from beam.filters.boxes import BoxCheck
 from beam.filters.pictures import DecodeCheck, PictureSettings
-from beam.records import AnyRow, ImageText, Outcome, Rejected, Row, RowByReference
+from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
+from beam.shown_pictures import OnePictureAGroup, RequireUnseen
 from beam.sources import Source, described
 from beam.sources.rows.classes import ClassNames, each, load
 from models import features, files
@@ -130,7 +131,7 @@ class WriteEvaluationSets(beam.PTransform):
             pictures_of = getattr(one.source, "pictures_of", None)
             if self._train and pictures_of:
                 read = pipeline | f"Train {name}" >> reader.ReadShards(self._train)
-                (flow.rows, read) | f"Unseen {name}" >> _RequireUnseen(name, pictures_of)
+                (flow.rows, read) | f"Unseen {name}" >> RequireUnseen(name, pictures_of)
             named = flow.rows | f"Classes {name}" >> beam.FlatMap(_class_of, name)
             classes.append(named | f"Distinct {name}" >> beam.Distinct())
         listed = {one.name: list(one.class_list()) for one in self._sets}
@@ -167,64 +168,12 @@ class _ReadSet(beam.PTransform):
         pictured = kept[-1].rows
         by_reference = kept[-1].rows | "ByReference" >> beam.Map(ImageText.by_reference)
         kept.append(by_reference | "UniqueKeys" >> stages.KeepFirst(lambda row: row.key, "duplicate_key"))
-        kept.append(kept[-1].rows | "OnePicture" >> _OnePictureAGroup())
+        kept.append(kept[-1].rows | "OnePicture" >> OnePictureAGroup())
         rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
         rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)
         removed = [stage.removed for stage in kept if stage.removed] | "Removed" >> beam.Flatten()
         return store.Flow((outcomes, more), pictured, rows, rejected, removed)
-
-
-class _RequireUnseen(beam.PTransform):
-    """(held-out rows, training rows) -> nothing; fails if both show the same picture."""
-
-    def __init__(self, name: str, pictures_of: Callable[[str], frozenset[str]]) -> None:
-        super().__init__()
-        self._name, self._pictures_of = name, pictures_of
-
-    def expand(self, both: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
-        named = dict(zip(("held_out", "train"), both, strict=True))
-        by_picture = {
-            place: rows | f"Pictures of {place}" >> beam.FlatMap(_by_picture, self._pictures_of)
-            for place, rows in named.items()
-        }
-        return by_picture | shuffle.CoGroupByKey() | "Require" >> beam.Map(_require_unseen, self._name)
-
-
-def _by_picture(row: Row, pictures_of: Callable[[str], frozenset[str]]) -> Iterator[tuple[str, str]]:
-    yield from ((picture, row.key) for picture in pictures_of(row.split_key))
-
-
-def _require_unseen(group: tuple[str, dict[str, Iterable[str]]], name: str) -> None:
-    picture, rows = group
-    held_out, train = (min(rows[place], default="") for place in ("held_out", "train"))
-    if held_out and train:
-        raise ValueError(
-            f"EvaluationSet {name!r}: row {held_out!r} shows {picture!r}, but the training row {train!r} shows it, "
-            "too; set the shares and the salt of its source to those of ImageTextGen"
-        )
-
-
-class _OnePictureAGroup(beam.PTransform):
-    """Rejects rows whose group shows another picture: metrics count each group as one picture."""
-
-    @beam.typehints.no_annotations
-    def expand(self, rows: beam.PCollection) -> stages.Kept:
-        grouped = rows | "Group" >> beam.Map(lambda row: (row.split_key, row)) | shuffle.GroupByKey()
-        return grouped | "Decide" >> beam.FlatMap(_of_the_first_picture) | stages.Separate()
-
-
-def _of_the_first_picture(group: tuple[str, Iterable[RowByReference]]) -> Iterator[RowByReference | Rejected]:
-    first, *others = sorted(group[1], key=lambda row: row.key)
-    yield first
-    for row in others:
-        if row.reference == first.reference:
-            yield row
-            continue
-        detail = (
-            f"its group is {group[0]!r}, of which {first.key!r} shows another picture; give each picture its own group"
-        )
-        yield Rejected(row.key, row.position, "another_picture_in_group", detail)
 
 
 class _ClassCheck:

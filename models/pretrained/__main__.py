@@ -23,7 +23,8 @@ from models.settings import configuration
 _FROM = flags.DEFINE_string(
     "from",
     None,
-    "An .npz of big_vision, a Hugging Face folder, a SavedModel of ours, or a folder of pushed models (their newest).",
+    "An .npz of big_vision, a folder of Hugging Face, timm or open_clip, a SavedModel of ours, or a folder of pushed "
+    "models (their newest).",
 )
 _TO = flags.DEFINE_string("to", None, "A file ending in .npz, or a folder; for convert only.")
 _FORMAT = flags.DEFINE_enum("format", None, formats.FOLDER_FORMATS, "Format of the folder --to.")

@@ -92,9 +92,8 @@ def read(folder: str) -> PretrainedImageTower:
 def _config(folder: str, found: Shapes, source: str) -> tuple[settings.ImageTowerSettings, list[str]]:
     where, content = f"{folder}/config.json", read_json(folder, "config.json")
     size_name, patch, is_siglip = _architecture(content["architecture"], where)
-    width, depth, heads = timm_names.SIZES[size_name]
-    defaults = {"embed_dim": width, "depth": depth, "num_heads": heads, "patch_size": patch}
-    arguments = _arguments(content.get("model_args", {}), defaults, where)
+    defaults = dict(zip(("embed_dim", "depth", "num_heads"), timm_names.SIZES[size_name], strict=True))
+    arguments = _arguments(content.get("model_args", {}), {**defaults, "patch_size": patch}, where)
     # Folders of older versions have the fields of pretrained_cfg in config.json itself.
     pictures = Fields(f"{where}: pretrained_cfg", content.get("pretrained_cfg", content), _PICTURES)
     for field in ("mean", "std"):
@@ -105,11 +104,12 @@ def _config(folder: str, found: Shapes, source: str) -> tuple[settings.ImageTowe
     activation, notes = _activation(arguments, is_siglip, where)
     pooling = _pooling(found, arguments["global_pool"] or content.get("global_pool"), where)
     mlp_dim = timm_names.shape(found, "blocks.0.mlp.fc1.bias", 1, source)[0]
-    sizes = [arguments.count("embed_dim"), arguments.count("depth", _DEEPEST), arguments.count("num_heads")]
+    width, depth = arguments.count("embed_dim"), arguments.count("depth", _DEEPEST)
+    heads = arguments.count("num_heads")
     try:
         config = settings.ImageTowerSettings(
-            *sizes, mlp_dim, activation=activation, size=size, patch=patch, cut_to_patches=size % patch > 0,
-            interpolation=pictures["interpolation"], pooling=pooling,
+            width, depth, heads, mlp_dim, activation=activation, size=size, patch=patch, pooling=pooling,
+            cut_to_patches=size % patch > 0, interpolation=pictures["interpolation"],
         )  # fmt: skip
     except ValueError as error:
         raise _another(f"{where}: our towers do not support this model ({error})") from error
