@@ -4,8 +4,10 @@
 prepares planted rows here, by its own features.
 """
 
+import inspect
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -54,9 +56,22 @@ def filled(feature, number: int):
     return 0 if isinstance(feature, tfds.features.ClassLabel) else f"text {number}"
 
 
+def own_splits(builder: tfds.core.DatasetBuilder) -> set[str]:
+    """The splits that a builder's own code makes."""
+    code = inspect.getsource(type(builder)._split_generators)
+    return {(one or other).lower() for one, other in re.findall(r"Split\.([A-Z]+)|['\"](\w+)['\"]", code)}
+
+
+def test_the_code_of_a_builder_names_its_splits(tmp_path):
+    made = tfds.builder("imagenet_v2/matched-frequency", data_dir=str(tmp_path))
+    assert "test" in own_splits(made)
+    assert "validation" not in own_splits(made)  # control
+
+
 def prepare(builder: str, split: str, planted: dict[str, list], data_dir, names: list[str]) -> list[str]:
     """Prepares rows of a builder; returns the names of its labels."""
     made = tfds.builder(builder, data_dir=str(data_dir))
+    assert split in own_splits(made)
     if names:
         made.info.features["label"].names = names  # cifar100's builder reads them from its archive
 
@@ -170,11 +185,18 @@ def test_control_the_accuracy_on_real_falls_if_empty_rows_are_counted(tmp_path):
     assert on_real([one or [3] for one in LISTS], tmp_path, SeesGrey()) == [(6, 3 / 6)]
 
 
-@pytest.mark.parametrize(("name", "builder"), [("cifar100", "cifar100"), ("oxford_pets", "oxford_iiit_pet")])
-def test_other_sets_have_the_builder_s_names(name, builder, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "builder", "split"),
+    [
+        ("cifar100", "cifar100", "test"),
+        ("oxford_pets", "oxford_iiit_pet", "test"),
+        ("food101", "food101", "validation"),
+    ],
+)
+def test_other_sets_have_the_builder_s_names(name, builder, split, tmp_path):
     labels = [0, 36, 1, 2, 3, 4]
     fine = [f"fine_{number}" for number in range(100)] if name == "cifar100" else []
-    names = prepare(builder, "test", {"label": labels}, tmp_path, fine)
+    names = prepare(builder, split, {"label": labels}, tmp_path, fine)
     got = pairs_of(name, tmp_path)
     assert sorted(pair.class_name for pair in got) == sorted(names[label].replace("_", " ") for label in labels)
 
@@ -188,7 +210,9 @@ def test_coco_is_karpathy_s_test_split_with_five_captions_a_picture(tmp_path):
             rest = {name: filled(one, number) for name, one in made.info.features.items()}
             yield number, {**rest, "captions": captions, "objects": [], "image/id": number}
 
-    made._split_generators = lambda _: {split: rows(split) for split in ("train", "val", "test", "restval")}
+    splits = ("train", "val", "test", "restval")
+    assert own_splits(made) >= {*splits}
+    made._split_generators = lambda _: {split: rows(split) for split in splits}
     made.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     got = pairs_of("coco", tmp_path)
     assert sorted(pair.captions for pair in got) == [tuple(f"test {n} {k}" for k in range(5)) for n in range(2)]
