@@ -6,6 +6,7 @@ import tf_keras as keras
 from models import settings
 from models.towers import transformer
 from models.towers.map_head import MapHead
+from models.towers.pieces import in_pieces
 
 
 class ImageTower(keras.layers.Layer):
@@ -16,6 +17,7 @@ class ImageTower(keras.layers.Layer):
         self.config = config
         self.patch_embedding = keras.layers.Conv2D(config.width, config.patch, config.patch, name="patch_embedding")
         self.encoder = transformer.Encoder(config, remat, name="encoder")
+        self._in_pieces = remat == "pieces"
         self.pool = {"map": self._map, "gap": self._mean, "cls": self._first}[config.pooling]
         if config.pooling == "map":
             self.head = MapHead(config, name="head")
@@ -28,7 +30,10 @@ class ImageTower(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self.pool(self.tokens(images, training))
+        tokens = self.tokens(images, training)
+        if training and self._in_pieces and self.config.pooling == "map" and self.head.built:
+            return in_pieces(self.head, tokens, self.config.width, transformer.MOST_PIECES)
+        return self.pool(tokens)
 
     def tokens(
         self,

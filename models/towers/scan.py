@@ -1,8 +1,7 @@
 """Equal blocks in a loop over their stacked weights, with a backward pass that computes activations again."""
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -10,6 +9,7 @@ import tf_keras as keras
 
 from models import loops
 from models.towers.dropout import Drop, nothing
+from models.towers.pieces import LayerInPieces, count, of_variables
 
 
 def scan(
@@ -46,7 +46,7 @@ def scan(
     """
     first, depth = blocks[0], len(blocks)
     contexts = [] if context is None else [tf.stack(list(context))]
-    pieces, stride = _pieces(inputs, most_pieces), 1 if gives_hidden else _stride(depth, longest_stride)
+    pieces, stride = count(inputs, most_pieces), 1 if gives_hidden else _stride(depth, longest_stride)
 
     @tf.custom_gradient
     def scanned(inputs: tf.Tensor, *contexts: tf.Tensor) -> tuple[object, Callable[..., object]]:
@@ -60,7 +60,7 @@ def scan(
         def gradient(*upstreams: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
             upstream, *by_hidden = upstreams
             by_inputs, found = passes.backward(kept, upstream, by_hidden)
-            by_variables = _of_variables(blocks, found[len(contexts) :], variables or [])
+            by_variables = of_variables(blocks, found[len(contexts) :], variables or [])
             return [by_inputs, *found[: len(contexts)]], by_variables
 
         return ((outputs, kept) if gives_hidden else outputs), gradient
@@ -128,9 +128,9 @@ class _Passes:
         by_inputs, arrays = loops.counted(self.depth // self.stride, of_group, upstream, arrays)
         return by_inputs, [one.stack() for one in arrays]
 
-    def _at(self, k: tf.Tensor) -> "_BlockOfScan":
+    def _at(self, k: tf.Tensor) -> "LayerInPieces":
         weights, contexts = [stack[k] for stack in self.stacks], [one[k] for one in self.contexts]
-        return _BlockOfScan(self.first, weights, contexts, self.key_mask, self.pieces)
+        return LayerInPieces(self.first, weights, contexts, self.key_mask, self.pieces)
 
     def _through(self, group: tf.Tensor, hidden: tf.Tensor, end: int, first: int = 0) -> tuple[tf.Tensor, ...]:
         """The output of the blocks from `first` to before `end` of a group."""
@@ -149,111 +149,5 @@ class _Passes:
         return tf.stack(found)
 
 
-@dataclasses.dataclass(frozen=True)
-class _BlockOfScan:
-    """A block of `scan` with tensors as weights, whose rows pass in `pieces`."""
-
-    block: keras.layers.Layer
-    weights: list[tf.Tensor]
-    contexts: list[tf.Tensor]
-    key_mask: tf.Tensor | None
-    pieces: int
-
-    def apply(self, hidden: tf.Tensor) -> tf.Tensor:
-        """[N, L, width] -> [N, L, width]."""
-        if self.pieces == 1:
-            return self._apply(hidden, self.contexts, self.key_mask)
-        cut = self._cut(hidden)
-
-        def body(p: tf.Tensor, outputs: tf.TensorArray) -> tuple[Any, ...]:
-            return p + 1, outputs.write(p, self._apply(cut[p], *self._others(p)))
-
-        outputs = tf.TensorArray(hidden.dtype, self.pieces, element_shape=cut.shape[1:])
-        (outputs,) = loops.counted(self.pieces, body, outputs)
-        return self._whole(outputs)
-
-    def gradients(self, hidden: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
-        """By the input, by each context, and by each weight; those by weights are summed over pieces in float32."""
-        if self.pieces == 1:
-            return self._gradients(hidden, self.contexts, self.key_mask, upstream)
-        cut, cut_upstream = self._cut(hidden), self._cut(upstream)
-        rows = 1 + len(self.contexts)  # the gradients that have a row for each row of the input
-
-        def body(p: tf.Tensor, by_rows: list[tf.TensorArray], sums: list[tf.Tensor]) -> tuple[Any, ...]:
-            found = self._gradients(cut[p], *self._others(p), cut_upstream[p])
-            written = [one.write(p, new) for one, new in zip(by_rows, found[:rows], strict=True)]
-            return p + 1, written, [one + tf.cast(new, one.dtype) for one, new in zip(sums, found[rows:], strict=True)]
-
-        inputs = [cut, *map(self._cut, self.contexts)]
-        by_rows = [tf.TensorArray(one.dtype, self.pieces, element_shape=one.shape[1:]) for one in inputs]
-        sums = [tf.zeros(weight.shape, self.block.variable_dtype) for weight in self.weights]
-        by_rows, sums = loops.counted(self.pieces, body, by_rows, sums)
-        return [*map(self._whole, by_rows), *sums]
-
-    def _apply(self, hidden: tf.Tensor, contexts: Sequence[tf.Tensor], key_mask: tf.Tensor | None) -> tf.Tensor:
-        masked = {} if key_mask is None else {"key_mask": key_mask}
-        with _weights(self.block, self.weights):
-            return self.block(hidden, *contexts, **masked)
-
-    def _gradients(
-        self, hidden: tf.Tensor, contexts: Sequence[tf.Tensor], key_mask: tf.Tensor | None, upstream: tf.Tensor
-    ) -> list[tf.Tensor]:
-        sources = [hidden, *contexts, *self.weights]
-        with tf.GradientTape() as tape:
-            tape.watch(sources)
-            outputs = self._apply(hidden, contexts, key_mask)
-        return tape.gradient(outputs, sources, output_gradients=upstream)
-
-    def _others(self, p: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor | None]:
-        """The contexts and the key mask of piece p."""
-        mask = None if self.key_mask is None else self._cut(self.key_mask)[p]
-        return [self._cut(one)[p] for one in self.contexts], mask
-
-    def _cut(self, rows: tf.Tensor) -> tf.Tensor:
-        """[N, ...] -> [pieces, N / pieces, ...]."""
-        return tf.reshape(rows, [self.pieces, rows.shape[0] // self.pieces, *rows.shape[1:]])
-
-    def _whole(self, pieces: tf.TensorArray) -> tf.Tensor:
-        cut = pieces.stack()
-        return tf.reshape(cut, [-1, *cut.shape[2:]])
-
-
-def _pieces(inputs: tf.Tensor, most: int) -> int:
-    """The largest number up to `most` that divides the number of rows; 1 if that is unknown."""
-    return next(count for count in range(most, 0, -1) if count == 1 or (inputs.shape[0] or 1) % count == 0)
-
-
 def _stride(depth: int, longest: int) -> int:
     return next((stride for stride in range(2, longest + 1) if depth % stride == 0), 1)
-
-
-def _of_variables(
-    blocks: Sequence[keras.layers.Layer], by_stack: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
-) -> list[tf.Tensor]:
-    """Picks each variable's gradient from those by the stacks; by name, since the tape drops Keras' wrappers."""
-    by_weight = [tf.unstack(one) for one in by_stack]
-    found = {
-        weight.name: by_weight[i][k]
-        for k, block in enumerate(blocks)
-        for i, weight in enumerate(block.trainable_variables)
-    }
-    return [tf.cast(found[variable.name], variable.dtype) for variable in variables]
-
-
-@contextlib.contextmanager
-def _weights(block: keras.layers.Layer, tensors: Sequence[tf.Tensor]) -> Iterator[None]:
-    """Within this context, the block computes with these tensors in place of its weights, in the same order."""
-    wanted = dict(zip((id(weight) for weight in block.trainable_variables), tensors, strict=True))
-    replaced = [
-        (vars(layer), name, value)
-        for layer in block._flatten_layers()
-        for name, value in list(vars(layer).items())
-        if id(value) in wanted
-    ]
-    for attributes, name, value in replaced:
-        attributes[name] = wanted[id(value)]
-    try:
-        yield
-    finally:
-        for attributes, name, value in replaced:
-            attributes[name] = value

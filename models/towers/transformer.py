@@ -13,7 +13,9 @@ from models.towers.rematerialization import Block, rematerialize
 from models.towers.scan import scan
 
 LAYER_NORM_EPSILON = 1e-6
-_LOOPS = {"scan": (1, 1), "pieces": (4, 3)}  # `most_pieces` and `longest_stride` of `scan`
+MOST_PIECES = 4
+"""In how many pieces "pieces" takes the rows."""
+_LOOPS = {"scan": (1, 1), "pieces": (MOST_PIECES, 3)}  # `most_pieces` and `longest_stride` of `scan`
 BY_BLOCK = ("block", *_LOOPS)
 """The values of Runtime.remat that keep inputs of blocks alone."""
 

@@ -11,8 +11,9 @@ import tf_keras as keras
 
 from models import settings
 from models.settings.runtime import REMATERIALIZED
-from models.towers import scan
+from models.towers import pieces, scan
 from models.towers.fusion import Fusion
+from models.towers.image_tower import ImageTower
 from models.towers.precision import layers_with_policy
 from models.towers.transformer import Encoder
 
@@ -112,8 +113,8 @@ def test_control_blocks_in_another_order_differ():
 
 
 def test_control_pieces_that_return_in_another_order_differ(monkeypatch):
-    whole = scan._BlockOfScan._whole
-    monkeypatch.setattr(scan._BlockOfScan, "_whole", lambda self, one: whole(self, one)[::-1])
+    whole = pieces.LayerInPieces._whole
+    monkeypatch.setattr(pieces.LayerInPieces, "_whole", lambda self, one: whole(self, one)[::-1])
     assert difference(encoder("pieces")) > 1e-3
 
 
@@ -131,9 +132,29 @@ def test_control_gradients_at_the_input_of_the_group_in_place_of_the_block_s_dif
     assert difference(encoder("pieces")) > 1e-3
 
 
-@pytest.mark.parametrize(("rows", "pieces"), [(8, 4), (6, 3), (2, 2), (5, 1), (None, 1)])
-def test_the_pieces_divide_the_rows(rows, pieces):
-    assert scan._pieces(tf.TensorSpec([rows, LENGTH, WIDTH]), 4) == pieces
+def image_tower(remat: str) -> ImageTower:
+    """With a MAP head, in float64."""
+    config = settings.ImageTowerSettings(size=8, patch=4, width=WIDTH, depth=2, heads=2, mlp_dim=16)
+    with layers_with_policy("float64"):
+        made = ImageTower(config, remat)
+        made(PICTURES)
+    return drawn(made)
+
+
+PICTURES = tf.constant(np.random.default_rng(2).uniform(-1, 1, [4, 8, 8, 3]))
+
+
+def test_the_map_head_takes_the_rows_in_pieces_and_gives_the_same(monkeypatch):
+    expected, made = differentiated(image_tower("nothing"))(PICTURES), differentiated(image_tower("pieces"))
+    assert largest_difference(made(PICTURES), expected) < 1e-12
+    whole = pieces.LayerInPieces._whole  # control
+    monkeypatch.setattr(pieces.LayerInPieces, "_whole", lambda self, one: whole(self, one)[::-1])
+    assert largest_difference(differentiated(image_tower("pieces"))(PICTURES), expected) > 1e-3
+
+
+@pytest.mark.parametrize(("rows", "count"), [(8, 4), (6, 3), (2, 2), (5, 1), (None, 1)])
+def test_the_pieces_divide_the_rows(rows, count):
+    assert pieces.count(tf.TensorSpec([rows, LENGTH, WIDTH]), 4) == count
 
 
 def products(run: tf.types.experimental.PolymorphicFunction, dtype: str) -> int:
@@ -176,6 +197,6 @@ def test_weights_return_when_the_block_fails():
     block = keras.layers.Dense(2)
     block.build((None, 2))
     kernel = block.kernel
-    with pytest.raises(ZeroDivisionError), scan._weights(block, [tf.zeros([2, 2]), tf.zeros([2])]):
+    with pytest.raises(ZeroDivisionError), pieces._weights(block, [tf.zeros([2, 2]), tf.zeros([2])]):
         raise ZeroDivisionError
     assert block.kernel is kernel
