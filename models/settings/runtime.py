@@ -23,8 +23,9 @@ class RuntimeSettings:
       remat: what the backward pass computes again, if activations do not fit into memory. "nothing" is fastest.
         "attention" computes the attention weights again, "block" everything but the input of each encoder block. "scan"
         does what "block" does, in a loop over the blocks: XLA compiles one block, so compiling takes far less time.
-        "pieces" does what "scan" does, with a quarter of the rows of a replica in a block at a time, and keeps the
-        input of every second block alone (every third if only 3 divides the number of blocks).
+        "pieces" does what "scan" does, with a quarter of the rows of a replica in a layer at a time, and keeps the
+        input of every second block alone (every third if only 3 divides the number of blocks). A MAP head
+        takes a quarter of the rows at a time, too.
       jit_compile: compiles with XLA: the whole step on a GPU, a TPU or with `remat`; on a CPU, the parts that gain.
         Without it, two runs with one seed may end in slightly different weights.
       steps_per_loop: steps that the devices run before the host reads the result. Raise it on GPUs and TPUs, for speed;
