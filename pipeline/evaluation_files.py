@@ -8,8 +8,8 @@ import os
 
 from absl import flags
 
-from pipeline.console import command_line
-from pipeline.evaluation import imagenet_names, layouts
+from pipeline.console import command_line, terminal
+from pipeline.evaluation import imagenet_names
 
 _FOLDER = flags.DEFINE_string("folder", None, "The folder of the set; default: data/NAME, as in the gin files.")
 _URL = flags.DEFINE_string("url", imagenet_names.URL, "Of the class names of ImageNet; file:///PATH names a copy.")
@@ -18,6 +18,9 @@ _URL = flags.DEFINE_string("url", imagenet_names.URL, "Of the class names of Ima
 @command_line.errors_as_lines()
 def main(argv: list[str]) -> None:
     """Writes the rows or the class names."""
+    terminal.quiet_terminal()
+    with terminal.native_log_hidden():
+        from pipeline.evaluation import layouts
     name = command_line.action(argv, [imagenet_names.IMAGENET, *layouts.LAYOUTS])
     folder = _FOLDER.value or os.path.join("data", name)
     is_imagenet = name == imagenet_names.IMAGENET
