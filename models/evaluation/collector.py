@@ -14,7 +14,6 @@ _KEPT = ("image_embedding", "text_embedding", "caption", "picture", "class_index
 _PLACES = {"pointed": (), "place": (2,), "box": (4,)}  # with the shape of a row
 _KEYWORDS = ("keywords", "words")  # of models with the signature `keywords`
 _RANK, _CLASSES, _RIGHT = "class_rank", "classes", "right_classes"
-_FLOAT32_TIE = 1e-6  # the model computes similarities in float32
 Array = np.ndarray
 
 
@@ -45,7 +44,7 @@ class Collector:
         right = np.zeros(similarity.shape, bool)
         row, column = np.nonzero(indices >= 0)
         right[row, indices[row, column]] = True
-        self._parts[_RANK].append(retrieval.rank(similarity, right, _FLOAT32_TIE))
+        self._parts[_RANK].append(retrieval.rank(similarity, right))
         self._parts[_CLASSES].append(np.sum(known, axis=1))
         self._parts[_RIGHT].append(np.sum(right, axis=1))
         labelled = known & (index >= 0)[:, None]

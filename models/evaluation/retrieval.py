@@ -10,7 +10,7 @@ from models.evaluation.calibration import PairCounts
 RECALL_AT = (1, 5, 10)
 RECALLS = tuple(f"{way}_recall_at_{k}" for way in ("image_to_text", "text_to_image") for k in RECALL_AT)
 _BLOCK = 1 << 22  # scores in memory at once
-_TIE = 1e-12  # rounding can make equal rows of a matrix product differ
+_TIE = 1e-6  # models compute in float32, and the size of a batch changes the rounding of equal texts
 Array = np.ndarray
 
 
@@ -85,13 +85,13 @@ def ranks(pairs: Pairs, counts: PairCounts | None = None, scale: float = 1.0, bi
     return Ranks(image_to_text, text_to_image)
 
 
-def rank(scores: Array, right: Array, tie: float = _TIE) -> Array:
+def rank(scores: Array, right: Array) -> Array:
     """Counts the wrong answers that score at least as high as the best right one: [N, K], bool [N, K] -> int [N].
 
-    Scores that differ by `tie` or less count as equal.
+    Scores that differ by rounding, 1e-6 or less, count as equal.
     """
     best = np.max(np.where(right, scores, -np.inf), axis=1, initial=-np.inf)
-    return np.sum(~right & ~(scores < best[:, None] - tie), axis=1)
+    return np.sum(~right & ~(scores < best[:, None] - _TIE), axis=1)
 
 
 def recall_at_k(image: Array, text: Array, captions: Array, pictures: Array) -> dict[str, float]:

@@ -3,6 +3,7 @@
 The tests of this module depend on each other, in this order.
 """
 
+import json
 import re
 import shutil
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401
 
 from pipeline import platform
+from pipeline.evaluation import evaluation
 from pipeline.publishing import override
 from tests.pictures import shape_pairs
 from tests.pipeline.conftest import Project
@@ -72,6 +74,26 @@ def test_a_trained_model_is_blessed_and_pushed(project):
     right = np.eye(len(pictures), dtype=bool)
     probability = answer["probability"].numpy()
     assert probability[right].mean() > 3 * probability[~right].mean()
+
+
+def test_pipeline_evaluate_gives_the_figures_of_the_evaluator(project, tmp_path):
+    """Batches of another size round embeddings differently, so gaps and calibration agree to six digits."""
+    (summary,) = (json.loads(path.read_text()) for path in _newest(project, "RunReport/report/*/summary.json"))
+    (own,) = _newest(project, "ImageTextGen/examples/*/Split-eval")
+    gin = ["Gate.slice_by = ('language',)"]
+    found = evaluation.run(summary["pushed"], [], gin, str(tmp_path), str(own.parent))["sets"]["eval"]
+    for key, measured in (("eval", found["metrics"]), ("eval, language = de", found["slices"]["language"]["de"])):
+        expected = summary["slices"][key]
+        common = expected.keys() & measured.keys()
+        assert {"zero_shot_accuracy", "zero_shot_accuracy_low", "text_to_image_recall_at_1", "modality_gap"} <= common
+        for name in common:
+            if expected[name] is None or "recall" in name or "accuracy" in name:
+                assert measured[name] == expected[name], (key, name)
+            else:
+                assert measured[name] == pytest.approx(expected[name], rel=1e-6), (key, name)
+    assert found["metrics"]["modality_gap"] != pytest.approx(
+        found["slices"]["language"]["de"]["modality_gap"], rel=1e-6
+    )  # control
 
 
 def test_the_report_is_one_self_contained_page(project):

@@ -5,9 +5,10 @@ This script runs in .venv-tpu, which has jax and no TensorFlow:
     python aot.py FOLDER...    each is a folder of tests.tpu.program, for 4, 16, 64 or 256 replicas
 
 It prints a line of JSON for each folder. `arguments`, `outputs` and `temporaries` are bytes on one chip; `aliased` are
-the bytes of outputs that replace arguments. `flops` are as the compiler counts them. `permutes`, `sums` and `gathers`
-count the collectives of the program. `seconds` is the time of compilation. If the program does not fit, the line has
-`refused` instead: libtpu's message. libtpu's warning about worker hostnames is harmless.
+the bytes of outputs that replace arguments. `peak` are the bytes that live at once, without the gaps between them.
+`flops` are as the compiler counts them. `permutes`, `sums` and `gathers` count the collectives of the program.
+`seconds` is the time of compilation. If the program does not fit, the line has `refused` instead: libtpu's message.
+libtpu's warning about worker hostnames is harmless.
 """
 
 import json
@@ -50,6 +51,7 @@ def compile_for_tpu(folder):
         "outputs": memory.output_size_in_bytes,
         "aliased": memory.alias_size_in_bytes,
         "temporaries": memory.temp_size_in_bytes,
+        "peak": memory.peak_memory_in_bytes,
         "flops": executable.cost_analysis()["flops"],
         "permutes": _count("collective-permute", text),
         "sums": _count("all-reduce", text),

@@ -52,14 +52,14 @@ def row(name: str, result: dict) -> str:
     at = [f"{result['model_flops'] / _PEAK / share * 1e3:,.0f}" for share in (1, 0.6, 0.4)]
     speed = f"{result['model_flops']:.3g} | {' / '.join(at)} | {result['seconds']:.0f}"
     if "refused" in result:
-        return f"| {name} | refused: {result['refused'].splitlines()[0]} | | | {speed} |"
-    sizes = [result["arguments"], result["temporaries"], needed(result)]
+        return f"| {name} | refused: {result['refused'].splitlines()[0]} | | | | {speed} |"
+    sizes = [result["arguments"], result["temporaries"], needed(result), result["peak"]]
     gib = " | ".join(f"{size / 2**30:.2f}" for size in sizes)
     return f"| {name} | {gib} | {speed} |"
 
 
 if __name__ == "__main__":
-    columns = "global batch", "arguments, GiB", "temporaries, GiB", "sum, GiB"
+    columns = "global batch", "arguments, GiB", "temporaries, GiB", "sum, GiB", "peak, GiB"
     speed = "model FLOP a chip", "ms at 100 / 60 / 40 % MFU", "compiled in, s"
     print(f"| {' | '.join([*columns, *speed])} |")
     print("|---" * len([*columns, *speed]) + "|")

@@ -106,3 +106,20 @@ def test_the_matrix_of_all_pairs_is_never_in_memory(monkeypatch):
     print(f"\na block of 20,000 x 20,000 pairs takes {one_block / 1e6:.0f} MB")
     assert one_block < 3.2e8
     assert counts.pairs == 0
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_texts_that_differ_by_the_rounding_of_a_batch_are_tied(up):
+    """A wrong text with the same tokens as the right one counts as scored equally, whichever is larger by rounding."""
+    image = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+    text = np.array([[0.6, 0.8, 0.0], [0.6, 0.8, 0.0]], np.float32)
+    text[1] = np.nextafter(text[1], np.float32(2 if up else 0))
+    found = ranked(image, text)
+    assert (found.image_to_text.tolist(), found.text_to_image.tolist()) == ([1, 1], [1, 0])
+    text[1, 0] += np.float32(1e-4 if up else -1e-4)  # control: no tie
+    assert ranked(image, text).image_to_text.tolist() == ([1, 1] if up else [0, 1])
+
+
+def ranked(image: np.ndarray, text: np.ndarray) -> retrieval.Ranks:
+    names = np.array([b"a", b"b"])
+    return retrieval.ranks(retrieval.Pairs.of(image, text, names, names))
