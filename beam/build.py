@@ -7,7 +7,7 @@ from beam.filters.boxes import BoxCheck
 from beam.filters.captions import CaptionFilter, CaptionSettings, CheckedCaptions, RepeatedCaptions, RowRules
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.filters.similarity import SimilarCaptions, SimilaritySettings
-from beam.records import ImageText, normalised
+from beam.records import ImageText, RowByReference, normalised
 from beam.sources import OpenMojiSource, Source
 from models.settings.checks import require, require_at_least_zero, require_positive, settings_class
 
@@ -124,9 +124,13 @@ def _corpus_filters(settings: ImageTextGenSettings) -> list[tuple[str, beam.PTra
     if settings.captions.max_repeats:
         chosen.append(("RepeatedCaptions", RepeatedCaptions(settings.captions.max_repeats)))
     if settings.unique_captions:
-        by_caption = stages.KeepFirst(lambda row: normalised(row.caption), "duplicate_caption", group_stays=True)
+        by_caption = stages.KeepFirst(lambda row: normalised(row.caption), "duplicate_caption", stays=_same_group)
         chosen.append(("UniqueCaptions", by_caption))
     return chosen
+
+
+def _same_group(first: RowByReference, other: RowByReference) -> bool:
+    return first.split_key == other.split_key
 
 
 if __name__ == "__main__":

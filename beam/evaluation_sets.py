@@ -13,7 +13,7 @@ from beam.filters import captions
 from beam.filters.boxes import BoxCheck
 from beam.filters.pictures import DecodeCheck, PictureSettings
 from beam.records import AnyRow, ImageText, Outcome, Rejected, Row
-from beam.shown_pictures import OnePictureAGroup, RequireUnseen
+from beam.shown_pictures import RequireUnseen, one_picture_a_group
 from beam.sources import Source, described
 from beam.sources.rows.classes import ClassNames, each, load
 from models import features, files
@@ -168,7 +168,7 @@ class _ReadSet(beam.PTransform):
         pictured = kept[-1].rows
         by_reference = kept[-1].rows | "ByReference" >> beam.Map(ImageText.by_reference)
         kept.append(by_reference | "UniqueKeys" >> stages.KeepFirst(lambda row: row.key, "duplicate_key"))
-        kept.append(kept[-1].rows | "OnePicture" >> OnePictureAGroup())
+        kept.append(kept[-1].rows | "OnePicture" >> one_picture_a_group())
         rejected = [stage.rejected for stage in kept] | "Rejects" >> beam.Flatten()
         rows = kept[-1].rows | "Rows" >> beam.FlatMap(_one_caption_each, name, one.all_captions)
         more = kept[-1].rows | "More" >> beam.FlatMap(_further, name, one.all_captions)

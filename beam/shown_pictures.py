@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import apache_beam as beam
 
 from beam import shuffle, stages
-from beam.records import Rejected, Row, RowByReference
+from beam.records import Row, RowByReference
 
 
 class RequireUnseen(beam.PTransform):
@@ -38,23 +38,14 @@ def _require_unseen(group: tuple[str, dict[str, Iterable[str]]], name: str) -> N
         )
 
 
-class OnePictureAGroup(beam.PTransform):
+def one_picture_a_group() -> stages.KeepFirst:
     """Rejects rows whose group shows another picture: metrics count each group as one picture."""
-
-    @beam.typehints.no_annotations
-    def expand(self, rows: beam.PCollection) -> stages.Kept:
-        grouped = rows | "Group" >> beam.Map(lambda row: (row.split_key, row)) | shuffle.GroupByKey()
-        return grouped | "Decide" >> beam.FlatMap(_of_the_first_picture) | stages.Separate()
+    return stages.KeepFirst(lambda row: row.split_key, "another_picture_in_group", _same_picture, _another_picture)
 
 
-def _of_the_first_picture(group: tuple[str, Iterable[RowByReference]]) -> Iterator[RowByReference | Rejected]:
-    first, *others = sorted(group[1], key=lambda row: row.key)
-    yield first
-    for row in others:
-        if row.reference == first.reference:
-            yield row
-            continue
-        detail = (
-            f"its group is {group[0]!r}, of which {first.key!r} shows another picture; give each picture its own group"
-        )
-        yield Rejected(row.key, row.position, "another_picture_in_group", detail)
+def _same_picture(first: RowByReference, other: RowByReference) -> bool:
+    return first.reference == other.reference
+
+
+def _another_picture(group: str, first: RowByReference) -> str:
+    return f"its group is {group!r}, of which {first.key!r} shows another picture; give each picture its own group"

@@ -76,16 +76,23 @@ class Filter(beam.PTransform):
 class KeepFirst(beam.PTransform):
     """Keeps one of the rows that share a value: the one with the smallest (key, content), so that order does not count.
 
-    With `group_stays`, it also keeps the others that belong to that row's group.
+    It also keeps the others for which `stays`, given the kept row and the other, is true. `detail`, given the value and
+    the kept row, explains the rejects.
     """
 
-    def __init__(self, value: Callable[[AnyRow], str], reason: str, group_stays: bool = False) -> None:
+    def __init__(
+        self,
+        value: Callable[[AnyRow], str],
+        reason: str,
+        stays: Callable[[Any, Any], bool] | None = None,
+        detail: Callable[[str, Any], str] = lambda value, first: f"{value!r} is also at {first.position}",
+    ) -> None:
         super().__init__()
-        self._value, self._reason, self._group_stays = value, reason, group_stays
+        self._value, self._reason, self._stays, self._detail = value, reason, stays, detail
 
     @beam.typehints.no_annotations
     def expand(self, rows: beam.PCollection) -> Kept:
-        value, reason, group_stays = self._value, self._reason, self._group_stays
+        value, reason, stays, detail = self._value, self._reason, self._stays, self._detail
 
         def decide(group: tuple[str, Iterable[AnyRow]]) -> Iterator[AnyRow | Rejected]:
             rows = list(group[1])
@@ -94,10 +101,10 @@ class KeepFirst(beam.PTransform):
             first, *others = rows
             yield first
             for row in others:
-                if group_stays and row.split_key == first.split_key:
+                if stays and stays(first, row):
                     yield row
                     continue
-                yield Rejected(row.key, row.position, reason, f"{group[0]!r} is also at {first.position}")
+                yield Rejected(row.key, row.position, reason, detail(group[0], first))
 
         grouped = rows | "Value" >> beam.Map(lambda row: (value(row), row)) | shuffle.GroupByKey()
         return grouped | "Decide" >> beam.FlatMap(decide) | Separate()

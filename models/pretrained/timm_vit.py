@@ -37,7 +37,7 @@ _VARIANTS = {
     ".ls1.": "layer scale",
     ".q_norm.": "norms of queries and keys",
 }
-_POOLINGS = {"token": "cls", "map": "map", "avg": "gap"}
+_GLOBAL_POOLS = {"cls": "token", "map": "map", "gap": "avg"}  # by our pooling
 _ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 _PICTURES = {"mean": None, "std": None, "interpolation": None, "input_size": None, "crop_pct": None, "crop_mode": None}
 # Arguments of timm.create_model: the only values of some, and those that act in training alone or that tensors show.
@@ -162,19 +162,13 @@ def _size(arguments: Fields, pictures: Fields, where: str) -> int:
     if arguments["img_size"] is not None:
         return arguments.count("img_size")
     given = pictures["input_size"]
-    if (
-        not isinstance(given, list)
-        or len(given) != 3
-        or given[0] != 3
-        or given[1] != given[2]
-        or type(given[1]) is not int
-        or given[1] < 1
-    ):
+    side = given[-1] if isinstance(given, list) and given else None
+    if given != [3, side, side] or type(side) is not int or side < 1:
         raise _another(
             f"{where}: pretrained_cfg.input_size is {given!r}, but must be as [3, 224, 224]: channels, and the side of "
             "a square twice"
         )
-    return given[1]
+    return side
 
 
 def _activation(arguments: Fields, is_siglip: bool, where: str) -> tuple[str, list[str]]:
@@ -193,7 +187,8 @@ def _activation(arguments: Fields, is_siglip: bool, where: str) -> tuple[str, li
 
 def _pooling(found: Shapes, given: Any, where: str) -> str:
     pooling = "cls" if "cls_token" in found else "map" if "attn_pool.latent" in found else "gap"
-    expected = next(theirs for theirs, ours in _POOLINGS.items() if ours == pooling)
-    if given not in (None, expected):
-        raise _another(f"{where}: global_pool is {given!r}, but must be {expected!r}, as the tensors show")
+    if given not in (None, _GLOBAL_POOLS[pooling]):
+        raise _another(
+            f"{where}: global_pool is {given!r}, but must be {_GLOBAL_POOLS[pooling]!r}, as the tensors show"
+        )
     return pooling

@@ -17,7 +17,7 @@ class ImageTower(keras.layers.Layer):
         self.config = config
         self.patch_embedding = keras.layers.Conv2D(config.width, config.patch, config.patch, name="patch_embedding")
         self.encoder = transformer.Encoder(config, remat, name="encoder")
-        self._in_pieces = remat == "pieces"
+        self._pools_in_pieces = remat == "pieces" and config.pooling == "map"
         self.pool = {"map": self._map, "gap": self._mean, "cls": self._first}[config.pooling]
         if config.pooling == "map":
             self.head = MapHead(config, name="head")
@@ -31,7 +31,7 @@ class ImageTower(keras.layers.Layer):
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         tokens = self.tokens(images, training)
-        if training and self._in_pieces and self.config.pooling == "map" and self.head.built:
+        if training and self._pools_in_pieces and self.head.built:
             return in_pieces(self.head, tokens, self.config.width, transformer.MOST_PIECES)
         return self.pool(tokens)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -34,7 +34,8 @@ def in_pieces(layer: keras.layers.Layer, inputs: tf.Tensor, width: int, most_pie
 
         def gradient(upstream: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
             by_input, *by_weights = rows.gradients(inputs, upstream)
-            return [by_input], of_variables([layer], [one[None] for one in by_weights], variables or [])
+            names = [weight.name for weight in layer.trainable_variables]
+            return [by_input], of_variables(dict(zip(names, by_weights, strict=True)), variables or [])
 
         return rows.apply(inputs), gradient
 
@@ -117,16 +118,8 @@ def count(inputs: tf.Tensor, most: int) -> int:
     return next(count for count in range(most, 0, -1) if count == 1 or (inputs.shape[0] or 1) % count == 0)
 
 
-def of_variables(
-    blocks: Sequence[keras.layers.Layer], by_stack: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
-) -> list[tf.Tensor]:
-    """Picks each variable's gradient from those by the stacks; by name, since the tape drops Keras' wrappers."""
-    by_weight = [tf.unstack(one) for one in by_stack]
-    found = {
-        weight.name: by_weight[i][k]
-        for k, block in enumerate(blocks)
-        for i, weight in enumerate(block.trainable_variables)
-    }
+def of_variables(found: Mapping[str, tf.Tensor], variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    """Picks each variable's gradient by its name, since the tape drops Keras' wrappers."""
     return [tf.cast(found[variable.name], variable.dtype) for variable in variables]
 
 

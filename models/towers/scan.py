@@ -60,7 +60,7 @@ def scan(
         def gradient(*upstreams: tf.Tensor, variables: list[tf.Variable] | None = None) -> object:
             upstream, *by_hidden = upstreams
             by_inputs, found = passes.backward(kept, upstream, by_hidden)
-            by_variables = of_variables(blocks, found[len(contexts) :], variables or [])
+            by_variables = of_variables(_by_name(blocks, found[len(contexts) :]), variables or [])
             return [by_inputs, *found[: len(contexts)]], by_variables
 
         return ((outputs, kept) if gives_hidden else outputs), gradient
@@ -151,3 +151,13 @@ class _Passes:
 
 def _stride(depth: int, longest: int) -> int:
     return next((stride for stride in range(2, longest + 1) if depth % stride == 0), 1)
+
+
+def _by_name(blocks: Sequence[keras.layers.Layer], by_stack: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    """{name of a weight of a block: its gradient}, from the gradients by the stacked weights."""
+    by_weight = [tf.unstack(one) for one in by_stack]
+    return {
+        weight.name: by_weight[i][k]
+        for k, block in enumerate(blocks)
+        for i, weight in enumerate(block.trainable_variables)
+    }

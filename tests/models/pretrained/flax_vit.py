@@ -42,6 +42,17 @@ def tensors(layers=OLD, positions: str = OLD_POSITIONS, has_class: bool = True, 
     return {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
+def torch_norm(file: dict[str, np.ndarray], theirs: str, ours: str) -> dict[str, np.ndarray]:
+    """A LayerNorm in torch's names."""
+    return {f"{theirs}.weight": file[f"{ours}/scale"], f"{theirs}.bias": file[f"{ours}/bias"]}
+
+
+def torch_dense(file: dict[str, np.ndarray], theirs: str, ours: str) -> dict[str, np.ndarray]:
+    """A dense layer, or the output of an attention, in torch's names and orders: [outputs, inputs]."""
+    kernel = file[f"{ours}/kernel"]
+    return {f"{theirs}.weight": kernel.reshape(-1, kernel.shape[-1]).T, f"{theirs}.bias": file[f"{ours}/bias"]}
+
+
 def pictures(size: int = SIZE) -> np.ndarray:
     """Random pixels in [-1, 1], [2, size, size, 3]."""
     return np.random.default_rng(1).uniform(-1, 1, [2, size, size, 3]).astype(np.float32)

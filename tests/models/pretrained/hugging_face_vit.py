@@ -51,23 +51,19 @@ def _encoder(file: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "embeddings.position_embeddings": file[OLD_POSITIONS],
         f"{patches}.weight": file["embedding/kernel"].transpose(3, 2, 0, 1),
         f"{patches}.bias": file["embedding/bias"],
-        "layernorm.weight": file["Transformer/encoder_norm/scale"],
-        "layernorm.bias": file["Transformer/encoder_norm/bias"],
+        **flax_vit.torch_norm(file, "layernorm", "Transformer/encoder_norm"),
     }
     for i in range(DEPTH):
         layer, block = f"encoder.layer.{i}", f"Transformer/encoderblock_{i}"
         attention, mlp = f"{block}/MultiHeadDotProductAttention_1", f"{block}/MlpBlock_3"
         for theirs, norm in (("before", "LayerNorm_0"), ("after", "LayerNorm_2")):
-            found[f"{layer}.layernorm_{theirs}.weight"] = file[f"{block}/{norm}/scale"]
-            found[f"{layer}.layernorm_{theirs}.bias"] = file[f"{block}/{norm}/bias"]
+            found |= flax_vit.torch_norm(file, f"{layer}.layernorm_{theirs}", f"{block}/{norm}")
         for name in ("query", "key", "value"):
             kernel = file[f"{attention}/{name}/kernel"].reshape(WIDTH, WIDTH)
             found[f"{layer}.attention.attention.{name}.weight"] = kernel.T
             found[f"{layer}.attention.attention.{name}.bias"] = file[f"{attention}/{name}/bias"].reshape(WIDTH)
-        found[f"{layer}.attention.output.dense.weight"] = file[f"{attention}/out/kernel"].reshape(WIDTH, WIDTH).T
-        found[f"{layer}.attention.output.dense.bias"] = file[f"{attention}/out/bias"]
+        found |= flax_vit.torch_dense(file, f"{layer}.attention.output.dense", f"{attention}/out")
         for theirs, dense in (("intermediate", "Dense_0"), ("output", "Dense_1")):
-            found[f"{layer}.{theirs}.dense.weight"] = file[f"{mlp}/{dense}/kernel"].T
-            found[f"{layer}.{theirs}.dense.bias"] = file[f"{mlp}/{dense}/bias"]
+            found |= flax_vit.torch_dense(file, f"{layer}.{theirs}.dense", f"{mlp}/{dense}")
     assert found["embeddings.position_embeddings"].shape[1] == GRID**2 + 1
     return found

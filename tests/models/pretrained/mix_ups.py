@@ -1,20 +1,27 @@
 """Mix-ups of weights that keep every shape; a comparison of outputs must find each of them."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
+from models.pretrained import Checkpoint
+from models.pretrained.image_tower import PretrainedImageTower
 from tests.models.pretrained import flax_vit
 
 # {name of a weight: the name whose value replaces it, or what changes its value}
 MixUp = Mapping[str, str | Callable[[np.ndarray], np.ndarray]]
 
 
-def planted(weights: dict[str, np.ndarray], mix_up: MixUp) -> dict[str, np.ndarray]:
-    """The weights with a mix-up."""
-    return weights | {
-        name: weights[how] if isinstance(how, str) else how(weights[name]) for name, how in mix_up.items()
-    }
+Loaded = TypeVar("Loaded", Checkpoint, PretrainedImageTower)
+
+
+def planted(loaded: Loaded, mix_up: MixUp) -> Loaded:
+    """The checkpoint with a mix-up."""
+    right = loaded.weights
+    wrong = {name: right[how] if isinstance(how, str) else how(right[name]) for name, how in mix_up.items()}
+    return dataclasses.replace(loaded, weights=right | wrong)
 
 
 def _swapped(one: str, other: str, parts: tuple[str, ...] = ("kernel", "bias")) -> dict[str, str]:

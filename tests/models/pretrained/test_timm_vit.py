@@ -15,8 +15,9 @@ from safetensors.numpy import load_file
 
 from models import pretrained, settings
 from tests.benchmarks import environments
-from tests.models.pretrained import flax_vit, mix_ups, timm_vit
+from tests.models.pretrained import flax_vit, hugging_face_vit, mix_ups, timm_vit
 from tests.models.pretrained.flax_vit import WIDTH, forward, pictures
+from tests.models.pretrained.test_open_clip import tensors
 from tests.models.pretrained.tiny import CONFIG, checkpoint, tower_output
 
 NEAR = 1e-5
@@ -48,18 +49,16 @@ def folder(tmp_path_factory) -> pathlib.Path:
 @pytest.mark.parametrize("mix_up", mix_ups.CLASS_TOKEN_TOWER.values(), ids=mix_ups.CLASS_TOKEN_TOWER)
 def test_comparison_detects_mix_ups(folder, mix_up):
     loaded = pretrained.read_parts(str(folder))
-    mixed_up = dataclasses.replace(loaded, weights=mix_ups.planted(loaded.weights, mix_up))
+    mixed_up = mix_ups.planted(loaded, mix_up)
     assert np.abs(tower_output(mixed_up, pictures()) - forward(flax_vit.tensors(), pictures())).max() > 5 * NEAR
 
 
 def test_siglip_tower_of_timm_has_the_map_head(tmp_path):
-    from tests.models.pretrained.test_open_clip import tensors
-
     trunk = "visual.trunk."
     found = {name.removeprefix(trunk): value for name, value in tensors(checkpoint().weights).items() if trunk in name}
     timm_vit.write(tmp_path / "vit", architecture="vit_base_patch16_siglip_224", global_pool="map",
                    model_args={"act_layer": None})  # fmt: skip
-    timm_vit.save(tmp_path / "vit", found)
+    hugging_face_vit.save(tmp_path / "vit", found)
     loaded = pretrained.read_parts(str(tmp_path / "vit"))
     assert loaded.config.image_tower == dataclasses.replace(CONFIG.image_tower, interpolation="bicubic")
     assert any("chosen: activation = 'gelu_tanh', with which big_vision trained" in note.text for note in loaded.notes)
@@ -80,7 +79,7 @@ def test_a_published_config_has_the_sizes_of_its_name(tmp_path):
 def test_a_lost_block_is_missing(folder, tmp_path):
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     found = load_file(folder / "model.safetensors")
-    timm_vit.save(tmp_path, {name: value for name, value in found.items() if "blocks.1" not in name})
+    hugging_face_vit.save(tmp_path, {name: value for name, value in found.items() if "blocks.1" not in name})
     with pytest.raises(pretrained.PretrainedError, match=r"blocks.1.norm1.weight \[24\] is missing, but must hold our"):
         pretrained.read_parts(str(tmp_path))
 
@@ -90,7 +89,7 @@ def test_pre_logits_and_arguments_that_change_nothing_are_ignored(folder, tmp_pa
         tmp_path, model_args={"qk_norm": False, "init_values": 0, "strict_img_size": False, "drop_rate": 0.1}
     )
     more = {"pre_logits.fc.weight": np.zeros([WIDTH, WIDTH], np.float32)}
-    timm_vit.save(tmp_path, load_file(folder / "model.safetensors") | more)
+    hugging_face_vit.save(tmp_path, load_file(folder / "model.safetensors") | more)
     loaded = pretrained.read_parts(str(tmp_path))
     assert any("head and pre_logits ignored" in note.text for note in loaded.notes)
     assert loaded.config == pretrained.read_parts(str(folder)).config
@@ -170,7 +169,7 @@ def test_error_for_another_model_names_the_field(tmp_path, change, message):
 )
 def test_error_for_a_tensor_of_another_model_names_it(folder, tmp_path, name, message):
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
-    timm_vit.save(tmp_path, load_file(folder / "model.safetensors") | {name: np.zeros([WIDTH], np.float32)})
+    hugging_face_vit.save(tmp_path, load_file(folder / "model.safetensors") | {name: np.zeros([WIDTH], np.float32)})
     with pytest.raises(pretrained.PretrainedError, match=re.escape(message)):
         pretrained.read_parts(str(tmp_path))
 
@@ -197,5 +196,5 @@ def test_output_equals_timms(tmp_path, has_class, activation):
     for name, value in loaded.weights.items():
         np.testing.assert_array_equal(value, again.weights[name])
     for name, mix_up in mix_ups.CLASS_TOKEN_TOWER.items() if has_class else ():
-        mixed_up = dataclasses.replace(loaded, weights=mix_ups.planted(loaded.weights, mix_up))
+        mixed_up = mix_ups.planted(loaded, mix_up)
         assert np.abs(tower_output(mixed_up, pictures()) - expected).max() > 5 * NEAR, name

@@ -5,9 +5,8 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
-from tests.models.pretrained import flax_vit
+from tests.models.pretrained import flax_vit, hugging_face_vit
 from tests.models.pretrained.flax_vit import DEPTH, HEADS, MLP, OLD_POSITIONS, PATCH, SIZE, WIDTH
 
 PICTURES = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "input_size": [3, SIZE, SIZE],
@@ -34,7 +33,7 @@ def write(folder: pathlib.Path, has_class: bool = True, **change: Any) -> dict[s
     }
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(changed(config, change)))
-    save(folder, tensors(file))
+    hugging_face_vit.save(folder, tensors(file))
     return file
 
 
@@ -43,22 +42,14 @@ def changed(fields: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**fields, **change}.items() if value is not None}
 
 
-def save(folder: pathlib.Path, found: dict[str, np.ndarray]) -> None:
-    """Writes model.safetensors."""
-    contiguous = {name: np.ascontiguousarray(value) for name, value in found.items()}
-    save_file(contiguous, folder / "model.safetensors", metadata={"format": "pt"})
-
-
 def tensors(file: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """AugReg's names -> timm's, which have query, key and value in one."""
     found = {
         "pos_embed": file[OLD_POSITIONS],
         "patch_embed.proj.weight": file["embedding/kernel"].transpose(3, 2, 0, 1),
         "patch_embed.proj.bias": file["embedding/bias"],
-        "norm.weight": file["Transformer/encoder_norm/scale"],
-        "norm.bias": file["Transformer/encoder_norm/bias"],
-        "head.weight": file["head/kernel"].T,
-        "head.bias": file["head/bias"],
+        **flax_vit.torch_norm(file, "norm", "Transformer/encoder_norm"),
+        **flax_vit.torch_dense(file, "head", "head"),
     }
     if "cls" in file:
         found["cls_token"] = file["cls"]
@@ -66,14 +57,11 @@ def tensors(file: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         ours, block = f"blocks.{i}", f"Transformer/encoderblock_{i}"
         attention, mlp = f"{block}/MultiHeadDotProductAttention_1", f"{block}/MlpBlock_3"
         for theirs, norm in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
-            found[f"{ours}.{theirs}.weight"] = file[f"{block}/{norm}/scale"]
-            found[f"{ours}.{theirs}.bias"] = file[f"{block}/{norm}/bias"]
+            found |= flax_vit.torch_norm(file, f"{ours}.{theirs}", f"{block}/{norm}")
         three = [f"{attention}/{name}" for name in ("query", "key", "value")]
         found[f"{ours}.attn.qkv.weight"] = np.concatenate([file[f"{n}/kernel"].reshape(WIDTH, WIDTH).T for n in three])
         found[f"{ours}.attn.qkv.bias"] = np.concatenate([file[f"{name}/bias"].ravel() for name in three])
-        found[f"{ours}.attn.proj.weight"] = file[f"{attention}/out/kernel"].reshape(WIDTH, WIDTH).T
-        found[f"{ours}.attn.proj.bias"] = file[f"{attention}/out/bias"]
+        found |= flax_vit.torch_dense(file, f"{ours}.attn.proj", f"{attention}/out")
         for theirs, dense in (("fc1", "Dense_0"), ("fc2", "Dense_1")):
-            found[f"{ours}.mlp.{theirs}.weight"] = file[f"{mlp}/{dense}/kernel"].T
-            found[f"{ours}.mlp.{theirs}.bias"] = file[f"{mlp}/{dense}/bias"]
+            found |= flax_vit.torch_dense(file, f"{ours}.mlp.{theirs}", f"{mlp}/{dense}")
     return found
