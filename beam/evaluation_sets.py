@@ -20,6 +20,8 @@ from models import features, files
 from models.settings.checks import require, require_labels, require_templates, settings_class
 
 CLASSES_FILE = "classes.json"
+SEVERAL_CLASSES_FILE = "several_classes.json"
+"""A list of the sets in which some row has several right classes."""
 _SHARDS, _SHARD_BYTES, _SALT = 2, 128 << 20, "evaluation"
 
 
@@ -103,7 +105,7 @@ class WriteEvaluationSets(beam.PTransform):
     """Pipeline -> PCollection of one dict, {set: class names}, after everything is written.
 
     Set S lies in `examples_folder`/Split-S, its manifest and rejects in `report_folder`/S. `report_folder`/classes.json
-    holds the dict.
+    holds the dict, and several_classes.json lies beside it.
     """
 
     def __init__(
@@ -135,7 +137,7 @@ class WriteEvaluationSets(beam.PTransform):
             named = flow.rows | f"Classes {name}" >> beam.FlatMap(_class_of, name)
             classes.append(named | f"Distinct {name}" >> beam.Distinct())
         listed = {one.name: list(one.class_list()) for one in self._sets}
-        empty = pipeline | "Anchor" >> beam.Create([("", "")])
+        empty = pipeline | "Anchor" >> beam.Create([("", "", False)])
         return (
             (*classes, empty)
             | "All" >> beam.Flatten()
@@ -204,16 +206,21 @@ def _further(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
         yield dataclasses.replace(alone, key=f"{row.key}#{number}", group=row.split_key)
 
 
-def _class_of(row: Row, name: str) -> Iterator[tuple[str, str]]:
-    yield from ((name, class_name) for class_name in row.classes)
+def _class_of(row: Row, name: str) -> Iterator[tuple[str, str, bool]]:
+    """The set, a class of the row, and whether the row has further classes."""
+    yield from ((name, class_name, len(row.classes) > 1) for class_name in row.classes)
 
 
-def _write_classes(pairs: list[tuple[str, str]], listed: dict[str, list[str]], folder: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {name: [] for name in listed}
-    for name, class_name in sorted(pairs):
+def _write_classes(
+    named: list[tuple[str, str, bool]], listed: dict[str, list[str]], folder: str
+) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {name: set() for name in listed}
+    for name, class_name, _ in named:
         if name:
-            found[name].append(class_name)
-    classes = {name: listed[name] or found[name] for name in listed}
-    path = os.path.join(folder, CLASSES_FILE)
-    files.write_text(path, json.dumps(classes, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+            found[name].add(class_name)
+    classes = {name: listed[name] or sorted(found[name]) for name in listed}
+    several = sorted({name for name, _, has_several in named if has_several})
+    for file_name, content in ((SEVERAL_CLASSES_FILE, several), (CLASSES_FILE, classes)):
+        lines = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
+        files.write_text(os.path.join(folder, file_name), f"{lines}\n")
     return classes

@@ -1,7 +1,8 @@
 """Beam without the work that it repeats while it makes a pipeline, which is half of a run of few rows.
 
-Beam inspects the signature of each method of each DoFn, and parses all flags for each look at an option, hundreds of
-times a pipeline. Here it does so once for each function, and for each class of options and its flags.
+Beam inspects the signature of each method of each DoFn, looks through each DoFn for states and timers, and parses all
+flags for each look at an option, hundreds of times a pipeline. Here it does so once for each function, for each class
+of DoFns, and for each class of options and its flags.
 """
 
 import contextlib
@@ -14,10 +15,11 @@ from typing import Any
 from unittest import mock
 
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.transforms import core
+from apache_beam.transforms import core, userstate
 
 Arguments = tuple[list[str], list[Any]]
-ARGUMENTS, VIEW_AS = core.get_function_args_defaults, PipelineOptions.view_as  # as Beam has them
+Specs = tuple[set[userstate.StateSpec], set[userstate.TimerSpec]]
+ARGUMENTS, VIEW_AS, SPECS = core.get_function_args_defaults, PipelineOptions.view_as, userstate.get_dofn_specs  # Beam's
 
 
 @contextlib.contextmanager
@@ -25,7 +27,9 @@ def remembering() -> Iterator[None]:
     """Within this context, pipelines of this process are made faster, and are the same."""
     arguments = _arguments_once(ARGUMENTS)
     view_as = _views_once(VIEW_AS)
+    specs = _specs_once(SPECS)
     with (
+        mock.patch.object(userstate, "get_dofn_specs", specs),
         mock.patch.object(core, "get_function_args_defaults", arguments),
         mock.patch.object(PipelineOptions, "view_as", view_as),
     ):
@@ -47,6 +51,20 @@ def _arguments_once(usual: Callable[[Any], Arguments]) -> Callable[[Any], Argume
         return list(names), list(defaults)
 
     return arguments
+
+
+def _specs_once(usual: Callable[[core.DoFn], Specs]) -> Callable[[core.DoFn], Specs]:
+    known: weakref.WeakKeyDictionary[type[core.DoFn], Specs] = weakref.WeakKeyDictionary()
+
+    def specs(dofn: core.DoFn) -> Specs:
+        if any(isinstance(value, types.MethodType) for value in vars(dofn).values()):
+            return usual(dofn)  # this one may have a state that others of its class have not
+        if type(dofn) not in known:
+            known[type(dofn)] = usual(dofn)
+        states, timers = known[type(dofn)]
+        return set(states), set(timers)
+
+    return specs
 
 
 def _views_once(usual: Callable[[PipelineOptions, type], PipelineOptions]) -> Callable[..., PipelineOptions]:

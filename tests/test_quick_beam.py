@@ -19,6 +19,7 @@ def _as_beam_is(monkeypatch):
     """Without what tests/conftest.py switches on for all tests."""
     monkeypatch.setattr(core, "get_function_args_defaults", quick_beam.ARGUMENTS)
     monkeypatch.setattr(PipelineOptions, "view_as", quick_beam.VIEW_AS)
+    monkeypatch.setattr(userstate, "get_dofn_specs", quick_beam.SPECS)
 
 
 class Stateful(apache_beam.DoFn):
@@ -55,6 +56,39 @@ def test_a_method_is_inspected_once(monkeypatch):
             core.get_function_args_defaults(stateful.process)[0].clear()  # the caller's own list
         assert core.get_function_args_defaults(stateful.process)[0] == ["element", "seen", "more"]
     assert inspected == [stateful.process]
+
+
+class Borrowing(apache_beam.DoFn):
+    """A DoFn whose instances differ in `process`."""
+
+    def __init__(self, process):
+        super().__init__()
+        self.process = process
+
+
+def test_dofns_have_the_states_that_beam_finds():
+    def specs() -> list:
+        stateful, usual = Stateful(), apache_beam.DoFn()
+        dofns = [stateful, stateful, Stateful(), usual, Borrowing(usual.process), Borrowing(stateful.process)]
+        found = [userstate.get_dofn_specs(dofn) for dofn in dofns]
+        found[0][0].clear()  # the caller's own set
+        return found[1:]
+
+    expected = specs()
+    with quick_beam.remembering():
+        assert specs() == expected
+        assert specs() == expected
+    assert [bool(states) for states, _ in expected] == [True, True, False, False, True]
+
+
+def test_a_class_of_dofns_is_looked_through_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(quick_beam, "SPECS", lambda dofn: asked.append(dofn) or (set(), set()))
+    first = Stateful()
+    with quick_beam.remembering():
+        userstate.get_dofn_specs(first)
+        userstate.get_dofn_specs(Stateful())
+    assert asked == [first]
 
 
 @pytest.mark.parametrize("flags", [FLAGS, FLAGS[:1], []])

@@ -162,23 +162,19 @@ def without_border(picture: Image.Image) -> Image.Image:
     cropped, too. A border that would leave less than a quarter of a side is not cropped.
     """
     scale = max(1, max(picture.size) // _BORDER_SIDE)
-    small = picture.reduce(scale) if scale > 1 else picture
-    height, width = small.height, small.width
+    pixels = np.asarray(picture.reduce(scale) if scale > 1 else picture)
+    height, width = pixels.shape[:2]
     top, bottom, left, right = 0, height, 0, width
     for _ in range(2):
-        lines = [
-            np.asarray(small.crop(line)).reshape(-1, 3)
-            for line in (
-                (left, top, right, top + 1),
-                (left, bottom - 1, right, bottom),
-                (left, top, left + 1, bottom),
-                (right - 1, top, right, bottom),
-            )
-        ]
-        colour = np.median(np.concatenate(lines), axis=0).astype(np.uint8)
-        if all(_distance(line, colour).mean() > _BORDER_NOISE for line in lines):
+        inner = pixels[top:bottom, left:right]
+        lines = (inner[0], inner[-1], inner[:, 0], inner[:, -1])
+        edge = np.concatenate(lines)
+        colour = np.median(edge, axis=0).astype(np.uint8)
+        starts = np.cumsum([0, *(len(line) for line in lines[:-1])])
+        sums = np.add.reduceat(_distance(edge, colour), starts, dtype=np.int64)
+        if all(total > _BORDER_NOISE * len(line) for total, line in zip(sums, lines, strict=True)):
             break  # most pictures have no border, and end here
-        off = _distance(np.asarray(small.crop((left, top, right, bottom))), colour)
+        off = _distance(inner, colour)
         rows = np.flatnonzero(off.mean(axis=1) > _BORDER_NOISE)
         columns = np.flatnonzero(off[rows[0] : rows[-1] + 1].mean(axis=0) > _BORDER_NOISE) if len(rows) else rows
         if not len(columns) or 4 * np.ptp(rows) < height or 4 * np.ptp(columns) < width:

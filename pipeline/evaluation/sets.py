@@ -3,22 +3,27 @@
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import apache_beam
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam import reader, store
-from beam.evaluation_sets import CLASSES_FILE, EvaluationSetSettings, EvaluationSuiteSettings, WriteEvaluationSets
+from beam.evaluation_sets import (
+    CLASSES_FILE,
+    SEVERAL_CLASSES_FILE,
+    EvaluationSetSettings,
+    EvaluationSuiteSettings,
+    WriteEvaluationSets,
+)
 from components.evaluation_suite.driver import suite_fingerprint
 from models import features, files
-from models.inputs import tfrecords
 from models.settings import configuration
 from models.settings.checks import require
 
 _EXAMPLES, _REPORT = "examples", "report"
 _GIN_FILE = "config.gin"
-_BATCH = 256
 
 
 def chosen(sets: Sequence[EvaluationSetSettings], examples: str) -> tuple[EvaluationSetSettings, ...]:
@@ -85,25 +90,29 @@ def split(folder: str, name: str) -> str:
 
 def classes(folder: str, name: str) -> list[str]:
     """The classes of a set that `build` wrote."""
-    with open(os.path.join(folder, _REPORT, CLASSES_FILE), encoding="utf-8") as file:
-        found: dict[str, list[str]] = json.load(file)
-    return found[name]
+    found: list[str] = _read_json(folder, CLASSES_FILE)[name]
+    return found
 
 
 def has_several_classes(folder: str, name: str) -> bool:
     """Whether a row of a set that `build` wrote has several right classes."""
-    rows = tfrecords.read_shards([os.path.join(split(folder, name), "*")]).batch(_BATCH)
-    return any(tfrecords.parse_class_names(examples).row_lengths().numpy().max() > 1 for examples in rows)
+    return name in _read_json(folder, SEVERAL_CLASSES_FILE)
 
 
 def manifest(folder: str, name: str) -> dict[str, int]:
     """The counts of rows of a set, as `beam.store` writes them."""
-    with open(os.path.join(folder, _REPORT, name, store.MANIFEST_FILE)) as file:
-        counts: dict[str, int] = json.load(file)
+    counts: dict[str, int] = _read_json(folder, os.path.join(name, store.MANIFEST_FILE))
     return counts
 
 
+def _read_json(folder: str, name: str) -> Any:
+    with open(os.path.join(folder, _REPORT, name), encoding="utf-8") as file:
+        return json.load(file)
+
+
 def _is_built(folder: str, described: str) -> bool:
+    if not os.path.exists(os.path.join(folder, _REPORT, SEVERAL_CLASSES_FILE)):  # not there, or of an older version
+        return False
     try:
         with open(os.path.join(folder, _GIN_FILE), encoding="utf-8") as file:
             return file.read() == described

@@ -1,6 +1,7 @@
 """Evaluation sets become splits; each row has one caption and the name of its set, and no row is lost."""
 
 import base64
+import functools
 import itertools
 import json
 import pathlib
@@ -113,6 +114,27 @@ def test_a_set_of_unknown_classes_alone_says_which_list_to_correct(tmp_path):
     fix = "Give the rows classes of the list (EvaluationSet.classes, or class_names of the source), or correct the list"
     assert message.endswith(fix)
     assert "Pictures.*" not in message
+
+
+def test_a_built_set_says_whether_a_row_has_several_right_classes(tmp_path, capsys):
+    rows = {"one": [row(0), row(1)], "more": [row(0), row(1, class_name=None, class_names=["cat", "dog"])]}
+    for name, some in rows.items():
+        folder = str(tmp_path / f"built-{name}")
+        build = functools.partial(
+            sets.build, EvaluationSetSettings(name, source(tmp_path / name, some)), "", folder, FLAGS
+        )
+        build()
+        assert sets.has_several_classes(folder, name) == (name == "more")
+        assert sets.classes(folder, name) == sorted(
+            {c for one in some for c in one.get("class_names", [one["class_name"]])}
+        )
+    capsys.readouterr()
+    build()
+    assert capsys.readouterr().out.startswith(f"{name} lies in")
+    pathlib.Path(folder, "report", "several_classes.json").unlink()  # as older versions built a set
+    build()
+    assert not capsys.readouterr().out.startswith(f"{name} lies in")
+    assert sets.has_several_classes(folder, name)
 
 
 def test_rejected_rows_are_counted_and_stored_by_reason(written):
