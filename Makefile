@@ -14,7 +14,8 @@ PEERS := transformers open_clip big_vision img2dataset webdataset
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: GIN=gin/other.gin (quickstart, study), OUTPUT=folder (quickstart, study, compile), ARGS='-k name' (test)"
+	@echo "  Variables: GIN=gin/other.gin (quickstart, study, compile, draw), OUTPUT=folder (quickstart, study, compile),"
+	@echo "    ARGS='-k name' (test), DEVICE=tpu_v5e or gpu (compile), STACK=tfx-1.16 or tfx-1.21 (all)"
 
 setup:  ## Make .venv from the lock (other targets do this when needed)
 	@requirements/make_venv.sh
@@ -52,7 +53,7 @@ test-slow: setup  ## Run the slow tests
 bench: setup  ## Run the benchmarks: ratios to named baselines, with noise (minutes; ARGS=--peers for other projects)
 	$(PYTHON) -m tests.benchmarks $(ARGS)
 
-tpu-memory: setup  ## Compile the Base step for a TPU v4, without one, to see what fits (half an hour; ARGS=case for one)
+tpu-memory: setup  ## Compile the Base step for a TPU v4, without one, to see what fits (hours, 20 GB; ARGS=8192-scan for one case)
 	$(PYTHON) -m tests.tpu.memory $(ARGS)
 
 test-trixie: setup  ## Run the suite and the quickstart on the newest stack, in a Debian 13 root if this machine is older
@@ -71,6 +72,6 @@ lock:  ## Resolve requirements/*.txt from requirements/*.in again
 draw: setup  ## Draw the DAG of GIN anew: docs/pipeline.svg
 	$(PYTHON) -m pipeline.draw --gin_file=$(GIN) --output=docs/pipeline.svg
 
-clean:  ## Remove .venv, caches and output
+clean:  ## Remove environments and caches; keep output/, which holds runs, checkpoints and published models
 	requirements/trixie.sh --clean
-	rm -rf .venv .venv-tpu .venv-peers output build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-tpu .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

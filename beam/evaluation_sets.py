@@ -105,7 +105,7 @@ class WriteEvaluationSets(beam.PTransform):
     """Pipeline -> PCollection of one dict, {set: class names}, after everything is written.
 
     Set S lies in `examples_folder`/Split-S, its manifest and rejects in `report_folder`/S. `report_folder`/classes.json
-    holds the dict, and several_classes.json lies beside it.
+    holds the dict. several_classes.json beside it lists the sets in which a row has several classes.
     """
 
     def __init__(

@@ -39,7 +39,9 @@ def run_fn(fn_args: FnArgs) -> None:
         config = dataclasses.replace(config, pretrained=settings.PretrainedSettings(fn_args.base_model))
     shards = tfrecords.find_shards(fn_args.train_files)
     codebook = fn_args.custom_config.get(CODEBOOK_KEY, "")
-    run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], fingerprint(config, shards, vocabulary, codebook))
+    looked_at = tfrecords.find_shards(fn_args.eval_files) if config.objective.finishes else []
+    name = fingerprint(config, [*shards, *looked_at], vocabulary, codebook)
+    run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], name)
     objective, tokenizer, devices = fit(
         config, vocabulary, shards, fn_args.eval_files, fn_args.model_run_dir, run, codebook
     )
@@ -49,11 +51,17 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary: str, codebook: str = "") -> str:
-    """A hash of everything that the weights depend on; settings of logging, saving and profiling do not change it."""
+    """A hash of everything that the weights depend on.
+
+    Settings of logging, saving and profiling do not change it. Logging.held_out_rows does, if the objective finishes
+    with held-out rows; `shards` must then have those of these rows, too.
+    """
+    finishes = config.objective.finishes
+    logging = settings.LoggingSettings(held_out_rows=config.logging.held_out_rows) if finishes else None
     runtime = dataclasses.replace(config.runtime, steps_per_loop=1, peak_flops=0.0)
     same = dataclasses.replace(
         config,
-        logging=settings.LoggingSettings(),
+        logging=logging or settings.LoggingSettings(),
         checkpoint=settings.CheckpointSettings(),
         runtime=runtime,
         max_loss=1.0,

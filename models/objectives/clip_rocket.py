@@ -72,7 +72,7 @@ class ClipRocket(TwoTowers):
         self.bias = self.scalar("bias", config.logit_bias) if has_bias else None
         self.local_bias = self.scalar("local_bias", config.logit_bias) if has_bias and local else None
         fixed = config.ensemble_weight
-        self.finishes = bool(local) and fixed is None
+        self.finishes = config.finishes
         if local:
             start_weight = keras.initializers.Constant(ensemble.START if fixed is None else fixed)
             self.ensemble_weight = self.add_weight("ensemble_weight", (), initializer=start_weight, trainable=False)

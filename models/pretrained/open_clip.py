@@ -35,6 +35,10 @@ _TEXT = {
 _PREPROCESS = {"mean": None, "std": None, "interpolation": "bicubic", "resize_mode": "shortest"}
 _SCALARS = {"logit_scale": "log_scale", "logit_bias": "bias"}
 _HEAD = "text.text_projection"
+_SIGLIP_2_PUNCTUATION = (
+    "SigLIP 2 has no one rule for punctuation; chosen: TextTower.punctuation = 'canonicalize', as tokenizer_kwargs "
+    "say; Hugging Face's tokenizer and big_vision's SigLIP2_demo.ipynb keep it"
+)
 # The six layers of a block, as timm_names.block takes them.
 _TEXT_LAYERS = ("ln_1", "ln_2", "attn.in_proj_", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
 
@@ -72,8 +76,10 @@ def _notes(folder: str, rows: int) -> tuple[Note, ...]:
         f"{folder}/{CONFIG}: open_clip computes some towers of SigLIP with the exact GELU; chosen: activation = "
         "'gelu_tanh', with which big_vision trained SigLIP"
     )
-    both = tuple(Note(part, note) for part in ("image_tower", "text_tower"))
-    return (*both, Note("text_tower", vocabularies.SIGLIP_2_PUNCTUATION)) if vocabularies.is_gemma(rows) else both
+    notes = [Note(part, note) for part in ("image_tower", "text_tower")]
+    if vocabularies.is_gemma(rows):
+        notes.append(Note("text_tower", f"{folder}/{CONFIG}: {_SIGLIP_2_PUNCTUATION}"))
+    return tuple(notes)
 
 
 def _config(folder: str, found: Shapes) -> tuple[settings.SiglipSettings, int]:

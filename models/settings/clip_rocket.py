@@ -100,6 +100,10 @@ class ClipRocketSettings(TwoTowersSettings):
     def text_views(self) -> dict[str, TextAugmentationSettings | None]:
         return {"global": self.global_texts, **({"local": self.local_texts} if self.local_views else {})}
 
+    @property
+    def finishes(self) -> bool:
+        return self.local_views > 0 and self.ensemble_weight is None
+
     def _require_terms(self) -> None:
         names = [DECLARED[type(term)] for term in self.terms]
         twice = sorted({name for name in names if names.count(name) > 1})

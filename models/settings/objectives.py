@@ -39,6 +39,11 @@ class ObjectiveSettings(abc.ABC):
         """{kind of text views: their augmentation}; None changes nothing."""
         return {"training": None}
 
+    @property
+    def finishes(self) -> bool:
+        """Whether the weights depend on held-out rows, at which training looks after its last step."""
+        return False
+
     def require_batch(self, batch_size: int) -> None:
         """Raises ValueError if the objective cannot train on batches of this size."""
         require(batch_size >= 2, "Training.batch_size", batch_size, "2 or more", "a pair needs a negative")

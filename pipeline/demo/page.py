@@ -1,6 +1,7 @@
 """The page: it shows probabilities of labels for a picture, and the nearest pictures to a text. It needs no script."""
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ _FOUND = 24
 _DOTS = 500  # pictures in the scatter of both modalities
 _NO_PICTURES = "No pictures are indexed. Start the demo with --images or --examples."
 _FORM_BYTES = 1 << 20  # limit of a form without its picture
+_DECODING = threading.Lock()  # so that uploads do not add up in memory
 
 
 def create(
@@ -137,7 +139,8 @@ def _uploaded(rules: PictureSettings) -> ImageText:
     if file is None or not file.filename:
         raise BadRequest("Choose a picture first.")
     try:
-        return checked(file.filename, file.read(), rules)
+        with _DECODING:
+            return checked(file.filename, file.read(), rules)
     except BadPicture as problem:
         raise BadRequest(str(problem)) from problem
 

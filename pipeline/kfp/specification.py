@@ -14,7 +14,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.utils import proto_utils
 
 from beam import sources
-from models.settings import configuration
+from models.settings import ObjectiveSettings, TextAugmentationSettings, configuration, visual_codes
 from models.settings.checks import label, require
 from pipeline import pins, pipeline, platform
 from pipeline.settings.platforms import YOURS, PlatformSettings, in_bucket
@@ -24,6 +24,7 @@ _ALWAYS_RUN = ("InputState", "LastBlessedModel")
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 60, 3600
 _KILL_AFTER = "--kill-after=120"  # seconds between SIGTERM and SIGKILL, enough to write a checkpoint
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}")  # TFX accepts it, in lower case and with - for _
+_TFDS_DEFAULT = "~/tensorflow_datasets"  # where TFDS looks without a data_dir
 _OF_THIS_MACHINE = ("--setup_file", "--requirements_file", "--extra_package", "--prebuild_sdk_container_engine")
 
 
@@ -184,8 +185,9 @@ def _paths(settings: PipelineSettings) -> list[tuple[str, str]]:
     found = []
     for source in (settings.image_text_gen.source, *(one.source for one in settings.evaluation_sets)):
         found += _source_paths(source)
-    found += [("EvaluationSet.examples", one.examples) for one in settings.evaluation_sets]
-    found.append(("Vocabulary.path", settings.vocabulary.path))
+    for one in settings.evaluation_sets:
+        found += [("EvaluationSet.examples", one.examples), ("EvaluationSet.classes", one.classes)]
+    found += [("Vocabulary.path", settings.vocabulary.path), *_objective_paths(settings.training.objective)]
     if settings.training.pretrained:
         found.append(("Pretrained.path", settings.training.pretrained.path))
     if settings.image_text_gen.similarity:
@@ -193,9 +195,21 @@ def _paths(settings: PipelineSettings) -> list[tuple[str, str]]:
     if settings.deduper:
         found.append(("Deduper.embedding_model", settings.deduper.embedding_model))
         found += [("Deduper.evaluation_sets", path) for path in settings.deduper.evaluation_sets.values()]
-    return [(name, path) for name, path in found if path]
+    # A tuple holds the classes themselves, and no path.
+    return [(name, path) for name, path in found if path and isinstance(path, str)]
 
 
-def _source_paths(source: Any) -> list[tuple[str, str]]:
-    own = [(f"{type(source).__name__}.{name}", getattr(source, name, "")) for name in ("path", "data_dir")]
+def _source_paths(source: Any) -> list[tuple[str, Any]]:
+    kind = type(source).__name__
+    own = [(f"{kind}.{name}", getattr(source, name, "")) for name in ("path", "data_dir", "class_names")]
+    if getattr(source, "builder", "") and not source.data_dir:
+        own.append((f"{kind}.data_dir", _TFDS_DEFAULT))
     return own + _source_paths(source.rows) if hasattr(source, "rows") else own
+
+
+def _objective_paths(objective: ObjectiveSettings) -> list[tuple[str, str]]:
+    fields = [getattr(objective, field.name) for field in dataclasses.fields(objective)]
+    texts = [one for one in fields if isinstance(one, TextAugmentationSettings)]
+    codes = visual_codes(objective)
+    books = [("VisualCodebook.path", codes.codebook.path)] if codes else []
+    return [*(("TextAugmentation.synonyms", one.synonyms) for one in texts), *books]

@@ -123,7 +123,8 @@ def _make_one(cell: Cell, seed: int, data: Data, folder: str, keep: bool) -> Run
         test_rows=settings.report.max_rows,
         keeps_model=keep,
     )
-    fingerprint = run_fn.fingerprint(training, order.train, order.vocabulary, order.codebook)
+    looked_at = tfrecords.find_shards([data.held_out]) if training.objective.finishes else []
+    fingerprint = run_fn.fingerprint(training, [*order.train, *looked_at], order.vocabulary, order.codebook)
     order = dataclasses.replace(order, identity=_identity(order, fingerprint, training.max_loss))
     path = os.path.join(folder, cell.folder, f"seed-{seed}")
     return Run(cell, seed, path, order, configuration.to_gin(settings))

@@ -1,6 +1,6 @@
 """How much memory of a TPU v4 chip the training step needs, as libtpu's compiler says.
 
-`python -m tests.tpu.memory [NAME...]` prints a table. All rows take an hour and 20 GB of this machine's memory.
+`python -m tests.tpu.memory [NAME...]` prints a table. All rows take hours and 20 GB of this machine's memory.
 The model is SigLIP Base: B/16 at 224 px, 64 tokens, a vocabulary of 32,000, bfloat16 towers, float32 weights,
 Adafactor. "siglit_b8_l" and "siglit_g14_l" are files of gin/recipe, as they are. The slice is v4 2x2x1, 4 chips of
 30.75 GiB. "loss" is the sigmoid loss alone, with its gradients, for embeddings of 768 numbers on 4x8x8, 256 chips.
@@ -18,19 +18,19 @@ _PEAK = 275e12  # bfloat16 FLOP/s of a TPU v4 chip (Google Cloud's TPU v4 page)
 _BASE = {"kind": "model", "replicas": 4, "size": "base"}
 CASES = {
     "4096": {**_BASE, "batch_size": 4096},
-    "4096, nothing": {**_BASE, "batch_size": 4096, "remat": "nothing"},
-    "4096, attention": {**_BASE, "batch_size": 4096, "remat": "attention"},
-    "4096, scan": {**_BASE, "batch_size": 4096, "remat": "scan"},
+    "4096-nothing": {**_BASE, "batch_size": 4096, "remat": "nothing"},
+    "4096-attention": {**_BASE, "batch_size": 4096, "remat": "attention"},
+    "4096-scan": {**_BASE, "batch_size": 4096, "remat": "scan"},
     "8192": {**_BASE, "batch_size": 8192},
-    "8192, scan": {**_BASE, "batch_size": 8192, "remat": "scan"},
+    "8192-scan": {**_BASE, "batch_size": 8192, "remat": "scan"},
     "16384": {**_BASE, "batch_size": 16384},
-    "16384, scan": {**_BASE, "batch_size": 16384, "remat": "scan"},
-    "16384, pieces": {**_BASE, "batch_size": 16384, "remat": "pieces"},
-    "16384, 4 micro-batches": {**_BASE, "batch_size": 16384, "micro_batches": 4},
-    "32768, SigLiT, precomputed": {**_BASE, "size": "siglit", "batch_size": 32768},
+    "16384-scan": {**_BASE, "batch_size": 16384, "remat": "scan"},
+    "16384-pieces": {**_BASE, "batch_size": 16384, "remat": "pieces"},
+    "16384-micro-batches": {**_BASE, "batch_size": 16384, "micro_batches": 4},
+    "32768-siglit-precomputed": {**_BASE, "size": "siglit", "batch_size": 32768},
     "siglit_b8_l": {"kind": "recipe", "replicas": 4, "name": "siglit_b8_l"},
     "siglit_g14_l": {"kind": "recipe", "replicas": 4, "name": "siglit_g14_l"},
-    "1048576, loss": {"kind": "loss", "replicas": 256, "form": "loop", "rows": 4096, "width": 768},
+    "1048576-loss": {"kind": "loss", "replicas": 256, "form": "loop", "rows": 4096, "width": 768},
 }
 
 

@@ -7,9 +7,9 @@ import pytest
 from tests.tpu import commands, memory
 
 TINY = {"kind": "model", "replicas": 4, "size": "tiny", "batch_size": 32, "vocabulary_size": 100}
-BASE_FITS = ("4096", "8192", "16384, 4 micro-batches")
+BASE_FITS = ("4096", "8192", "16384-micro-batches")
 RECIPES = ("siglit_b8_l", "siglit_g14_l")
-BASE_REFUSED = ("4096, nothing", "16384")
+BASE_REFUSED = ("4096-nothing", "16384")
 
 
 def test_a_tiny_model_compiles_with_its_collectives(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
+from models import run_fn, settings
 from models.objectives.two_towers import normalized
 from tests.models.objectives import rocket_reference, rockets
 from tests.models.objectives.rockets import CONFIGS
@@ -122,3 +123,18 @@ def test_a_fixed_weight_is_kept():
     objective = rockets.made(rockets.config(ensemble_weight=0.25))
     assert not objective.finishes
     assert float(objective.ensemble_weight) == 0.25
+
+
+def test_the_hash_of_a_run_has_the_held_out_rows_only_if_they_choose_the_weight(tmp_path):
+    vocabulary = tmp_path / "vocabulary"
+    vocabulary.touch()
+
+    def fingerprints(**change) -> set[str]:
+        objective = rockets.config(**change)
+        runs = [
+            settings.TrainingSettings(objective, logging=settings.LoggingSettings(7, held_out_rows=n)) for n in (8, 9)
+        ]
+        return {run_fn.fingerprint(run, [], str(vocabulary)) for run in runs}
+
+    assert len(fingerprints()) == 2
+    assert len(fingerprints(ensemble_weight=0.25)) == 1

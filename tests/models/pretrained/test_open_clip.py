@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from models import pretrained
-from models.pretrained import Checkpoint
+from models.pretrained import Checkpoint, vocabularies
 from tests.benchmarks import environments
 from tests.models.pretrained import mix_ups
 from tests.models.pretrained.tiny import CONFIG, answers, assert_same, checkpoint
@@ -115,6 +115,15 @@ def test_model_without_projection_gets_the_identity(tmp_path):
     loaded = pretrained.read(str(folder))
     np.testing.assert_array_equal(loaded.weights["text_tower/head/kernel"], np.eye(16))
     assert loaded.config.image_tower.heads == 16
+
+
+def test_siglip_2_has_the_punctuation_rule_that_its_folder_names(tmp_path):
+    model, table = checkpoint(MODEL), "text_tower/token_embedding/embeddings"
+    rows = np.zeros([vocabularies.GEMMA_PIECES, model.weights[table].shape[1]], np.float32)
+    larger = dataclasses.replace(model, weights={**model.weights, table: rows})
+    loaded = pretrained.read(write(tmp_path / "model", larger))
+    assert loaded.config.text_tower.punctuation == "canonicalize"
+    assert "chosen: TextTower.punctuation = 'canonicalize', as tokenizer_kwargs say" in loaded.notes[-1].text
 
 
 @pytest.mark.parametrize(

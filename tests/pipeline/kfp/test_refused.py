@@ -1,5 +1,7 @@
 """Settings that compile refuses: each message names the setting, its value, the rule and the fix."""
 
+import re
+
 import pytest
 
 from models.settings.configuration import ConfigurationError
@@ -77,6 +79,35 @@ def test_source_on_this_machine_is_refused(tmp_path):
     settings, _ = specification.load(files, ["JsonlSource.path = 'gs://bucket/day-{SPAN}/*.jsonl'"], KubeflowSettings)
     # The run itself finds the newest span.
     assert settings.image_text_gen.source.path == "gs://bucket/day-{SPAN}/*.jsonl"
+
+
+OF_THIS_MACHINE = [
+    (["JsonlSource.class_names = 'classes.json'"], "JsonlSource.class_names is 'classes.json'"),
+    (["EvaluationSet.classes = 'classes.json'"], "EvaluationSet.classes is 'classes.json'"),
+    (["EvaluationSet.source = @TfdsSource()", "TfdsSource.builder = 'coco_captions'"],
+     "TfdsSource.data_dir is '~/tensorflow_datasets'"),
+    (["Training.objective = @ClipRocket()", "ClipRocket.global_texts = @TextAugmentation()",
+      "TextAugmentation.synonyms = 'synonyms.json'"], "TextAugmentation.synonyms is 'synonyms.json'"),
+    (["Training.objective = @Simla()", "Simla.visual_codebook = @VisualCodebook()",
+      "VisualCodebook.path = 'codes.npz'"], "VisualCodebook.path is 'codes.npz'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bindings", "message"), OF_THIS_MACHINE)
+def test_files_of_this_machine_are_refused_wherever_they_are_named(bindings, message):
+    files = [str(ROOT / "gin" / "own_data.gin"), compiled.gin("kubeflow")[1]]
+    usual = ["JsonlSource.path = 'gs://b/x.jsonl'"]
+    if any("EvaluationSet" in one for one in bindings):
+        usual += ["Pipeline.evaluation_sets = (@EvaluationSet(),)", "EvaluationSet.name = 'coco'"]
+    with pytest.raises(ValueError, match=re.escape(f"{message}, but must be in a bucket: pods do not see this mach")):
+        specification.load(files, [*usual, *bindings], KubeflowSettings)
+
+
+def test_classes_that_gin_holds_are_no_path():
+    files = [str(ROOT / "gin" / "own_data.gin"), compiled.gin("kubeflow")[1]]
+    bindings = ["JsonlSource.path = 'gs://b/x.jsonl'", "JsonlSource.class_names = ('cat', 'dog')"]
+    settings, _ = specification.load(files, bindings, KubeflowSettings)
+    assert settings.image_text_gen.source.class_names == ("cat", "dog")
 
 
 def test_settings_of_the_other_platform_are_refused():
