@@ -59,7 +59,7 @@ class ImageTextGenSettings:
     @property
     def layout(self) -> writer.Layout:
         """The splits and shards of the rows."""
-        splits = {"train": self.train_share, "eval": self.eval_share, "test": self.test_share}
+        splits = dict(zip(writer.SPLITS, (self.train_share, self.eval_share, self.test_share), strict=True))
         return writer.Layout(splits, self.shards, self.salt, self.hosts, self.shard_bytes, self.compression)
 
 

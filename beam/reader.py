@@ -38,6 +38,12 @@ def shards(examples_folder: str) -> list[str]:
     return paths
 
 
+def shard_state(path: str) -> str:
+    """Path, size and modification time of a shard, which change with its content."""
+    stat = tf.io.gfile.stat(path)
+    return f"{path} {stat.length} {stat.mtime_nsec}"
+
+
 def read_shard(path: str) -> Iterator[ImageText]:
     """The rows of one shard, in the order of the file."""
     for number, example in _numbered(path):

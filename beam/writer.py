@@ -18,6 +18,8 @@ from beam.records import Rejected, RowByReference, salted_hash
 from models import files
 from models.settings.checks import require, require_positive, settings_class
 
+SPLITS = ("train", "eval", "test")
+"""The splits that the build makes."""
 REJECT_SHARDS = 1
 _OTHER_BYTES = 250  # of a stored row, roughly: the names of its features and TFRecord's checksums
 _BLOCK = 1 << 20  # bytes that are hashed at a time
@@ -199,12 +201,18 @@ def _write_shard(group: tuple[_Place, Iterable[_Member]], folder: str, layout: L
         images = spool.load(pictures[layout.place_key(row.split_key, row.key), row.reference] for row in rows)
         for row, image in zip(rows, images, strict=True):
             writer.write(row.with_image(image).to_example())
+    digest, size = checksum(path)
+    return Shard(split, os.path.relpath(path, folder), len(rows), size, digest)
+
+
+def checksum(path: str) -> tuple[str, int]:
+    """SHA-256 of a file in hexadecimal digits, and its size in bytes; it reads one block at a time."""
     digest, size = hashlib.sha256(), 0
     with tf.io.gfile.GFile(path, "rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
             size += len(block)
-    return Shard(split, os.path.relpath(path, folder), len(rows), size, digest.hexdigest())
+    return digest.hexdigest(), size
 
 
 class WriteRejects(beam.PTransform):
@@ -225,6 +233,7 @@ def _write_rejects(group: tuple[int, Iterable[Rejected | None]], folder: str) ->
     number, members = group
     path = os.path.join(folder, f"rejects-{number:05d}-of-{REJECT_SHARDS:05d}.jsonl")
     rows = sorted((row for row in members if row is not None), key=lambda row: (row.position, row.reason, row.detail))
-    lines = [json.dumps(dataclasses.asdict(row), sort_keys=True) for row in rows]
-    files.write_text(path, "".join(line + "\n" for line in lines))
+    with files.WholeFile(path) as unfinished, tf.io.gfile.GFile(unfinished, "w") as file:
+        for row in rows:
+            file.write(json.dumps(dataclasses.asdict(row), sort_keys=True) + "\n")
     return path

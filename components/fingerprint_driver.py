@@ -2,19 +2,12 @@
 
 import abc
 
-import tensorflow as tf
 from tfx.dsl.components.base import base_driver as component_driver
 from tfx.orchestration import data_types_utils, metadata
 from tfx.orchestration.portable import base_driver, data_types
 from tfx.proto.orchestration import driver_output_pb2
 
 FINGERPRINT_KEY = "input_fingerprint"
-
-
-def file_state(path: str) -> str:
-    """Returns the path, size and modification time of a file."""
-    stat = tf.io.gfile.stat(path)
-    return f"{path} {stat.length} {stat.mtime_nsec}"
 
 
 class Driver(component_driver.BaseDriver, base_driver.BaseDriver, abc.ABC):

@@ -84,7 +84,7 @@ Part = tuple[str, Callable[[str, str], "apache_beam.PTransform"]]
 
 def _parts(settings: PipelineSettings) -> dict[str, Part]:
     """Returns the parts that gin switches on, in order; raises ValueError if an input is missing."""
-    from beam import build, dedupe, store
+    from beam import build, dedupe, reader, store
     from beam.augment import augment
     from pipeline import pins
 
@@ -94,8 +94,8 @@ def _parts(settings: PipelineSettings) -> dict[str, Part]:
     parts: dict[str, Part] = {"built": (gin, lambda _, to: build.Build(generated, to, to))}
     if settings.deduper:
         deduper = pins.pin_deduper(settings.deduper)
-        deduper.evaluation_shards()
         gin += "\n" + configuration.to_gin(deduper)
+        gin += "".join(f"# Of {reader.shard_state(path)}\n" for path in deduper.evaluation_shards())
         parts["deduplicated"] = (
             gin,
             lambda source, to: dedupe.Deduplicate(deduper, layout, store.Folders(source, to, to)),

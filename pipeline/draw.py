@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
+from models import files
 from models.settings import configuration
 from pipeline.console import gin_flags, output_flag
 
@@ -30,8 +31,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
     try:
         drawn = draw(gin_flags.GIN_FILE.value, gin_flags.GIN_BINDINGS.value)
-        with open(output_flag.OUTPUT.value, "w", encoding="utf-8") as file:
-            file.write(drawn)
+        files.write_text(output_flag.OUTPUT.value, drawn)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(f"Drawn: {output_flag.OUTPUT.value}")

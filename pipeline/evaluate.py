@@ -26,13 +26,14 @@ _OUTPUT_DIR = "output/evaluation"
 def main(argv: list[str]) -> None:
     """Evaluates the model, prints a table, and writes evaluation.json and evaluation.html."""
     command_line.refuse_arguments(argv)
+    folder = gin_flags.OUTPUT_DIR.value or _OUTPUT_DIR
+    command_line.require_local(folder)
     model = versions.newest(_MODEL_DIR.value)
     terminal.quiet_terminal()
     print("Loading TensorFlow and Beam", flush=True)
     with terminal.native_log_hidden():
         from pipeline.evaluation import evaluation
 
-    folder = gin_flags.OUTPUT_DIR.value or _OUTPUT_DIR
     evaluation.run(model, gin_flags.GIN_FILE.value or [], gin_flags.GIN_BINDINGS.value, folder, _EXAMPLES.value)
 
 

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     bindings = list(gin_flags.GIN_BINDINGS.value)
     if _PROFILE_STEPS.value:
         bindings.append(f"Training.profile_steps = ({', '.join(_PROFILE_STEPS.value)},)")
-    run(gin_flags.GIN_FILE.value, bindings, os.path.abspath(gin_flags.OUTPUT_DIR.value or "output"), _DRY_RUN.value)
+    run(gin_flags.GIN_FILE.value, bindings, gin_flags.output_dir(), _DRY_RUN.value)
 
 
 def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run: bool) -> dict[str, Any] | None:
@@ -54,9 +54,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str, dry_run:
         return None
     with output_folder.alone(output_dir):
         settings = pins.pin(settings)
-        settings.image_text_gen.source.fingerprint()
-        pins.require_evaluation_sets(settings)
-        pins.require_fit(settings)
+        pins.require_inputs(settings)
         facts = _run(settings, output_dir)
     memory = terminal.peak_memory_bytes() / 1e9
     log_file = os.path.join(output_dir, _LOG_FILE)

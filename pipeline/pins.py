@@ -36,8 +36,23 @@ def pin(run: PipelineSettings) -> PipelineSettings:
     Raises:
       ValueError: a file is missing, has another hash than the settings name, or is no codebook that fits.
     """
-    run = pin_models(run)
+    run = pin_evaluation_sets(pin_models(run))
     return dataclasses.replace(run, image_text_gen=_pin_span(run.image_text_gen))
+
+
+def pin_evaluation_sets(run: PipelineSettings) -> PipelineSettings:
+    """Fills in the newest span of each evaluation set's source; raises ValueError if no span has files."""
+    pinned = []
+    for one in run.evaluation_sets:
+        try:
+            pinned.append(dataclasses.replace(one, source=sources.newest(one.source)))
+        except ValueError as error:
+            raise _of_set(one.name, error) from error
+    return dataclasses.replace(run, evaluation_sets=tuple(pinned))
+
+
+def _of_set(name: str, error: Exception) -> ValueError:
+    return ValueError(f"EvaluationSet {name!r}: {error}")
 
 
 def pin_models(run: PipelineSettings) -> PipelineSettings:
@@ -76,6 +91,15 @@ def _pin_synonyms(objective: ObjectiveSettings) -> ObjectiveSettings:
     return dataclasses.replace(objective, **pinned) if pinned else objective
 
 
+def require_inputs(run: PipelineSettings) -> None:
+    """Checks, before anything runs, that all inputs exist and fit together; raises ValueError otherwise."""
+    run.image_text_gen.source.fingerprint()
+    if run.deduper:
+        run.deduper.evaluation_shards()
+    require_evaluation_sets(run)
+    require_fit(run)
+
+
 def require_evaluation_sets(run: PipelineSettings) -> None:
     """Checks, before anything runs, that the data of every evaluation set exist; raises ValueError otherwise."""
     for one in run.evaluation_sets:
@@ -88,7 +112,7 @@ def require_evaluation_sets(run: PipelineSettings) -> None:
                 reader.shards(one.examples)
             one.class_list()
         except (ValueError, FileNotFoundError) as error:
-            raise ValueError(f"EvaluationSet {one.name!r}: {error}") from error
+            raise _of_set(one.name, error) from error
 
 
 def require_fit(run: PipelineSettings) -> None:

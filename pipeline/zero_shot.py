@@ -47,6 +47,8 @@ def main(argv: list[str]) -> None:
         if _FOLDER.value is not None:
             if _IMAGE.value:
                 raise ValueError("--image and --folder exclude each other; give one")
+            if _JSON.value:
+                raise ValueError("--json is for --image: the file that --output names is JSON Lines; remove --json")
             print(zero_shot_folder.ask(client, _FOLDER.value, labels, OUTPUT.value, _BATCH_SIZE.value))
             return
         answers = ask(client, _IMAGE.value, labels)

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from beam import dedupe
+from beam import dedupe, reader
 from components import fingerprint_driver
 from models.settings import configuration
 
@@ -17,4 +17,4 @@ class Driver(fingerprint_driver.Driver):
 def evaluation_fingerprint(settings: str) -> str:
     """Hashes the state of the evaluation sets' shards; `settings` is gin text of `DeduperSettings`."""
     shards = configuration.parse(settings, dedupe.DeduperSettings).evaluation_shards()
-    return hashlib.sha256("\n".join(map(fingerprint_driver.file_state, shards)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(map(reader.shard_state, shards)).encode()).hexdigest()

@@ -28,5 +28,5 @@ def suite_fingerprint(settings: str) -> str:
         if isinstance(one.classes, str) and one.classes:
             facts.append(f"{one.name} {one.class_list()}")
         if one.examples:
-            facts += [f"{one.name} {fingerprint_driver.file_state(path)}" for path in reader.shards(one.examples)]
+            facts += [f"{one.name} {reader.shard_state(path)}" for path in reader.shards(one.examples)]
     return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()

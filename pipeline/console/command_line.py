@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
 
+from models import files
+
 
 def script(main: Callable[[list[str]], None], *required: str) -> Callable[[], None]:
     """Returns the entry of a console script: it parses the flags, of which `required` must be set, and calls `main`."""
@@ -50,12 +52,21 @@ def errors_as_lines(*more: type[Exception]) -> Iterator[None]:
         sys.exit(f"error: {error}")
 
 
+def require_local(path: str, flag: str = "output_dir") -> None:
+    """Raises ValueError if the path that a flag names is an address, such as gs://BUCKET/FOLDER."""
+    if not files.is_local(path):
+        raise ValueError(
+            f"--{flag}={path} is not a path of this machine; name one, and copy what the command writes from there"
+        )
+
+
 def require_writable(folder: str, flag: str = "output_dir") -> None:
     """Makes the folder that a flag names.
 
     Raises:
       ValueError: no file can be written there; the message says why and what to do.
     """
+    require_local(folder, flag)
     try:
         os.makedirs(folder, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-"):

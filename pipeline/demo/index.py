@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import faiss
 import numpy as np
+import tensorflow as tf
 
 from beam import thumbnails
 from beam.filters.pictures import PictureSettings
@@ -143,6 +144,9 @@ def fingerprint(collection: Collection, saved_model: str, rules: PictureSettings
 
 
 def _state(path: str) -> tuple[str, int, int]:
+    if not files.is_local(path):
+        remote = tf.io.gfile.stat(path)
+        return path, remote.length, remote.mtime_nsec
     try:
         found = os.stat(path)
     except OSError:  # a dangling link, which `checked` reports

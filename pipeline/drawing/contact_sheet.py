@@ -1,6 +1,5 @@
 """A data set at a glance: its counts, and a contact sheet of its first pictures and captions."""
 
-import hashlib
 import itertools
 import json
 import os
@@ -10,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from PIL import Image
 
-from beam import reader
+from beam import reader, writer
 from beam.image_codec import on_white
 from beam.records import ImageText
 from beam.store import MANIFEST_FILE
@@ -36,10 +35,15 @@ def run(folder: str, pictures: int, verify: bool = False) -> str:
         )
     with tf.io.gfile.GFile(path) as file:
         manifest = json.load(file)
-    if verify:
-        _verify(folder, manifest)
     sheet = os.path.join(folder, SHEET_FILE)
-    rows = list(_some_rows(folder, manifest, pictures))
+    try:
+        if verify:
+            _verify(folder, manifest)
+        rows = list(_some_rows(folder, manifest, pictures))
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"{folder}: a shard is missing or damaged ({error.message}); build the data set again"
+        ) from error
     drawn = _contact_sheet(rows)
     with files.WholeFile(sheet) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
         drawn.save(file, "PNG")
@@ -66,8 +70,7 @@ def _table(manifest: dict[str, Any]) -> Iterator[str]:
 def _verify(folder: str, manifest: dict[str, Any]) -> None:
     for shard in manifest["shards"]:
         path = os.path.join(folder, shard["file"])
-        with tf.io.gfile.GFile(path, "rb") as file:
-            found = hashlib.sha256(file.read()).hexdigest()
+        found, _ = writer.checksum(path)
         if found != shard["sha256"]:
             raise ValueError(f"{path} has the checksum {found}, not {shard['sha256']}; build the data set again")
 

@@ -44,6 +44,7 @@ def run(
     """
     start = time.monotonic()
     (settings,) = configuration.load(list(gin_files), list(gin_bindings), [PipelineSettings])
+    settings = pins.pin_evaluation_sets(settings)
     wanted = sets.chosen(settings.all_evaluation_sets, examples)
     pins.require_evaluation_sets(settings)
     model = ExportedModel(model_path, required=(EVALUATE, EMBED_TEXT))

@@ -66,7 +66,7 @@ def build(one: EvaluationSetSettings, examples: str, folder: str, beam_args: Seq
     own = (
         os.path.join(examples, f"Split-{features.OWN_SET}") if examples and not one.source and not one.examples else ""
     )
-    state = [f"{path} {tf.io.gfile.stat(path).mtime_nsec}" for path in reader.shards(own)] if own else []
+    state = [reader.shard_state(path) for path in reader.shards(own)] if own else []
     suite = EvaluationSuiteSettings((one,))
     gin = configuration.to_gin(suite)
     described = "\n".join([f"# Of input {suite_fingerprint(gin)}", *(f"# {one}" for one in state), gin])

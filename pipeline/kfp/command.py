@@ -39,8 +39,8 @@ def run(argv: list[str], compile_: Compile, submit: Submit, extension: str) -> N
         output = OUTPUT.value or f"pipeline{extension}"
         if not output.endswith(extension):
             raise ValueError(f"--output={output}, but must end in {extension}; rename it")
-        if "://" not in output:
-            command_line.require_writable(os.path.dirname(output) or ".", "output")
+        command_line.require_local(output, "output")
+        command_line.require_writable(os.path.dirname(output) or ".", "output")
         parameters = _parameters(action)
         terminal.quiet_terminal()
         print("Loading TensorFlow and TFX (half a minute on a cold machine)", flush=True)

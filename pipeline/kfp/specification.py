@@ -14,6 +14,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.utils import proto_utils
 
 from beam import sources
+from beam.sources.files import spans
 from models.settings import ObjectiveSettings, TextAugmentationSettings, configuration, visual_codes
 from models.settings.checks import label, require
 from pipeline import pins, pipeline, platform
@@ -170,6 +171,9 @@ def _require_remote(settings: PipelineSettings, where: PlatformSettings) -> None
             "in a bucket: pods do not see this machine",
             f"copy it to {where.root}/inputs",
         )
+    for one in settings.evaluation_sets:
+        for name, path in _source_paths(one.source):
+            require(spans.SPAN not in path, name, path, f"without {spans.SPAN} in an evaluation set", "name the span")
     for flag in settings.beam_args:
         require(
             not flag.startswith(_OF_THIS_MACHINE),

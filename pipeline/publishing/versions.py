@@ -53,6 +53,10 @@ def newest(model_dir: str) -> str:
     Raises:
       ValueError: there is no SavedModel.
     """
+    if not files.is_local(model_dir):
+        raise ValueError(
+            f"--model_dir={model_dir} is not a folder of this machine; copy it: gcloud storage cp -r {model_dir} FOLDER"
+        )
     path = model_dir if _is_model(model_dir) else files.newest_version(model_dir, [files.SAVED_MODEL_FILE])
     if not _is_model(path):
         raise _none_in(model_dir)

@@ -1,6 +1,5 @@
 """Runs a study: `python -m pipeline.study --gin_file=gin/study/quick.gin`."""
 
-import os
 import shlex
 import sys
 
@@ -19,7 +18,7 @@ def main(argv: list[str]) -> None:
     """Runs the study, prints its outcome, and exits with 1 if a run has failed."""
     command_line.refuse_arguments(argv)
     options = study.Options(
-        output_dir=os.path.abspath(gin_flags.OUTPUT_DIR.value or "output"),
+        output_dir=gin_flags.output_dir(),
         jobs=_JOBS.value,
         only=_ONLY.value,
         dry_run=_DRY_RUN.value,

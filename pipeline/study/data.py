@@ -59,9 +59,7 @@ def pin(cell: Cell) -> Cell:
     """
     try:
         settings = pins.pin(cell.settings)
-        settings.image_text_gen.source.fingerprint()
-        pins.require_evaluation_sets(settings)
-        pins.require_fit(settings)
+        pins.require_inputs(settings)
     except ValueError as error:
         raise ValueError(f"cell {cell.name!r}: {error}") from error
     return dataclasses.replace(cell, settings=settings)

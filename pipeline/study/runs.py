@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from components.model_packager import labels
 from models import files, locks, run_fn
 from models.inputs import tfrecords
-from models.settings import configuration
+from models.settings import TrainingSettings, configuration
 from pipeline import suite
 from pipeline.study.cells import Cell
 from pipeline.study.training_run import LOCK_FILE, RESULT_FILE, WORK_FOLDER, Order
@@ -125,16 +125,19 @@ def _make_one(cell: Cell, seed: int, data: Data, folder: str, keep: bool) -> Run
     )
     looked_at = tfrecords.find_shards([data.held_out]) if training.objective.finishes else []
     fingerprint = run_fn.fingerprint(training, [*order.train, *looked_at], order.vocabulary, order.codebook)
-    order = dataclasses.replace(order, identity=_identity(order, fingerprint, training.max_loss))
+    order = dataclasses.replace(order, identity=_identity(order, fingerprint, training))
     path = os.path.join(folder, cell.folder, f"seed-{seed}")
     return Run(cell, seed, path, order, configuration.to_gin(settings))
 
 
-def _identity(order: Order, fingerprint: str, max_loss: float) -> str:
+def _identity(order: Order, fingerprint: str, training: TrainingSettings) -> str:
     """A hash of everything that the result depends on: the weights, and what they are measured on."""
     facts = dataclasses.asdict(dataclasses.replace(order, gin="", held_out="", keeps_model=False))
     facts |= {"fingerprint": fingerprint, "shards": _shards(tuple(sorted(order.evaluated.values())))}
-    facts["max_loss"] = max_loss  # the fingerprint leaves it out, because a stopped run may go on with another one
+    # The fingerprint leaves these out, because a stopped run may go on with other ones.
+    facts["max_loss"] = training.max_loss
+    logging = training.logging
+    facts["logged"] = [logging.held_out_rows, bool(logging.held_out_every), logging.false_negatives]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

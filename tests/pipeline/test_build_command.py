@@ -16,10 +16,14 @@ from PIL import Image
 from pyarrow import parquet
 
 from beam import spool
+from beam.build import ImageTextGenSettings
+from beam.dedupe import DeduperSettings
+from beam.sources import JsonlSource
 from models import features
 from pipeline import build as command
 from pipeline.console import output_folder
 from pipeline.drawing import contact_sheet
+from pipeline.settings.run import PipelineSettings
 from tests.beam import stored
 from tests.beam.sources.test_sources import add
 from tests.pictures import draw_shape, encode, shape_pairs
@@ -157,6 +161,12 @@ def test_inspect_draws_the_pictures_and_finds_a_changed_shard(tmp_path):
     shard.write_bytes(shard.read_bytes() + b"x")
     with pytest.raises(ValueError, match=r"has the checksum .* build the data set again"):
         contact_sheet.run(str(built), pictures=5, verify=True)
+    shard.write_bytes(shard.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"a shard is missing or damaged \(.*\); build the data set again"):
+        contact_sheet.run(str(built), pictures=50)
+    shard.unlink()
+    with pytest.raises(ValueError, match=r"a shard is missing or damaged \(.*\); build the data set again"):
+        contact_sheet.run(str(built), pictures=5, verify=True)
     with pytest.raises(ValueError, match=r"has no manifest.json; name a folder that python -m pipeline.build has"):
         contact_sheet.run(str(tmp_path), pictures=5)
 
@@ -215,3 +225,19 @@ def test_second_run_into_the_same_folder_is_refused(tmp_path):
 def test_bucket_is_refused_before_anything_runs():
     with pytest.raises(ValueError, match=r"--output_dir=gs://bucket/a is not a folder of this machine"):
         command.run(TARS, [], "gs://bucket/a")
+
+
+def test_a_changed_evaluation_set_of_the_deduper_is_another_part(tmp_path):
+    for name in ("rows", "set"):
+        (tmp_path / name).mkdir()
+    rows, shard = tmp_path / "rows" / "a.jsonl", tmp_path / "set" / "Split-eval" / "data.gz"
+    rows.write_text("{}\n")
+    shard.parent.mkdir()
+    deduper = DeduperSettings(evaluation_sets={"coco": str(tmp_path / "set")})
+    settings = PipelineSettings(image_text_gen=ImageTextGenSettings(JsonlSource(str(rows))), deduper=deduper)
+    found = []
+    for content in (b"one", b"one", b"another"):
+        if not shard.exists() or shard.read_bytes() != content:
+            shard.write_bytes(content)
+        found.append(command._parts(settings)["deduplicated"][0])
+    assert found[0] == found[1] != found[2]

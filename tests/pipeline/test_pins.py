@@ -7,6 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
+from beam.dedupe import DeduperSettings
+from beam.evaluation_sets import EvaluationSetSettings
+from beam.sources import JsonlSource
 from models import pretrained
 from models.layers import visual_codes
 from models.settings import (
@@ -138,3 +141,30 @@ def test_checkpoint_that_training_would_refuse_is_refused_before_anything_runs(t
     pins.require_fit(dataclasses.replace(run, training=dataclasses.replace(run.training, objective=changed)))
     note = "note: image_tower's interpolation is 'bicubic' in the checkpoint and 'bilinear' in the model"
     assert note in capsys.readouterr().out
+
+
+def with_set(path: str, deduper: DeduperSettings | None = None) -> PipelineSettings:
+    one = EvaluationSetSettings("night", JsonlSource(path=path))
+    return PipelineSettings(evaluation_sets=(one,), deduper=deduper)
+
+
+def test_an_evaluation_set_takes_the_newest_span(tmp_path):
+    pattern = str(tmp_path / "day-{SPAN}" / "*.jsonl")
+    with pytest.raises(ValueError, match=r"EvaluationSet 'night': the source's path is .* but no span has files"):
+        pins.pin(with_set(pattern))
+    for day in (9, 10):
+        (tmp_path / f"day-{day}").mkdir()
+        (tmp_path / f"day-{day}" / "a.jsonl").write_text("{}\n")
+    (one,) = pins.pin(with_set(pattern)).evaluation_sets
+    assert one.source.path == str(tmp_path / "day-10" / "*.jsonl")
+    with pytest.raises(ValueError, match=r"'\?' must not be before \{SPAN\}; use \* there"):
+        pins.pin(with_set(str(tmp_path / "da?-{SPAN}" / "*.jsonl")))
+
+
+def test_a_missing_evaluation_set_of_the_deduper_is_told_before_anything_runs(tmp_path):
+    rows = tmp_path / "a.jsonl"
+    rows.write_text("{}\n")
+    run = with_set(str(rows), DeduperSettings(evaluation_sets={"coco": str(tmp_path / "missing")}))
+    with pytest.raises(ValueError, match=r"Deduper.evaluation_sets: no shard matches .*missing"):
+        pins.require_inputs(run)
+    pins.require_evaluation_sets(run)  # an evaluation without a run does not need it

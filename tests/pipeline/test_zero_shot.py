@@ -100,6 +100,18 @@ def test_bad_model_flags_are_reported(places, message):
         zero_shot.make_client(*places)
 
 
+def test_json_is_refused_with_a_folder(tmp_path):
+    asked = ["--labels=cat", "--json", f"--folder={tmp_path}", f"--output={tmp_path / 'answers.jsonl'}"]
+    process = start("--server=localhost:1", *asked)
+    assert "error: --json is for --image" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+def test_a_model_in_a_bucket_is_refused_with_the_command_that_copies_it():
+    with pytest.raises(ValueError, match="--model_dir=gs://b/serving is not a folder of this machine; copy it: gcloud"):
+        zero_shot.make_client("gs://b/serving", None, None)
+
+
 def test_command_gives_one_answer_in_process_over_grpc_and_over_rest(exported, picture):
     """The three commands run in parallel, because each imports TensorFlow."""
     asked = [f"--image={picture}", "--labels=cat, dog", "--json"]

@@ -18,6 +18,8 @@ def newest(path: str) -> str:
     if SPAN not in path:
         return path
     before, *rest = path.split(SPAN)
+    if strange := re.search(r"[?\[\]]", before):
+        raise ValueError(f"the source's path is {path!r}, but {strange[0]!r} must not be before {SPAN}; use * there")
     number = re.compile(re.escape(before).replace(r"\*", "[^/]*") + r"(\d+)")
     found = FileSystems.match([path.replace(SPAN, "*")])[0].metadata_list
     spans = {match.group(1) for file in found if (match := number.match(file.path))}

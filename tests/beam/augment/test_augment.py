@@ -172,6 +172,8 @@ def test_synonyms_come_from_wordnet_and_a_missing_wordnet_is_reported(monkeypatc
         ({"stop_word_removal": 2.0}, r"Augmenter\.stop_word_removal is 2\.0"),
         ({"templates": ("a picture",)}, r"Augmenter\.templates"),
         ({"views": ("crop",), "variants": 0}, r"Augmenter\.variants is 0"),
+        ({"views": ("crop",), "splits": ("Train",)}, r"splits is \('Train',\), but must be some of train, eval, test"),
+        ({"views": ("crop",), "splits": ()}, r"Augmenter\.splits is \(\), but must be some of train, eval, test"),
     ],
 )
 def test_bad_options_name_value_and_rule(fields, message):

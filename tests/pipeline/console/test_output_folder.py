@@ -115,3 +115,16 @@ def test_lock_that_is_a_link_is_refused_in_one_line(tmp_path):
     with pytest.raises(ValueError, match=message), output_folder.alone(str(tmp_path / "out")):
         pass
     assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize("module", ["local_runner", "study", "evaluate"])
+def test_an_address_is_refused_and_no_folder_gets_its_name(module, tmp_path):
+    command = [sys.executable, "-m", f"pipeline.{module}", "--gin_file=x.gin", "--output_dir=gs://bucket/runs"]
+    command += [f"--model_dir={tmp_path}"] if module == "evaluate" else []
+    (tmp_path / "saved_model.pb").touch()
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "error: --output_dir=gs://bucket/runs is not a path of this machine; name one" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["saved_model.pb"]

@@ -130,6 +130,7 @@ REFUSED = [
     ({"push_to": "/serving"}, r"--push_to=/serving, but must lie in a bucket"),
     ({"data": "gs://b/x", "cron": "daily"}, r"--cron='daily', but must be five fields \(minute, hour"),
     ({"data": "gs://b/x", "output": "/proc/none/p.yaml"}, r"--output=/proc/none cannot be written"),
+    ({"data": "gs://b/x", "output": "gs://b/p.yaml"}, r"--output=gs://b/p.yaml is not a path of this machine"),
 ]  # fmt: skip
 
 

@@ -103,6 +103,16 @@ def test_files_of_this_machine_are_refused_wherever_they_are_named(bindings, mes
         specification.load(files, [*usual, *bindings], KubeflowSettings)
 
 
+def test_a_span_of_an_evaluation_set_is_refused():
+    files = [str(ROOT / "gin" / "own_data.gin"), compiled.gin("kubeflow")[1]]
+    bindings = ["JsonlSource.path = 'gs://b/day-{SPAN}/x.jsonl'", "Pipeline.evaluation_sets = (@EvaluationSet(),)"]
+    bindings += ["EvaluationSet.name = 'night'", "EvaluationSet.source = @eval/JsonlSource()"]
+    bindings += ["eval/JsonlSource.path = 'gs://b/eval-{SPAN}/x.jsonl'"]
+    message = "JsonlSource.path is 'gs://b/eval-{SPAN}/x.jsonl', but must be without {SPAN} in an evaluation set"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        specification.load(files, bindings, KubeflowSettings)
+
+
 def test_classes_that_gin_holds_are_no_path():
     files = [str(ROOT / "gin" / "own_data.gin"), compiled.gin("kubeflow")[1]]
     bindings = ["JsonlSource.path = 'gs://b/x.jsonl'", "JsonlSource.class_names = ('cat', 'dog')"]

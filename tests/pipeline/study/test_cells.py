@@ -6,8 +6,9 @@ import pytest
 
 from models import settings
 from models.settings import configuration
-from pipeline.study import cells, study
+from pipeline.study import cells, runs, study
 from pipeline.study.settings import StudySettings
+from pipeline.study.training_run import Order
 from tests.pipeline.conftest import GIN, ROOT
 
 PAGE = ROOT / "docs" / "studies.md"
@@ -194,3 +195,16 @@ def test_our_studies_resolve(path):
     assert one.name == path.stem
     assert cells.base(one, str(path.parent))
     assert len(cells.resolve(one, str(path.parent))) == len(one.cells) >= 2
+
+
+def test_a_result_depends_on_what_its_log_holds(tmp_path):
+    plain = dict.fromkeys(("identity", "gin", "vocabulary", "codebook", "held_out", "weights"), "")
+    (tmp_path / "shard").touch()
+    sets = {"eval": str(tmp_path)}
+    order = Order(**plain, train=[], evaluated=sets, not_retrieved=[], label_sets={}, test_rows=8, keeps_model=False)
+
+    def identity(**logging) -> str:
+        return runs._identity(order, "weights", settings.TrainingSettings(logging=settings.LoggingSettings(**logging)))
+
+    assert identity(every=3) == identity()
+    assert len({identity(), identity(held_out_rows=9), identity(held_out_every=0), identity(false_negatives=True)}) == 4
