@@ -20,6 +20,7 @@ def main(argv: list[str]) -> None:
     """Writes the file, and prints how many words it has."""
     command_line.refuse_arguments(argv)
     terminal.quiet_terminal()
+    command_line.require_local(OUTPUT.value, "output")
     command_line.require_writable(os.path.dirname(os.path.abspath(OUTPUT.value)), "output")
     print(f"{write(OUTPUT.value, _EXAMPLES.value):,} words have synonyms: {OUTPUT.value}")
 

@@ -14,7 +14,7 @@ from components.serving_clients import Client, NoAnswer, Refused
 from models import files
 from pipeline import labels as asked_labels
 from pipeline import picture_files
-from pipeline.console import terminal
+from pipeline.console import command_line, terminal
 
 NO_PICTURE = f"not a picture in {picture_files.FORMATS}"
 _WAITS = (1.0, 5.0, 20.0)  # seconds before each retry, for a server that has answered before
@@ -80,6 +80,7 @@ def ask(client: Client, folder: str, labels: list[str], output: str, batch_size:
 @contextlib.contextmanager
 def _opened(output: str) -> Iterator[TextIO]:
     """Yields a file that becomes `output` if nothing is raised."""
+    command_line.require_local(output, "output")
     parent = os.path.dirname(os.path.abspath(output))
     if not os.path.isdir(parent):  # probably misspelt
         raise ValueError(f"--output={output} cannot be written, because {parent} is no folder; name another")

@@ -162,6 +162,8 @@ def test_missing_pictures_and_unwritable_output_are_reported(folder, tmp_path):
         zero_shot_folder.ask(Fake(), str(tmp_path / "none"), LABELS, str(tmp_path / "answers.jsonl"), 2)
     with pytest.raises(ValueError, match="absent is no folder"):
         zero_shot_folder.ask(Fake(), str(tmp_path / "absent"), LABELS, str(tmp_path / "answers.jsonl"), 2)
+    with pytest.raises(ValueError, match=r"--output=gs://b/answers\.jsonl is not a path of this"):
+        zero_shot_folder.ask(Fake(), str(folder), LABELS, "gs://b/answers.jsonl", 2)
     with pytest.raises(ValueError, match="is a folder; name a file in it"):
         zero_shot_folder.ask(Fake(), str(folder), LABELS, str(tmp_path), 2)
     with pytest.raises(ValueError, match=r"answers\.jsonl cannot be written"):
