@@ -207,19 +207,19 @@ def _further(row: AnyRow, name: str, all_captions: bool) -> Iterator[AnyRow]:
 
 
 def _class_of(row: Row, name: str) -> Iterator[tuple[str, str, bool]]:
-    """The set, a class of the row, and whether the row has further classes."""
+    """Yields, for each class of the row: the set, the class, and whether the row has several classes."""
     yield from ((name, class_name, len(row.classes) > 1) for class_name in row.classes)
 
 
 def _write_classes(
-    named: list[tuple[str, str, bool]], listed: dict[str, list[str]], folder: str
+    found_in_rows: list[tuple[str, str, bool]], listed: dict[str, list[str]], folder: str
 ) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {name: set() for name in listed}
-    for name, class_name, _ in named:
+    for name, class_name, _ in found_in_rows:
         if name:
             found[name].add(class_name)
     classes = {name: listed[name] or sorted(found[name]) for name in listed}
-    several = sorted({name for name, _, has_several in named if has_several})
+    several = sorted({name for name, _, has_several in found_in_rows if has_several})
     for file_name, content in ((SEVERAL_CLASSES_FILE, several), (CLASSES_FILE, classes)):
         lines = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
         files.write_text(os.path.join(folder, file_name), f"{lines}\n")

@@ -6,6 +6,7 @@ import itertools
 import json
 import pathlib
 import shutil
+from collections.abc import Callable
 
 import apache_beam
 import pytest
@@ -116,25 +117,32 @@ def test_a_set_of_unknown_classes_alone_says_which_list_to_correct(tmp_path):
     assert "Pictures.*" not in message
 
 
-def test_a_built_set_says_whether_a_row_has_several_right_classes(tmp_path, capsys):
-    rows = {"one": [row(0), row(1)], "more": [row(0), row(1, class_name=None, class_names=["cat", "dog"])]}
-    for name, some in rows.items():
-        folder = str(tmp_path / f"built-{name}")
-        build = functools.partial(
-            sets.build, EvaluationSetSettings(name, source(tmp_path / name, some)), "", folder, FLAGS
-        )
-        build()
-        assert sets.has_several_classes(folder, name) == (name == "more")
-        assert sets.classes(folder, name) == sorted(
-            {c for one in some for c in one.get("class_names", [one["class_name"]])}
-        )
+def built(tmp_path, rows: list[dict]) -> tuple[str, Callable[[], None]]:
+    """The folder of the set "pets" with these rows, and the function that builds it."""
+    folder = str(tmp_path / "built")
+    one = EvaluationSetSettings("pets", source(tmp_path / "pets", rows))
+    return folder, functools.partial(sets.build, one, "", folder, FLAGS)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_built_set_says_whether_a_row_has_several_right_classes(tmp_path, several):
+    more = {"class_name": None, "class_names": ["cat", "dog"]} if several else {"class_name": "cat"}
+    folder, build = built(tmp_path, [row(0, class_name="cat"), row(1, **more)])
+    build()
+    assert sets.has_several_classes(folder, "pets") == several
+    assert sets.classes(folder, "pets") == (["cat", "dog"] if several else ["cat"])
+
+
+def test_a_set_of_an_older_version_is_built_again(tmp_path, capsys):
+    folder, build = built(tmp_path, [row(0), row(1)])
+    build()
     capsys.readouterr()
     build()
-    assert capsys.readouterr().out.startswith(f"{name} lies in")
-    pathlib.Path(folder, "report", "several_classes.json").unlink()  # as older versions built a set
+    assert capsys.readouterr().out.startswith("pets lies in")
+    pathlib.Path(folder, "report", "several_classes.json").unlink()
     build()
-    assert not capsys.readouterr().out.startswith(f"{name} lies in")
-    assert sets.has_several_classes(folder, name)
+    assert not capsys.readouterr().out.startswith("pets lies in")
+    assert not sets.has_several_classes(folder, "pets")
 
 
 def test_rejected_rows_are_counted_and_stored_by_reason(written):
