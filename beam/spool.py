@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, NamedTuple
 import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from models import files
+
 FOLDER = ".waiting-"
 """The start of the name of a spool's folder."""
 
@@ -44,7 +46,7 @@ class Spool:
     """
 
     def __init__(self, beside: str) -> None:
-        folder = tempfile.gettempdir() if "://" in beside else beside
+        folder = beside if files.is_local(beside) else tempfile.gettempdir()
         self._folder = os.path.join(folder, f"{FOLDER}{uuid.uuid4().hex}")
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -129,20 +131,20 @@ def load(pictures: Iterable[bytes | Spooled]) -> Iterator[bytes]:
     Raises:
       FileNotFoundError, EOFError: another process has removed or cut the spool's files.
     """
-    files: dict[str, BinaryIO] = {}
+    opened: dict[str, BinaryIO] = {}
     try:
         for picture in pictures:
             if isinstance(picture, bytes):
                 yield picture
                 continue
             path, offset, size = picture
-            if path not in files:
-                files[path] = open(path, "rb")  # noqa: SIM115 (closed below)
-            files[path].seek(offset)
-            image = files[path].read(size)
+            if path not in opened:
+                opened[path] = open(path, "rb")  # noqa: SIM115 (closed below)
+            opened[path].seek(offset)
+            image = opened[path].read(size)
             if len(image) != size:
                 raise EOFError(f"{path} ends within a picture, at byte {offset}; run the command again")
             yield image
     finally:
-        for file in files.values():
+        for file in opened.values():
             file.close()

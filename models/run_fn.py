@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -39,8 +40,7 @@ def run_fn(fn_args: FnArgs) -> None:
         config = dataclasses.replace(config, pretrained=settings.PretrainedSettings(fn_args.base_model))
     shards = tfrecords.find_shards(fn_args.train_files)
     codebook = fn_args.custom_config.get(CODEBOOK_KEY, "")
-    looked_at = tfrecords.find_shards(fn_args.eval_files) if config.objective.finishes else []
-    name = fingerprint(config, [*shards, *looked_at], vocabulary, codebook)
+    name = fingerprint(config, shards, vocabulary, codebook, fn_args.eval_files)
     run = os.path.join(fn_args.custom_config[CHECKPOINTS_KEY], name)
     objective, tokenizer, devices = fit(
         config, vocabulary, shards, fn_args.eval_files, fn_args.model_run_dir, run, codebook
@@ -50,18 +50,26 @@ def run_fn(fn_args: FnArgs) -> None:
     devices.agree(False)  # all wait for the chief: TFX looks for the model as soon as any process ends
 
 
-def fingerprint(config: settings.TrainingSettings, shards: list[str], vocabulary: str, codebook: str = "") -> str:
+def fingerprint(
+    config: settings.TrainingSettings,
+    shards: list[str],
+    vocabulary: str,
+    codebook: str = "",
+    held_out_patterns: Sequence[str] = (),
+) -> str:
     """A hash of everything that the weights depend on.
 
-    Settings of logging, saving and profiling do not change it. Logging.held_out_rows does, if the objective finishes
-    with held-out rows; `shards` must then have those of these rows, too.
+    Settings of logging, saving and profiling do not change it. The held-out shards and Logging.held_out_rows do, if the
+    objective finishes with them.
     """
-    finishes = config.objective.finishes
-    logging = settings.LoggingSettings(held_out_rows=config.logging.held_out_rows) if finishes else None
+    logging = settings.LoggingSettings()
+    if config.objective.finishes:
+        logging = settings.LoggingSettings(held_out_rows=config.logging.held_out_rows)
+        shards = [*shards, *tfrecords.find_shards(held_out_patterns)]
     runtime = dataclasses.replace(config.runtime, steps_per_loop=1, peak_flops=0.0)
     same = dataclasses.replace(
         config,
-        logging=logging or settings.LoggingSettings(),
+        logging=logging,
         checkpoint=settings.CheckpointSettings(),
         runtime=runtime,
         max_loss=1.0,

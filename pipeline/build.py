@@ -46,7 +46,7 @@ def run(gin_files: list[str], gin_bindings: list[str], output_dir: str) -> dict[
     from pipeline.console import beam_flags
     from pipeline.settings.run import PipelineSettings
 
-    if "://" in output_dir:
+    if not files.is_local(output_dir):
         raise ValueError(
             f"--output_dir={output_dir} is not a folder of this machine; name one and copy the data set from there, or "
             "run the pipeline, whose ImageTextGen writes to buckets"

@@ -80,15 +80,20 @@ def pin_models(run: PipelineSettings) -> PipelineSettings:
 def _pin_synonyms(objective: ObjectiveSettings) -> ObjectiveSettings:
     """Fills in the hash of the synonyms of each text view; raises ValueError if a file cannot be read."""
     pinned = {}
-    for field in dataclasses.fields(objective):
-        texts = getattr(objective, field.name)
-        if isinstance(texts, TextAugmentationSettings) and texts.synonyms:
+    for name, texts in text_augmentations(objective).items():
+        if texts.synonyms:
             path = texts.synonyms
             _require_file("TextAugmentation.synonyms", path, path, "`python -m pipeline.synonyms` writes one")
             synonyms.read(path)
             found = _pinned("TextAugmentation.synonyms_sha256", texts.synonyms_sha256, path)
-            pinned[field.name] = dataclasses.replace(texts, synonyms_sha256=found)
+            pinned[name] = dataclasses.replace(texts, synonyms_sha256=found)
     return dataclasses.replace(objective, **pinned) if pinned else objective
+
+
+def text_augmentations(objective: ObjectiveSettings) -> dict[str, TextAugmentationSettings]:
+    """{field of the objective: its augmentation of texts}, of the fields that have one."""
+    found = {field.name: getattr(objective, field.name) for field in dataclasses.fields(objective)}
+    return {name: texts for name, texts in found.items() if isinstance(texts, TextAugmentationSettings)}
 
 
 def require_inputs(run: PipelineSettings) -> None:

@@ -49,11 +49,7 @@ class AugmenterSettings:
     def __post_init__(self) -> None:
         weights = self.rewrites.values()
         rules = [
-            (
-                "splits",
-                set() < set(self.splits) <= set(writer.SPLITS),
-                f"some of {', '.join(writer.SPLITS)}",
-            ),
+            ("splits", set() < set(self.splits) <= set(writer.SPLITS), f"some of {', '.join(writer.SPLITS)}"),
             ("views", set(self.views) <= set(views.VIEWS), f"some of {', '.join(views.VIEWS)}"),
             ("quality", 0 <= self.quality <= 100, "a whole number from 0 to 100"),
             (

@@ -15,7 +15,7 @@ from tfx.utils import proto_utils
 
 from beam import sources
 from beam.sources.files import spans
-from models.settings import ObjectiveSettings, TextAugmentationSettings, configuration, visual_codes
+from models.settings import ObjectiveSettings, configuration, visual_codes
 from models.settings.checks import label, require
 from pipeline import pins, pipeline, platform
 from pipeline.settings.platforms import YOURS, PlatformSettings, in_bucket
@@ -212,8 +212,6 @@ def _source_paths(source: Any) -> list[tuple[str, Any]]:
 
 
 def _objective_paths(objective: ObjectiveSettings) -> list[tuple[str, str]]:
-    fields = [getattr(objective, field.name) for field in dataclasses.fields(objective)]
-    texts = [one for one in fields if isinstance(one, TextAugmentationSettings)]
+    found = [("TextAugmentation.synonyms", texts.synonyms) for texts in pins.text_augmentations(objective).values()]
     codes = visual_codes(objective)
-    books = [("VisualCodebook.path", codes.codebook.path)] if codes else []
-    return [*(("TextAugmentation.synonyms", one.synonyms) for one in texts), *books]
+    return [*found, ("VisualCodebook.path", codes.codebook.path)] if codes else found

@@ -123,8 +123,7 @@ def _make_one(cell: Cell, seed: int, data: Data, folder: str, keep: bool) -> Run
         test_rows=settings.report.max_rows,
         keeps_model=keep,
     )
-    looked_at = tfrecords.find_shards([data.held_out]) if training.objective.finishes else []
-    fingerprint = run_fn.fingerprint(training, [*order.train, *looked_at], order.vocabulary, order.codebook)
+    fingerprint = run_fn.fingerprint(training, order.train, order.vocabulary, order.codebook, [order.held_out])
     order = dataclasses.replace(order, identity=_identity(order, fingerprint, training))
     path = os.path.join(folder, cell.folder, f"seed-{seed}")
     return Run(cell, seed, path, order, configuration.to_gin(settings))

@@ -134,7 +134,7 @@ def test_the_hash_of_a_run_has_the_held_out_rows_only_if_they_choose_the_weight(
         runs = [
             settings.TrainingSettings(objective, logging=settings.LoggingSettings(7, held_out_rows=n)) for n in (8, 9)
         ]
-        return {run_fn.fingerprint(run, [], str(vocabulary)) for run in runs}
+        return {run_fn.fingerprint(run, [], str(vocabulary), held_out_patterns=[str(vocabulary)]) for run in runs}
 
     assert len(fingerprints()) == 2
     assert len(fingerprints(ensemble_weight=0.25)) == 1

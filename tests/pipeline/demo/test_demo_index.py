@@ -169,3 +169,14 @@ def test_model_with_missing_signatures_or_damaged_files_is_refused(tmp_path):
     loaded = LoadedModel(str(tmp_path / "more"))
     assert list(loaded.probabilities(b"", ["a", "b"]).items()) == [("b", 0.5), ("a", 0.5)]  # by logit
     assert loaded.further == {}  # classify_emoji is a label set
+
+
+def test_the_state_of_a_shard_at_an_address_changes_with_it():
+    shard, states = "ram://shards/data.gz", []
+    for content in ("one", "another"):
+        with tf.io.gfile.GFile(shard, "w") as file:
+            file.write(content)
+        states.append(index._state(shard))
+        tf.io.gfile.remove(shard)  # this file system would append
+    assert [size for _, size, _ in states] == [3, 7]
+    assert states[0] != states[1]
